@@ -1,0 +1,1 @@
+"""The registered methods, one file each: numbers and choices, no logic."""

@@ -1,0 +1,58 @@
+"""`hand-uvnerf`: a radiance field on the surface of the hand."""
+
+from nerfstudio.configs.base_config import LoggingConfig, MachineConfig, ViewerConfig
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
+from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
+from nerfstudio.plugins.types import MethodSpecification
+
+from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
+from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
+from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainerConfig, default_device
+from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
+
+DEVICE = default_device()
+ON_GPU = DEVICE == "cuda"
+STEPS = 20000 if ON_GPU else 3000
+
+hand_uvnerf = MethodSpecification(
+    config=HandTrainerConfig(
+        method_name="hand-uvnerf",
+        max_num_iterations=STEPS,
+        steps_per_save=500,
+        steps_per_eval_batch=500,
+        steps_per_eval_image=1000,
+        steps_per_eval_all_images=STEPS,
+        mixed_precision=False,
+        machine=MachineConfig(device_type=DEVICE),
+        logging=LoggingConfig(steps_per_log=20),
+        pipeline=VanillaPipelineConfig(
+            datamanager=HandDataManagerConfig(
+                dataparser=HandsDataParserConfig(max_resolution=1280 if ON_GPU else 640),
+                train_num_rays_per_batch=8192 if ON_GPU else 1024,
+                eval_num_rays_per_batch=1024,
+            ),
+            model=HandUVNeRFModelConfig(),
+        ),
+        optimizers={
+            "fields": {
+                "optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-10),
+                "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
+            },
+            "camera_colors": {
+                "optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-10),
+                "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
+            },
+            "camera_motion": {
+                "optimizer": AdamOptimizerConfig(lr=2e-4, eps=1e-10),
+                "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
+            },
+            "poses": {
+                "optimizer": AdamOptimizerConfig(lr=2e-4, eps=1e-10),
+                "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
+            },
+        },
+        viewer=ViewerConfig(websocket_host="127.0.0.1", num_rays_per_chunk=1 << 15, quit_on_train_completion=True),
+        vis="viewer+tensorboard",
+    ),
+    description="Photoreal, posable hand avatar: a radiance field on the hand's surface.",
+)

@@ -1,0 +1,151 @@
+"""`ns-hands check DATA`: is this capture good, and where is it not?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nerfstudio_hands.evaluation.capture_report import CameraReport, CaptureReport
+
+
+def check(
+    data: Annotated[Path, tyro.conf.Positional],
+    *,
+    eval_cameras: Optional[tuple[str, ...]] = None,
+    exclude_cameras: tuple[str, ...] = (),
+    hand_model: str = "default",
+    frames: int = 3,
+    output: Optional[Path] = None,
+) -> None:
+    """Check a capture: a table per camera, what is wrong with it, and pictures of the fitted hands.
+
+    Fits the hands on first use (the fit is cached and shared with training), then compares every camera with it:
+    calibration, detections, mask, exposure. Nothing is written into the capture.
+
+    Args:
+        data: Folder of the capture.
+        eval_cameras: Cameras that take no part in the fit, by their names in the files; by default those that
+            training would hold out, so that training finds the fit in the cache.
+        exclude_cameras: Cameras to leave out altogether.
+        hand_model: "default" for the built-in CC0 hand; or a folder with MANO_LEFT.pkl and MANO_RIGHT.pkl.
+        frames: How many frames are measured and drawn, evenly spread; joints are compared in all of them.
+        output: Folder for the pictures; by default outputs/check/<name of the capture>.
+    """
+    from nerfstudio.utils.rich_utils import CONSOLE
+
+    from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
+    from nerfstudio_hands.dataparsers.avatar_data import load_surface
+    from nerfstudio_hands.dataparsers.layouts import read_capture
+    from nerfstudio_hands.dataparsers.splits import choose_cameras
+    from nerfstudio_hands.fitting import fit_or_load
+
+    capture = read_capture(data)
+    folder = prepare_output_folder(
+        output or Path("outputs", "check", capture.root.resolve().name), keep_out_of=capture.root
+    )
+    train, held_out = choose_cameras(capture, cameras=None, exclude=exclude_cameras, held_out=eval_cameras)
+    fit = fit_or_load(capture, cameras=train, hand=hand_model)
+    report = _measure_and_draw(capture, fit, load_surface(fit.sides, hand_model), train, held_out, frames, folder)
+
+    CONSOLE.print(camera_table(report))
+    for finding in report.findings:
+        CONSOLE.print(f"- {finding}", markup=False, highlight=False)
+    write_bytes(folder / "report.json", report.to_json().encode())
+    CONSOLE.print(
+        f"Overlays: {folder / 'contact_sheet.jpg'} (all), {folder}/<frame>_<camera>.jpg; figures: report.json"
+    )
+
+
+def camera_table(report: CaptureReport) -> Table:
+    """The report as a table, one row a camera; pixels at full resolution."""
+    from rich.table import Table
+
+    table = Table(title="Cameras (medians over joints; px at full resolution, as calibrated -> corrected)")
+    for heading in (
+        "camera",
+        "role",
+        "turned",
+        "left px",
+        "right px",
+        "fit L/R px",
+        "mask covers",
+        "outline px",
+        "hand",
+        "gain",
+    ):
+        table.add_column(heading, justify="left" if heading in ("camera", "role") else "right", no_wrap=True)
+    table.add_column("verdict")
+    for camera in report.cameras:
+        table.add_row(*_row(camera), style="dim" if camera.role == "no pictures" else None)
+    return table
+
+
+def _row(camera: CameraReport) -> list[str]:
+    left, right = camera.errors["left"], camera.errors["right"]
+    exposure, mask = camera.exposure, camera.mask
+    shown = exposure is not None and exposure.median == exposure.median
+    return [
+        camera.name,
+        camera.role,
+        _number(camera.rotation_degrees, "{:.2f}°"),
+        *(
+            f"{_number(e.as_calibrated)} -> {_number(e.corrected)}" if e.corrected == e.corrected else "-"
+            for e in (left, right)
+        ),
+        f"{_number(left.fitted)}/{_number(right.fitted)}",
+        "-" if mask is None else f"{mask.coverage:.0%}",
+        "-" if mask is None else f"{_number(mask.outline_distance, '{:.1f}')} ({mask.outline_matched:.0%})",
+        f"{exposure.median:.0f}, {exposure.saturated:.0%} sat." if shown else "-",
+        _number(exposure.gain, "{:.2f}") if shown else "-",
+        "; ".join(camera.faults) or "good",
+    ]
+
+
+def _number(value: float, form: str = "{:.0f}") -> str:
+    return form.format(value) if value == value else "-"
+
+
+def _measure_and_draw(capture, fit, surface, train, held_out, frames: int, folder: Path) -> CaptureReport:
+    """Look at each view once: measure it, keep the figures, draw it when the verdict on its camera is known."""
+    import numpy as np
+    from nerfstudio.utils.rich_utils import get_progress
+
+    from nerfstudio_hands.cli.output_folder import write_picture
+    from nerfstudio_hands.evaluation.capture_overlay import contact_sheet, draw_overlay
+    from nerfstudio_hands.evaluation.capture_report import report_capture
+    from nerfstudio_hands.evaluation.hand_view import observe, pose_capture
+    from nerfstudio_hands.evaluation.view_measures import measure_view
+
+    posed = pose_capture(fit, surface)
+    chosen = np.unique(np.linspace(0, len(capture.frames) - 1, max(frames, 1)).round().astype(int)).tolist()
+    keys = [(t, n) for t in chosen for n in (*train, *held_out) if (capture.frames[t], n) in capture.images]
+    keys.sort(key=lambda key: (key[0], capture.camera_index(key[1])))
+    measures = {}
+    with get_progress("Measuring views") as progress:
+        for key in progress.track(keys):
+            measures[key] = measure_view(observe(capture, fit, posed, *key), len(surface.faces))
+    report = report_capture(capture, fit, posed, measures, train)
+    verdicts = {camera.name: camera for camera in report.cameras}
+    overlays = []
+    with get_progress("Drawing overlays") as progress:
+        for key in progress.track(keys):
+            view = observe(capture, fit, posed, *key)
+            overlay = draw_overlay(view, _caption(verdicts[key[1]], view.frame))
+            write_picture(folder / f"{view.frame}_{view.camera.name}.jpg", overlay)
+            overlays.append(overlay)
+    write_picture(folder / "contact_sheet.jpg", contact_sheet(overlays))
+    return report
+
+
+def _caption(camera: CameraReport, frame: str) -> list[str]:
+    row = _row(camera)
+    return [
+        f"frame {frame} camera {camera.name} ({camera.role}): left {row[3]}, right {row[4]} px; "
+        f"mask covers {row[6]}, outline {row[7]} px",
+        "; ".join(camera.faults) or "good",
+    ]

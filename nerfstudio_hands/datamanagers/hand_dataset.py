@@ -1,0 +1,83 @@
+"""Pictures of a capture with a label a pixel: hand, background, or neither."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from rich.progress import track
+
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.dataparsers.capture import image_size, read_image, read_mask
+from nerfstudio_hands.evaluation.hand_region import hand_region, side_image, training_labels
+from nerfstudio_hands.geometry import Surfaces, rasterize
+from nerfstudio_hands.hand_model import SIDES
+
+FULL_SIZE_DILATION = 6.0
+"""Pixels by which the projected hand is dilated in pictures 1280 pixels wide: the misfit of a good registration, twice."""
+
+
+class HandDataset(InputDataset):
+    """Adds to every row: `hand_label` [H, W, 1] (0 background, 1 hand, 2 takes no part in the loss), `hand_mask` [H, W, 1] (the mask
+    of the capture, all false where it is unusable) and `hand_region` [H, W, 1] (where hand metrics are taken)."""
+
+    exclude_batch_keys_from_device = InputDataset.exclude_batch_keys_from_device + [
+        "hand_label",
+        "hand_mask",
+        "hand_region",
+    ]
+
+    def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
+        super().__init__(dataparser_outputs, scale_factor)
+        avatar: AvatarData = self.metadata["hands"]
+        surfaces = Surfaces(
+            avatar.all_hands.faces, avatar.all_vertices, closing_faces=avatar.all_hands.closing_faces
+        )
+        rows = track(range(len(self)), description="Labelling pixels", transient=True, disable=len(self) < 4)
+        self._labels = [self._label(row, surfaces) for row in rows]
+
+    def get_numpy_image(self, image_idx: int) -> np.ndarray:
+        """The picture [H, W, 3], reduced by area averaging to the size of its camera."""
+        image = read_image(self._dataparser_outputs.image_filenames[image_idx])
+        return cv2.resize(image, self._size(image_idx), interpolation=cv2.INTER_AREA)
+
+    def get_metadata(self, data: dict) -> dict:
+        label, mask, region = self._labels[data["image_idx"]]
+        return {
+            "hand_label": torch.from_numpy(label)[..., None],
+            "hand_mask": torch.from_numpy(mask)[..., None],
+            "hand_region": torch.from_numpy(region)[..., None],
+        }
+
+    def _size(self, row: int) -> tuple[int, int]:
+        return int(self.cameras.width[row]), int(self.cameras.height[row])
+
+    def _label(self, row: int, surfaces: Surfaces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        avatar: AvatarData = self.metadata["hands"]
+        camera = self.cameras[row]
+        width, height = self._size(row)
+        camera_to_world = torch.eye(4)
+        camera_to_world[:3] = camera.camera_to_worlds
+        camera_to_world[:, 1:3] *= -1
+        drawn = rasterize(
+            surfaces,
+            camera.get_intrinsics_matrices(),
+            torch.linalg.inv(camera_to_world),
+            width,
+            height,
+            surface=int(camera.metadata["frame_index"]),
+        )
+        sides = side_image(drawn.face, avatar.all_hands.face_side)
+        modelled = [SIDES.index(side) for side in avatar.surface.sides]
+        mask = None
+        path = self.metadata["mask_paths"][row]
+        if path is not None and self.metadata["mask_usable"][row]:
+            full = read_mask(path, image_size(self._dataparser_outputs.image_filenames[row]))
+            mask = cv2.resize(full.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.5
+        dilation = max(2.0, FULL_SIZE_DILATION * width / 1280)
+        label = training_labels(mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=dilation)
+        empty = np.zeros_like(sides, dtype=bool)
+        region = hand_region(mask, sides, modelled) if mask is not None else empty
+        return label, mask if mask is not None else empty, region

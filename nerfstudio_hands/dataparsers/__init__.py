@@ -1,0 +1,1 @@
+"""Readers of capture formats, one file a format, each yielding the same record (capture.py)."""

@@ -1,0 +1,207 @@
+"""The record that every reader of a capture yields: cameras x frames, pictures by path, detections in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model.joints import SIDES
+
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+"""Pillow modes with at most 8 bits a channel; `convert("RGB")` would clip the others without a word."""
+
+
+@dataclass(frozen=True)
+class CaptureCamera:
+    """A calibrated pinhole camera; its pictures are already undistorted.
+
+    Attributes:
+        name: Name as in the files, e.g. "03".
+        intrinsics: K in pixels; the centre of the upper left pixel is (0.5, 0.5).
+        world_to_camera: Rigid transform of metres in the capture's world to OpenCV axes (x right, y down, z forward).
+        width: Picture width in pixels.
+        height: Picture height in pixels.
+    """
+
+    name: str
+    intrinsics: Float[np.ndarray, "3 3"]
+    world_to_camera: Float[np.ndarray, "4 4"]
+    width: int
+    height: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.width, self.height
+
+
+@dataclass
+class Capture:
+    """Calibrated pictures of hands; T frames, C cameras.
+
+    Attributes:
+        root: Folder that was read; nothing is ever written there.
+        cameras: All calibrated cameras, also those without files.
+        frames: Name of each frame, in order of time.
+        images: Picture of (frame, camera name), where there is one.
+        masks: Mask of (frame, camera name), where there is one: hands and forearms white, no label per hand.
+        detections: Pixels of the 21 landmarks, sides in the order left, right, joints in MediaPipe order
+            (wrist, thumb, index, middle, ring, pinky from base to tip); NaN where absent.
+        problems: A sentence for each thing that was missing or odd and was survived.
+        stored_keypoints: Joints that came with the capture, in metres in its world; NaN in frames without.
+    """
+
+    root: Path
+    cameras: list[CaptureCamera]
+    frames: list[str]
+    images: dict[tuple[str, str], Path]
+    masks: dict[tuple[str, str], Path]
+    detections: Float[np.ndarray, "T C 2 21 2"]
+    problems: list[str]
+    stored_keypoints: Float[np.ndarray, "T 2 21 3"] | None = None
+
+    @property
+    def camera_names(self) -> list[str]:
+        """Names of all calibrated cameras, in the order of `cameras`."""
+        return [camera.name for camera in self.cameras]
+
+    @property
+    def cameras_with_images(self) -> list[str]:
+        """Names of the cameras that have a picture in at least one frame."""
+        seen = {name for _, name in self.images}
+        return [name for name in self.camera_names if name in seen]
+
+    def camera_index(self, name: str) -> int:
+        """Index of a camera in `cameras` and in `detections`.
+
+        Raises:
+            HandsError: There is no camera of that name.
+        """
+        if name not in self.camera_names:
+            raise HandsError(
+                f"{self.root}: expected camera names among {', '.join(self.camera_names)}, found '{name}': "
+                "give the names as they stand in the files."
+            )
+        return self.camera_names.index(name)
+
+    def camera(self, name: str) -> CaptureCamera:
+        """The camera of that name; raises HandsError where there is none."""
+        return self.cameras[self.camera_index(name)]
+
+
+def select_cameras(capture: Capture, names: Sequence[str]) -> Capture:
+    """The same capture seen by some of its cameras only, in the order of `names`.
+
+    Raises:
+        HandsError: A name is unknown, or none of the cameras has a picture.
+    """
+    indices = [capture.camera_index(name) for name in names]
+    kept = set(names)
+    images = {key: path for key, path in capture.images.items() if key[1] in kept}
+    if not images:
+        raise HandsError(
+            f"{capture.root}: expected at least one camera with pictures after filtering, found none among "
+            f"'{', '.join(names)}': leave out fewer cameras (those with pictures are "
+            f"{', '.join(capture.cameras_with_images) or 'none'})."
+        )
+    return replace(
+        capture,
+        cameras=[capture.cameras[index] for index in indices],
+        images=images,
+        masks={key: path for key, path in capture.masks.items() if key[1] in kept},
+        detections=capture.detections[:, indices],
+    )
+
+
+def require_side(capture: Capture, side: str) -> None:
+    """Make sure that a hand can be triangulated: two cameras detected it in at least one frame.
+
+    Raises:
+        HandsError: It was never detected, or by one camera only.
+    """
+    seen = np.isfinite(capture.detections[:, :, SIDES.index(side)]).all(-1).any(-1).sum(1)
+    most = int(seen.max(initial=0))
+    if most < 2:
+        found = "none" if most == 0 else "one camera only"
+        raise HandsError(
+            f"{capture.root}: expected detections of the {side} hand in at least two cameras of a frame, "
+            f"found {found}: ask for the other hand or add detections."
+        )
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    """Read a picture as 8-bit RGB; an alpha channel is dropped.
+
+    Raises:
+        HandsError: The file is absent, truncated, no picture, or has more than 8 bits a channel.
+    """
+    return np.asarray(_decode(path, "RGB"))
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """Read a mask; white (or 1 in a mask of zeros and ones) is true.
+
+    Args:
+        path: Picture file of one channel.
+        size: Width and height of the picture it belongs to, in pixels.
+
+    Raises:
+        HandsError: The file cannot be read, or its size is another.
+    """
+    mask = np.asarray(_decode(path, "L"))
+    check_size(path, (mask.shape[1], mask.shape[0]), size)
+    return mask > (127 if mask.max(initial=0) > 1 else 0)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height from a picture's header; a PNG without its end mark is decoded to find out whether it is whole.
+
+    Raises:
+        HandsError: The file is absent, truncated or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            size, is_png = picture.size, picture.format == "PNG"
+        with path.open("rb") as file:
+            file.seek(-12, 2)
+            ended = b"IEND" in file.read()
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if is_png and not ended:
+        _decode(path, "RGB")
+    return size
+
+
+def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Raise HandsError unless a picture has the size of the other pictures of its camera."""
+    if found != expected:
+        raise HandsError(
+            f"{path}: expected {expected[0]}x{expected[1]} pixels as in the other pictures of this camera, found "
+            f"{found[0]}x{found[1]}: give images and masks of one camera the same size, the one it was calibrated at."
+        )
+
+
+def _decode(path: Path, mode: str) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in EIGHT_BIT_MODES:
+                raise HandsError(
+                    f"{path}: expected 8 bits a channel, found mode '{picture.mode}': convert it to an 8-bit PNG."
+                )
+            # Pillow promotes 1-bit to 0/255, and a palette to its colours, so every mode lands on one scale.
+            return picture.convert(mode)
+    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> HandsError:
+    found = "no such file" if isinstance(error, FileNotFoundError) else f"'{str(error).strip().splitlines()[0]}'"
+    return HandsError(
+        f"{path}: expected a complete picture, found {found}: copy the file again, or remove it to go without it."
+    )

@@ -1,0 +1,23 @@
+"""Registrations of our data parsers with nerfstudio: see the note on imports in `hands_dataparser`."""
+
+from dataclasses import dataclass
+
+from nerfstudio.plugins.registry_dataparser import DataParserSpecification
+
+from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
+
+
+@dataclass
+class CaptureRoomDataParserConfig(HandsDataParserConfig):
+    """A calibrated rig round a pair of hands, in the layout of FMHR: img/, mask/, pose/ and camera/param.npz in each scan."""
+
+    layout: str = "capture-room"
+    """Layout of the folder: "auto" recognises it, "capture-room" insists on that one."""
+
+
+hands_data = DataParserSpecification(
+    config=HandsDataParserConfig(), description="Calibrated pictures of hands; the layout is recognised."
+)
+capture_room_data = DataParserSpecification(
+    config=CaptureRoomDataParserConfig(), description="A calibrated rig round a pair of hands (layout of FMHR)."
+)

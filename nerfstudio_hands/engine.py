@@ -1,0 +1,103 @@
+"""What nerfstudio's trainer does not do: checkpoints that a kill cannot spoil, and schedules that reload."""
+
+from __future__ import annotations
+
+import math
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
+from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils.decorators import check_main_thread
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch.optim import Optimizer, lr_scheduler
+
+
+@dataclass
+class CosineDecaySchedulerConfig(SchedulerConfig):
+    """Warm-up, then a half cosine from the optimiser's learning rate to a fraction of it."""
+
+    _target: typing.Type = field(default_factory=lambda: CosineDecayScheduler)
+    """target class to instantiate"""
+    warmup_steps: int = 50
+    """Steps over which the rate rises linearly from near zero."""
+    max_steps: int = 3000
+    """Step at which the rate reaches its end."""
+    final_fraction: float = 0.05
+    """Rate at the end over the rate after the warm-up."""
+
+
+class CosineDecayScheduler(Scheduler):
+    """Half-cosine decay whose factors are Python floats: nerfstudio's own put numpy scalars into checkpoints, which
+    `torch.load` refuses to read back."""
+
+    config: CosineDecaySchedulerConfig
+
+    def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> lr_scheduler.LRScheduler:
+        config = self.config
+
+        def factor(step: int) -> float:
+            if step < config.warmup_steps:
+                return (step + 1) / (config.warmup_steps + 1)
+            progress = min((step - config.warmup_steps) / max(config.max_steps - config.warmup_steps, 1), 1.0)
+            return config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
+
+        return lr_scheduler.LambdaLR(optimizer, lr_lambda=factor)
+
+
+@dataclass
+class HandTrainerConfig(TrainerConfig):
+    """nerfstudio's trainer with checkpoints that are whole or absent."""
+
+    _target: typing.Type = field(default_factory=lambda: HandTrainer)
+    """target class to instantiate"""
+
+
+class HandTrainer(Trainer):
+    """Writes a checkpoint under a temporary name first, and one more when the user stops the training."""
+
+    config: HandTrainerConfig
+
+    @check_main_thread
+    def save_checkpoint(self, step: int) -> None:
+        """Writes the checkpoint of a step and, unless all are kept, removes older ones afterwards."""
+        final_dir, self.checkpoint_dir = self.checkpoint_dir, self.checkpoint_dir / ".writing"
+        try:
+            super().save_checkpoint(step)
+            written = self.checkpoint_dir / f"step-{step:09d}.ckpt"
+            target = final_dir / written.name
+            written.replace(target)
+            self.checkpoint_dir.rmdir()
+        finally:
+            self.checkpoint_dir = final_dir
+        if self.config.save_only_latest_checkpoint:
+            for checkpoint in final_dir.glob("*.ckpt"):
+                if checkpoint != target:
+                    checkpoint.unlink()
+
+    def _load_checkpoint(self) -> None:
+        """nerfstudio's, but only files named as checkpoints are looked at."""
+        if self.config.load_dir is not None and self.config.load_step is None:
+            steps = [int(path.stem.split("-")[1]) for path in Path(self.config.load_dir).glob("step-*.ckpt")]
+            if not steps:
+                raise SystemExit(
+                    f"error: {self.config.load_dir}: expected checkpoints named step-*.ckpt, found none; give the run's nerfstudio_models folder."
+                )
+            self.config.load_step = max(steps)
+        super()._load_checkpoint()
+
+    def train(self) -> None:
+        try:
+            super().train()
+        except KeyboardInterrupt:
+            if self.training_state != "completed" and self.step > self._start_step:
+                self.save_checkpoint(self.step)
+                CONSOLE.print(f"Stopped at step {self.step}. To go on: --load-dir {self.checkpoint_dir}")
+            raise
+
+
+def default_device() -> str:
+    """The best device of this machine, as nerfstudio names them."""
+    return "cuda" if torch.cuda.is_available() else "cpu"

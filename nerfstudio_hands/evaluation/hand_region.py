@@ -1,0 +1,104 @@
+"""Which pixels of a picture belong to the modelled hand, for evaluation and for training.
+
+Both answers join two sources that fail in different ways: the mask of the capture, which also holds the forearm and the
+other hand and sometimes has holes, and the projection of the fitted hand, which is a few pixels off but ends at the
+wrist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+from torch import Tensor
+
+BACKGROUND, HAND, NO_PART = 0, 1, 2
+"""Values of a training label: empty space, hand, and pixels that take no part in any loss."""
+
+NO_SIDE = -1
+"""Value of a side image where no hand projects."""
+
+
+def side_image(face: Int[Tensor, "H W"], face_side: Int[Tensor, " F"]) -> Int[np.ndarray, "H W"]:
+    """Turns a picture of face indices into a picture of hand sides.
+
+    Args:
+        face: Index of the nearest face at each pixel, -1 where there is none (`geometry.rasterize`). Indices from F on
+            are the faces that close the wrist; they count as no hand, because what a camera sees there is the forearm.
+        face_side: Side of each face of the surface, an index into `SIDES`.
+
+    Returns:
+        The side at each pixel, `NO_SIDE` where no hand projects.
+    """
+    is_hand = (face >= 0) & (face < len(face_side))
+    sides = face_side.to(face.device)[face.clamp(0, len(face_side) - 1)].to(face.dtype)
+    return sides.where(is_hand, sides.new_tensor(NO_SIDE)).cpu().numpy()
+
+
+def hand_region(
+    mask: Bool[np.ndarray, "H W"], sides: Int[np.ndarray, "H W"], modelled_sides: Sequence[int]
+) -> Bool[np.ndarray, "H W"]:
+    """The pixels over which hand metrics are taken: true mask where the posed, undilated, modelled hand projects.
+
+    The forearm is cut off because the projected hand ends at the wrist, the other hand because it is not modelled.
+
+    Args:
+        mask: The capture's mask.
+        sides: Side of the nearest hand at each pixel, `NO_SIDE` where none projects (`side_image`).
+        modelled_sides: Indices into `SIDES` of the hands that the model shows.
+    """
+    return mask & np.isin(sides, list(modelled_sides))
+
+
+def training_labels(
+    mask: Bool[np.ndarray, "H W"] | None,
+    sides: Int[np.ndarray, "H W"],
+    *,
+    dilation: float,
+    modelled_sides: Sequence[int],
+    erosion: float = 4.0,
+    margin: float = 3.0,
+) -> UInt8[np.ndarray, "H W"]:
+    """Says of each pixel whether it is background, hand, or takes no part in the losses.
+
+    - hand: in the mask and within `dilation` of a projected modelled hand;
+    - background: outside the mask and not well inside (by `erosion`) any projected hand;
+    - no part: holes of the mask (outside it, yet well inside a projected hand); what the mask holds beyond the dilated
+      projection (forearm, other hand, other things), with a `margin` round it; pixels in and round the projection of a
+      hand that is not modelled and is nearer than the modelled one.
+
+    Args:
+        mask: The capture's mask, None where it is unusable: then only the pixels well inside the projected hand are
+            known (hand), and all others take no part.
+        sides: Side of the nearest hand at each pixel, `NO_SIDE` where none projects (`side_image`).
+        dilation: Pixels by which the projection may be off. The band this adds past the wrist shows forearm; a `margin`
+            of at least `dilation` removes it again.
+        modelled_sides: Indices into `SIDES` of the hands that are trained.
+        erosion: Pixels from the outline at which a projected hand is trusted more than the mask.
+        margin: Pixels round forearm and other hand that take no part either.
+
+    Returns:
+        `BACKGROUND`, `HAND` or `NO_PART` at each pixel.
+    """
+    modelled = np.isin(sides, list(modelled_sides))
+    if mask is None:
+        return np.where(_distance_to(~modelled) > erosion, HAND, NO_PART).astype(np.uint8)
+    other = (sides != NO_SIDE) & ~modelled
+    to_modelled, to_other = _distance_to(modelled), _distance_to(other)
+    well_inside = _distance_to(~(modelled | other)) > erosion
+    foreign = mask & (to_modelled > dilation)
+
+    labels = np.where(mask, HAND, BACKGROUND).astype(np.uint8)
+    labels[~mask & well_inside] = NO_PART
+    labels[_distance_to(foreign) <= margin] = NO_PART
+    labels[(to_other <= dilation) & (to_other < to_modelled)] = NO_PART
+    return labels
+
+
+def _distance_to(pixels: Bool[np.ndarray, "H W"]) -> np.ndarray:
+    """Euclidean distance in pixels from each pixel centre to the nearest of `pixels`, infinite where there are none."""
+    if not pixels.any():
+        return np.full(pixels.shape, np.inf, dtype=np.float32)
+    return cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

@@ -1,0 +1,115 @@
+"""Bakes what a field knows of a surface into a texture, or into colours per vertex."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from rich.progress import track
+from torch import Tensor
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.mesh import vertex_normals
+
+ColorFn = Callable[
+    [Float[Tensor, "N 3"], Int[Tensor, " N"], Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]
+]
+"""Colour in [0, 1] of surface points, from their position, face, barycentric coordinates and unit outward normal."""
+
+PADDING = 8
+"""Texels by which each island is continued: filtering blends in nothing else down to the third level of a mipmap."""
+SMALLEST_TEXTURE, LARGEST_TEXTURE = 16, 8192
+CHUNK = 1 << 16
+"""Points whose colour is asked for at once."""
+
+
+def bake_texture(
+    faces: Int[Tensor, "F 3"],
+    uv: Float[Tensor, "F 3 2"],
+    vertices: Float[Tensor, "V 3"],
+    color_fn: ColorFn,
+    size: int,
+) -> UInt8[Tensor, "size size 3"]:
+    """Evaluates a colour at the surface point of every texel.
+
+    A texel outside all islands but within `PADDING` texels of one takes the colour of the nearest point of that island;
+    the rest takes the mean colour.
+
+    Args:
+        faces: Triangles.
+        uv: Texture coordinates in [0, 1] of each corner, v upwards: the first row of the texture is v = 1.
+        vertices: Posed vertices, in the frame in which `color_fn` expects points.
+        color_fn: The colour of surface points.
+        size: Texels along each side, a power of two.
+
+    Raises:
+        HandsError: The size is no power of two from 16 to 8192.
+    """
+    check_texture_size(size)
+    face, barycentric = surface_points_of_texels(uv, size)
+    known = face >= 0
+    colors = _colors(faces, vertices, color_fn, face[known], barycentric[known])
+    texture = colors.mean(dim=0).expand(size, size, 3).clone()
+    texture[known] = colors
+    return to_bytes(texture)
+
+
+def bake_vertices(faces: Int[Tensor, "F 3"], vertices: Float[Tensor, "V 3"], color_fn: ColorFn) -> UInt8[Tensor, "V 3"]:
+    """Evaluates a colour at every vertex, seen from one of its faces. Every vertex must belong to a face."""
+    corner = torch.empty(len(vertices), dtype=torch.long, device=faces.device)
+    corner[faces.flatten()] = torch.arange(faces.numel(), device=faces.device)
+    one_hot = torch.nn.functional.one_hot(corner % 3, 3).to(vertices.dtype)
+    return to_bytes(_colors(faces, vertices, color_fn, corner // 3, one_hot))
+
+
+def check_texture_size(size: int) -> None:
+    """Raises a HandsError unless the size is a power of two that graphics hardware takes."""
+    if not SMALLEST_TEXTURE <= size <= LARGEST_TEXTURE or size & (size - 1):
+        raise HandsError(
+            f"The texture size should be a power of two from {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}, "
+            f"because mipmaps need it, but is {size}; give 1024, say."
+        )
+
+
+def surface_points_of_texels(
+    uv: Float[Tensor, "F 3 2"], size: int, padding: float = PADDING
+) -> tuple[Int[Tensor, "size size"], Float[Tensor, "size size 3"]]:
+    """Which point of the surface each texel shows: its face (-1 for none) and barycentric coordinates there.
+
+    The islands are laid flat in the plane z = 0 and the nearest point of them is asked for, in units of texels: it is
+    the texel's own centre inside an island and the nearest point of its edge outside.
+    """
+    flat = torch.nn.functional.pad(uv.reshape(-1, 2) * size, (0, 1)).float()
+    islands = Surfaces(torch.arange(len(flat), device=uv.device).reshape(-1, 3), flat[None])
+    centres = torch.arange(size, device=uv.device) + 0.5
+    row, column = torch.meshgrid(size - centres, centres, indexing="ij")
+    texels = torch.stack([column, row, torch.zeros_like(row)], dim=-1).reshape(-1, 3)
+    nearest = islands.closest(texels, max_distance=padding)
+    return nearest.face.reshape(size, size), nearest.barycentric.reshape(size, size, 3)
+
+
+def to_bytes(colors: Float[Tensor, "*N 3"]) -> UInt8[Tensor, "*N 3"]:
+    """Colours from [0, 1] to 0 to 255, rounded."""
+    return (colors.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+@torch.no_grad()
+def _colors(
+    faces: Int[Tensor, "F 3"],
+    vertices: Float[Tensor, "V 3"],
+    color_fn: ColorFn,
+    face: Int[Tensor, " N"],
+    barycentric: Float[Tensor, "N 3"],
+) -> Float[Tensor, "N 3"]:
+    normals = vertex_normals(vertices, faces)
+    colors = []
+    starts = range(0, len(face), CHUNK)
+    for start in track(starts, description="Baking the texture", transient=True, disable=len(starts) < 2):
+        part = slice(start, start + CHUNK)
+        weights, corners = barycentric[part, :, None].to(vertices.dtype), faces[face[part]]
+        points = (weights * vertices[corners]).sum(dim=1)
+        outward = torch.nn.functional.normalize((weights * normals[corners]).sum(dim=1), dim=-1)
+        colors.append(color_fn(points, face[part], barycentric[part], outward))
+    return torch.cat(colors)

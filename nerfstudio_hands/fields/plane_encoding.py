@@ -1,0 +1,52 @@
+"""Learned features on planes at several resolutions, read bilinearly.
+
+The same encoding serves texture coordinates (one plane) and positions (three planes, whose features are multiplied, after
+K-Planes, arXiv 2301.10241). It needs no compiled kernel and trains well on a CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class PlaneEncoding(nn.Module):
+    """Features of coordinates in [0, 1]^2 or [0, 1]^3.
+
+    Args:
+        num_coordinates: 2 for one plane, 3 for the three axis-aligned planes of a cube.
+        resolutions: texels along a side, a level each.
+        channels: features a level.
+        aspect: width over height of the plane; two atlases side by side have 2.
+    """
+
+    def __init__(self, num_coordinates: int, resolutions: Sequence[int], channels: int = 8, aspect: int = 1):
+        super().__init__()
+        self.axes = [(0, 1)] if num_coordinates == 2 else [(0, 1), (0, 2), (1, 2)]
+        self.out_dim = channels * len(resolutions)
+        # Products of factors near one neither vanish nor explode; a lone plane starts near zero.
+        start = 0.0 if num_coordinates == 2 else 1.0
+        self.levels = nn.ParameterList(
+            nn.Parameter(start + 0.1 * torch.randn(len(self.axes), channels, size, size * aspect))
+            for size in resolutions
+        )
+
+    def forward(self, coordinates: Float[Tensor, "N D"]) -> Float[Tensor, "N C"]:
+        """Features at the coordinates; those outside [0, 1] read the border."""
+        grid = torch.stack([coordinates[:, axes] for axes in self.axes])[:, :, None] * 2 - 1  # [P, N, 1, 2]
+        features = []
+        for level in self.levels:
+            planes = F.grid_sample(level, grid, mode="bilinear", padding_mode="border", align_corners=False)
+            features.append(planes[..., 0].prod(dim=0).T)  # [N, channels]
+        return torch.cat(features, dim=-1)
+
+    def total_variation(self) -> Float[Tensor, ""]:
+        """Mean squared difference of neighbouring texels, summed over the levels."""
+        terms = [
+            (level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean()) for level in self.levels
+        ]
+        return torch.stack(terms).sum()

@@ -1,0 +1,233 @@
+"""Pose, shape and placement of the hand model from triangulated joints and 2D detections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfstudio_hands.fitting.projection import corrected_extrinsics
+from nerfstudio_hands.fitting.triangulate import Triangulation
+from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimise
+from nerfstudio_hands.hand_model import HandSurface, SurfacePose
+from nerfstudio_hands.hand_model.joints import MANO_TO_JOINTS, TIP_JOINTS
+from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
+
+# Joints that hardly move against each other: wrist and the first joints of the four fingers.
+PALM = (0, 5, 9, 13, 17)
+# Detected joints scatter by about this much around the heads of the bones.
+JOINT_METRES = 0.006
+# A hand with fewer triangulated joints than this in a frame is taken as not seen.
+FEWEST_JOINTS = 12
+# A detector's landmarks are drawn on the skin; heads of bones lie inside, and a wrist or a knuckle is where a person says it is.
+LANDMARK_OFFSET_METRES = 0.006
+SHAPE_PRIOR = 0.5
+# Radians; wide, because most of what a hand may do is for the joint limits to say.
+POSE_PRIOR_RADIANS = 0.7
+# Softness of the joint limits.
+LIMIT_RADIANS = 0.07
+
+
+@dataclass
+class JointTerms:
+    """Measurements that the joints of the model are held against.
+
+    Attributes:
+        points: Triangulated joints, world, zero where absent.
+        point_weights: 1 where a joint was triangulated.
+        rays: Unit rays in camera axes through detections.
+        ray_weights: Worth of each detection, divided by the number of cameras that saw the joint.
+        world_to_camera: As calibrated.
+    """
+
+    points: Float[Tensor, "T H 21 3"]
+    point_weights: Float[Tensor, "T H 21"]
+    rays: Float[Tensor, "T C H 21 3"]
+    ray_weights: Float[Tensor, "T C H 21"]
+    world_to_camera: Float[Tensor, "C 4 4"]
+
+
+def joint_terms(
+    detections: Float[Tensor, "T C H 21 2"],
+    intrinsics: Float[Tensor, "C 3 3"],
+    world_to_camera: Float[Tensor, "C 4 4"],
+    triangulation: Triangulation,
+) -> JointTerms:
+    """Prepares measurements in float32.
+
+    Args:
+        detections: Pixels, NaN where absent.
+        intrinsics: K, pixels.
+        world_to_camera: Extrinsics as calibrated.
+        triangulation: Of the same detections.
+    """
+    homogeneous = torch.cat([detections, torch.ones_like(detections[..., :1])], -1).double()
+    rays = torch.einsum("cij,tchkj->tchki", torch.linalg.inv(intrinsics.double()), homogeneous)
+    rays = rays / rays.norm(dim=-1, keepdim=True)
+    weights = triangulation.weights
+    weights = weights / weights.sum(1, keepdim=True).clamp_min(1.0)
+    finite = torch.isfinite(triangulation.points).all(-1)
+    return JointTerms(
+        points=triangulation.points.nan_to_num(0.0).float(),
+        point_weights=finite.float(),
+        rays=rays.nan_to_num(0.0).float(),
+        ray_weights=weights.float(),
+        world_to_camera=world_to_camera.float(),
+    )
+
+
+def fit_joints(surface: HandSurface, terms: JointTerms, camera_rotation: Float[Tensor, "C 3"]) -> Variables:
+    """Fits the hands to joints, from nothing.
+
+    Placement comes from the palm by Procrustes; then pose to the 3D joints; then pose and shape to the detections
+    themselves, which weigh depth and sideways errors as the cameras do.
+
+    Args:
+        surface: The hands to fit, as many as the terms have.
+        terms: Measurements.
+        camera_rotation: Corrections of the cameras that the triangulation found, kept.
+    """
+    valid = terms.point_weights.sum(-1) >= FEWEST_JOINTS
+    frames, hands = valid.shape
+    count = surface.hands[0].shape_dirs.shape[-1]
+    zeros = torch.zeros(frames, hands, 3)
+    start = Variables(
+        zeros,
+        torch.zeros(frames, hands, 15, 3),
+        zeros,
+        torch.zeros(count),
+        torch.zeros(len(surface.vertex_side), 3),
+        camera_rotation.float(),
+        torch.zeros(21, 3),
+        valid,
+    )
+    variables = _place(surface, terms, start)
+    prior = PosePrior.of(surface)
+
+    def to_points(v: Variables) -> Tensor:
+        squared = ((landmarks(surface, surface.pose(v.pose, v.shape, None), v.landmark_offset) - terms.points) ** 2).sum(-1) / JOINT_METRES**2
+        # The loose scale (5 times) keeps far joints pulling while the hand is still flat.
+        return (terms.point_weights * valid[..., None] * 25 * geman_mcclure(squared / 25)).sum() + prior.loss(v)
+
+    def to_detections(v: Variables) -> Tensor:
+        found = landmarks(surface, surface.pose(v.pose, v.shape, None), v.landmark_offset)
+        return joint_loss(found, terms, v) + prior.loss(v)
+
+    pose = ("global_orient", "translation", "local_rotations")
+    variables = minimise(to_points, variables, pose, iterations=80)
+    variables = minimise(to_points, variables, (*pose, "shape"), iterations=60)
+    return minimise(to_detections, variables, (*pose, "shape", "landmark_offset"), iterations=80)
+
+
+def landmarks(
+    surface: HandSurface, posed: SurfacePose, offset: Float[Tensor, "21 3"]
+) -> Float[Tensor, "T H 21 3"]:
+    """Where a detector should see the joints of posed hands, world frame, metres.
+
+    Args:
+        surface: The hands.
+        posed: Their poses.
+        offset: `Variables.landmark_offset`.
+    """
+    bones = [0] * 21
+    for bone, joint in enumerate(MANO_TO_JOINTS):
+        bones[joint] = bone
+    for tip in TIP_JOINTS:
+        bones[tip] = bones[tip - 1]
+    mirror = offset.new_tensor([[1.0 if side == "right" else -1.0, 1.0, 1.0] for side in surface.sides])
+    rotations = posed.bone_transforms[:, :, bones, :3, :3]
+    return posed.keypoints + torch.einsum("thkij,hkj->thki", rotations, mirror[:, None] * offset)
+
+
+def joint_loss(joints: Float[Tensor, "T H 21 3"], terms: JointTerms, variables: Variables) -> Tensor:
+    """Robust reprojection error of the hands' landmarks, in units of the scatter of detections, at each joint's depth."""
+    extrinsics = corrected_extrinsics(terms.world_to_camera, variables.camera_rotation)
+    camera = torch.einsum("cij,thkj->tchki", extrinsics[:, :3, :3], joints) + extrinsics[:, None, None, :3, 3]
+    along = (camera * terms.rays).sum(-1, keepdim=True)
+    squared = ((camera - along * terms.rays) ** 2).sum(-1) / JOINT_METRES**2
+    return (terms.ray_weights * variables.valid[:, None, :, None] * 9 * geman_mcclure(squared / 9)).sum()
+
+
+@dataclass
+class PosePrior:
+    """What hands do not do.
+
+    Attributes:
+        axes: Axes of flexion, spread and twist of each hand's joints.
+        limits: Lowest and highest of these angles, radians.
+    """
+
+    axes: Float[Tensor, "H 15 3 3"]
+    limits: Float[Tensor, "H 15 3 2"]
+
+    @staticmethod
+    def of(surface: HandSurface) -> PosePrior:
+        """The prior of the hands of a surface."""
+        return PosePrior(
+            torch.stack([joint_axes(hand) for hand in surface.hands]),
+            torch.stack([joint_limits(hand) for hand in surface.hands]),
+        )
+
+    def loss(self, variables: Variables) -> Tensor:
+        """Cost of rotations beyond the joint limits, of uncommon rotations and of uncommon shapes."""
+        angles = torch.stack(
+            [
+                rotations_to_angles(self.axes[hand], variables.local_rotations[:, hand])
+                for hand in range(len(self.axes))
+            ],
+            1,
+        )
+        beyond = (angles - self.limits[..., 1]).relu() + (self.limits[..., 0] - angles).relu()
+        loss = (beyond / LIMIT_RADIANS) ** 2 + (angles / POSE_PRIOR_RADIANS) ** 2
+        loss = (loss * variables.valid[..., None, None]).sum()
+        loss = loss + ((variables.landmark_offset / LANDMARK_OFFSET_METRES) ** 2).sum()
+        return loss + SHAPE_PRIOR * (variables.shape**2).sum()
+
+
+def _place(surface: HandSurface, terms: JointTerms, start: Variables) -> Variables:
+    """Rotation and translation that lay each resting palm on the triangulated one."""
+    everywhere = start.pose
+    everywhere.valid = torch.ones_like(start.valid)
+    rest = surface.pose(everywhere, start.shape, None).keypoints
+    palm = list(PALM)
+    weights = terms.point_weights[..., palm, None]
+    # A frame that lacks palm joints starts from all the joints it has.
+    few = weights.sum((-2, -1)) < 3
+    weights = torch.where(few[..., None, None], terms.point_weights[..., None], _scatter(weights, palm))
+    total = weights.sum(-2, keepdim=True).clamp_min(1.0)
+    source_mean = (rest * weights).sum(-2, keepdim=True) / total
+    target_mean = (terms.points * weights).sum(-2, keepdim=True) / total
+    covariance = (weights * (terms.points - target_mean)).transpose(-1, -2) @ (rest - source_mean)
+    u, _, v = torch.linalg.svd(covariance)
+    sign = torch.det(u @ v)
+    u = torch.cat([u[..., :2], u[..., 2:] * sign[..., None, None]], -1)
+    rotation = u @ v
+    # The orientation turns about the root joint, which is the wrist keypoint.
+    root = rest[..., :1, :]
+    translation = target_mean - ((source_mean - root) @ rotation.transpose(-1, -2) + root)
+    return Variables(
+        axis_angle(rotation),
+        start.local_rotations,
+        translation[..., 0, :],
+        start.shape,
+        start.displacement,
+        start.camera_rotation,
+        start.landmark_offset,
+        start.valid,
+    )
+
+
+def _scatter(weights: Tensor, palm: list[int]) -> Tensor:
+    full = weights.new_zeros(*weights.shape[:-2], 21, 1)
+    full[..., palm, :] = weights
+    return full
+
+
+def axis_angle(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """Axis-angle of rotation matrices, without gradient."""
+    from scipy.spatial.transform import Rotation
+
+    flat = rotation.detach().double().reshape(-1, 3, 3).numpy()
+    return torch.from_numpy(Rotation.from_matrix(flat).as_rotvec()).to(rotation).reshape(*rotation.shape[:-2], 3)

@@ -1,0 +1,130 @@
+"""The result of a fit, and its file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model import HandPose
+
+# Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
+FIT_VERSION = 1
+
+
+@dataclass
+class HandFit:
+    """Hands fitted to a capture.
+
+    Attributes:
+        sides: The fitted hands, in the order left, right; H of them.
+        frames: Names of the T frames.
+        shape: Shape coefficients of the person, shared by both hands.
+        displacement: Offset of each rest vertex of the `HandSurface` over `sides`, metres.
+        pose: Poses [T, H, ...] in the capture's world, metres.
+        camera_rotation: Axis-angle correction of each camera that took part: `X_cam' = R(correction) @ X_cam`, radians.
+        keypoints_3d: Triangulated joints in the world, NaN where they could not be found. Detected joints are landmarks
+            on the picture of a hand, not heads of bones: the model's joints lie some millimetres beside them.
+        report: Plain numbers and strings on how the fit went (JSON). `usable_masks` lists the [frame, camera] pairs whose
+            mask covers the hands.
+    """
+
+    sides: tuple[str, ...]
+    frames: list[str]
+    shape: Float[Tensor, "K"]
+    displacement: Float[Tensor, "V 3"]
+    pose: HandPose
+    camera_rotation: dict[str, Float[np.ndarray, "3"]]
+    keypoints_3d: Float[np.ndarray, "T 2 21 3"]
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Writes an .npz: to a temporary name first, so that an interruption or a full disk leaves no broken file.
+
+        Raises:
+            HandsError: The folder cannot be written or the disk is full.
+        """
+        header = {
+            "version": FIT_VERSION,
+            "sides": list(self.sides),
+            "frames": list(self.frames),
+            "cameras": list(self.camera_rotation),
+            "report": self.report,
+        }
+        arrays = {
+            "header": np.array(json.dumps(header)),
+            "shape": self.shape.detach().cpu().numpy(),
+            "displacement": self.displacement.detach().cpu().numpy(),
+            "global_orient": self.pose.global_orient.detach().cpu().numpy(),
+            "local_rotations": self.pose.local_rotations.detach().cpu().numpy(),
+            "translation": self.pose.translation.detach().cpu().numpy(),
+            "valid": self.pose.valid.cpu().numpy(),
+            "camera_rotation": np.array([self.camera_rotation[name] for name in self.camera_rotation]).reshape(-1, 3),
+            "keypoints_3d": np.asarray(self.keypoints_3d),
+        }
+        path = Path(path)
+        temporary = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
+            with os.fdopen(descriptor, "wb") as file:
+                np.savez_compressed(file, **arrays)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise HandsError(
+                f"{path}: expected to write the fitted hands, found '{error.strerror or error}': free some space, or set "
+                "NERFSTUDIO_HANDS_CACHE to a folder that can be written."
+            ) from error
+        finally:
+            if temporary is not None and os.path.exists(temporary):
+                os.unlink(temporary)
+
+    @staticmethod
+    def load(path: Path) -> HandFit:
+        """Reads a file that `save` wrote.
+
+        Raises:
+            HandsError: There is no such file, it holds no fit, or another version wrote it.
+        """
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+            header = json.loads(str(arrays["header"]))
+            version = header["version"]
+        except FileNotFoundError as error:
+            raise HandsError(f"{path}: expected fitted hands, found no such file: run `ns-hands fit` first.") from error
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise HandsError(
+                f"{path}: expected fitted hands, found something else ('{error}'): remove it and run `ns-hands fit` again."
+            ) from error
+        if version != FIT_VERSION:
+            raise HandsError(
+                f"{path}: expected fitted hands of version {FIT_VERSION}, found version {version}: run `ns-hands fit` again."
+            )
+        tensor = {key: torch.from_numpy(value) for key, value in arrays.items() if value.dtype.kind in "fb"}
+        return HandFit(
+            sides=tuple(header["sides"]),
+            frames=header["frames"],
+            shape=tensor["shape"],
+            displacement=tensor["displacement"],
+            pose=HandPose(
+                global_orient=tensor["global_orient"],
+                local_rotations=tensor["local_rotations"],
+                translation=tensor["translation"],
+                valid=tensor["valid"],
+            ),
+            camera_rotation=dict(zip(header["cameras"], arrays["camera_rotation"], strict=True)),
+            keypoints_3d=arrays["keypoints_3d"],
+            report=header["report"],
+        )

@@ -1,0 +1,6 @@
+"""Surface queries, ray casting, rasterisation and mesh operators: tensors in, tensors out, nothing about hands."""
+
+from nerfstudio_hands.geometry.rasterize import Raster, rasterize
+from nerfstudio_hands.geometry.surface_query import ClosestPoints, RayHits, ShellSamples, Surfaces
+
+__all__ = ["ClosestPoints", "Raster", "RayHits", "ShellSamples", "Surfaces", "rasterize"]

@@ -1,0 +1,143 @@
+"""The user's MANO files as :class:`HandModel`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from smplx.vertex_ids import vertex_ids
+from torch import Tensor
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, MANO_PARENTS, MANO_TO_JOINTS, TIP_JOINTS
+from nerfstudio_hands.hand_model.mano_pickle import read_mano_pickle
+from nerfstudio_hands.hand_model.model import NUM_JOINTS, HandModel
+from nerfstudio_hands.hand_model.npz_file import check_hand
+
+_KEYS = ("v_template", "f", "weights", "shapedirs", "posedirs", "J_regressor", "kintree_table", "hands_mean")
+# Number of triangles of the official mesh, by which its published tip vertices (in smplx) are recognised.
+_OFFICIAL_FACES = 1538
+
+
+def read_mano_hand(path: Path) -> HandModel:
+    """Read ``MANO_RIGHT.pkl`` or ``MANO_LEFT.pkl``.
+
+    The rest pose is MANO's flat template; the mean pose goes into ``hands_mean`` and is not applied. The shape
+    directions of the left model are mirrored where the file has them unmirrored. Files carry no texture coordinates, so
+    the palm and the back are laid out flat side by side. Units metres, float32.
+
+    Raises:
+        HandsError: If the file is hostile, broken or no hand in MANO layout.
+    """
+    arrays = read_mano_pickle(path)
+    missing = sorted(set(_KEYS) - arrays.keys())
+    if missing:
+        raise HandsError(f"{path}: a MANO hand needs {', '.join(missing)}, which the file lacks; give MANO_RIGHT.pkl.")
+    parents = tuple(int(p) if int(p) < NUM_JOINTS else -1 for p in np.atleast_2d(arrays["kintree_table"])[0])
+    if parents != MANO_PARENTS:
+        raise HandsError(
+            f"{path}: expected the tree of MANO's {NUM_JOINTS} joints, found the parents {parents}; give a hand model, "
+            "not a body."
+        )
+    if arrays["v_template"].ndim != 2 or arrays["J_regressor"].shape != (NUM_JOINTS, len(arrays["v_template"])):
+        raise HandsError(
+            f"{path}: expected v_template [V, 3] and J_regressor [16, V], found {arrays['v_template'].shape} and "
+            f"{arrays['J_regressor'].shape}; give MANO_RIGHT.pkl or MANO_LEFT.pkl."
+        )
+    tensors = {
+        key: torch.from_numpy(np.ascontiguousarray(arrays[key], dtype=np.float32)) for key in _KEYS if key != "f"
+    }
+    faces = torch.from_numpy(arrays["f"].astype(np.int64))
+    template, regressor = tensors["v_template"], tensors["J_regressor"]
+    joints = regressor @ template
+    # MANO's right hand points its fingers along -x, its left hand along +x.
+    side = "right" if joints[1 + 3 * MANO_FINGERS.index("middle"), 0] < joints[0, 0] else "left"
+    shape_dirs = tensors["shapedirs"]
+    if side == "left" and shape_is_unmirrored(template, shape_dirs):
+        shape_dirs = shape_dirs * shape_dirs.new_tensor([-1.0, 1.0, 1.0])[:, None]
+    if len(faces) == _OFFICIAL_FACES:
+        tips = [vertex_ids["mano"][finger] for finger in FINGERS]
+    else:
+        tips = fingertip_vertices(template, tensors["weights"], joints)
+    keypoint_regressor = torch.zeros(21, len(template))
+    keypoint_regressor[list(MANO_TO_JOINTS)] = regressor
+    keypoint_regressor[list(TIP_JOINTS), tips] = 1.0
+    model = HandModel(
+        side=side,
+        template=template,
+        faces=faces,
+        weights=tensors["weights"],
+        shape_dirs=shape_dirs,
+        pose_dirs=tensors["posedirs"],
+        joint_regressor=regressor,
+        keypoint_regressor=keypoint_regressor,
+        uv=planar_uv(template, faces),
+        parents=parents,
+        hands_mean=tensors["hands_mean"].reshape(-1, 3),
+        name=f"mano-{side}",
+    )
+    check_hand(model, path)
+    return model
+
+
+def shape_is_unmirrored(template: Float[Tensor, "V 3"], shape_dirs: Float[Tensor, "V 3 B"]) -> bool:
+    """Whether shape directions belong to the mirror image (in x) of a template: the known bug of ``MANO_LEFT.pkl``.
+
+    A direction that makes a hand larger moves every vertex away from the wrist, in x as in y and z. With directions of
+    the other hand, x shrinks while y and z grow. Decided on the direction with most growth. With both files at hand the
+    published test, that left and right directions are equal, says the same.
+    """
+    centred = template - template.mean(dim=0)
+    growth = torch.einsum("vc,vcb->cb", centred, shape_dirs)
+    across = growth[1] + growth[2]
+    largest = int((growth[0].abs() * across.abs()).argmax())
+    return bool(growth[0, largest] * across[largest] < 0)
+
+
+def fingertip_vertices(
+    template: Float[Tensor, "V 3"], weights: Float[Tensor, "V 16"], joints: Float[Tensor, "16 3"]
+) -> list[int]:
+    """The vertex farthest out along the last bone of each finger, in the order of ``joints.FINGERS``."""
+    tips = []
+    for finger in FINGERS:
+        last = 3 + 3 * MANO_FINGERS.index(finger)
+        members = torch.nonzero(weights.argmax(dim=1) == last).squeeze(1)
+        if len(members) == 0:
+            raise HandsError(
+                f"A hand in MANO layout needs vertices that move with every finger, but none moves most with the end "
+                f"of the {finger}; give a complete hand model."
+            )
+        reach = (template[members] - joints[last]) @ (joints[last] - joints[last - 1])
+        tips.append(int(members[reach.argmax()]))
+    return tips
+
+
+def planar_uv(template: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "F 3 2"]:
+    """Texture coordinates of a flat hand in MANO's frame: from the back (left half), from the palm (right half).
+
+    Both views keep the aspect. Parts that cover each other in a view share texture.
+    """
+    corners = template[faces]
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat = template[:, [2, 0]]
+    low, high = flat.amin(dim=0), flat.amax(dim=0)
+    extent = (high - low) * template.new_tensor([2.0, 1.0])
+    placed = (flat - (low + high) / 2) * (0.98 / extent.max()) + template.new_tensor([0.25, 0.5])
+    uv = placed[faces]
+    uv[..., 0] += 0.5 * (normal[:, 1] < 0).to(uv)[:, None]
+    return uv
+
+
+def relative_to_flat(model: HandModel, local_rotations: Float[Tensor, "*B 15 3"]) -> Float[Tensor, "*B 15 3"]:
+    """Rotations for :func:`pose_hand` from poses relative to MANO's mean pose (``flat_hand_mean=False``).
+
+    This is MANO's own rule: axis-angle vectors are added.
+    """
+    return local_rotations + model.hands_mean.to(local_rotations)
+
+
+def relative_to_mean(model: HandModel, local_rotations: Float[Tensor, "*B 15 3"]) -> Float[Tensor, "*B 15 3"]:
+    """Poses relative to MANO's mean pose from rotations of :func:`pose_hand`; inverse of :func:`relative_to_flat`."""
+    return local_rotations - model.hands_mean.to(local_rotations)

@@ -1,0 +1,103 @@
+"""Our own file for a hand model: a plain ``.npz`` without pickled objects."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model.joints import MANO_PARENTS, SIDES
+from nerfstudio_hands.hand_model.model import NUM_JOINTS, NUM_POSE_FEATURES, HandModel
+
+FORMAT = "nerfstudio-hands hand model 1"
+"""Written into every file; the number changes when older readers would misread it."""
+
+_FLOAT_KEYS = ("template", "weights", "shape_dirs", "joint_regressor", "keypoint_regressor", "uv", "hands_mean")
+
+
+def read_npz_hand(path: Path) -> HandModel:
+    """Read a hand model written by :func:`write_npz_hand` (float32 tensors on the CPU).
+
+    Raises:
+        HandsError: If the file is no such hand model, or its arrays contradict each other.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise HandsError(f"{path} should be a hand model in .npz form but cannot be read ({error}).") from error
+    found = str(arrays.get("format", "no format entry"))
+    if found != FORMAT:
+        raise HandsError(f"{path}: expected the format {FORMAT!r}, found {found!r}; write it again with this version.")
+    missing = sorted({*_FLOAT_KEYS, "faces", "side", "name"} - arrays.keys())
+    if missing:
+        raise HandsError(f"{path}: a hand model needs {', '.join(missing)}, which the file lacks; write it again.")
+    tensors = {key: torch.from_numpy(arrays[key].astype(np.float32)) for key in _FLOAT_KEYS}
+    num_vertices = tensors["template"].shape[0]
+    pose_dirs = torch.zeros(num_vertices, 3, NUM_POSE_FEATURES)
+    if "pose_dirs" in arrays:
+        pose_dirs = torch.from_numpy(arrays["pose_dirs"].astype(np.float32))
+    model = HandModel(
+        side=str(arrays["side"]),
+        faces=torch.from_numpy(arrays["faces"].astype(np.int64)),
+        pose_dirs=pose_dirs,
+        parents=MANO_PARENTS,
+        name=str(arrays["name"]),
+        **tensors,
+    )
+    check_hand(model, path)
+    return model
+
+
+def write_npz_hand(path: Path, model: HandModel) -> None:
+    """Write a hand model; the file appears complete or not at all. Zero pose directions are left out."""
+    arrays = {key: getattr(model, key).detach().cpu().numpy().astype(np.float32) for key in _FLOAT_KEYS}
+    if model.pose_dirs.abs().sum() > 0:
+        arrays["pose_dirs"] = model.pose_dirs.detach().cpu().numpy().astype(np.float32)
+    arrays["faces"] = model.faces.cpu().numpy().astype(np.int32)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, format=FORMAT, side=model.side, name=model.name, **arrays)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_hand(model: HandModel, path: Path) -> None:
+    """Raise a ``HandsError`` naming ``path`` unless the arrays of ``model`` fit together."""
+    num_vertices, num_faces = model.template.shape[0], model.faces.shape[0]
+    expected = {
+        "template": (num_vertices, 3),
+        "faces": (num_faces, 3),
+        "weights": (num_vertices, NUM_JOINTS),
+        "shape_dirs": (num_vertices, 3, model.shape_dirs.shape[-1]),
+        "pose_dirs": (num_vertices, 3, NUM_POSE_FEATURES),
+        "joint_regressor": (NUM_JOINTS, num_vertices),
+        "keypoint_regressor": (21, num_vertices),
+        "uv": (num_faces, 3, 2),
+        "hands_mean": (NUM_JOINTS - 1, 3),
+    }
+    for key, shape in expected.items():
+        value = getattr(model, key)
+        if tuple(value.shape) != shape:
+            raise HandsError(
+                f"{path}: {key} of a hand model with {num_vertices} vertices and {num_faces} faces should have the "
+                f"shape {shape}, found {tuple(value.shape)}; the file is no hand in MANO layout."
+            )
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise HandsError(f"{path}: {key} should be finite numbers, found NaN or infinity; get the file again.")
+    if model.side not in SIDES:
+        raise HandsError(f"{path}: the side should be 'left' or 'right', found {model.side!r}; correct the file.")
+    if int(model.faces.min()) < 0 or int(model.faces.max()) >= num_vertices:
+        raise HandsError(
+            f"{path}: faces should name vertices 0 to {num_vertices - 1}, found {int(model.faces.min())} to "
+            f"{int(model.faces.max())}; get the file again."
+        )
+    worst = float((model.weights.sum(dim=1) - 1).abs().max())
+    if worst > 1e-2:
+        raise HandsError(f"{path}: skin weights of a vertex should sum to 1, found a sum off by {worst:.3g}.")

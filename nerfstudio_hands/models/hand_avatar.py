@@ -1,0 +1,336 @@
+"""What every volumetric hand avatar shares: posed surface, samples in its shell, compositing, losses, metrics, pictures.
+
+A method adds its field: see `models/hand_uvnerf.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Literal, Tuple, Type
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.utils import colormaps
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.evaluation.metrics import hand_metrics
+from nerfstudio_hands.fields.hand_field import FieldOutputs, SurfacePoints
+from nerfstudio_hands.fields.warps import surface_warp
+from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
+from nerfstudio_hands.viewer.pose_controls import PoseControls
+
+SATURATION = 0.98
+"""Pixel values from here on say only that the true colour is at least as bright."""
+
+HUBER_DELTA = 0.1
+"""Colour differences beyond this count linearly: they are misfit, not colour."""
+
+
+@dataclass
+class HandAvatarModelConfig(ModelConfig):
+    """Choices that every volumetric hand avatar shares."""
+
+    _target: Type = field(default_factory=lambda: HandAvatarModel)
+    """target class to instantiate"""
+    enable_collider: bool = False
+    """The shell round the hand bounds the rays; no collider is needed."""
+    eval_num_rays_per_chunk: int = 16384
+    """Rays rendered at once outside training."""
+    shell: float = 0.005
+    """Half width in metres of the shell round the fitted surface outside which space is empty."""
+    num_samples: int = 16
+    """Samples a ray, spread over the parts of it that lie in the shell."""
+    march_steps: int = 96
+    """Steps at most by which a ray is followed to and through the shell."""
+    thickness: float = 0.0008
+    """Initial width in metres over which the learned surface turns from empty to opaque."""
+    refine_poses: bool = False
+    """Let training move the poses of the fit, through the surface query."""
+    refine_cameras: bool = False
+    """Let training turn and shift the training cameras, each by as little as the pictures ask for."""
+    camera_colors: bool = True
+    """Learn a gain and a bias a colour channel for every training camera but the first."""
+    color_loss: float = 1.0
+    """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
+    diffuse_loss: float = 0.3
+    """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
+    opacity_loss: float = 0.1
+    """Weight of the binary cross-entropy between accumulated opacity and mask."""
+    perceptual_loss: float = 0.0
+    """Weight of LPIPS on patches (needs `pixel-sampler.num-patches` above 0 and `ns-hands fetch-weights`); 0 costs nothing."""
+    perceptual_start: int = 500
+    """Step from which the perceptual loss counts."""
+    view_penalty: float = 1e-2
+    """Weight of the squared view-dependent part of the colour."""
+    offset_penalty: float = 1e-2
+    """Weight of the squared distance between learned and fitted surface, in half widths of the shell."""
+    smoothness_penalty: float = 1e-3
+    """Weight of the field's own regularisation (total variation of feature planes)."""
+    camera_penalty: float = 1e-2
+    """Weight of the squared gains, biases, and pose and camera corrections."""
+
+
+class HandAvatarModel(Model):
+    """A hand avatar rendered from samples in a thin shell round the posed surface.
+
+    Density follows a learned surface: with signed distance s of that surface (metres, positive outside) and width b, density is
+    Laplace's distribution function at -s over b (VolSDF, arXiv 2106.12052).
+    """
+
+    config: HandAvatarModelConfig
+
+    def populate_modules(self):
+        super().populate_modules()
+        avatar: AvatarData = self.kwargs["metadata"]["hands"]
+        self.camera_names = avatar.camera_names
+        self.frame_names = avatar.frame_names
+        self.hands = PosedHands(avatar, refine=self.config.refine_poses)
+        self.field = self.make_field(avatar)
+        self.log_thickness = Parameter(torch.tensor(math.log(self.config.thickness)))
+        num_cameras = len(self.camera_names)
+        self.camera_gain = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
+        self.camera_bias = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
+        self.camera_motion = Parameter(torch.zeros(num_cameras, 6), requires_grad=self.config.refine_cameras)
+        self.register_buffer("camera_seen", torch.zeros(num_cameras, dtype=torch.bool))
+        self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box)
+        self.perceptual = None
+        self.step = 0
+
+    @abstractmethod
+    def make_field(self, avatar: AvatarData) -> nn.Module:
+        """The method's field: called with (SurfacePoints, directions [N, 3], pose code [N, P]), gives FieldOutputs."""
+
+    def get_training_callbacks(self, training_callback_attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        from nerfstudio.engine.callbacks import TrainingCallbackLocation
+
+        def set_step(step: int) -> None:
+            self.step = step
+
+        return [
+            TrainingCallback(where_to_run=[TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], func=set_step)
+        ]
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        groups = {"fields": [*self.field.parameters(), self.log_thickness]}
+        if self.config.camera_colors:
+            groups["camera_colors"] = [self.camera_gain, self.camera_bias]
+        if self.config.refine_cameras:
+            groups["camera_motion"] = [self.camera_motion]
+        if self.config.refine_poses:
+            groups["poses"] = list(self.hands.deltas.parameters())
+        return groups
+
+    # Rendering ------------------------------------------------------------------------------------------------------
+
+    def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
+        """Renders rays [R].
+
+        Returns:
+            `rgb` [R, 3] over black, `depth` [R, 1] along the unit ray in metres (0 where nothing is met), `accumulation` [R, 1],
+            `normals` [R, 3] in [0, 1]; in training also `diffuse` [R, 3] and the scalar `penalty`.
+        """
+        origins, directions = ray_bundle.origins, ray_bundle.directions
+        camera = None
+        if self.training and ray_bundle.metadata and "camera_index" in ray_bundle.metadata:
+            camera = ray_bundle.metadata["camera_index"].view(-1).long()
+            self.camera_seen[camera] = True
+            if self.config.refine_cameras:
+                motion = exp_map_SO3xR3(self.camera_motion[camera])
+                directions = torch.einsum("nij,nj->ni", motion[:, :, :3], directions)
+                origins = origins + motion[:, :, 3]
+        posed = self.hands.for_rays(ray_bundle)
+        jitter = torch.rand(len(origins), self.config.num_samples, device=origins.device) if self.training else None
+        samples = posed.surfaces.march(
+            origins.detach(),
+            directions.detach(),
+            posed.ray_surface,
+            shell=self.config.shell,
+            num_samples=self.config.num_samples,
+            max_steps=self.config.march_steps,
+            jitter=jitter,
+        )
+        ray, depth = samples.ray, samples.depth
+        if not len(ray) and not self.training:
+            black, none = torch.zeros_like(origins), torch.zeros_like(origins[:, :1])
+            return {"rgb": black, "accumulation": none, "depth": none, "normals": black + 0.5}
+        points = origins[ray, None] + directions[ray, None] * depth[..., None]
+        sample_surface = posed.ray_surface[ray, None].expand_as(depth).reshape(-1)
+        sample_directions = directions[ray, None].expand_as(points).reshape(-1, 3)
+        outputs, density, normals = self.evaluate(points.reshape(-1, 3), sample_directions, posed, sample_surface)
+
+        alpha = 1 - torch.exp(-density.view_as(depth) * samples.width)
+        transmittance = torch.cumprod(torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha + 1e-7], dim=1), dim=1)[:, :-1]
+        weights = alpha * transmittance  # [M, num_samples]
+
+        def composite(values: Float[Tensor, "P C"]) -> Float[Tensor, "R C"]:
+            summed = (weights[..., None] * values.view(*depth.shape, -1)).sum(dim=1)
+            return torch.zeros(len(origins), summed.shape[-1], device=summed.device).index_copy(0, ray, summed)
+
+        accumulation = composite(torch.ones_like(depth).view(-1, 1))
+        color = self.camera_response(composite(outputs.color), accumulation, camera)
+        result = {
+            "rgb": color if self.training else color.clamp(0, 1),
+            "accumulation": accumulation,
+            "depth": composite(depth.view(-1, 1)) / accumulation.clamp(min=1e-6),
+            "normals": (F.normalize(composite(normals), dim=-1) + 1) / 2,
+        }
+        if self.training:
+            result["diffuse"] = self.camera_response(composite(outputs.diffuse), accumulation, camera)
+            result["penalty"] = self.penalty(outputs, posed, weights)
+        return result
+
+    def evaluate(
+        self,
+        points: Float[Tensor, "N 3"],
+        directions: Float[Tensor, "N 3"],
+        posed: PosedSurfaces,
+        surface: Int[Tensor, "N"],
+    ) -> Tuple[FieldOutputs, Float[Tensor, "N"], Float[Tensor, "N 3"]]:
+        """The field at points near posed surfaces.
+
+        Args:
+            points: sample points, nerfstudio's world.
+            directions: unit viewing directions.
+            posed: the posed surfaces.
+            surface: which surface each point belongs to.
+
+        Returns:
+            Field outputs, density in 1/m (0 outside the shell and beyond the wrist), smooth normals.
+        """
+        near = posed.surfaces.closest(points, surface, max_distance=2 * self.config.shell)
+        num_faces = posed.surfaces.num_own_faces
+        inside = (near.face >= 0) & (near.face < num_faces) & (near.signed_distance.abs() <= self.config.shell)
+        face = near.face.clamp(0, num_faces - 1)
+        height = torch.where(inside, near.signed_distance / self.config.shell, torch.ones_like(near.signed_distance))
+        corners = posed.surfaces.faces[face]
+        normals = F.normalize(
+            (near.barycentric[..., None] * posed.normals[surface[:, None], corners]).sum(dim=1), dim=-1
+        )
+        outputs = self.field(SurfacePoints(face, near.barycentric, height, normals), directions, posed.code[surface])
+        width = self.log_thickness.exp()
+        distance = (height + outputs.shift) * self.config.shell / width
+        occupancy = torch.where(distance > 0, 0.5 * torch.exp(-distance.clamp(min=0)), 1 - 0.5 * torch.exp(distance.clamp(max=0)))
+        return outputs, torch.where(inside, occupancy / width, torch.zeros_like(occupancy)), normals
+
+    def camera_response(
+        self, color: Float[Tensor, "R 3"], accumulation: Float[Tensor, "R 1"], camera: Int[Tensor, "R"] | None
+    ) -> Float[Tensor, "R 3"]:
+        """Colour as a training camera would record it, or the mean of the training cameras where none is given."""
+        if not self.config.camera_colors:
+            return color
+        fixed = torch.arange(len(self.camera_gain), device=color.device) == self.camera_seen.int().argmax()
+        gain = torch.where(fixed[:, None], torch.zeros_like(self.camera_gain), self.camera_gain)
+        bias = torch.where(fixed[:, None], torch.zeros_like(self.camera_bias), self.camera_bias)
+        if camera is not None:
+            return color * gain[camera].exp() + bias[camera] * accumulation
+        seen = self.camera_seen
+        if not seen.any():
+            return color
+        return color * gain[seen].mean(dim=0).exp() + bias[seen].mean(dim=0) * accumulation
+
+    def penalty(self, outputs: FieldOutputs, posed: PosedSurfaces, weights: Tensor) -> Float[Tensor, ""]:
+        """The regularisers, summed with their weights; here rather than in the loss so that DDP sees every parameter used."""
+        config = self.config
+        terms = [
+            config.smoothness_penalty * self.field.regularisation(),
+            config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean()),
+            config.camera_penalty * 1e3 * self.camera_motion.square().mean(),
+        ]
+        if len(outputs.shift):
+            terms.append(config.offset_penalty * outputs.shift.square().mean())
+            terms.append(config.view_penalty * outputs.view_residual.square().mean())
+        if self.hands.deltas is not None:
+            terms.append(config.camera_penalty * sum(delta.square().sum() for delta in self.hands.deltas))
+        return torch.stack(terms).sum()
+
+    def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Tensor:
+        """Colour without the black behind it, and opacity, as exporters want them."""
+        accumulation = outputs[output_name.replace("rgb", "accumulation")] if "rgb" in output_name else outputs["accumulation"]
+        return torch.cat([(outputs[output_name] / accumulation.clamp(min=1e-6)).clamp(0, 1), accumulation], dim=-1)
+
+    # Learning -------------------------------------------------------------------------------------------------------
+
+    def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
+        hand = batch["hand_label"].view(-1).to(self.device) == HAND
+        error = (outputs["rgb"].clamp(0, 1) - batch["image"].to(self.device))[hand].square().mean()
+        return {"psnr": -10 * torch.log10(error.clamp(min=1e-10)), "thickness_mm": self.log_thickness.exp() * 1000}
+
+    def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
+        config = self.config
+        label = batch["hand_label"].view(-1).to(self.device)
+        truth = batch["image"].to(self.device)
+        hand, known = label == HAND, (label == HAND) | (label == BACKGROUND)
+        loss = {
+            "color": config.color_loss * color_loss(outputs["rgb"][hand], truth[hand]),
+            "opacity": config.opacity_loss
+            * F.binary_cross_entropy(
+                outputs["accumulation"].view(-1)[known].clamp(1e-4, 1 - 1e-4), hand[known].to(truth.dtype)
+            ),
+        }
+        if "diffuse" in outputs:
+            loss["diffuse"] = config.diffuse_loss * color_loss(outputs["diffuse"][hand], truth[hand])
+        if "penalty" in outputs:
+            loss["penalty"] = outputs["penalty"]
+        num_patch_rays = batch.get("num_patch_rays", 0)
+        if config.perceptual_loss > 0 and num_patch_rays and self.step >= config.perceptual_start:
+            loss["perceptual"] = config.perceptual_loss * self.patch_loss(
+                outputs["rgb"][-num_patch_rays:], truth[-num_patch_rays:], label[-num_patch_rays:], batch["patch_size"]
+            )
+        return loss
+
+    def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
+        """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
+        if self.perceptual is None:
+            from nerfstudio_hands.evaluation.perceptual import load_lpips
+
+            # Kept out of the module tree: its weights belong neither into checkpoints nor to an optimiser.
+            self.__dict__["perceptual"] = load_lpips("vgg").to(self.device).requires_grad_(False)
+        known = (label != 2)[:, None]
+        hand = (label == HAND)[:, None]
+        patches = [
+            (values * keep).view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
+            for values, keep in ((predicted, known), (truth, hand))
+        ]
+        return self.perceptual(*patches).mean()
+
+    # Evaluation -----------------------------------------------------------------------------------------------------
+
+    def get_image_metrics_and_images(
+        self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
+    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
+        """Metrics of a held-out picture and pictures to look at: truth beside prediction over black, error, opacity, depth, normals."""
+        mask = batch["hand_mask"][..., 0].bool().to(self.device)
+        region = batch["hand_region"][..., 0].bool().to(self.device)
+        truth = batch["image"].to(self.device)
+        metrics = hand_metrics(outputs["rgb"], outputs["accumulation"][..., 0], truth, mask, region)
+        black = truth * region[..., None]
+        error = (outputs["rgb"] - black).abs().mean(dim=-1, keepdim=True) * region[..., None]
+        images = {
+            "img": torch.cat([black, outputs["rgb"]], dim=1),
+            "truth": truth,
+            "region": region[..., None].float().expand(-1, -1, 3),
+            "error": colormaps.apply_colormap((error * 4).clamp(0, 1)),
+            "accumulation": colormaps.apply_colormap(outputs["accumulation"]),
+            "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=outputs["accumulation"]),
+            "normals": outputs["normals"] * outputs["accumulation"],
+        }
+        return metrics, images
+
+
+def color_loss(predicted: Float[Tensor, "N 3"], truth: Float[Tensor, "N 3"]) -> Float[Tensor, ""]:
+    """Huber loss; where the truth is saturated only a darker prediction is wrong."""
+    if not len(predicted):
+        return predicted.sum()
+    difference = predicted - truth
+    difference = torch.where(truth >= SATURATION, difference.clamp(max=0), difference)
+    return F.huber_loss(difference, torch.zeros_like(difference), delta=HUBER_DELTA)

@@ -1,0 +1,239 @@
+"""A whole capture in the capture-room layout, rendered, with the truth beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model.joints import SIDES
+from nerfstudio_hands.synthesis.anatomy import SurfacePoints
+from nerfstudio_hands.synthesis.detections import imperfect_detections, normalised_landmarks
+from nerfstudio_hands.synthesis.light import studio
+from nerfstudio_hands.synthesis.render import GAMMA, Picture, render
+from nerfstudio_hands.synthesis.rig import RigCamera, ring_of_cameras
+from nerfstudio_hands.synthesis.scene import assemble
+from nerfstudio_hands.synthesis.subject import HandTruth, Subject, make_subject, pose_subject
+
+TRUTH_VERSION = 1
+
+CENTRE = np.array([0.08, -0.05, 1.12])
+"""Where the hands are held, world metres, z up."""
+
+SENSOR_NOISE = 0.8 / 255
+"""Standard deviation of the noise on pixel values."""
+
+MARGIN = 1.02
+"""Radius of what the cameras frame, over that of the hands without forearms."""
+
+
+@dataclass(frozen=True)
+class CaptureRoomOptions:
+    """What to render; the same options give the same files, bit by bit, on the same machine."""
+
+    num_cameras: int = 12
+    """Cameras around the hands, at least two."""
+    resolution: int = 256
+    """Width and height of the pictures in pixels."""
+    seed: int = 0
+    """Another seed is another person, another skin, another rig and other errors."""
+    hand: str = "right"
+    """`left`, `right` or `both`."""
+    frames: int = 1
+    """Moments of a slow movement, each a scan of its own; the first is an open hand."""
+    supersampling: int = 3
+    """Samples a pixel along each axis."""
+    subdivisions: int = 2
+    """Loop subdivisions of the rendered hand; at least 1."""
+
+
+def synthesize_capture_room(
+    output: Path, options: CaptureRoomOptions, *, progress: Callable[[int, int], None] | None = None
+) -> Path:
+    """Render a capture.
+
+    Writes scans `1`, `2`, ... (a scan is a frame) in the layout that `read_capture_room` describes and a folder `truth`
+    with `truth.npz` and one `mesh_<frame>.ply` a frame. Everything is written to a temporary folder that takes its
+    name in the end, so that an interruption leaves nothing that looks complete.
+
+    Args:
+        output: Folder that does not exist yet.
+        options: What to render.
+        progress: Called with (pictures done, pictures in all).
+
+    Returns:
+        The folder.
+
+    Raises:
+        HandsError: The options make no sense, or the folder exists or cannot be written.
+    """
+    _check(options)
+    output = Path(output).expanduser()
+    if output.exists():
+        raise HandsError(
+            f"{output}: expected a folder that does not exist yet, found one: give another --output or remove it."
+        )
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _render_all(partial, options, progress or (lambda done, total: None))
+        partial.rename(output)
+    except OSError as error:
+        raise HandsError(
+            f"{output}: expected a place to write a capture, found '{error.strerror or error}': give another --output."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return output
+
+
+def _check(options: CaptureRoomOptions) -> None:
+    for name, least in (("num_cameras", 2), ("resolution", 16), ("frames", 1), ("supersampling", 1), ("subdivisions", 1)):
+        value = getattr(options, name)
+        if value < least:
+            raise HandsError(
+                f"--{name.replace('_', '-')}: expected at least {least}, found {value}: give a larger number."
+            )
+    if options.hand not in (*SIDES, "both"):
+        raise HandsError(f"--hand: expected left, right or both, found '{options.hand}': give one of the three.")
+
+
+def _render_all(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
+    sides = SIDES if options.hand == "both" else (options.hand,)
+    subject = make_subject(sides, subdivisions=options.subdivisions, seed=options.seed)
+    moments = np.linspace(0, 1, options.frames) if options.frames > 1 else np.zeros(1)
+    poses = [pose_subject(subject, CENTRE, float(moment)) for moment in moments]
+    everything = np.concatenate([hand.vertices for hands in poses for hand in hands])
+    centre = 0.5 * (everything.min(0) + everything.max(0))
+    radius = MARGIN * float(np.linalg.norm(everything - centre, axis=1).max())
+    room = studio(centre, np.random.default_rng([options.seed, 2]))
+    cameras = ring_of_cameras(
+        centre,
+        radius,
+        num_cameras=options.num_cameras,
+        resolution=options.resolution,
+        rng=np.random.default_rng([options.seed, 3]),
+    )
+    frames = [str(index + 1) for index in range(options.frames)]
+    for index, (frame, hands) in enumerate(zip(frames, poses, strict=True)):
+        scan = root / frame
+        for folder in ("img", "mask", "pose", "camera"):
+            (scan / folder).mkdir(parents=True)
+        scene = assemble([part for hand in hands for part in hand.parts], subject.skin, room)
+        for number, camera in enumerate(cameras):
+            picture = render(scene, camera, supersampling=options.supersampling)
+            noise = np.random.default_rng([options.seed, 4, index, number])
+            _write_png(scan / "img" / f"{camera.name}.png", expose(picture, camera, noise))
+            _write_png(scan / "mask" / f"{camera.name}.png", np.where(picture.coverage > 0.5, 255, 0).astype(np.uint8))
+            progress(index * len(cameras) + number + 1, len(frames) * len(cameras))
+        _write_poses(scan, cameras, hands, np.random.default_rng([options.seed, 5, index]))
+        _write_cameras(scan / "camera" / "param.npz", cameras, centre, radius)
+    _write_truth(root / "truth", subject, cameras, frames, poses, options)
+
+
+def expose(picture: Picture, camera: RigCamera, rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
+    """Pixel values as the camera stores them: its gain, some noise, 8 bits."""
+    values = picture.colour * camera.gain + rng.normal(0, SENSOR_NOISE, picture.colour.shape)
+    return np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
+
+
+def _write_poses(scan: Path, cameras: list[RigCamera], hands: list[HandTruth], rng: np.random.Generator) -> None:
+    size = cameras[0].width
+    found = {
+        hand.side: imperfect_detections(np.stack([c.project(hand.keypoints) for c in cameras]), size, rng)
+        for hand in hands
+    }
+    for number, camera in enumerate(cameras):
+        landmarks = {
+            side.capitalize(): normalised_landmarks(found[side][number], size) if side in found else [] for side in SIDES
+        }
+        (scan / "pose" / f"{camera.name}.json").write_text(json.dumps(landmarks))
+
+
+def _write_cameras(path: Path, cameras: list[RigCamera], centre: np.ndarray, radius: float) -> None:
+    scale = np.diag([radius, radius, radius, 1.0])
+    scale[:3, 3] = centre
+    arrays = {}
+    for number, camera in enumerate(cameras):
+        intrinsics = np.eye(4)
+        intrinsics[:3, :3] = camera.intrinsics
+        arrays[f"int_{number}"] = intrinsics
+        arrays[f"ext_{number}"] = camera.world_to_camera
+        arrays[f"world_mat_{number}"] = intrinsics @ camera.world_to_camera
+        arrays[f"scale_mat_{number}"] = scale
+    np.savez(path, **arrays)
+
+
+def _write_truth(
+    folder: Path,
+    subject: Subject,
+    cameras: list[RigCamera],
+    frames: list[str],
+    poses: list[list[HandTruth]],
+    options: CaptureRoomOptions,
+) -> None:
+    """Parameters, vertices and joints of every frame in `truth.npz`, and the rendered skin as a mesh a frame."""
+    folder.mkdir()
+
+    def table(name: str) -> np.ndarray:
+        return np.stack([[np.asarray(getattr(hand, name)) for hand in hands] for hands in poses]).astype(np.float32)
+
+    starts = np.cumsum([0] + [model.num_vertices for model in subject.models])
+    arrays = {
+        "format_version": np.array(TRUTH_VERSION),
+        "seed": np.array(options.seed),
+        "sides": np.array([model.side for model in subject.models]),
+        "frames": np.array(frames),
+        "cameras": np.array([camera.name for camera in cameras]),
+        "gains": np.stack([camera.gain for camera in cameras]),
+        "gamma": np.array(GAMMA),
+        "shape": subject.shape.numpy(),
+        "global_orient": table("global_orient"),
+        "local_rotations": table("local_rotations"),
+        "translation": table("translation"),
+        "keypoints": table("keypoints"),
+        "vertices": np.stack([np.concatenate([h.vertices for h in hands]) for hands in poses]).astype(np.float32),
+        "faces": np.concatenate(
+            [m.faces.numpy() + start for m, start in zip(subject.models, starts[:-1], strict=True)]
+        ).astype(np.int32),
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    (folder / "truth.npz").write_bytes(buffer.getvalue())
+    for frame, hands in zip(frames, poses, strict=True):
+        vertices, faces, colours = skin_mesh(subject, hands)
+        mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)
+        (folder / f"mesh_{frame}.ply").write_bytes(mesh.export(file_type="ply"))
+
+
+def skin_mesh(
+    subject: Subject, hands: list[HandTruth]
+) -> tuple[Float[np.ndarray, "W 3"], Int[np.ndarray, "G 3"], UInt8[np.ndarray, "W 3"]]:
+    """The rendered skin, forearms included, at one subdivision: every vertex lies on the rendered surface.
+
+    Returns:
+        Vertices in world metres, faces, and the skin's albedo as pixel values.
+    """
+    vertices, faces, colours = [], [], []
+    start = 0
+    for hand, tessellation in zip(hands, subject.tessellations, strict=True):
+        count = int(tessellation.coarse_faces.max()) + 1
+        part = SurfacePoints(
+            tessellation.canonical[:count], tessellation.finger[:count], tessellation.dorsal[:count]
+        )
+        albedo = subject.skin.appearance(part).albedo
+        vertices.append(hand.surface[:count])
+        faces.append(tessellation.coarse_faces + start)
+        colours.append(np.round(255 * albedo ** (1 / GAMMA)).astype(np.uint8))
+        start += count
+    return np.concatenate(vertices), np.concatenate(faces), np.concatenate(colours)

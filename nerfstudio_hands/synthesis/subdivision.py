@@ -1,0 +1,97 @@
+"""Loop subdivision as a sparse matrix, so that anything stored per vertex is subdivided like the positions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import sparse
+from torch import Tensor
+
+from nerfstudio_hands.geometry.mesh import edges
+
+
+def loop_subdivision(
+    faces: Int[Tensor, "F 3"], num_vertices: int, levels: int
+) -> tuple[Int[Tensor, "G 3"], sparse.csr_matrix]:
+    """Repeated Loop subdivision (Loop, "Smooth subdivision surfaces based on triangles", 1987) of a mesh with borders.
+
+    Args:
+        faces: Vertex indices; every edge has one or two faces.
+        num_vertices: V.
+        levels: How often each triangle is cut in four.
+
+    Returns:
+        Faces (G = 4^levels F) and the matrix (W, V) that takes values at the V vertices to the W new ones. The first V of
+        these are the old ones, moved.
+    """
+    matrix = sparse.identity(num_vertices, format="csr")
+    for _ in range(levels):
+        faces, step = _loop_step(faces, num_vertices)
+        matrix = (step @ matrix).tocsr()
+        num_vertices = step.shape[0]
+    return faces, matrix
+
+
+def interpolating_controls(
+    matrix: sparse.csr_matrix, vertices: Float[np.ndarray, "V 3"], iterations: int = 4
+) -> Float[np.ndarray, "V 3"]:
+    """Control points whose subdivision passes (nearly) through `vertices`, which Loop's rule alone would shrink.
+
+    Progressive interpolation: each control point is moved by what its image misses (Cheng et al., "Loop subdivision surface
+    based progressive interpolation", JCST 2009); few iterations keep the surface fair.
+    """
+    own = matrix[: len(vertices)]
+    controls = vertices.copy()
+    for _ in range(iterations):
+        controls = controls + (vertices - own @ controls)
+    return controls
+
+
+def _loop_step(faces: Tensor, num_vertices: int) -> tuple[Tensor, sparse.csr_matrix]:
+    pairs, face_edges = edges(faces)
+    pairs, face_edges, corners = pairs.numpy(), face_edges.numpy(), faces.numpy()
+    num_edges = len(pairs)
+    num_faces = np.bincount(face_edges.ravel(), minlength=num_edges)
+    border = num_faces == 1
+
+    rows, columns, values = [], [], []
+
+    def add(row: np.ndarray, column: np.ndarray, value: np.ndarray | float) -> None:
+        rows.append(row)
+        columns.append(column)
+        values.append(np.broadcast_to(value, row.shape))
+
+    # New vertex on an edge: 3/8 of its ends and 1/8 of the two opposite corners; the middle on a border.
+    edge_row = num_vertices + np.arange(num_edges)
+    for end in range(2):
+        add(edge_row, pairs[:, end], np.where(border, 0.5, 0.375))
+    for corner in range(3):
+        inner = ~border[face_edges[:, corner]]
+        add(num_vertices + face_edges[inner, corner], corners[inner, (corner + 2) % 3], 0.125)
+
+    # Old vertex: Loop's weights over the ring of n neighbours; (1/8, 3/4, 1/8) along a border.
+    valence = np.bincount(pairs.ravel(), minlength=num_vertices)
+    on_border = np.zeros(num_vertices, dtype=bool)
+    on_border[pairs[border].ravel()] = True
+    n = np.maximum(valence, 1)
+    ring = (0.625 - (0.375 + 0.25 * np.cos(2 * np.pi / n)) ** 2) / n
+    vertex = np.arange(num_vertices)
+    add(vertex, vertex, np.where(on_border, 0.75, 1 - valence * ring))
+    for this, other in ((0, 1), (1, 0)):
+        inner = ~on_border[pairs[:, this]]
+        add(pairs[inner, this], pairs[inner, other], ring[pairs[inner, this]])
+        add(pairs[border, this], pairs[border, other], 0.125)
+
+    shape = (num_vertices + num_edges, num_vertices)
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    middle = face_edges + num_vertices
+    new = np.concatenate(
+        [
+            np.stack([corners[:, 0], middle[:, 0], middle[:, 2]], axis=1),
+            np.stack([corners[:, 1], middle[:, 1], middle[:, 0]], axis=1),
+            np.stack([corners[:, 2], middle[:, 2], middle[:, 1]], axis=1),
+            middle,
+        ]
+    )
+    return torch.from_numpy(new), sparse.coo_matrix(entries, shape=shape).tocsr()

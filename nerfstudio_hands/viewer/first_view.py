@@ -1,0 +1,69 @@
+"""What a browser that opens the viewer sees first, and how large nerfstudio renders it on a slow machine."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import viser
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.scene_box import SceneBox
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from nerfstudio.viewer.render_state_machine import RenderStateMachine
+
+VIEWER_SCALE = 10.0
+"""The viewer's units in a metre: nerfstudio's VISER_NERFSTUDIO_SCALE_RATIO, whose module imports every model there is."""
+
+FIELD_OF_VIEW = math.radians(35.0)
+"""Vertical; the viewer's own 75 degrees distort what fills the picture."""
+
+FEWEST_ROWS = 120
+"""Rows that show a hand. A picture of so many takes a tenth of a second on one core."""
+
+
+def view_of_hands(scene_box: SceneBox, cameras: Cameras) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """A view of the hands from the side of the first camera.
+
+    Args:
+        scene_box: box round the hands, metres.
+        cameras: training cameras in the same world.
+
+    Returns:
+        Camera centre and the point to look at, metres, for a camera of the vertical angle `FIELD_OF_VIEW`.
+    """
+    lower, upper = scene_box.aabb.cpu()
+    centre = (lower + upper) / 2
+    toward = torch.nn.functional.normalize(cameras.camera_to_worlds[0, :, 3].cpu() - centre, dim=0)
+    # The box has a margin, so its longest side, though not its diagonal, is as much as the picture must show.
+    distance = float((upper - lower).max()) / 2 / math.tan(FIELD_OF_VIEW / 2)
+    return centre + distance * toward, centre
+
+
+def set_first_view(client: viser.ClientHandle, scene_box: SceneBox, cameras: Cameras) -> None:
+    """Moves a browser's camera to where it sees the hands."""
+    position, look_at = (np.asarray(point, dtype=np.float64) * VIEWER_SCALE for point in view_of_hands(scene_box, cameras))
+    with client.atomic():
+        client.camera.fov = FIELD_OF_VIEW
+        client.camera.position = position
+        client.camera.look_at = look_at
+
+
+def keep_recognisable(machine: RenderStateMachine) -> None:
+    """Keeps the pictures that nerfstudio renders while something moves from falling below `FEWEST_ROWS`.
+
+    nerfstudio renders as many pixels as it expects to manage in a thirtieth of a second, counting the wait for the training step in
+    progress. On a CPU that wait alone is longer, so it ends at 30 rows however fast the model is.
+    """
+    calculate = machine._calculate_image_res
+
+    def at_least(aspect_ratio: float) -> tuple[int, int]:
+        height, width = calculate(aspect_ratio)
+        rows = min(FEWEST_ROWS, machine.viewer.control_panel.max_res)
+        return (height, width) if height >= rows else (rows, int(rows * aspect_ratio))
+
+    machine._calculate_image_res = at_least

@@ -1,0 +1,42 @@
+"""Cameras on a circle round the hands."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.scene_box import SceneBox
+
+FILL = 1.25
+"""The picture shows this many times the extent of the hands."""
+
+
+def orbit_cameras(
+    scene_box: SceneBox, *, num_cameras: int, width: int, height: int, elevation: float = 20.0, fov: float = 25.0
+) -> Cameras:
+    """Cameras that circle once round the vertical axis and look at the middle of the scene box.
+
+    Args:
+        scene_box: box round the hands, metres, z up.
+        num_cameras: cameras on the circle.
+        width: picture width in pixels.
+        height: picture height in pixels.
+        elevation: angle above the horizon in degrees.
+        fov: vertical field of view in degrees.
+    """
+    centre = scene_box.aabb.mean(dim=0)
+    radius = float((scene_box.aabb[1] - scene_box.aabb[0]).norm()) / 2
+    half_angle = math.radians(fov) / 2 * min(1.0, width / height)
+    distance = FILL * radius / math.tan(half_angle)
+    azimuth = torch.linspace(0, 2 * math.pi, num_cameras + 1)[:-1]
+    up = math.radians(elevation)
+    backward = torch.stack(
+        [azimuth.cos() * math.cos(up), azimuth.sin() * math.cos(up), torch.full_like(azimuth, math.sin(up))], dim=-1
+    )
+    right = torch.nn.functional.normalize(
+        torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]).expand_as(backward), backward), dim=-1
+    )
+    poses = torch.stack([right, torch.linalg.cross(backward, right), backward, centre + distance * backward], dim=-1)
+    focal = height / 2 / math.tan(math.radians(fov) / 2)
+    return Cameras(camera_to_worlds=poses, fx=focal, fy=focal, cx=width / 2, cy=height / 2, width=width, height=height)

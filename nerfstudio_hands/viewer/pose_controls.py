@@ -1,0 +1,180 @@
+"""Sliders in nerfstudio's web viewer that bend the fingers of an avatar."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Callable
+
+import torch
+import viser
+from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
+
+from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.viewer.finger_angles import angle_ranges, bend_hand, hand_angles
+from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognisable, set_first_view
+
+if TYPE_CHECKING:
+    from nerfstudio.viewer.viewer import Viewer
+
+    from nerfstudio_hands.models.posed_hands import PosedHands
+
+TRAINING_SHARE = 0.6
+"""Of the time while a browser looks on, what nerfstudio leaves to training at least; its own 0.9 shows a new picture every half
+minute on a CPU."""
+
+MESH_NAME = "/hand_mesh"
+MESH_COLOR = (90, 200, 255)
+
+
+class PoseControls(ViewerElement, ViewerControl):
+    """A folder a hand with a slider for every angle, a frame slider, a reset button and the posed mesh as an overlay.
+
+    The sliders show the angles of the chosen frame. Moving one departs from the frame's pose in this angle alone; reset, or another
+    frame, returns to what the frame has. Before the first touch nothing changes; later only rays that belong to no frame see the
+    pose, so that training and evaluation stay what they are. Nothing of this is part of the model's state.
+
+    nerfstudio's own elements wait, at every slider event, for the training step or the picture in progress; these need not, because
+    the pose is handed over in one assignment.
+
+    Args:
+        hands: the poses that the model renders.
+        frame_names: names of the frames.
+        scene_box: box round the hands, nerfstudio's world; the first view shows it.
+    """
+
+    def __init__(self, hands: PosedHands, frame_names: list[str], scene_box: SceneBox):
+        super().__init__(name="Hands")
+        self._hands = hands
+        self._frame_names = frame_names
+        self._scene_box = scene_box
+        self._lock: contextlib.AbstractContextManager = contextlib.nullcontext()
+        self._viewer: Viewer | None = None
+        self._sliders: dict[tuple[int, str], viser.GuiInputHandle[float]] = {}
+        self._frame_values: dict[tuple[int, str], float] = {}
+        self._frame = 0
+        self._pose: HandPose | None = None
+        self._mesh: viser.MeshHandle | None = None
+        self._mesh_server: viser.ViserServer | None = None
+
+    # What nerfstudio calls -------------------------------------------------------------------------------------------
+
+    def install(self, viser_server: viser.ViserServer) -> None:
+        """Adds the controls to the folder that nerfstudio has opened for this element."""
+        # The viewer delivers events on several threads at once. A model without a viewer has no lock, so that it can be copied.
+        self._lock = threading.Lock()
+        self._create_gui_handle(viser_server)
+
+    def _create_gui_handle(self, viser_server: viser.ViserServer) -> None:
+        gui = viser_server.gui
+        if len(self._frame_names) > 1:
+            last = len(self._frame_names) - 1
+            frame = gui.add_slider("Frame", 0, last, 1, 0, hint="Frame of the capture whose pose is shown")
+            label = gui.add_markdown(f"Frame {self._frame_names[0]}")
+
+            def choose_frame() -> None:
+                label.content = f"Frame {self._frame_names[frame.value]}"
+                self.show_frame(frame.value)
+
+            _on_user_update(frame, choose_frame)
+        reset = gui.add_button("Reset pose", icon=viser.Icon.REFRESH, hint="Back to the pose of the frame")
+        reset.on_click(lambda _: self.show_frame(self._frame))
+        mesh = gui.add_checkbox("Show mesh", False, hint="Draw the posed mesh over the picture")
+        _on_user_update(mesh, lambda: self.show_mesh(viser_server if mesh.value else None))
+        poses = self._hands.pose_of(torch.arange(self._hands.num_frames, device=self._hands.valid.device))
+        for hand, model in enumerate(self._hands.surface.hands):
+            angles = hand_angles(model, poses.local_rotations[:, hand].detach())
+            with gui.add_folder(f"{model.side.capitalize()} hand", expand_by_default=hand == 0):
+                for name, (lower, upper) in angle_ranges(model).items():
+                    # A fit may lie beyond the usual limits, and its slider must be able to say so.
+                    lower = math.floor(min(lower, float(angles[name].min())))
+                    upper = math.ceil(max(upper, float(angles[name].max())))
+                    value = float(round(float(angles[name][0])))
+                    slider = gui.add_slider(name, float(lower), float(upper), 1.0, value, hint="Degrees")
+                    self._sliders[hand, name] = slider
+                    self._frame_values[hand, name] = value
+                    _on_user_update(slider, self.bend)
+
+    def _setup(self, viewer: Viewer) -> None:
+        super()._setup(viewer)
+        self._viewer = viewer
+
+        @viewer.viser_server.on_client_connect
+        def _(client: viser.ClientHandle) -> None:
+            keep_recognisable(viewer.render_statemachines[client.client_id])
+            set_first_view(client, self._scene_box, viewer.pipeline.datamanager.train_dataset.cameras)
+            viewer.train_util = TRAINING_SHARE
+
+    # What a person does ----------------------------------------------------------------------------------------------
+
+    def show_frame(self, frame: int) -> None:
+        """Shows a frame as it is: its pose in the picture, its angles on the sliders."""
+        with self._lock:
+            self._frame = frame
+            pose = self._frame_pose()
+            for hand, model in enumerate(self._hands.surface.hands):
+                for name, values in hand_angles(model, pose.local_rotations[:, hand]).items():
+                    value = float(round(float(values[0])))
+                    self._frame_values[hand, name] = value
+                    self._sliders[hand, name].value = value
+            self._show(pose)
+
+    def bend(self) -> None:
+        """Shows the frame's pose with the angles of the sliders that have been moved."""
+        with self._lock:
+            pose = self._frame_pose()
+            for hand, model in enumerate(self._hands.surface.hands):
+                moved = {
+                    name: slider.value
+                    for (owner, name), slider in self._sliders.items()
+                    if owner == hand and slider.value != self._frame_values[owner, name]
+                }
+                pose = bend_hand(model, pose, hand, moved)
+            self._show(pose)
+
+    def show_mesh(self, viser_server: viser.ViserServer | None) -> None:
+        """Adds the posed mesh to the scene of this viewer; None removes it."""
+        with self._lock:
+            if self._mesh is not None and viser_server is None:
+                self._mesh.remove()
+                self._mesh = None
+            self._mesh_server = viser_server
+            self._draw_mesh()
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _frame_pose(self) -> HandPose:
+        with torch.no_grad():
+            return self._hands.pose_of(torch.tensor([self._frame], device=self._hands.valid.device))
+
+    def _show(self, pose: HandPose) -> None:
+        self._pose = pose
+        self._hands.set_free_pose(pose)
+        self._draw_mesh()
+        if self._viewer is not None:
+            # nerfstudio holds the training back for a moment after the camera moved, so that the picture can follow; the same here.
+            self._viewer.last_move_time = time.time()
+            self._viewer._trigger_rerender()
+
+    @torch.no_grad()
+    def _draw_mesh(self) -> None:
+        """Adds the mesh to the scene, where a mesh of the same name gives way to it."""
+        if self._mesh_server is None:
+            return
+        pose = self._frame_pose() if self._pose is None else self._pose
+        vertices = self._hands.vertices(pose)[0]
+        self._mesh = self._mesh_server.scene.add_mesh_simple(
+            MESH_NAME,
+            vertices.cpu().numpy() * VIEWER_SCALE,
+            self._hands.surface.faces.cpu().numpy(),
+            color=MESH_COLOR,
+            wireframe=True,
+        )
+
+
+def _on_user_update(handle: viser.GuiInputHandle, action: Callable[[], None]) -> None:
+    """Runs the action when a person changes the control, not when the program sets its value."""
+    handle.on_update(lambda event: action() if event.client is not None else None)

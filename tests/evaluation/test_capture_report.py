@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
+from nerfstudio_hands.evaluation.capture_report import CaptureReport, report_capture
+from nerfstudio_hands.evaluation.view_measures import MaskQuality, ViewMeasures
+
+FOCAL, DEPTH = 1000.0, 1.0
+TURN = np.deg2rad(1.0)
+
+
+def make_report(*, stored_offset: float = 0.0) -> CaptureReport:
+    """Six cameras one metre from two hands.
+
+    Camera 1 is turned and in the fit, 2 is turned and held out, 3 sees the right hand in the wrong place, 4 has a bad
+    mask and twice the brightness, 5 has no picture.
+    """
+    rng = np.random.default_rng(0)
+    joints = rng.normal(scale=0.03, size=(1, 2, 21, 3)) + np.array([[[0.1, 0, 0]], [[-0.1, 0, 0]]])
+    cameras, detections = [], []
+    for index in range(6):
+        rotation = Rotation.from_euler("y", 0.3 * index).as_matrix()
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = rotation, (0, 0, DEPTH)
+        cameras.append(
+            CaptureCamera(f"{index:02d}", np.array([[FOCAL, 0, 500], [0, FOCAL, 400], [0, 0, 1.0]]), pose, 1000, 800)
+        )
+        true_pose = pose.copy()
+        if index in (1, 2):
+            true_pose[:3] = Rotation.from_euler("x", TURN).as_matrix() @ true_pose[:3]
+        in_camera = joints @ true_pose[:3, :3].T + true_pose[:3, 3]
+        pixels = FOCAL * in_camera[..., :2] / in_camera[..., 2:] + (500, 400)
+        detections.append(pixels + rng.normal(scale=2.0, size=pixels.shape))
+    detections = np.stack(detections, 1)
+    detections[0, 3, 1] += 60.0
+    detections[0, 5] = np.nan
+    images = {("1", f"{index:02d}"): Path("unread.png") for index in range(5)}
+    capture = Capture(
+        Path("capture"),
+        cameras,
+        ["1"],
+        images,
+        {},
+        detections,
+        ["A problem of the reader."],
+        joints + (stored_offset, 0, 0),
+    )
+    corrections = {name: np.zeros(3) for name in ("00", "01", "03", "04")} | {"01": np.array([TURN, 0, 0])}
+    fit = SimpleNamespace(camera_rotation=corrections, keypoints_3d=joints)
+    posed = SimpleNamespace(keypoints=joints)
+    places = rng.uniform(20, 60, size=100)
+    measures = {
+        (0, f"{index:02d}"): ViewMeasures(
+            MaskQuality(0.3 if index == 4 else 1.0, 1.5, 0.9), 40.0, 0.0, places * (2.0 if index == 4 else 1.0)
+        )
+        for index in range(5)
+    }
+    return report_capture(capture, fit, posed, measures, ["00", "01", "03", "04"])
+
+
+def test_names_the_faults_of_each_camera() -> None:
+    cameras = {camera.name: camera for camera in make_report().cameras}
+    assert cameras["00"].faults == []
+    assert cameras["01"].faults == ["miscalibrated: turned by 1.0 degrees, corrected"]
+    assert cameras["02"].faults == ["miscalibrated: turned by 1.0 degrees"]
+    assert cameras["03"].faults == ["right hand's detections are an outlier"]
+    assert cameras["04"].faults == ["mask nearly empty (covers 30%)"]
+    assert cameras["05"].faults == ["no pictures"]
+    assert [cameras[name].role for name in ("01", "02", "05")] == ["fit", "held out", "no pictures"]
+
+
+def test_errors_in_pixels_before_and_after_correction() -> None:
+    cameras = {camera.name: camera for camera in make_report().cameras}
+    # Noise of 2 px a coordinate has a median length of 2 * sqrt(2 ln 2) = 2.35 px; a turn moves a picture by f * TURN.
+    assert cameras["01"].errors["left"].corrected == pytest.approx(2.35, abs=1.0)
+    assert cameras["01"].errors["left"].as_calibrated == pytest.approx(FOCAL * TURN, abs=3.0)
+    assert cameras["03"].errors["right"].corrected == pytest.approx(60 * np.sqrt(2), abs=3.0)
+    assert cameras["03"].errors["right"].residual_metres == pytest.approx(60 * np.sqrt(2) / FOCAL * DEPTH, rel=0.15)
+    assert np.isnan(cameras["05"].errors["left"].corrected)
+
+
+def test_gain_and_findings() -> None:
+    report = make_report(stored_offset=0.05)
+    gains = [camera.exposure.gain for camera in report.cameras[:5]]
+    np.testing.assert_allclose(gains, [1, 1, 1, 1, 2], rtol=1e-6)
+    text = "\n".join(report.findings)
+    assert text.startswith("A problem of the reader.")
+    assert "Miscalibrated cameras (median pixels as calibrated -> corrected): 01 (1" in text
+    assert "Masks not to be trusted: 04 mask nearly empty" in text
+    assert "disagree with the other cameras: 03 right." in text
+    assert "joints by 50 mm" in text
+    assert "factor of 2.0" in text
+
+
+def test_stored_joints_that_agree_are_not_called_stale() -> None:
+    report = make_report(stored_offset=0.001)
+    assert "stale" not in "\n".join(report.findings)
+    assert report.stored_keypoints_pixels < 10
+
+
+def test_json_has_no_nan() -> None:
+    content = json.loads(make_report().to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert content["cameras"][5]["errors"]["left"]["corrected"] is None
+    assert content["cameras"][1]["rotation_degrees"] == pytest.approx(1.0)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nerfstudio_hands.dataparsers.capture import CaptureCamera
+from nerfstudio_hands.evaluation.hand_view import HandView
+from nerfstudio_hands.evaluation.view_measures import camera_gains, measure_view
+from nerfstudio_hands.fitting.outline import ProjectedOutline
+
+
+def disc_view(mask: np.ndarray | None, *, radius: float = 60.0, size: int = 240) -> HandView:
+    """A left hand that is a disc of two faces (upper half face 0, lower half face 1) of brightness 80 and 160."""
+    y, x = np.mgrid[:size, :size] + 0.5 - size / 2
+    disc = np.hypot(x, y) <= radius
+    upper = y < 0
+    image = np.zeros((size, size, 3), np.uint8)
+    image[disc & upper], image[disc & ~upper] = (80, 40, 20), (160, 90, 40)
+    angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    normals = np.stack([np.cos(angle), np.sin(angle)], -1)
+    outline = ProjectedOutline(
+        points=normals * radius + size / 2,
+        normals=normals,
+        ends=np.zeros((400, 2), int),
+        fraction=np.zeros(400),
+        is_hand=np.ones(400, bool),
+        silhouette=disc,
+    )
+    joints = np.full((2, 21, 2), np.nan)
+    return HandView(
+        frame="1",
+        camera=CaptureCamera("00", np.diag([500.0, 500.0, 1.0]), np.eye(4), size, size),
+        image=image,
+        mask=mask,
+        face=np.where(disc, np.where(upper, 0, 1), -1),
+        sides=np.where(disc, 0, -1),
+        detections=joints,
+        triangulated=joints,
+        triangulated_as_calibrated=joints,
+        fitted=joints,
+        outline=outline,
+        metres_per_pixel=np.array([0.001, np.nan]),
+    )
+
+
+def disc(radius: float, size: int = 240) -> np.ndarray:
+    y, x = np.mgrid[:size, :size] + 0.5 - size / 2
+    return np.hypot(x, y) <= radius
+
+
+def test_outline_distance_of_concentric_discs_is_the_difference_of_radii() -> None:
+    quality = measure_view(disc_view(disc(65.0)), 2).mask
+    assert quality.outline_distance == pytest.approx(5.0, abs=0.2)
+    assert quality.outline_matched == 1.0
+    assert quality.coverage == 1.0 and quality.fault is None
+
+
+@pytest.mark.parametrize(
+    ("mask", "fault"),
+    [
+        (disc(60.0), None),
+        (disc(60.0) & ~disc(25.0), "holes"),
+        (disc(15.0), "nearly empty"),
+        (np.zeros((240, 240), bool), "nearly empty"),
+    ],
+)
+def test_says_what_is_wrong_with_a_mask(mask: np.ndarray, fault: str | None) -> None:
+    found = measure_view(disc_view(mask), 2).mask.fault
+    assert found is None if fault is None else fault in found
+
+
+def test_brightness_by_face() -> None:
+    measures = measure_view(disc_view(None), 3)
+    assert measures.mask is None
+    np.testing.assert_allclose(measures.face_brightness, [80, 160, np.nan])
+    assert measures.saturated == 0.0
+
+
+def test_saturated_pixels_are_counted_and_tell_no_brightness() -> None:
+    view = disc_view(None)
+    view.image[view.face == 1] = 255
+    measures = measure_view(view, 2)
+    assert measures.saturated == pytest.approx(0.5, abs=0.03)
+    np.testing.assert_allclose(measures.face_brightness, [80, np.nan])
+
+
+def test_gains_do_not_depend_on_which_places_a_camera_sees() -> None:
+    rng = np.random.default_rng(3)
+    truth = np.array([0.5, 1.0, 2.0, 1.0])
+    places = rng.uniform(20, 100, size=400)
+    brightness = truth[:, None] * places
+    # Cameras 0 and 2 see disjoint places, tied by camera 1 alone; some values are wrong.
+    brightness[0, 200:] = np.nan
+    brightness[2, :200] = np.nan
+    brightness[1, rng.choice(400, 40, replace=False)] *= 3
+    np.testing.assert_allclose(camera_gains(brightness), truth, rtol=1e-3)
+
+
+def test_a_camera_that_shares_no_place_has_no_gain() -> None:
+    brightness = np.array([[10.0, 20.0, np.nan], [20.0, 40.0, np.nan], [np.nan, np.nan, 30.0]])
+    gains = camera_gains(brightness)
+    assert gains[1] / gains[0] == pytest.approx(2.0)
+    assert np.isnan(gains[2])

@@ -1,0 +1,37 @@
+"""The colour of a surface point comes from the learned surface, wherever in the shell that lies."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from nerfstudio_hands.export.surface_color import surface_color_fn
+from nerfstudio_hands.hand_model import HandPose
+
+TURN = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+
+
+def model_with_field(field) -> SimpleNamespace:
+    hands = SimpleNamespace(
+        code=lambda pose: torch.full((1, 5), 0.25), world_transform=torch.cat([TURN, torch.ones(3, 1)], dim=1)
+    )
+    return SimpleNamespace(hands=hands, field=field, camera_response=lambda color, opacity, camera: color * 2)
+
+
+@pytest.mark.parametrize("level", [-0.6, 0.0, 0.45])
+def test_color_is_taken_at_the_learned_surface(level):
+    def field(points, directions, code):
+        assert torch.equal(code, torch.full((len(points.face), 5), 0.25))
+        torch.testing.assert_close(directions, -points.normal)
+        # A surface at `level`, from which the shift departs by 20 % of the distance to it.
+        shift = -level + 0.2 * (points.height - level)
+        diffuse = torch.stack([0.25 + 0.25 * points.height, points.normal[:, 1] / 4, points.barycentric[:, 2]], dim=1)
+        return SimpleNamespace(shift=shift, diffuse=diffuse)
+
+    color = surface_color_fn(model_with_field(field), HandPose.rest(1, (1,)))
+    barycentric = torch.tensor([[0.5, 0.25, 0.25], [0.9, 0.1, 0.0]])
+    normal = torch.tensor([[1.0, 0, 0], [1.0, 0, 0]])
+    found = color(torch.zeros(2, 3), torch.tensor([3, 4]), barycentric, normal)
+    # The normal x is y in the model's world; the response doubles everything.
+    expected = torch.tensor([[0.5 + 0.5 * level, 0.5, 0.5], [0.5 + 0.5 * level, 0.5, 0.0]])
+    torch.testing.assert_close(found, expected, atol=0.005, rtol=0)

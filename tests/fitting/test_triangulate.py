@@ -1,0 +1,86 @@
+"""Triangulation against known points: noise, outliers, missing views and a camera that was turned."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+sys.path.insert(0, str(Path(__file__).parent))
+from rigs import pixels_of, ring_of_cameras  # noqa: E402
+
+from nerfstudio_hands.fitting.triangulate import triangulate  # noqa: E402
+
+
+def made_up_joints(seed: int, frames: int = 2) -> torch.Tensor:
+    """Two clouds of 21 joints the size of hands, 25 cm apart."""
+    generator = torch.Generator().manual_seed(seed)
+    joints = 0.05 * torch.randn(frames, 2, 21, 3, generator=generator, dtype=torch.float64)
+    joints[:, 0, :, 0] -= 0.12
+    joints[:, 1, :, 0] += 0.12
+    return joints
+
+
+def detect(joints: torch.Tensor, intrinsics: torch.Tensor, extrinsics: torch.Tensor, *, noise: float, seed: int = 0):
+    """Detections [T,C,2,21,2] with Gaussian noise in pixels."""
+    pixels = pixels_of(joints, intrinsics, extrinsics).transpose(0, 1)
+    return pixels + noise * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_exact_detections_give_exact_joints():
+    intrinsics, extrinsics = ring_of_cameras(5)
+    joints = made_up_joints(0)
+    found = triangulate(detect(joints, intrinsics, extrinsics, noise=0.0), intrinsics, extrinsics)
+    torch.testing.assert_close(found.points, joints, atol=1e-6, rtol=0)
+    assert found.rotation.abs().max() == 0
+    assert found.errors.max() < 1e-3
+
+
+def test_outliers_and_missing_views_are_survived_and_named():
+    intrinsics, extrinsics = ring_of_cameras(8)
+    joints = made_up_joints(1)
+    detections = detect(joints, intrinsics, extrinsics, noise=2.0)
+    generator = torch.Generator().manual_seed(7)
+    # The left hand detected as the right one, a hand made up, joints thrown about, a camera and a hand missing.
+    detections[0, 1, 1] = detections[0, 1, 0]
+    detections[1, 4, 0] = 400 + 300 * torch.rand(21, 2, generator=generator, dtype=torch.float64)
+    detections[:, 5, :, 3] += 150.0
+    detections[:, 6] = torch.nan
+    detections[1, 2, 1] = torch.nan
+    found = triangulate(detections, intrinsics, extrinsics)
+    distance = (found.points - joints).norm(dim=-1)
+    assert distance.mean() < 0.002
+    assert distance.max() < 0.006
+    rejected = torch.nonzero(~found.hand_inlier & torch.isfinite(detections).all(-1).all(-1)).tolist()
+    assert sorted(rejected) == [[0, 1, 1], [1, 4, 0]]
+    assert found.weights[:, 5, :, 3].max() < 0.05
+    assert (found.weights[:, 6] == 0).all()
+
+
+def test_a_turned_camera_is_turned_back():
+    intrinsics, extrinsics = ring_of_cameras(8)
+    joints = made_up_joints(2)
+    turned = extrinsics.clone()
+    turn = torch.tensor([0.6, -1.0, 0.1], dtype=torch.float64).deg2rad()
+    turned[3, :3] = torch.from_numpy(Rotation.from_rotvec(-turn.numpy()).as_matrix()) @ extrinsics[3, :3]
+    found = triangulate(detect(joints, intrinsics, extrinsics, noise=3.0), intrinsics, turned)
+    # The calibration claims `turned`; the pictures were taken with `extrinsics` = R(turn) @ turned.
+    torch.testing.assert_close(found.rotation[3], turn, atol=0.0035, rtol=0)
+    others = found.rotation[[c for c in range(8) if c != 3]]
+    assert others.norm(dim=-1).max() < torch.tensor(0.3).deg2rad()
+    assert (found.points - joints).norm(dim=-1).mean() < 0.002
+
+    kept = triangulate(detect(joints, intrinsics, extrinsics, noise=3.0), intrinsics, turned, refine_rotations=False)
+    assert kept.rotation.abs().max() == 0
+    assert kept.errors[:, 3].median() > 15
+
+
+@pytest.mark.parametrize("views", [0, 1])
+def test_a_hand_seen_by_less_than_two_cameras_has_no_joints(views: int):
+    intrinsics, extrinsics = ring_of_cameras(4)
+    detections = detect(made_up_joints(3), intrinsics, extrinsics, noise=1.0)
+    detections[:, views:, 0] = torch.nan
+    found = triangulate(detections, intrinsics, extrinsics)
+    assert found.points[:, 0].isnan().all()
+    assert found.points[:, 1].isfinite().all()

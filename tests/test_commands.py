@@ -1,0 +1,185 @@
+"""nerfstudio's commands on a run of ours, from the written config and checkpoint."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import open3d as o3d
+import pytest
+import torch
+import yaml
+from nerfstudio.scripts import exporter, render
+from nerfstudio.scripts.eval import ComputePSNR
+from nerfstudio.utils.eval_utils import eval_setup
+from PIL import Image
+
+HAND_BOX = {"bounding_box_min": (-0.15,) * 3, "bounding_box_max": (0.15,) * 3}
+"""The hands stand at the origin, in metres."""
+
+
+@pytest.fixture(scope="module")
+def camera_path(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A camera path of three pictures, as the viewer writes it, through the held-out cameras' places."""
+    _, pipeline, _, _ = eval_setup(tiny_run, test_mode="test")
+    poses = pipeline.datamanager.eval_dataset.cameras.camera_to_worlds
+    frames = []
+    for blend in (0.0, 0.5, 1.0):
+        matrix = torch.eye(4)
+        matrix[:3] = poses[0] + blend * 0.02
+        frames.append({"camera_to_world": matrix.flatten().tolist(), "fov": 30.0, "aspect": 1.0})
+    path = tmp_path_factory.mktemp("path") / "camera_path.json"
+    path.write_text(
+        json.dumps(
+            {
+                "camera_type": "perspective",
+                "render_height": 48,
+                "render_width": 48,
+                "fps": 3,
+                "seconds": 1,
+                "camera_path": frames,
+            }
+        )
+    )
+    return path
+
+
+def test_eval_writes_our_figures_and_pictures(tiny_run: Path, tmp_path: Path):
+    ComputePSNR(load_config=tiny_run, output_path=tmp_path / "m.json", render_output_path=tmp_path / "pictures").main()
+    results = json.loads((tmp_path / "m.json").read_text())["results"]
+    for key in ("psnr", "ssim", "hand_psnr", "hand_ssim", "hand_psnr_calibrated", "mask_iou", "hand_coverage"):
+        assert np.isfinite(results[key]), key
+    # The fitted surface alone, without any learning, shows a hand in the right place.
+    assert results["mask_iou"] > 0.7
+    truth = np.asarray(Image.open(tmp_path / "pictures" / "eval_truth_0000.png"), dtype=float) / 255
+    region = np.asarray(Image.open(tmp_path / "pictures" / "eval_region_0000.png")).max(-1) > 127
+    side_by_side = np.asarray(Image.open(tmp_path / "pictures" / "eval_img_0000.png"), dtype=float) / 255
+    predicted = side_by_side[:, side_by_side.shape[1] // 2 :]
+    # Anybody can recompute a figure from the pictures; there are two held-out cameras, so only a bound can be checked.
+    psnr = -10 * np.log10(((predicted - truth)[region] ** 2).mean())
+    assert abs(psnr - results["hand_psnr"]) < 6
+
+
+def test_held_out_cameras_are_not_trained(tiny_run: Path):
+    _, pipeline, _, _ = eval_setup(tiny_run, test_mode="test")
+    data = pipeline.datamanager
+    names = [set(map(str, d.image_filenames)) for d in (data.train_dataset, data.eval_dataset)]
+    assert names[1] and not names[0] & names[1]
+    trained = pipeline.model.camera_seen.nonzero().flatten().tolist()
+    held_out = data.eval_dataset.cameras.metadata["camera_index"].flatten().tolist()
+    assert trained and not set(trained) & set(held_out)
+
+
+def test_resume_goes_on_from_the_last_checkpoint(tiny_run: Path, tmp_path: Path):
+    checkpoints = tiny_run.parent / "nerfstudio_models"
+    assert [p.name for p in checkpoints.iterdir()] == ["step-000000059.ckpt"]
+    config = yaml.load(tiny_run.read_text(), Loader=yaml.Loader)
+    config.load_dir, config.output_dir, config.max_num_iterations = checkpoints, tmp_path, 5
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup()
+    before = trainer.pipeline.model.camera_gain.clone()
+    rate = trainer.optimizers.schedulers["fields"].get_last_lr()[0]
+    assert rate < 5e-3  # The schedule went on as well.
+    trainer.train()
+    assert trainer.step == 64
+    assert not torch.equal(before, trainer.pipeline.model.camera_gain)
+
+
+def test_a_killed_training_leaves_a_whole_checkpoint(tiny_run: Path, tmp_path: Path):
+    config = yaml.load(tiny_run.read_text(), Loader=yaml.Loader)
+    data = config.pipeline.datamanager.data
+    process = subprocess.Popen(
+        [
+            "ns-train", "hand-uvnerf", "--data", str(data), "--output-dir", str(tmp_path), "--experiment-name", "tiny",
+            "--timestamp", "run", "--steps-per-save", "5", "--vis", "tensorboard",
+            "--pipeline.datamanager.dataparser.resolution-scale", "0.5",
+            "--pipeline.datamanager.train-num-rays-per-batch", "64",
+        ],
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    checkpoints = tmp_path / "tiny" / "hand-uvnerf" / "run" / "nerfstudio_models"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step-*.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    newest = sorted(checkpoints.glob("step-*.ckpt"))[-1]
+    assert torch.load(newest, map_location="cpu", weights_only=True)["step"] >= 5
+
+
+@pytest.mark.parametrize("name", ["pointcloud", "poisson", "tsdf", "cameras"])
+def test_exporters(tiny_run: Path, tmp_path: Path, name: str):
+    options = {"load_config": tiny_run, "output_dir": tmp_path}
+    if name == "cameras":
+        exporter.ExportCameraPoses(**options).main()
+        poses = json.loads((tmp_path / "transforms_train.json").read_text())
+        assert len(poses) > 3 and len(poses[0]["transform"]) == 3
+        return
+    if name == "tsdf":
+        exporter.ExportTSDFMesh(**options, **HAND_BOX, resolution=[64] * 3, texture_method="tsdf").main()
+        written = tmp_path / "tsdf_mesh.ply"
+    elif name == "poisson":
+        exporter.ExportPoissonMesh(
+            **options, **HAND_BOX, num_points=4000, num_rays_per_batch=2048, texture_method="point_cloud"
+        ).main()
+        written = tmp_path / "poisson_mesh.ply"
+    else:
+        exporter.ExportPointCloud(**options, num_points=4000, num_rays_per_batch=2048).main()
+        written = tmp_path / "point_cloud.ply"
+    points = np.asarray(o3d.io.read_point_cloud(str(written)).points)
+    _, pipeline, _, _ = eval_setup(tiny_run, test_mode="test")
+    hands = pipeline.model.hands
+    posed = hands.vertices(hands.pose_of(torch.tensor([0])))[0].detach().numpy()
+    # What was exported lies on the hand: nearly all of it within the shell and a voxel of a vertex.
+    nearest = np.linalg.norm(points[::7, None] - posed[None], axis=-1).min(axis=1)
+    assert len(points) > 500
+    assert np.quantile(nearest, 0.9) < 0.012
+
+
+@pytest.mark.parametrize("kind", ["camera-path", "interpolate", "spiral", "dataset"])
+def test_renders(tiny_run: Path, camera_path: Path, tmp_path: Path, kind: str):
+    options = {"load_config": tiny_run, "output_path": tmp_path / "pictures", "image_format": "png"}
+    if kind == "camera-path":
+        render.RenderCameraPath(**options, camera_path_filename=camera_path, output_format="images").main()
+    elif kind == "interpolate":
+        render.RenderInterpolated(
+            **options, pose_source="eval", interpolation_steps=2, output_format="images", downscale_factor=2
+        ).main()
+    elif kind == "spiral":
+        render.SpiralRender(
+            **options, seconds=1, frame_rate=3, radius=0.05, output_format="images", downscale_factor=2
+        ).main()
+    else:
+        render.DatasetRender(**options, split="test", rendered_output_names=["rgb", "accumulation"]).main()
+    pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "pictures").rglob("*.png"))]
+    assert len(pictures) >= 2
+    # A hand and its background, not an empty or a full frame.
+    assert all(0.005 < (picture.max(-1) > 20).mean() < 0.7 for picture in pictures)
+
+
+def test_viewer_serves_the_run(tiny_run: Path):
+    process = subprocess.Popen(
+        ["ns-viewer", "--load-config", str(tiny_run), "--viewer.websocket-port", "7351"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        import socket
+
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", 7351)) == 0:
+                    break
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.5)
+        else:
+            pytest.fail("the viewer did not open its port within 90 s")
+    finally:
+        process.kill()
+        process.wait()
