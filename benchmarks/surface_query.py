@@ -29,7 +29,7 @@ from nerfstudio_hands.geometry.mesh import closing_faces
 from nerfstudio_hands.geometry.surface_query import closest_barycentric
 from nerfstudio_hands.hand_model import default_hand, pose_hand
 
-BRUTE_FORCE_POINTS = 512
+BRUTE_FORCE_POINTS = 128
 
 
 def poses(count: int) -> tuple[Tensor, Tensor]:

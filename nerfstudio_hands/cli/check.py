@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import tyro
+
+HEADINGS = ("camera", "role", "turned", "left px", "right px", "fit px", "mask", "outline px", "hand", "gain")
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,51 +66,42 @@ def check(
 
 def camera_table(report: CaptureReport) -> Table:
     """The report as a table, one row a camera; pixels at full resolution."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="Cameras (medians over joints; px at full resolution, as calibrated -> corrected)")
-    for heading in (
-        "camera",
-        "role",
-        "turned",
-        "left px",
-        "right px",
-        "fit L/R px",
-        "mask covers",
-        "outline px",
-        "hand",
-        "gain",
-    ):
+    table = Table(title="Cameras (px at full resolution)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("camera", "role") else "right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", min_width=24)
     for camera in report.cameras:
-        table.add_row(*_row(camera), style="dim" if camera.role == "no pictures" else None)
+        table.add_row(*_row(camera), "; ".join(camera.faults) or "good", style=None if camera.exposure else "dim")
+    table.caption = (
+        "left, right: triangulated joints against detections (median), as calibrated > with the camera turned; fit: joints of the "
+        "fitted hands left/right; mask: share of the projected hands that it covers; outline: distance of matched points (share "
+        "matched); hand: median brightness, saturated share; gain: relative exposure in linear light"
+    )
     return table
 
 
 def _row(camera: CameraReport) -> list[str]:
     left, right = camera.errors["left"], camera.errors["right"]
     exposure, mask = camera.exposure, camera.mask
-    shown = exposure is not None and exposure.median == exposure.median
+    shown = exposure is not None and not math.isnan(exposure.median)
     return [
         camera.name,
         camera.role,
-        _number(camera.rotation_degrees, "{:.2f}°"),
-        *(
-            f"{_number(e.as_calibrated)} -> {_number(e.corrected)}" if e.corrected == e.corrected else "-"
-            for e in (left, right)
-        ),
+        _number(camera.rotation_degrees, "{:.1f}°"),
+        *("-" if math.isnan(e.corrected) else f"{e.as_calibrated:.0f}>{e.corrected:.0f}" for e in (left, right)),
         f"{_number(left.fitted)}/{_number(right.fitted)}",
         "-" if mask is None else f"{mask.coverage:.0%}",
         "-" if mask is None else f"{_number(mask.outline_distance, '{:.1f}')} ({mask.outline_matched:.0%})",
-        f"{exposure.median:.0f}, {exposure.saturated:.0%} sat." if shown else "-",
+        f"{exposure.median:.0f} {exposure.saturated:.0%}" if shown else "-",
         _number(exposure.gain, "{:.2f}") if shown else "-",
-        "; ".join(camera.faults) or "good",
     ]
 
 
 def _number(value: float, form: str = "{:.0f}") -> str:
-    return form.format(value) if value == value else "-"
+    return "-" if math.isnan(value) else form.format(value)
 
 
 def _measure_and_draw(capture, fit, surface, train, held_out, frames: int, folder: Path) -> CaptureReport:
@@ -143,9 +137,9 @@ def _measure_and_draw(capture, fit, surface, train, held_out, frames: int, folde
 
 
 def _caption(camera: CameraReport, frame: str) -> list[str]:
-    row = _row(camera)
+    row = dict(zip(HEADINGS, _row(camera), strict=True))
     return [
-        f"frame {frame} camera {camera.name} ({camera.role}): left {row[3]}, right {row[4]} px; "
-        f"mask covers {row[6]}, outline {row[7]} px",
+        f"frame {frame} camera {camera.name} ({camera.role}): left {row['left px']}, right {row['right px']} px; "
+        f"mask covers {row['mask']}, outline {row['outline px']}",
         "; ".join(camera.faults) or "good",
     ]

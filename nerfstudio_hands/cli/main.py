@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Union
 
 import tyro
 
-from nerfstudio_hands.cli.check import Check
-from nerfstudio_hands.cli.export import Export
-from nerfstudio_hands.cli.fetch_weights import FetchWeights
-from nerfstudio_hands.cli.fit import Fit
-from nerfstudio_hands.cli.synthesize import SynthesizeCaptureRoom
+from nerfstudio_hands.cli.check import check
+from nerfstudio_hands.cli.export import export
+from nerfstudio_hands.cli.fetch_weights import fetch_weights
+from nerfstudio_hands.cli.fit import fit
+from nerfstudio_hands.cli.synthesize import synthesize
+from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
+
+COMMANDS = {
+    "check": check,
+    "fit": fit,
+    "export": export,
+    "turntable": turntable,
+    "synthesize": synthesize,
+    "fetch-weights": fetch_weights,
+}
+
+
+def main() -> None:
+    """Runs a command; a fault of the user's is one sentence on the error stream and exit status 1."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="ns-hands",
+            description="Hand avatars from calibrated pictures: what surrounds `ns-train hand-uvnerf`.",
+        )
+    except HandsError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

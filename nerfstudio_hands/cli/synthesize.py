@@ -21,8 +21,8 @@ def synthesize(
 ) -> None:
     """Render a capture of the built-in hand with made-up skin, in the layout of real captures, and its truth beside it.
 
-    The same options give the same files. Takes about a quarter of a minute a picture at the default size. Pictures made by
-    it are synthetic: good for trying things out and for tests, no substitute for a real capture in a comparison.
+    The same options give the same files. Takes about ten seconds a picture at the default size. The pictures are
+    synthetic: good for trying things out and for tests, no substitute for a real capture in a comparison.
 
     Args:
         layout: "capture-room": <output>/1/{img,mask,pose,camera} and, for further frames, <output>/2 and so on;

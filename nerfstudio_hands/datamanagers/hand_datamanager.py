@@ -43,6 +43,8 @@ class HandPixelSampler(PixelSampler):
 
     def __init__(self, config: HandPixelSamplerConfig, **kwargs):
         super().__init__(config, **kwargs)
+        self.rows: Int[Tensor, "K"] | None = None
+        """Rows to draw from; None for all."""
         self._tables: Tuple[Tensor, Tensor] | None = None
 
     def sample(self, image_batch: Dict) -> Dict:
@@ -55,7 +57,10 @@ class HandPixelSampler(PixelSampler):
             `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1] and `num_patch_rays`, how many of the last rays form patches.
         """
         if self._tables is None:
-            self._tables = _pixel_tables(image_batch["hand_label"])
+            tables = _pixel_tables(image_batch["hand_label"])
+            if self.rows is not None:
+                tables = tuple(table[torch.isin(table[:, 0], self.rows)] for table in tables)
+            self._tables = tables
         hand, rim = self._tables
         num_patches = self.config.num_patches
         num_rim = int(self.num_rays_per_batch * self.config.rim_fraction) if len(rim) else 0
@@ -116,6 +121,13 @@ class HandDataManager(VanillaDataManager[HandDataset]):
             super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)
         except HandsError as error:
             raise SystemExit(f"error: {error}") from error
+
+    def setup_train(self):
+        super().setup_train()
+        if self.test_mode != "val":
+            # Exporters draw training rays after training; those of one frame only, or all poses would be mixed.
+            frames = self.train_dataset.cameras.metadata["frame_index"][:, 0]
+            self.train_pixel_sampler.rows = torch.nonzero(frames == frames.min()).flatten()
 
     def setup_eval(self):
         if len(self.eval_dataset):

@@ -72,12 +72,16 @@ class HandDataset(InputDataset):
         sides = side_image(drawn.face, avatar.all_hands.face_side)
         modelled = [SIDES.index(side) for side in avatar.surface.sides]
         mask = None
-        path = self.metadata["mask_paths"][row]
-        if path is not None and self.metadata["mask_usable"][row]:
+        path, verdict = self.metadata["mask_paths"][row], self.metadata["mask_verdicts"][row]
+        if path is not None and verdict != "useless":
             full = read_mask(path, image_size(self._dataparser_outputs.image_filenames[row]))
             mask = cv2.resize(full.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.5
         dilation = max(2.0, FULL_SIZE_DILATION * width / 1280)
-        label = training_labels(mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=dilation)
+        # A mask with holes is believed where it says hand, and nowhere else.
+        erosion = dilation if verdict == "good" else -1.0
+        label = training_labels(
+            mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=erosion if mask is not None else dilation
+        )
         empty = np.zeros_like(sides, dtype=bool)
         region = hand_region(mask, sides, modelled) if mask is not None else empty
         return label, mask if mask is not None else empty, region

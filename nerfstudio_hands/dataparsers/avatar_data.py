@@ -103,7 +103,7 @@ def capture_to_outputs(
     world = _world_transform(capture, fit, centre_cameras, hand_model)
     avatar = _avatar_data(capture, fit, sides, hand_model, world)
     rows = [(f, n) for f in range(len(capture.frames)) for n in cameras if (capture.frames[f], n) in capture.images]
-    usable_masks = {tuple(key) for key in fit.report["usable_masks"]}
+    verdicts = {(frame, name): verdict for frame, name, verdict in fit.report["mask_verdicts"]}
     there = avatar.all_vertices.flatten(0, 1)
     there = there[there.norm(dim=-1) < PARKED_BEYOND]
     box = torch.stack([there.amin(dim=0) - SCENE_MARGIN, there.amax(dim=0) + SCENE_MARGIN])
@@ -114,7 +114,7 @@ def capture_to_outputs(
         metadata={
             "hands": avatar,
             "mask_paths": [capture.masks.get((capture.frames[f], n)) for f, n in rows],
-            "mask_usable": [(capture.frames[f], n) in usable_masks for f, n in rows],
+            "mask_verdicts": [verdicts.get((capture.frames[f], n), "useless") for f, n in rows],
         },
         dataparser_transform=world,
     )

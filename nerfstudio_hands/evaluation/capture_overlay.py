@@ -105,6 +105,7 @@ def _caption(lines: Sequence[str], width: int) -> UInt8[np.ndarray, "h w 3"]:
     bar = np.full((22 * len(lines) + 8, width, 3), 24, np.uint8)
     for index, text in enumerate(lines):
         font = cv2.FONT_HERSHEY_SIMPLEX
+        # Long lines shrink to fit.
         scale = min(0.55, 0.55 * (width - 16) / max(cv2.getTextSize(text, font, 0.55, 1)[0][0], 1))
         cv2.putText(bar, text, (8, 20 + 22 * index), font, scale, (235, 235, 235), 1, cv2.LINE_AA)
     return bar

@@ -25,13 +25,19 @@ from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES
 
 TURNED_DEGREES = 0.3
-"""A rotation correction beyond this is called a miscalibration; the outlines of a hand still show half of it."""
+"""A rotation correction beyond this is called a miscalibration; it moves the picture of a hand by ten pixels or so."""
+
+TURNED_DEGREES_BY_DETECTIONS = 0.5
+"""The same where nothing but a camera's own detections tells: one picture's joints err together by up to 0.4 degrees."""
 
 MISPLACED_METRES = 0.010
 """Detectors miss joints by 3 to 7 mm at the hand; a camera that misses every hand by more than this is off."""
 
 OUTLIER_METRES = 0.016
 """A detected hand that misses by more than this in an otherwise good camera was seen in the wrong place."""
+
+OVEREXPOSED = 0.5
+"""Share of saturated hand pixels beyond which a camera is called overexposed."""
 
 STALE_METRES = 0.015
 """Stored joints that are farther from the triangulated ones than this belong to something else."""
@@ -63,7 +69,7 @@ class Exposure:
     Attributes:
         median: Median of the brightest channel over hand pixels, 0 to 255.
         saturated: Share of hand pixels with a channel at the limit.
-        gain: How bright the camera shows the same places of the hand, the median camera being 1; NaN where it
+        gain: Linear light in which it shows the same places of the hand, the median camera being 1; NaN where it
             shares none.
     """
 
@@ -84,6 +90,8 @@ class CameraReport:
         errors: By side.
         mask: None without masks.
         exposure: None without pictures.
+        miscalibrated: Whether it is turned, or misses every hand.
+        outliers: Sides whose detections disagree with the other cameras.
         faults: What to know of this camera, in a few words each; empty for a good one.
     """
 
@@ -93,6 +101,8 @@ class CameraReport:
     errors: dict[str, HandErrors]
     mask: MaskQuality | None = None
     exposure: Exposure | None = None
+    miscalibrated: bool = False
+    outliers: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
@@ -147,7 +157,7 @@ def report_capture(
         cameras.append(report)
     _fill_gains(cameras, measures)
     for report in cameras:
-        report.faults = _faults(report)
+        _judge(report)
     stored_pixels, stored_metres = _stored_disagreement(capture, fit)
     return CaptureReport(cameras, stored_pixels, _findings(capture, cameras, stored_pixels, stored_metres))
 
@@ -174,7 +184,7 @@ def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str)
     else:
         shift = _shift_asked_for(offsets)
         degrees = float(np.rad2deg(np.arctan(np.linalg.norm(shift) / camera.intrinsics[0, 0])))
-        shift = shift if degrees > TURNED_DEGREES else np.zeros(2)
+        shift = shift if degrees > TURNED_DEGREES_BY_DETECTIONS else np.zeros(2)
 
     errors = {}
     for index, side in enumerate(SIDES):
@@ -226,29 +236,32 @@ def _fill_gains(cameras: list[CameraReport], measures: dict[tuple[int, str], Vie
         report.exposure.gain = float(gain)
 
 
-def _faults(report: CameraReport) -> list[str]:
+def _judge(report: CameraReport) -> None:
+    """Fill in the verdict from the figures."""
     if report.role == "no pictures":
-        return ["no pictures"]
-    faults = []
+        report.faults = ["no pictures"]
+        return
     detected = {side: errors for side, errors in report.errors.items() if np.isfinite(errors.corrected)}
-    outliers = [side for side, errors in detected.items() if errors.residual_metres > OUTLIER_METRES]
-    kept = {side: errors for side, errors in detected.items() if side not in outliers}
-    if report.rotation_degrees > TURNED_DEGREES and (kept or report.role == "fit"):
-        faults.append(
-            f"miscalibrated: turned by {report.rotation_degrees:.1f} degrees" + (", corrected" * (report.role == "fit"))
-        )
-    elif kept and min(errors.as_calibrated_metres for errors in kept.values()) > MISPLACED_METRES:
-        faults.append("miscalibrated: misses every hand")
-    faults += [f"{side} hand's detections are an outlier" for side in outliers]
+    report.outliers = [side for side, errors in detected.items() if errors.residual_metres > OUTLIER_METRES]
+    kept = [errors for side, errors in detected.items() if side not in report.outliers]
+    took_part = report.role == "fit"
+    turned = report.rotation_degrees > (TURNED_DEGREES if took_part else TURNED_DEGREES_BY_DETECTIONS)
+    misplaced = bool(kept) and min(errors.as_calibrated_metres for errors in kept) > MISPLACED_METRES
+    report.miscalibrated = turned or misplaced
+
+    if turned:
+        report.faults.append(f"turned {report.rotation_degrees:.1f}°" + " (corrected)" * took_part)
+    elif misplaced:
+        report.faults.append("misses every hand")
+    report.faults += [f"{side} detections off" for side in report.outliers]
     if not detected:
-        faults.append("no hand detected")
+        report.faults.append("no hand detected")
     if report.mask is None:
-        faults.append("no mask")
+        report.faults.append("no mask")
     elif report.mask.fault is not None:
-        faults.append(report.mask.fault)
-    if report.exposure is not None and report.exposure.saturated > 0.5:
-        faults.append(f"overexposed ({report.exposure.saturated:.0%} of the hand saturated)")
-    return faults
+        report.faults.append(report.mask.fault)
+    if report.exposure is not None and report.exposure.saturated > OVEREXPOSED:
+        report.faults.append("overexposed")
 
 
 def _stored_disagreement(capture: Capture, fit: HandFit) -> tuple[float, float]:
@@ -267,13 +280,17 @@ def _stored_disagreement(capture: Capture, fit: HandFit) -> tuple[float, float]:
 
 def _findings(capture: Capture, cameras: list[CameraReport], stored_pixels: float, stored_metres: float) -> list[str]:
     findings = list(capture.problems)
-    turned = [f"{c.name} ({_worst_error(c)})" for c in cameras if any(f.startswith("miscalibrated") for f in c.faults)]
+    turned = [f"{c.name} ({_worst_error(c)})" for c in cameras if c.miscalibrated]
     if turned:
         findings.append(f"Miscalibrated cameras (median pixels as calibrated -> corrected): {', '.join(turned)}.")
-    masks = [f"{c.name} {c.mask.fault}" for c in cameras if c.mask is not None and c.mask.fault is not None]
+    masks = [
+        f"{c.name} {c.mask.fault.removeprefix('mask ')} (covers {c.mask.coverage:.0%})"
+        for c in cameras
+        if c.mask is not None and c.mask.fault is not None
+    ]
     if masks:
         findings.append(f"Masks not to be trusted: {'; '.join(masks)}.")
-    outliers = [f"{c.name} {fault.split()[0]}" for c in cameras for fault in c.faults if fault.endswith("outlier")]
+    outliers = [f"{c.name} {side}" for c in cameras for side in c.outliers]
     if outliers:
         findings.append(f"Detections that disagree with the other cameras: {', '.join(outliers)}.")
     if stored_metres > STALE_METRES:
@@ -283,7 +300,9 @@ def _findings(capture: Capture, cameras: list[CameraReport], stored_pixels: floa
         )
     gains = [c.exposure.gain for c in cameras if c.exposure is not None and np.isfinite(c.exposure.gain)]
     if gains and max(gains) > 1.5 * min(gains):
-        findings.append(f"Exposure differs between cameras by a factor of {max(gains) / min(gains):.1f}.")
+        findings.append(
+            f"Exposure differs between cameras by a factor of {max(gains) / min(gains):.1f} in linear light."
+        )
     return findings
 
 

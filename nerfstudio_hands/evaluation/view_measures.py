@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from nerfstudio_hands.evaluation.hand_view import HandView
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_verdict
@@ -14,6 +14,9 @@ from nerfstudio_hands.fitting.outline import mask_outline, outline_distance
 
 SATURATED = 250
 """Values from here on, of 255, are taken as clipped."""
+
+DARKEST = 1e-3
+"""Light below this is noise of an 8-bit picture (0.3 of its smallest step, in shadows)."""
 
 
 @dataclass
@@ -35,8 +38,8 @@ class MaskQuality:
         """Why the mask is not to be trusted, in the fit's terms; None where it is good."""
         reasons = {
             "good": None,
-            "holes": f"mask has holes (covers {self.coverage:.0%})",
-            "useless": f"mask nearly empty (covers {self.coverage:.0%})",
+            "holes": "mask has holes",
+            "useless": "mask nearly empty",
         }
         return reasons[mask_verdict(self.coverage)]
 
@@ -56,14 +59,19 @@ def measure_view(view: HandView, num_faces: int) -> ViewMeasures:
     hand = view.sides >= 0
     # The rim of the projection may show background where the fit is a few pixels off.
     core = cv2.erode(hand.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
-    brightest = view.image.max(-1)
-    values = brightest[core]
+    values = view.image[core].max(-1)
     return ViewMeasures(
         mask=_mask_quality(view) if view.mask is not None and hand.any() else None,
         median=float(np.median(values)) if values.size else float("nan"),
         saturated=float((values >= SATURATED).mean()) if values.size else float("nan"),
-        face_brightness=_face_brightness(view, core & (brightest < SATURATED), num_faces),
+        face_brightness=_face_brightness(view, core, num_faces),
     )
+
+
+def linear_light(values: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Light in [0, 1] of sRGB values (IEC 61966-2-1)."""
+    share = np.asarray(values) / 255.0
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
 
 
 def camera_gains(brightness: Float[np.ndarray, "C S"], *, rounds: int = 30) -> Float[np.ndarray, " C"]:
@@ -73,13 +81,13 @@ def camera_gains(brightness: Float[np.ndarray, "C S"], *, rounds: int = 30) -> F
     the share of palm and back that a camera sees does not count. Clipped values must be NaN.
 
     Args:
-        brightness: Mean brightness of each place in each camera, NaN where unseen.
+        brightness: Mean linear light of each place in each camera, NaN where unseen.
 
     Returns:
         Factors with median 1; NaN for a camera that shares no place with another.
     """
     seen_twice = np.isfinite(brightness).sum(0) >= 2
-    log = np.log(np.maximum(brightness[:, seen_twice], 1.0))
+    log = np.log(np.maximum(brightness[:, seen_twice], DARKEST))
     gain = np.zeros(len(log))
     known = np.isfinite(log).any(1)
     if not known.any():
@@ -109,9 +117,12 @@ def _mask_quality(view: HandView) -> MaskQuality:
     return MaskQuality(mask_coverage(view.mask, view.outline.silhouette), outlines.mean, outlines.matched)
 
 
-def _face_brightness(view: HandView, usable: Bool[np.ndarray, "H W"], num_faces: int) -> Float[np.ndarray, " F"]:
+def _face_brightness(view: HandView, core: Bool[np.ndarray, "H W"], num_faces: int) -> Float[np.ndarray, " F"]:
+    # The darkest channel (blue, on skin) is the last to clip.
+    darkest = view.image.min(-1)
+    usable = core & (darkest < SATURATED)
     face = view.face[usable]
     count = np.bincount(face, minlength=num_faces)
-    total = np.bincount(face, weights=view.image.max(-1)[usable], minlength=num_faces)
+    total = np.bincount(face, weights=linear_light(darkest[usable]), minlength=num_faces)
     # A face of one or two pixels is grazing or half hidden.
     return np.where(count >= 3, total / np.maximum(count, 1), np.nan)

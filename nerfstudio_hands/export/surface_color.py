@@ -12,7 +12,7 @@ from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel
 
 LEVEL_STEPS = 3
-"""Steps towards the learned surface, height = -shift(height); the shift varies little with the height: few are enough."""
+"""Steps of height = -shift(height) towards the learned surface; the shift varies little with the height: few do."""
 
 
 def surface_color_fn(model: HandAvatarModel, pose: HandPose) -> ColorFn:

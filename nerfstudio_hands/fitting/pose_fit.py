@@ -23,7 +23,7 @@ JOINT_METRES = 0.006
 FEWEST_JOINTS = 12
 # A detector's landmarks are drawn on the skin; heads of bones lie inside, and a wrist or a knuckle is where a person says it is.
 LANDMARK_OFFSET_METRES = 0.006
-SHAPE_PRIOR = 0.5
+SHAPE_PRIOR = 2.0
 # Radians; wide, because most of what a hand may do is for the joint limits to say.
 POSE_PRIOR_RADIANS = 0.7
 # Softness of the joint limits.

@@ -27,14 +27,14 @@ OUTLINE_METRES = 0.0008
 CORRELATION_METRES = 0.004
 # Landmarks lie beside the heads of bones, so joints give way to outlines.
 JOINT_WEIGHT = 1.0
-CAMERA_PRIOR_RADIANS = np.deg2rad(0.5)
-DISPLACEMENT_METRES = 0.001
+CAMERA_PRIOR_RADIANS = np.deg2rad(0.35)
+DISPLACEMENT_METRES = 0.004
 # Scatter of the difference between a vertex's displacement and its neighbours' mean.
-ROUGHNESS_METRES = 0.00008
+ROUGHNESS_METRES = 0.0001
 SMOOTHING = 20.0
 MANO_MIDDLE = 4
 # Share of the way from the wrist to the middle knuckle up to which the surface bends with the forearm.
-FOREARM_END = 0.15
+FOREARM_END = 0.0
 
 
 @dataclass
@@ -86,8 +86,8 @@ class Round:
 
 SCHEDULE = (
     *[Round(0.020, 0.008, False)] * 4,
-    *[Round(0.012, 0.005, False)] * 5,
-    *[Round(0.008, 0.003, False)] * 4,
+    *[Round(0.014, 0.005, True)] * 5,
+    *[Round(0.010, 0.003, True)] * 5,
     *[Round(0.006, 0.002, True)] * 8,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,23 @@ def read_mano_hand(path: Path) -> HandModel:
             f"{path}: expected the tree of MANO's {NUM_JOINTS} joints, found the parents {parents}; give a hand model, "
             "not a body."
         )
-    if arrays["v_template"].ndim != 2 or arrays["J_regressor"].shape != (NUM_JOINTS, len(arrays["v_template"])):
+    num_vertices = len(np.atleast_1d(arrays["v_template"]))
+    expected = {
+        "v_template": (num_vertices, 3),
+        "J_regressor": (NUM_JOINTS, num_vertices),
+        "weights": (num_vertices, NUM_JOINTS),
+    }
+    for key, shape in expected.items():
+        if arrays[key].shape != shape:
+            raise HandsError(
+                f"{path}: expected {key} of the shape {shape}, found {arrays[key].shape}; give MANO_RIGHT.pkl or "
+                "MANO_LEFT.pkl."
+            )
+    idle = sorted(set(range(NUM_JOINTS)) - set(arrays["weights"].argmax(axis=1).tolist()))
+    if idle:
         raise HandsError(
-            f"{path}: expected v_template [V, 3] and J_regressor [16, V], found {arrays['v_template'].shape} and "
-            f"{arrays['J_regressor'].shape}; give MANO_RIGHT.pkl or MANO_LEFT.pkl."
+            f"{path}: every joint of a hand moves some vertices most, but joints {idle} move none; give MANO_RIGHT.pkl "
+            "or MANO_LEFT.pkl."
         )
     tensors = {
         key: torch.from_numpy(np.ascontiguousarray(arrays[key], dtype=np.float32)) for key in _KEYS if key != "f"
@@ -73,13 +87,13 @@ def read_mano_hand(path: Path) -> HandModel:
         pose_dirs=tensors["posedirs"],
         joint_regressor=regressor,
         keypoint_regressor=keypoint_regressor,
-        uv=planar_uv(template, faces),
+        uv=torch.zeros(len(faces), 3, 2),
         parents=parents,
         hands_mean=tensors["hands_mean"].reshape(-1, 3),
         name=f"mano-{side}",
     )
     check_hand(model, path)
-    return model
+    return dataclasses.replace(model, uv=planar_uv(template, faces))
 
 
 def shape_is_unmirrored(template: Float[Tensor, "V 3"], shape_dirs: Float[Tensor, "V 3 B"]) -> bool:
@@ -99,17 +113,19 @@ def shape_is_unmirrored(template: Float[Tensor, "V 3"], shape_dirs: Float[Tensor
 def fingertip_vertices(
     template: Float[Tensor, "V 3"], weights: Float[Tensor, "V 16"], joints: Float[Tensor, "16 3"]
 ) -> list[int]:
-    """The vertex farthest out along the last bone of each finger, in the order of ``joints.FINGERS``."""
+    """The vertex farthest out along the end of each finger, in the order of ``joints.FINGERS``.
+
+    Every finger needs vertices that move most with its last bone.
+    """
     tips = []
     for finger in FINGERS:
         last = 3 + 3 * MANO_FINGERS.index(finger)
         members = torch.nonzero(weights.argmax(dim=1) == last).squeeze(1)
-        if len(members) == 0:
-            raise HandsError(
-                f"A hand in MANO layout needs vertices that move with every finger, but none moves most with the end "
-                f"of the {finger}; give a complete hand model."
-            )
-        reach = (template[members] - joints[last]) @ (joints[last] - joints[last - 1])
+        arms = template[members] - joints[last]
+        axis = torch.nn.functional.normalize(arms.mean(dim=0), dim=0)
+        reach = arms @ axis
+        # A blunt end is almost level: the rim of the nail may be farthest, the middle is the tip.
+        reach = reach - 0.5 * torch.linalg.vector_norm(arms - reach[:, None] * axis, dim=1)
         tips.append(int(members[reach.argmax()]))
     return tips
 

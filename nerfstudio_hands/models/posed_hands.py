@@ -38,9 +38,10 @@ class PosedSurfaces:
 class PosedHands(nn.Module):
     """Poses of every frame, optionally refined, and the surface that they give.
 
-    A ray's pose is, in this order: the override set by an exporter, its `frame_index`, the pose chosen in the viewer for rays that
-    belong to no frame (neither of the two while training), its `times` (nearest frame), the first frame. Exporters send rays with none
-    of these. The viewer's choice comes after `frame_index`, so that pictures evaluated while somebody bends a finger stay what they are.
+    A ray's pose is, in this order: the override set by an exporter, its `frame_index`, the pose that the viewer chose for
+    rays of no frame (neither of the two while training), its `times` (nearest frame), the first frame. Exporters send rays
+    with none of these. The viewer's choice comes after `frame_index`, so that an evaluation stays what it is while somebody
+    bends a finger.
 
     Args:
         avatar: the hands and their poses.
@@ -91,8 +92,8 @@ class PosedHands(nn.Module):
         self._override_count += 1
 
     def set_free_pose(self, pose: HandPose | None) -> None:
-        """Shows this pose ([1, H, ...], capture's world) to rays that belong to no frame, outside training; None ends it."""
-        # In this order: a render that starts in between must not file the new pose under the old number for good.
+        """Shows this pose ([1, H, ...], capture's world) to rays of no frame outside training; None ends it."""
+        # In this order: a render that starts in between must not file the old pose under the new number.
         self._free_pose = pose
         self._free_count += 1
 

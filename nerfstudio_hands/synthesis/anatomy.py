@@ -89,7 +89,7 @@ def finger_membership(weights: Float[np.ndarray, "V 16"]) -> Float[np.ndarray, "
 def dorsality(
     anatomy: Anatomy, normals: Float[np.ndarray, "V 3"], finger: Float[np.ndarray, "V 5"]
 ) -> Float[np.ndarray, "V"]:
-    """How far canonical normals face the back of the hand, 1 to -1, the back of each finger counting for its own part."""
+    """How far canonical normals face the back, 1 to -1; on a finger its own back counts."""
     backs = anatomy.back[[3, 7, 11, 15, 19]]
     own = 1 - finger.sum(1, keepdims=True)
     direction = finger @ backs + own * anatomy.back[0]

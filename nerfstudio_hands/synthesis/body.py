@@ -19,6 +19,7 @@ FOREARM_LENGTH = 0.085
 
 FOREARM_RINGS = 12
 
+
 @dataclass(frozen=True)
 class Tessellation:
     """How a coarse hand becomes a fine one, the same for every pose; V coarse vertices, W fine ones."""

@@ -98,7 +98,8 @@ def synthesize_capture_room(
 
 
 def _check(options: CaptureRoomOptions) -> None:
-    for name, least in (("num_cameras", 2), ("resolution", 16), ("frames", 1), ("supersampling", 1), ("subdivisions", 1)):
+    least_values = {"num_cameras": 2, "resolution": 16, "frames": 1, "supersampling": 1, "subdivisions": 1}
+    for name, least in least_values.items():
         value = getattr(options, name)
         if value < least:
             raise HandsError(
@@ -147,6 +148,10 @@ def expose(picture: Picture, camera: RigCamera, rng: np.random.Generator) -> UIn
     return np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
 
 
+def _write_png(path: Path, picture: UInt8[np.ndarray, "H W *channels"]) -> None:
+    Image.fromarray(picture).save(path, optimize=True)
+
+
 def _write_poses(scan: Path, cameras: list[RigCamera], hands: list[HandTruth], rng: np.random.Generator) -> None:
     size = cameras[0].width
     found = {
@@ -154,9 +159,9 @@ def _write_poses(scan: Path, cameras: list[RigCamera], hands: list[HandTruth], r
         for hand in hands
     }
     for number, camera in enumerate(cameras):
-        landmarks = {
-            side.capitalize(): normalised_landmarks(found[side][number], size) if side in found else [] for side in SIDES
-        }
+        landmarks = {side.capitalize(): [] for side in SIDES}
+        for side, pixels in found.items():
+            landmarks[side.capitalize()] = normalised_landmarks(pixels[number], size)
         (scan / "pose" / f"{camera.name}.json").write_text(json.dumps(landmarks))
 
 
@@ -228,9 +233,7 @@ def skin_mesh(
     start = 0
     for hand, tessellation in zip(hands, subject.tessellations, strict=True):
         count = int(tessellation.coarse_faces.max()) + 1
-        part = SurfacePoints(
-            tessellation.canonical[:count], tessellation.finger[:count], tessellation.dorsal[:count]
-        )
+        part = SurfacePoints(tessellation.canonical[:count], tessellation.finger[:count], tessellation.dorsal[:count])
         albedo = subject.skin.appearance(part).albedo
         vertices.append(hand.surface[:count])
         faces.append(tessellation.coarse_faces + start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,8 @@ PENUMBRA = 0.8e-3
 """Blur of the visibilities in metres, which takes the grain of few shadow rays away."""
 
 SCATTERING = np.array([2.2e-3, 1.0e-3, 0.6e-3])
-"""Distance in metres over which skin blurs red, green and blue light (Jensen et al. 2001 have 3.7, 1.4 and 0.7 mm mean free
-path for skin; what is left is visible detail)."""
+"""Distance in metres over which skin blurs red, green and blue light: somewhat less than the mean free paths of 3.7, 1.4 and
+0.7 mm that Jensen et al. (SIGGRAPH 2001) measured, as the relief carries part of the blur, see `NORMAL_SOFTNESS`."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ def studio(centre: Float[np.ndarray, "3"], rng: np.random.Generator) -> Room:
     """Three soft boxes at slightly random places around a subject; world z is up."""
     # (azimuth, elevation in degrees, distance in metres, half a side, radiance)
     plan = (
-        (35.0, 46.0, 1.1, 0.26, (13.5, 12.6, 11.4)),
-        (205.0, 30.0, 1.2, 0.32, (5.0, 5.1, 5.2)),
-        (300.0, 14.0, 1.3, 0.26, (6.2, 5.8, 5.4)),
+        (62.0, 42.0, 1.1, 0.26, (14.0, 13.2, 12.2)),
+        (190.0, 34.0, 1.2, 0.32, (5.0, 5.1, 5.2)),
+        (305.0, 20.0, 1.25, 0.28, (7.4, 7.0, 6.5)),
     )
     boxes = []
     for azimuth, elevation, distance, half, radiance in plan:
@@ -191,19 +192,21 @@ def box_irradiance(
 ) -> Float[np.ndarray, "N 3"]:
     """Irradiance from the soft boxes."""
     total = np.zeros_like(points)
-    for _, box, toward, distance, seen in box_points(room, points, visibility):
+    for box, toward, distance, seen in box_points(room, points, visibility):
         cosine = np.clip((normals * toward).sum(1), 0, None) * np.clip(-(toward @ box.normal), 0, None)
         total += (seen * cosine * box.quarter_area / distance**2)[:, None] * box.radiance
     return total
 
 
-def box_points(room: Room, points: Float[np.ndarray, "N 3"], visibility: Float[np.ndarray, "N P"]):
-    """Yield (index, box, unit direction to the light point, distance, visibility) for each point of each soft box."""
+def box_points(
+    room: Room, points: Float[np.ndarray, "N 3"], visibility: Float[np.ndarray, "N P"]
+) -> Iterator[tuple[SoftBox, Float[np.ndarray, "N 3"], Float[np.ndarray, "N"], Float[np.ndarray, "N"]]]:
+    """For each light point of each soft box: the box, unit directions to the light, distances and visibilities."""
     for b, box in enumerate(room.boxes):
         for k, light in enumerate(box.quarter_points()):
             offset = light - points
             distance = np.linalg.norm(offset, axis=1)
-            yield b * POINTS_PER_BOX + k, box, offset / distance[:, None], distance, visibility[:, b * POINTS_PER_BOX + k]
+            yield box, offset / distance[:, None], distance, visibility[:, b * POINTS_PER_BOX + k]
 
 
 def irradiance_basis(normals: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 9"]:
@@ -252,7 +255,7 @@ def _ambient(
     faces: np.ndarray,
     surfaces: Surfaces,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Irradiance from the walls and, by one reflection, from what stands before them; and the free part of the hemisphere."""
+    """Irradiance from the walls, straight and once reflected by the scene, and the free part of the hemisphere."""
     helper = np.where(np.abs(normals[:, :1]) < 0.7, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
     tangent = np.cross(normals, helper)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)

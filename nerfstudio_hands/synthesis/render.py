@@ -114,9 +114,7 @@ def shade(
         turned = (irradiance_basis(soft) @ harmonics)[:, channel] / unshadowed[:, channel]
         irradiance[:, channel] = boxes + ambient[:, channel] * np.clip(turned, 0, 2) + scattered[:, channel]
     diffuse = look.albedo * np.clip(irradiance, 0, None) / np.pi
-    gloss = _gloss(
-        scene, position, smooth, normal, -directions, visibility, openness, look.roughness, look.reflectance
-    )
+    gloss = _gloss(scene, position, smooth, normal, -directions, visibility, openness, look.roughness, look.reflectance)
     return diffuse + gloss
 
 
@@ -134,7 +132,7 @@ def _gloss(
     """Mirror-like reflection by microfacets (GGX; Walter et al., EGSR 2007), widened by the size of the light."""
     facing = np.clip((normal * toward_camera).sum(1), 0.05, None)
     total = np.zeros_like(position)
-    for _, box, toward_light, distance, seen in box_points(scene.room, position, visibility):
+    for box, toward_light, distance, seen in box_points(scene.room, position, visibility):
         half = toward_light + toward_camera
         half /= np.linalg.norm(half, axis=1, keepdims=True)
         cosine = np.clip((normal * toward_light).sum(1), 0, None)

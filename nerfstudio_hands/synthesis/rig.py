@@ -65,14 +65,16 @@ def ring_of_cameras(
         middle = resolution * (0.5 + rng.uniform(-0.01, 0.01, 2))
         intrinsics = np.array([[focal, 0.0, middle[0]], [0.0, focal, middle[1]], [0.0, 0.0, 1.0]])
         exposure = rng.uniform(0.8, 1.12)
-        balance = 1 + rng.uniform(-0.04, 0.04, 3)
+        balance = 1 + rng.uniform(-0.025, 0.025, 3)
         gain = np.ones(3) if index == 0 else exposure * balance
         pose = look_at(target + distance * outward, target, roll=np.radians(rng.uniform(-6, 6)))
         cameras.append(RigCamera(f"{index:02d}", intrinsics, pose, resolution, resolution, gain))
     return cameras
 
 
-def look_at(eye: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"], *, roll: float = 0.0) -> Float[np.ndarray, "4 4"]:
+def look_at(
+    eye: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"], *, roll: float = 0.0
+) -> Float[np.ndarray, "4 4"]:
     """World-to-camera transform of a camera that looks at a point, upright against z, then rolled (radians)."""
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 0.0, 1.0])

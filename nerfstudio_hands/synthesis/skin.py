@@ -93,7 +93,8 @@ class Skin:
         speckle = fractal_noise(p / 2.2, self.seed + 21, octaves=2)
         blood = (0.16 + 0.20 * palm) * mottling + (0.08 + 0.10 * palm) * speckle
         blood += 0.34 * pads + 0.26 * zones * back + 0.16 * features.knuckles(a, points)
-        blood += 0.26 * features.palm_cushions(a, points) + 0.34 * creases + 0.12 * features.fine_lines(points, self.seed + 5)
+        blood += 0.26 * features.palm_cushions(a, points) + 0.34 * creases
+        blood += 0.12 * features.fine_lines(points, self.seed + 5)
         blood += 0.5 * nail.fold + 0.3 * wrinkles
         melanin = 0.14 * fractal_noise(p / 13.0, self.seed + 22, octaves=3) * (1 - 0.6 * palm)
         melanin += 0.14 * zones * back + 0.26 * creases + 0.26 * wrinkles

@@ -22,8 +22,8 @@ def loop_subdivision(
         levels: How often each triangle is cut in four.
 
     Returns:
-        Faces (G = 4^levels F) and the matrix (W, V) that takes values at the V vertices to the W new ones. The first V of
-        these are the old ones, moved.
+        Faces (G = 4^levels F) and the matrix (W, V) that takes values at the V vertices to the W new ones. The first
+        V of these are the old ones, moved.
     """
     matrix = sparse.identity(num_vertices, format="csr")
     for _ in range(levels):
@@ -38,8 +38,8 @@ def interpolating_controls(
 ) -> Float[np.ndarray, "V 3"]:
     """Control points whose subdivision passes (nearly) through `vertices`, which Loop's rule alone would shrink.
 
-    Progressive interpolation: each control point is moved by what its image misses (Cheng et al., "Loop subdivision surface
-    based progressive interpolation", JCST 2009); few iterations keep the surface fair.
+    Progressive interpolation: each control point is moved by what its image misses (Cheng et al., "Loop subdivision
+    surface based progressive interpolation", JCST 2009); few iterations keep the surface fair.
     """
     own = matrix[: len(vertices)]
     controls = vertices.copy()

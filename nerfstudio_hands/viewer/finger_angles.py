@@ -26,15 +26,15 @@ WRIST_AXES = {
     "Wrist deviation": (0.0, 1.0, 0.0),
     "Wrist twist": (1.0, 0.0, 0.0),
 }
-"""Axes in a right hand's template (x from the fingers to the wrist, y out of the back, z towards the thumb). A positive angle turns
-the fingers towards the palm's side, turns them towards the thumb's side, and pronates."""
+"""Axes in a right hand's template (x from the fingers to the wrist, y out of the back, z towards the thumb). A positive
+angle turns the fingers towards the palm's side, turns them towards the thumb's side, and pronates."""
 
 WRIST_RANGES = {"Wrist flexion": (-70.0, 80.0), "Wrist deviation": (-30.0, 20.0), "Wrist twist": (-90.0, 90.0)}
-"""Degrees to either side of the frame's pose: what a wrist can do from neutral (Greene and Heckman, "The Clinical Measurement of
-Joint Motion", 1994), as the capture shows no forearm to measure from."""
+"""Degrees to either side of the frame's pose: what a wrist can do from neutral (Greene and Heckman, "The Clinical
+Measurement of Joint Motion", 1994), as the capture shows no forearm to measure from."""
 
 
-def hand_angles(model: HandModel, local_rotations: Float[Tensor, "T 15 3"]) -> dict[str, Float[Tensor, "T"]]:
+def hand_angles(model: HandModel, local_rotations: Float[Tensor, "T 15 3"]) -> dict[str, Float[Tensor, " T"]]:
     """Angles of a hand by name, in the order of the sliders.
 
     Args:
@@ -42,8 +42,8 @@ def hand_angles(model: HandModel, local_rotations: Float[Tensor, "T 15 3"]) -> d
         local_rotations: rotations of its joints in some frames, axis-angle in radians.
 
     Returns:
-        Degrees from the rest pose: for every finger "... flexion", the sum over its three joints, and "... spread"; the angles of the
-        wrist are counted from the frame's pose, so they are zero.
+        Degrees from the rest pose: for every finger "... flexion", the sum over its three joints, and "... spread"; the
+        angles of the wrist are counted from the frame's pose, so they are zero.
     """
     angles = rotations_to_angles(joint_axes(model).to(local_rotations), local_rotations).rad2deg()
     named = {}
@@ -90,7 +90,8 @@ def bend_hand(model: HandModel, pose: HandPose, hand: int, angles: dict[str, flo
         if spread is not None:
             joints[rows.start, SPREAD] = math.radians(spread)
     local_rotations[0, hand] = angles_to_rotations(axes, joints)
-    turn = torch.tensor([[math.radians(angles.get(name, 0.0))] for name in WRIST_AXES]) * torch.tensor([*WRIST_AXES.values()])
+    wrist = torch.tensor([math.radians(angles.get(name, 0.0)) for name in WRIST_AXES])
+    turn = wrist[:, None] * torch.tensor([*WRIST_AXES.values()])
     if turn.any():
         # Twist first, then deviation, then flexion: the order from the forearm to the hand.
         turn = mirror_rotations(turn) if model.side == "left" else turn
@@ -107,7 +108,7 @@ def _joints(finger: str) -> slice:
     return slice(first, first + 3)
 
 
-def _share(flexion: Float[Tensor, "3"], limits: Float[Tensor, "3 2"], total: float) -> Float[Tensor, "3"]:
+def _share(flexion: Float[Tensor, " 3"], limits: Float[Tensor, "3 2"], total: float) -> Float[Tensor, " 3"]:
     """Flexion of a finger's joints, radians, whose sum is `total` as far as the limits allow it."""
     change = total - float(flexion.sum())
     # A fit may have a joint beyond its limit; that joint has no way left and stays.

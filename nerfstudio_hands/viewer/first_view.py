@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nerfstudio.viewer.render_state_machine import RenderStateMachine
 
 VIEWER_SCALE = 10.0
-"""The viewer's units in a metre: nerfstudio's VISER_NERFSTUDIO_SCALE_RATIO, whose module imports every model there is."""
+"""The viewer's units in a metre: nerfstudio's VISER_NERFSTUDIO_SCALE_RATIO, whose module imports half of nerfstudio."""
 
 FIELD_OF_VIEW = math.radians(35.0)
 """Vertical; the viewer's own 75 degrees distort what fills the picture."""
@@ -26,7 +26,7 @@ FEWEST_ROWS = 120
 """Rows that show a hand. A picture of so many takes a tenth of a second on one core."""
 
 
-def view_of_hands(scene_box: SceneBox, cameras: Cameras) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+def view_of_hands(scene_box: SceneBox, cameras: Cameras) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
     """A view of the hands from the side of the first camera.
 
     Args:
@@ -46,7 +46,8 @@ def view_of_hands(scene_box: SceneBox, cameras: Cameras) -> tuple[Float[Tensor, 
 
 def set_first_view(client: viser.ClientHandle, scene_box: SceneBox, cameras: Cameras) -> None:
     """Moves a browser's camera to where it sees the hands."""
-    position, look_at = (np.asarray(point, dtype=np.float64) * VIEWER_SCALE for point in view_of_hands(scene_box, cameras))
+    view = view_of_hands(scene_box, cameras)
+    position, look_at = (np.asarray(point, dtype=np.float64) * VIEWER_SCALE for point in view)
     with client.atomic():
         client.camera.fov = FIELD_OF_VIEW
         client.camera.position = position
@@ -56,8 +57,8 @@ def set_first_view(client: viser.ClientHandle, scene_box: SceneBox, cameras: Cam
 def keep_recognisable(machine: RenderStateMachine) -> None:
     """Keeps the pictures that nerfstudio renders while something moves from falling below `FEWEST_ROWS`.
 
-    nerfstudio renders as many pixels as it expects to manage in a thirtieth of a second, counting the wait for the training step in
-    progress. On a CPU that wait alone is longer, so it ends at 30 rows however fast the model is.
+    nerfstudio renders as many pixels as it expects to manage in a thirtieth of a second, counting the wait for the
+    training step in progress. On a CPU that wait alone is longer, so it ends at 30 rows however fast the model is.
     """
     calculate = machine._calculate_image_res
 

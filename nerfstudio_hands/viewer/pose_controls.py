@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from nerfstudio_hands.models.posed_hands import PosedHands
 
 TRAINING_SHARE = 0.6
-"""Of the time while a browser looks on, what nerfstudio leaves to training at least; its own 0.9 shows a new picture every half
-minute on a CPU."""
+"""Of the time while a browser looks on, what nerfstudio leaves to training at least; its own 0.9 shows a new picture
+every half minute on a CPU."""
 
 MESH_NAME = "/hand_mesh"
 MESH_COLOR = (90, 200, 255)
@@ -33,12 +33,13 @@ MESH_COLOR = (90, 200, 255)
 class PoseControls(ViewerElement, ViewerControl):
     """A folder a hand with a slider for every angle, a frame slider, a reset button and the posed mesh as an overlay.
 
-    The sliders show the angles of the chosen frame. Moving one departs from the frame's pose in this angle alone; reset, or another
-    frame, returns to what the frame has. Before the first touch nothing changes; later only rays that belong to no frame see the
-    pose, so that training and evaluation stay what they are. Nothing of this is part of the model's state.
+    The sliders show the angles of the chosen frame. Moving one departs from the frame's pose in this angle alone;
+    reset, or another frame, returns to what the frame has. Before the first touch nothing changes; later only rays
+    that belong to no frame see the pose, so that training and evaluation stay what they are. Nothing of it is part of
+    the model's state.
 
-    nerfstudio's own elements wait, at every slider event, for the training step or the picture in progress; these need not, because
-    the pose is handed over in one assignment.
+    nerfstudio's own elements wait, at every slider event, for the training step or the picture in progress; these need
+    not, because the pose is handed over in one assignment.
 
     Args:
         hands: the poses that the model renders.
@@ -64,7 +65,7 @@ class PoseControls(ViewerElement, ViewerControl):
 
     def install(self, viser_server: viser.ViserServer) -> None:
         """Adds the controls to the folder that nerfstudio has opened for this element."""
-        # The viewer delivers events on several threads at once. A model without a viewer has no lock, so that it can be copied.
+        # The viewer delivers events on several threads at once. Before, there is no lock, so that models can be copied.
         self._lock = threading.Lock()
         self._create_gui_handle(viser_server)
 
@@ -155,7 +156,7 @@ class PoseControls(ViewerElement, ViewerControl):
         self._hands.set_free_pose(pose)
         self._draw_mesh()
         if self._viewer is not None:
-            # nerfstudio holds the training back for a moment after the camera moved, so that the picture can follow; the same here.
+            # nerfstudio holds the training back for a moment after the camera moved, so that the picture can follow.
             self._viewer.last_move_time = time.time()
             self._viewer._trigger_rerender()
 

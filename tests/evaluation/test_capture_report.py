@@ -55,7 +55,7 @@ def make_report(*, stored_offset: float = 0.0) -> CaptureReport:
     corrections = {name: np.zeros(3) for name in ("00", "01", "03", "04")} | {"01": np.array([TURN, 0, 0])}
     fit = SimpleNamespace(camera_rotation=corrections, keypoints_3d=joints)
     posed = SimpleNamespace(keypoints=joints)
-    places = rng.uniform(20, 60, size=100)
+    places = rng.uniform(0.05, 0.4, size=100)
     measures = {
         (0, f"{index:02d}"): ViewMeasures(
             MaskQuality(0.3 if index == 4 else 1.0, 1.5, 0.9), 40.0, 0.0, places * (2.0 if index == 4 else 1.0)
@@ -68,10 +68,10 @@ def make_report(*, stored_offset: float = 0.0) -> CaptureReport:
 def test_names_the_faults_of_each_camera() -> None:
     cameras = {camera.name: camera for camera in make_report().cameras}
     assert cameras["00"].faults == []
-    assert cameras["01"].faults == ["miscalibrated: turned by 1.0 degrees, corrected"]
-    assert cameras["02"].faults == ["miscalibrated: turned by 1.0 degrees"]
-    assert cameras["03"].faults == ["right hand's detections are an outlier"]
-    assert cameras["04"].faults == ["mask nearly empty (covers 30%)"]
+    assert cameras["01"].faults == ["turned 1.0° (corrected)"]
+    assert cameras["02"].faults == ["turned 1.0°"]
+    assert cameras["03"].faults == ["right detections off"]
+    assert cameras["04"].faults == ["mask nearly empty"]
     assert cameras["05"].faults == ["no pictures"]
     assert [cameras[name].role for name in ("01", "02", "05")] == ["fit", "held out", "no pictures"]
 
@@ -93,7 +93,7 @@ def test_gain_and_findings() -> None:
     text = "\n".join(report.findings)
     assert text.startswith("A problem of the reader.")
     assert "Miscalibrated cameras (median pixels as calibrated -> corrected): 01 (1" in text
-    assert "Masks not to be trusted: 04 mask nearly empty" in text
+    assert "Masks not to be trusted: 04 nearly empty (covers 30%)" in text
     assert "disagree with the other cameras: 03 right." in text
     assert "joints by 50 mm" in text
     assert "factor of 2.0" in text

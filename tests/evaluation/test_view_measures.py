@@ -10,7 +10,7 @@ from nerfstudio_hands.fitting.outline import ProjectedOutline
 
 
 def disc_view(mask: np.ndarray | None, *, radius: float = 60.0, size: int = 240) -> HandView:
-    """A left hand that is a disc of two faces (upper half face 0, lower half face 1) of brightness 80 and 160."""
+    """A left hand that is a disc: upper half face 0, colour (80, 40, 20), lower half face 1, colour (160, 90, 40)."""
     y, x = np.mgrid[:size, :size] + 0.5 - size / 2
     disc = np.hypot(x, y) <= radius
     upper = y < 0
@@ -72,7 +72,8 @@ def test_says_what_is_wrong_with_a_mask(mask: np.ndarray, fault: str | None) -> 
 def test_brightness_by_face() -> None:
     measures = measure_view(disc_view(None), 3)
     assert measures.mask is None
-    np.testing.assert_allclose(measures.face_brightness, [80, 160, np.nan])
+    # Of the darkest channel: sRGB 20 and 40 are 0.00699 and 0.02122 of full light.
+    np.testing.assert_allclose(measures.face_brightness, [0.00699, 0.02122, np.nan], atol=2e-5)
     assert measures.saturated == 0.0
 
 
@@ -81,13 +82,13 @@ def test_saturated_pixels_are_counted_and_tell_no_brightness() -> None:
     view.image[view.face == 1] = 255
     measures = measure_view(view, 2)
     assert measures.saturated == pytest.approx(0.5, abs=0.03)
-    np.testing.assert_allclose(measures.face_brightness, [80, np.nan])
+    np.testing.assert_allclose(measures.face_brightness, [0.00699, np.nan], atol=2e-5)
 
 
 def test_gains_do_not_depend_on_which_places_a_camera_sees() -> None:
     rng = np.random.default_rng(3)
     truth = np.array([0.5, 1.0, 2.0, 1.0])
-    places = rng.uniform(20, 100, size=400)
+    places = rng.uniform(0.05, 0.4, size=400)
     brightness = truth[:, None] * places
     # Cameras 0 and 2 see disjoint places, tied by camera 1 alone; some values are wrong.
     brightness[0, 200:] = np.nan
@@ -97,7 +98,7 @@ def test_gains_do_not_depend_on_which_places_a_camera_sees() -> None:
 
 
 def test_a_camera_that_shares_no_place_has_no_gain() -> None:
-    brightness = np.array([[10.0, 20.0, np.nan], [20.0, 40.0, np.nan], [np.nan, np.nan, 30.0]])
+    brightness = np.array([[0.1, 0.2, np.nan], [0.2, 0.4, np.nan], [np.nan, np.nan, 0.3]])
     gains = camera_gains(brightness)
     assert gains[1] / gains[0] == pytest.approx(2.0)
     assert np.isnan(gains[2])

@@ -92,6 +92,22 @@ def test_several_surfaces_and_refit(bumpy, brute_force) -> None:
         assert torch.equal((signed < 0)[clear], (winding > 0.5)[clear])
 
 
+def test_refit_and_rebuild_give_the_same_answers(bumpy) -> None:
+    vertices, faces = bumpy
+    points = query_points(vertices, faces, 3000)
+    surfaces = Surfaces(faces, vertices[None])
+    before = surfaces.closest(points)
+    kept = surfaces._meshes[0]
+    turned = vertices[:, [1, 2, 0]]
+    surfaces.update(vertices[None] * 1.01)
+    assert surfaces._meshes[0] is kept
+    surfaces.update(turned[None])
+    assert surfaces._meshes[0] is not kept
+    after = surfaces.closest(points[:, [1, 2, 0]])
+    assert (after.signed_distance - before.signed_distance).abs().max() < 1e-6
+    assert (after.point - before.point[:, [1, 2, 0]]).norm(dim=-1).quantile(0.99) < 1e-6
+
+
 def test_update_rebuilds_for_another_number_of_surfaces(bumpy) -> None:
     vertices, faces = bumpy
     surfaces = Surfaces(faces, vertices[None])

@@ -36,7 +36,8 @@ def test_unchanged_angles_leave_the_pose_as_it_is(side: str) -> None:
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_angles_set_are_angles_read(side: str, part: float) -> None:
     model, pose = default_hand(side), random_pose(1, spread=0.02)
-    wanted = {name: low + part * (high - low) for name, (low, high) in angle_ranges(model).items() if name not in WRIST_AXES}
+    ranges = angle_ranges(model)
+    wanted = {name: low + part * (high - low) for name, (low, high) in ranges.items() if name not in WRIST_AXES}
     bent = bend_hand(model, pose, 0, wanted)
     found = hand_angles(model, bent.local_rotations[:, 0])
     for name, value in wanted.items():

@@ -1,0 +1,1 @@
+"""The capture that ships with the project: see README.md beside this file."""

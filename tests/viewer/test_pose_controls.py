@@ -1,0 +1,236 @@
+"""The viewer's sliders without a browser, and what they may not touch."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, Callable
+
+import pytest
+import torch
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import SceneBox
+from nerfstudio.viewer.utils import parse_object
+from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
+from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
+from torch import nn
+
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand
+from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognisable
+from nerfstudio_hands.viewer.pose_controls import PoseControls
+
+
+class FakeHandle:
+    """A control that a test can move as a person would."""
+
+    def __init__(self, label: str, value: Any = None):
+        self.label, self.value, self.content = label, value, label
+        self._actions: list[Callable] = []
+
+    def on_update(self, action: Callable) -> None:
+        self._actions.append(action)
+
+    on_click = on_update
+
+    def use(self, value: Any = None) -> None:
+        self.value = value
+        for action in self._actions:
+            action(SimpleNamespace(client=object()))
+
+    def __enter__(self) -> FakeHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class FakeServer:
+    """As much of a viser server as the controls use."""
+
+    def __init__(self) -> None:
+        self.gui, self.scene = self, self
+        self.handles: dict[str, list[FakeHandle]] = {}
+        self.meshes: dict[str, Any] = {}
+
+    def _add(self, label: str, value: Any = None) -> FakeHandle:
+        handle = FakeHandle(label, value)
+        self.handles.setdefault(label, []).append(handle)
+        return handle
+
+    def add_slider(self, label: str, lower: float, upper: float, step: float, value: float, *, hint: str) -> FakeHandle:
+        assert lower <= value <= upper
+        return self._add(label, value)
+
+    def add_checkbox(self, label: str, value: bool, *, hint: str) -> FakeHandle:
+        return self._add(label, value)
+
+    def add_button(self, label: str, *, icon: object, hint: str) -> FakeHandle:
+        return self._add(label)
+
+    def add_markdown(self, content: str) -> FakeHandle:
+        return self._add("markdown", content)
+
+    def add_folder(self, label: str, *, expand_by_default: bool) -> FakeHandle:
+        return self._add(label)
+
+    def add_mesh_simple(self, name: str, vertices: Any, faces: Any, **_: object) -> SimpleNamespace:
+        self.meshes[name] = vertices
+        return SimpleNamespace(remove=lambda: self.meshes.pop(name))
+
+
+@pytest.fixture
+def hands() -> PosedHands:
+    """Two hands in three frames; the index of the right hand is bent more from frame to frame."""
+    surface = HandSurface([default_hand(side) for side in SIDES])
+    pose = HandPose.rest(2, (3,))
+    pose.local_rotations[:, 1, 0, 2] = torch.tensor([0.2, 0.5, 0.8])
+    world_transform = torch.eye(4)[:3]
+    world_transform[:, 3] = torch.tensor([0.1, -0.2, 0.3])
+    avatar = AvatarData(
+        surface=surface,
+        pose=pose,
+        shape=torch.zeros(10),
+        displacement=torch.zeros(surface.num_vertices, 3),
+        all_hands=surface,
+        all_vertices=torch.zeros(3, surface.num_vertices, 3),
+        world_transform=world_transform,
+        frame_names=["10", "20", "30"],
+        camera_names=["00"],
+    )
+    return PosedHands(avatar, refine=True).eval()
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def controls(hands: PosedHands, server: FakeServer) -> PoseControls:
+    controls = PoseControls(hands, ["10", "20", "30"], SceneBox(torch.tensor([[-0.1] * 3, [0.1] * 3])))
+    controls.install(server)
+    return controls
+
+
+def viewer_rays() -> RayBundle:
+    """Rays as nerfstudio's viewer sends them: a time, and no frame."""
+    return RayBundle(
+        origins=torch.zeros(4, 3),
+        directions=torch.ones(4, 3),
+        pixel_area=torch.ones(4, 1),
+        times=torch.zeros(4, 1),
+        metadata={"cam_idx": 0},
+    )
+
+
+def frame_rays(frame: int) -> RayBundle:
+    """Rays of a data set's camera."""
+    rays = viewer_rays()
+    rays.metadata = {"frame_index": torch.full((4, 1), frame)}
+    return rays
+
+
+def seen(hands: PosedHands, rays: RayBundle) -> torch.Tensor:
+    posed = hands.for_rays(rays)
+    return posed.surfaces.vertices[posed.ray_surface[0]].detach().clone()
+
+
+def posed_frame(hands: PosedHands, frame: int) -> torch.Tensor:
+    return hands.vertices(hands.pose_of(torch.tensor([frame])))[0].detach()
+
+
+def test_sliders_show_the_frame_and_follow_it(hands: PosedHands, controls: PoseControls, server: FakeServer) -> None:
+    left, right = server.handles["Index flexion"]
+    first = right.value
+    assert left.value == 0.0 and first > 5.0
+    torch.testing.assert_close(seen(hands, viewer_rays()), posed_frame(hands, 0))
+    server.handles["Frame"][0].use(2)
+    assert right.value > first + 20.0
+    torch.testing.assert_close(seen(hands, viewer_rays()), posed_frame(hands, 2))
+    assert "30" in server.handles["markdown"][0].content
+
+
+def test_slider_bends_reset_returns(hands: PosedHands, controls: PoseControls, server: FakeServer) -> None:
+    server.handles["Frame"][0].use(1)
+    slider = server.handles["Ring flexion"][0]
+    slider.use(120.0)
+    bent = seen(hands, viewer_rays())
+    moved = (bent - posed_frame(hands, 1)).norm(dim=-1)
+    assert moved.max() > 0.02
+    num_left = hands.surface.hands[0].num_vertices
+    assert moved[num_left:].max() < 1e-6
+    assert (moved[:num_left] > 1e-4).float().mean() < 0.35
+    server.handles["Reset pose"][0].use()
+    assert slider.value == 0.0
+    torch.testing.assert_close(seen(hands, viewer_rays()), posed_frame(hands, 1))
+
+
+def test_training_and_evaluation_do_not_see_it(hands: PosedHands, controls: PoseControls, server: FakeServer) -> None:
+    state = {name: value.clone() for name, value in hands.state_dict().items()}
+    server.handles["Index flexion"][1].use(200.0)
+    bent = seen(hands, viewer_rays())
+    for frame in (0, 2):
+        torch.testing.assert_close(seen(hands, frame_rays(frame)), posed_frame(hands, frame))
+    hands.train()
+    torch.testing.assert_close(seen(hands, viewer_rays()), posed_frame(hands, 0))
+    hands.eval()
+    torch.testing.assert_close(seen(hands, viewer_rays()), bent)
+    assert state.keys() == hands.state_dict().keys()
+    for name, value in hands.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+def test_an_interrupted_render_leaves_no_foreign_surface(
+    hands: PosedHands, controls: PoseControls, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands.for_rays(frame_rays(0))
+    surfaces = hands.for_rays(frame_rays(0)).surfaces
+    update = surfaces.update
+
+    def interrupted(vertices: torch.Tensor) -> None:
+        update(vertices)
+        raise InterruptedError
+
+    monkeypatch.setattr(surfaces, "update", interrupted)
+    with pytest.raises(InterruptedError):
+        hands.for_rays(frame_rays(2))
+    torch.testing.assert_close(seen(hands, frame_rays(0)), posed_frame(hands, 0))
+
+
+def test_mesh_overlay_follows_the_sliders(hands: PosedHands, controls: PoseControls, server: FakeServer) -> None:
+    overlay = server.handles["Show mesh"][0]
+    server.handles["Thumb flexion"][1].use(60.0)
+    assert not server.meshes
+    overlay.use(True)
+    (drawn,) = server.meshes.values()
+    # The mesh lies where the picture shows the hand, in the viewer's units.
+    torch.testing.assert_close(torch.from_numpy(drawn), seen(hands, viewer_rays()) * VISER_NERFSTUDIO_SCALE_RATIO)
+    server.handles["Thumb flexion"][1].use(20.0)
+    (moved,) = server.meshes.values()
+    assert abs(moved - drawn).max() > 0.05
+    overlay.use(False)
+    server.handles["Thumb flexion"][1].use(30.0)
+    assert not server.meshes
+
+
+def test_nerfstudio_finds_the_controls_and_no_state(controls: PoseControls) -> None:
+    model = nn.Module()
+    model.pose_controls = controls
+    for kind in (ViewerElement, ViewerControl):
+        assert parse_object(model, kind, "Custom Elements") == [("Custom Elements/pose_controls", controls)]
+    assert not model.state_dict() and not list(model.parameters())
+
+
+def test_scale_is_the_viewers() -> None:
+    assert VIEWER_SCALE == VISER_NERFSTUDIO_SCALE_RATIO
+
+
+@pytest.mark.parametrize(("offered", "max_res", "expected"), [(30, 512, 120), (200, 512, 200), (30, 64, 64)])
+def test_pictures_stay_recognisable(offered: int, max_res: int, expected: int) -> None:
+    machine = SimpleNamespace(
+        _calculate_image_res=lambda aspect: (offered, int(offered * aspect)),
+        viewer=SimpleNamespace(control_panel=SimpleNamespace(max_res=max_res)),
+    )
+    keep_recognisable(machine)
+    assert machine._calculate_image_res(1.5) == (expected, int(expected * 1.5))
