@@ -181,6 +181,7 @@ def main() -> None:
     parser.add_argument(
         "--settings", nargs="*", default=["1x100000", "1x1000000", "16x100000"], help="surfaces x points"
     )
+    parser.add_argument("--distributions", nargs="*", default=["near", "box"], help="of the points")
     arguments = parser.parse_args()
     num_faces = len(poses(1)[0])
     print(f"{num_faces} faces, {torch.get_num_threads()} threads, medians of {arguments.repetitions} repetitions\n")
@@ -188,7 +189,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for setting in arguments.settings:
         num_surfaces, num_points = map(int, setting.split("x"))
-        for kind in ("near", "box"):
+        for kind in arguments.distributions:
             measure(kind, num_surfaces, num_points, arguments.repetitions)
 
 

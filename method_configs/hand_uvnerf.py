@@ -51,7 +51,11 @@ hand_uvnerf = MethodSpecification(
                 "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
             },
         },
-        viewer=ViewerConfig(websocket_host="127.0.0.1", num_rays_per_chunk=1 << 15, quit_on_train_completion=True),
+        viewer=ViewerConfig(
+            websocket_host="127.0.0.1",
+            quit_on_train_completion=True,
+            default_composite_depth=False,  # the mesh overlay lies in the rendered surface and would flicker through it
+        ),
         vis="viewer+tensorboard",
     ),
     description="Photoreal, posable hand avatar: a radiance field on the hand's surface.",

@@ -171,17 +171,17 @@ def regress_joint(
     return row / row.sum()
 
 
-def fingertip(template: np.ndarray, weights: np.ndarray, joints: np.ndarray, last: int) -> int:
-    """The vertex at the distal end of a finger's pad: farthest along the last bone, leaning to the palm side."""
+def fingertip(template: np.ndarray, weights: np.ndarray, joint: np.ndarray, last: int, pad: np.ndarray) -> int:
+    """The vertex at the distal end of a finger's pad: farthest out along the finger, leaning to the pad's side."""
     members = np.flatnonzero(weights[:, last] > 0.9)
-    points = template[members] - joints[last]
+    points = template[members] - joint
     axis = points.mean(axis=0)
     axis /= np.linalg.norm(axis)
-    # Fingers bend towards the palm, which tells the palm side of a finger whichever way the finger is turned.
-    hinge = np.cross(joints[last] - joints[last - 1], axis)
-    palm_side = np.cross(hinge, axis) if np.linalg.norm(hinge) > 1e-4 else np.array([0.0, -1.0, 0.0])
-    palm_side = palm_side / np.linalg.norm(palm_side)
-    return int(members[np.argmax(points @ (axis + 0.35 * palm_side))])
+    pad = pad - (pad @ axis) * axis
+    pad /= np.linalg.norm(pad)
+    # Away from the middle plane of the finger a vertex is no tip, however far out it is.
+    lateral = np.abs(points @ np.cross(axis, pad))
+    return int(members[np.argmax(points @ (axis + 0.25 * pad) - 0.5 * lateral)])
 
 
 def unit_uv(uv: np.ndarray, margin: float = 0.01) -> np.ndarray:
@@ -219,7 +219,12 @@ def main() -> None:
     shape_error = np.linalg.norm(np.einsum("jv,nvc->njc", regressor, vertices) - joints, axis=2)
 
     last_bones = [MANO_BONES.index(f"finger{finger}-3.R") for finger in (1, 2, 3, 4, 5)]
-    tips = [fingertip(template, weights, template_joints, last) for last in last_bones]
+    # The palm faces -y; the pad of the thumb faces the little finger's side (-z) more than the palm's.
+    pads = [np.array([0.0, -1.0, -2.0])] + 4 * [np.array([0.0, -1.0, 0.0])]
+    tips = [
+        fingertip(template, weights, template_joints[last], last, pad)
+        for last, pad in zip(last_bones, pads, strict=True)
+    ]
     keypoints = np.zeros((21, len(template)))
     keypoints[0] = regressor[0]
     for finger in range(5):

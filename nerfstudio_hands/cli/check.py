@@ -13,7 +13,10 @@ HEADINGS = ("camera", "role", "turned", "left px", "right px", "fit px", "mask",
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from nerfstudio_hands.dataparsers.capture import Capture
     from nerfstudio_hands.evaluation.capture_report import CameraReport, CaptureReport
+    from nerfstudio_hands.fitting.record import HandFit
+    from nerfstudio_hands.hand_model import HandSurface
 
 
 def check(
@@ -76,9 +79,10 @@ def camera_table(report: CaptureReport) -> Table:
     for camera in report.cameras:
         table.add_row(*_row(camera), "; ".join(camera.faults) or "good", style=None if camera.exposure else "dim")
     table.caption = (
-        "left, right: triangulated joints against detections (median), as calibrated > with the camera turned; fit: joints of the "
-        "fitted hands left/right; mask: share of the projected hands that it covers; outline: distance of matched points (share "
-        "matched); hand: median brightness, saturated share; gain: relative exposure in linear light"
+        "left, right: triangulated joints against detections (median), as calibrated > with the camera turned; "
+        "fit: joints of the fitted hands, left/right; mask: share of the projected hands that it covers; "
+        "outline: distance of matched points (share matched); hand: median brightness, saturated share; "
+        "gain: relative exposure in linear light"
     )
     return table
 
@@ -104,35 +108,42 @@ def _number(value: float, form: str = "{:.0f}") -> str:
     return "-" if math.isnan(value) else form.format(value)
 
 
-def _measure_and_draw(capture, fit, surface, train, held_out, frames: int, folder: Path) -> CaptureReport:
-    """Look at each view once: measure it, keep the figures, draw it when the verdict on its camera is known."""
+def _measure_and_draw(
+    capture: Capture,
+    fit: HandFit,
+    surface: HandSurface,
+    train: list[str],
+    held_out: list[str],
+    frames: int,
+    folder: Path,
+) -> CaptureReport:
+    """Look at each view once, judge the cameras, then write the pictures with the verdicts on them."""
     import numpy as np
     from nerfstudio.utils.rich_utils import get_progress
 
     from nerfstudio_hands.cli.output_folder import write_picture
-    from nerfstudio_hands.evaluation.capture_overlay import contact_sheet, draw_overlay
+    from nerfstudio_hands.evaluation.capture_overlay import contact_sheet, draw_overlay, with_caption
     from nerfstudio_hands.evaluation.capture_report import report_capture
     from nerfstudio_hands.evaluation.hand_view import observe, pose_capture
     from nerfstudio_hands.evaluation.view_measures import measure_view
 
     posed = pose_capture(fit, surface)
     chosen = np.unique(np.linspace(0, len(capture.frames) - 1, max(frames, 1)).round().astype(int)).tolist()
-    keys = [(t, n) for t in chosen for n in (*train, *held_out) if (capture.frames[t], n) in capture.images]
-    keys.sort(key=lambda key: (key[0], capture.camera_index(key[1])))
-    measures = {}
-    with get_progress("Measuring views") as progress:
-        for key in progress.track(keys):
-            measures[key] = measure_view(observe(capture, fit, posed, *key), len(surface.faces))
-    report = report_capture(capture, fit, posed, measures, train)
-    verdicts = {camera.name: camera for camera in report.cameras}
-    overlays = []
-    with get_progress("Drawing overlays") as progress:
+    names = sorted((*train, *held_out), key=capture.camera_index)
+    keys = [(t, name) for t in chosen for name in names if (capture.frames[t], name) in capture.images]
+    measures, overlays = {}, {}
+    with get_progress("Looking at views") as progress:
         for key in progress.track(keys):
             view = observe(capture, fit, posed, *key)
-            overlay = draw_overlay(view, _caption(verdicts[key[1]], view.frame))
-            write_picture(folder / f"{view.frame}_{view.camera.name}.jpg", overlay)
-            overlays.append(overlay)
-    write_picture(folder / "contact_sheet.jpg", contact_sheet(overlays))
+            measures[key] = measure_view(view, len(surface.faces))
+            overlays[key] = draw_overlay(view)
+    report = report_capture(capture, fit, posed, measures, train)
+    verdicts = {camera.name: camera for camera in report.cameras}
+    for (t, name), overlay in overlays.items():
+        frame = capture.frames[t]
+        overlays[t, name] = with_caption(overlay, _caption(verdicts[name], frame))
+        write_picture(folder / f"{frame}_{name}.jpg", overlays[t, name])
+    write_picture(folder / "contact_sheet.jpg", contact_sheet(list(overlays.values())))
     return report
 
 

@@ -34,6 +34,8 @@ class HandPixelSamplerConfig(PixelSamplerConfig):
     """Square patches a batch, for a perceptual loss; they come after the single rays."""
     patch_size: int = 32
     """Side of a patch in pixels."""
+    patches_from: int = 0
+    """Step from which patches are drawn."""
 
 
 class HandPixelSampler(PixelSampler):
@@ -45,6 +47,7 @@ class HandPixelSampler(PixelSampler):
         super().__init__(config, **kwargs)
         self.rows: Int[Tensor, "K"] | None = None
         """Rows to draw from; None for all."""
+        self.step = 0
         self._tables: Tuple[Tensor, Tensor] | None = None
 
     def sample(self, image_batch: Dict) -> Dict:
@@ -62,7 +65,7 @@ class HandPixelSampler(PixelSampler):
                 tables = tuple(table[torch.isin(table[:, 0], self.rows)] for table in tables)
             self._tables = tables
         hand, rim = self._tables
-        num_patches = self.config.num_patches
+        num_patches = self.config.num_patches if self.step >= self.config.patches_from else 0
         num_rim = int(self.num_rays_per_batch * self.config.rim_fraction) if len(rim) else 0
         picks = [
             hand[torch.randint(len(hand), (self.num_rays_per_batch - num_rim,))],
@@ -134,6 +137,7 @@ class HandDataManager(VanillaDataManager[HandDataset]):
             super().setup_eval()
 
     def next_train(self, step: int) -> Tuple[RayBundle, Dict]:
+        self.train_pixel_sampler.step = step
         ray_bundle, batch = super().next_train(step)
         return ray_bundle, {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
 

@@ -11,12 +11,15 @@ from rich.progress import track
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.dataparsers.capture import image_size, read_image, read_mask
-from nerfstudio_hands.evaluation.hand_region import hand_region, side_image, training_labels
+from nerfstudio_hands.evaluation.hand_region import NO_PART, hand_region, side_image, training_labels
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.hand_model import SIDES
 
 FULL_SIZE_DILATION = 6.0
 """Pixels by which the projected hand is dilated in pictures 1280 pixels wide: the misfit of a good registration, twice."""
+
+RIM = 2.0
+"""Pixels on both sides of a mask's boundary, in pictures 1280 pixels wide, that take no part in training."""
 
 
 class HandDataset(InputDataset):
@@ -71,17 +74,26 @@ class HandDataset(InputDataset):
         )
         sides = side_image(drawn.face, avatar.all_hands.face_side)
         modelled = [SIDES.index(side) for side in avatar.surface.sides]
-        mask = None
-        path, verdict = self.metadata["mask_paths"][row], self.metadata["mask_verdicts"][row]
-        if path is not None and verdict != "useless":
-            full = read_mask(path, image_size(self._dataparser_outputs.image_filenames[row]))
-            mask = cv2.resize(full.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.5
         dilation = max(2.0, FULL_SIZE_DILATION * width / 1280)
+        path, verdict = self.metadata["mask_paths"][row], self.metadata["mask_verdicts"][row]
+        if path is None or verdict == "useless":
+            label = training_labels(None, sides, dilation=dilation, modelled_sides=modelled, erosion=dilation)
+            nothing = np.zeros_like(sides, dtype=bool)
+            return label, nothing, nothing
+        full = read_mask(path, image_size(self._dataparser_outputs.image_filenames[row]))
+        share = cv2.resize(full.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        mask = share > 0.5
         # A mask with holes is believed where it says hand, and nowhere else.
         erosion = dilation if verdict == "good" else -1.0
         label = training_labels(
-            mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=erosion if mask is not None else dilation
+            mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=erosion
         )
-        empty = np.zeros_like(sides, dtype=bool)
-        region = hand_region(mask, sides, modelled) if mask is not None else empty
-        return label, mask if mask is not None else empty, region
+        # On the boundary of a mask a pixel shows hand and background at once, and the boundary itself is a pixel or two off.
+        label[_distance_to_boundary(mask) < max(1.0, RIM * width / 1280)] = NO_PART
+        return label, mask, hand_region(share > 0.99, sides, modelled)
+
+
+def _distance_to_boundary(mask: np.ndarray) -> np.ndarray:
+    """Pixels from each pixel centre to the nearest pixel of the other value, less a half."""
+    inside, outside = (cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask))
+    return np.maximum(inside, outside) - 0.5

@@ -17,20 +17,16 @@ SIDE_COLOURS = ((255, 60, 170), (0, 200, 255))
 MASK_COLOUR = (90, 255, 90)
 LONGEST_SIDE = 1000
 LARGEST_ZOOM = 2.0
-TILE = (480, 400)
+TILE_WIDTH = 480
 # OpenCV draws at fixed-point coordinates with this many fractional bits.
 SUBPIXEL_BITS = 4
 
 
-def draw_overlay(view: HandView, caption: Sequence[str] = ()) -> UInt8[np.ndarray, "h w 3"]:
+def draw_overlay(view: HandView) -> UInt8[np.ndarray, "h w 3"]:
     """Draw fitted outline and joints over a picture, cropped to the hands.
 
     Left pink, right blue: outline of the fitted hand, its skeleton, a ring at each detected joint with a line to the
     fitted one. Green: outline of the mask.
-
-    Args:
-        view: The picture and what projects into it.
-        caption: Lines of text above the picture.
     """
     left, top, right, bottom = _crop(view)
     zoom = min(LARGEST_ZOOM, LONGEST_SIDE / max(right - left, bottom - top))
@@ -47,21 +43,35 @@ def draw_overlay(view: HandView, caption: Sequence[str] = ()) -> UInt8[np.ndarra
     for side, colour in enumerate(SIDE_COLOURS):
         _draw_boundary(canvas, view.sides == side, place, colour)
         _draw_joints(canvas, view.fitted[side], view.detections[side], place, colour)
-    return np.concatenate([_caption(caption, size[0]), canvas]) if caption else canvas
+    return canvas
+
+
+def with_caption(picture: UInt8[np.ndarray, "h w 3"], lines: Sequence[str]) -> UInt8[np.ndarray, "H w 3"]:
+    """The picture with a dark bar of text above it; long lines shrink to fit."""
+    width = picture.shape[1]
+    bar = np.full((22 * len(lines) + 8, width, 3), 24, np.uint8)
+    for index, text in enumerate(lines):
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        scale = min(0.55, 0.55 * (width - 16) / max(cv2.getTextSize(text, font, 0.55, 1)[0][0], 1))
+        cv2.putText(bar, text, (8, 20 + 22 * index), font, scale, (235, 235, 235), 1, cv2.LINE_AA)
+    return np.concatenate([bar, picture])
 
 
 def contact_sheet(overlays: Sequence[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "H W 3"]:
-    """All overlays on one page, row by row, each scaled into a tile of its own."""
+    """All overlays on one page, row by row, each scaled to the width of its column; a row is as high as its highest."""
     columns = int(np.ceil(np.sqrt(len(overlays))))
-    rows = int(np.ceil(len(overlays) / columns))
-    width, height = TILE
-    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
-    for index, overlay in enumerate(overlays):
-        zoom = min((width - 4) / overlay.shape[1], (height - 4) / overlay.shape[0])
-        tile = cv2.resize(overlay, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
-        y, x = index // columns * height, index % columns * width
-        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-    return sheet
+    tiles = [
+        cv2.resize(o, (TILE_WIDTH, round(o.shape[0] * TILE_WIDTH / o.shape[1])), interpolation=cv2.INTER_AREA)
+        for o in overlays
+    ]
+    rows = []
+    for start in range(0, len(tiles), columns):
+        members = tiles[start : start + columns]
+        row = np.zeros((max(len(tile) for tile in members), columns * TILE_WIDTH, 3), np.uint8)
+        for index, tile in enumerate(members):
+            row[: len(tile), index * TILE_WIDTH : (index + 1) * TILE_WIDTH] = tile
+        rows.append(row)
+    return np.concatenate(rows)
 
 
 def _crop(view: HandView) -> tuple[int, int, int, int]:
@@ -99,13 +109,3 @@ def _draw_joints(
         line(fitted[joint], detected[joint], (255, 255, 255))
         if np.isfinite(detected[joint]).all():
             cv2.circle(canvas, place(detected[joint]), 4 << SUBPIXEL_BITS, colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
-
-
-def _caption(lines: Sequence[str], width: int) -> UInt8[np.ndarray, "h w 3"]:
-    bar = np.full((22 * len(lines) + 8, width, 3), 24, np.uint8)
-    for index, text in enumerate(lines):
-        font = cv2.FONT_HERSHEY_SIMPLEX
-        # Long lines shrink to fit.
-        scale = min(0.55, 0.55 * (width - 16) / max(cv2.getTextSize(text, font, 0.55, 1)[0][0], 1))
-        cv2.putText(bar, text, (8, 20 + 22 * index), font, scale, (235, 235, 235), 1, cv2.LINE_AA)
-    return bar

@@ -28,7 +28,7 @@ TURNED_DEGREES = 0.3
 """A rotation correction beyond this is called a miscalibration; it moves the picture of a hand by ten pixels or so."""
 
 TURNED_DEGREES_BY_DETECTIONS = 0.5
-"""The same where nothing but a camera's own detections tells: one picture's joints err together by up to 0.4 degrees."""
+"""The same where nothing but a camera's own detections tells: its joints err together by up to 0.4 degrees."""
 
 MISPLACED_METRES = 0.010
 """Detectors miss joints by 3 to 7 mm at the hand; a camera that misses every hand by more than this is off."""
@@ -247,7 +247,7 @@ def _judge(report: CameraReport) -> None:
     took_part = report.role == "fit"
     turned = report.rotation_degrees > (TURNED_DEGREES if took_part else TURNED_DEGREES_BY_DETECTIONS)
     misplaced = bool(kept) and min(errors.as_calibrated_metres for errors in kept) > MISPLACED_METRES
-    report.miscalibrated = turned or misplaced
+    report.miscalibrated = bool(turned or misplaced)
 
     if turned:
         report.faults.append(f"turned {report.rotation_degrees:.1f}°" + " (corrected)" * took_part)
@@ -270,7 +270,7 @@ def _stored_disagreement(capture: Capture, fit: HandFit) -> tuple[float, float]:
         return float("nan"), float("nan")
     errors = [
         np.linalg.norm(
-            project_points(corrected_camera(camera, fit), capture.stored_keypoints) - capture.detections[:, index],
+            project_points(camera, capture.stored_keypoints) - capture.detections[:, index],
             axis=-1,
         )
         for index, camera in enumerate(capture.cameras)
@@ -307,6 +307,6 @@ def _findings(capture: Capture, cameras: list[CameraReport], stored_pixels: floa
 
 
 def _worst_error(report: CameraReport) -> str:
-    known = [errors for errors in report.errors.values() if np.isfinite(errors.corrected)]
+    known = [e for side, e in report.errors.items() if np.isfinite(e.corrected) and side not in report.outliers]
     worst = max(known, key=lambda errors: errors.as_calibrated, default=None)
-    return "not detected" if worst is None else f"{worst.as_calibrated:.0f} -> {worst.corrected:.0f}"
+    return "by outlines" if worst is None else f"{worst.as_calibrated:.0f} -> {worst.corrected:.0f}"

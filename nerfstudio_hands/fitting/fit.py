@@ -9,17 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, read_mask, select_cameras
+from nerfstudio_hands.dataparsers.capture import Capture, read_mask, select_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_verdict
+from nerfstudio_hands.fitting.mask_refinement import camera_tensors, refine_on_masks
 from nerfstudio_hands.fitting.outline import mask_outline, outline_distance
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints, joint_terms
-from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.record import HandFit
-from nerfstudio_hands.fitting.silhouette import SCHEDULE, OutlineTarget, outline_at, outline_mesh, refine_on_outlines
+from nerfstudio_hands.fitting.silhouette import outline_at, outline_mesh
 from nerfstudio_hands.fitting.triangulate import Triangulation, triangulate
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
@@ -28,7 +26,7 @@ from nerfstudio_hands.hand_model import SIDES, HandSurface, load_hand
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole that is behind, 0 to 1."""
 
-# Threads beyond the real cores of a small machine slow these small matrices down.
+# These matrices are small: threads that wait for each other cost more than they bring, most of all on a busy machine.
 THREADS = 1
 
 
@@ -72,10 +70,13 @@ def fit_capture(
 
         progress("Fitting pose and shape to joints", 0.02)
         variables = fit_joints(surface, terms, found.rotation)
+        if refine_masks:
+            coverage = _coverage(seen, seen, surface, variables)
+            variables = refine_on_masks(
+                seen, surface, terms, variables, coverage, refine_cameras=refine_cameras, progress=progress
+            )
         coverage = _coverage(capture, seen, surface, variables)
         verdicts = {key: mask_verdict(value) for key, value in coverage.items()}
-        if refine_masks:
-            variables = _refine_on_masks(seen, surface, terms, variables, verdicts, intrinsics, refine_cameras, progress)
         report = _report(capture, seen, surface, terms, variables, found, coverage, verdicts)
         report["seconds"] = round(time.monotonic() - started, 1)
         progress("Fitted", 1.0)
@@ -91,7 +92,9 @@ def fit_capture(
     )
 
 
-def fit_outline_distances(capture: Capture, fit: HandFit, *, hand: str | Path = "default") -> dict[tuple[str, str], dict]:
+def fit_outline_distances(
+    capture: Capture, fit: HandFit, *, hand: str | Path = "default"
+) -> dict[tuple[str, str], dict]:
     """Distance between projected and mask outlines for every mask of a capture, whether or not its camera took part.
 
     Args:
@@ -100,7 +103,8 @@ def fit_outline_distances(capture: Capture, fit: HandFit, *, hand: str | Path = 
         hand: The hand model that was fitted.
 
     Returns:
-        For each (frame, camera): `projected_to_mask`, `mask_to_projected`, `mean` in full-resolution pixels and `matched`,
+        For each (frame, camera): `projected_to_mask`, `mask_to_projected`, `mean` in full-resolution pixels and
+        `matched`,
         the share of the projected outline that has a counterpart.
     """
     surface = HandSurface(tuple(load_hand(hand, side) for side in fit.sides))
@@ -111,28 +115,21 @@ def fit_outline_distances(capture: Capture, fit: HandFit, *, hand: str | Path = 
     for (frame, name), path in capture.masks.items():
         camera, t = capture.camera(name), capture.frames.index(frame)
         outline = mask_outline(read_mask(path, camera.size))
-        k, e = _camera_tensors(camera, fit.camera_rotation.get(name))
+        k, e = camera_tensors(camera, fit.camera_rotation.get(name))
         projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
         result[frame, name] = vars(outline_distance(projected, outline))
     return result
 
 
-def _camera_tensors(camera: CaptureCamera, rotation: np.ndarray | None) -> tuple[Tensor, Tensor]:
-    """K and the corrected extrinsics of one camera."""
-    correction = torch.from_numpy(np.zeros(3) if rotation is None else np.asarray(rotation, dtype=np.float64))
-    extrinsics = corrected_extrinsics(torch.from_numpy(camera.world_to_camera)[None], correction[None])[0]
-    return torch.from_numpy(camera.intrinsics), extrinsics
-
-
 def _fittable_sides(capture: Capture, found: Triangulation, sides: Sequence[str]) -> tuple[str, ...]:
     joints = torch.isfinite(found.points).all(-1).sum(-1).amax(0)
     fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= FEWEST_JOINTS)
-    if not fitted or (len(sides) == 1 and not fitted):
-        wanted = " or ".join(sides)
+    if not fitted:
+        most = int(max(joints[SIDES.index(side)] for side in sides))
         raise HandsError(
-            f"{capture.root}: expected detections of the {wanted} hand that agree in at least two cameras of a frame, found "
-            f"{int(max(joints[SIDES.index(side)] for side in sides))} joints in common: detect the hand in more cameras, "
-            "or ask for the other hand."
+            f"{capture.root}: expected detections of the {' or '.join(sides)} hand that agree in at least two cameras "
+            f"of a frame, found {most} of 21 joints in common: detect the hand in more cameras, or ask for the other "
+            "hand."
         )
     return fitted
 
@@ -158,40 +155,10 @@ def _coverage(
     result = {}
     for (frame, name), path in capture.masks.items():
         camera, t = capture.camera(name), capture.frames.index(frame)
-        k, e = _camera_tensors(camera, rotations.get(name))
+        k, e = camera_tensors(camera, rotations.get(name))
         projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size)
         result[frame, name] = mask_coverage(read_mask(path, camera.size), projected.silhouette)
     return result
-
-
-def _refine_on_masks(
-    seen: Capture,
-    surface: HandSurface,
-    terms: JointTerms,
-    variables: Variables,
-    verdicts: dict[tuple[str, str], str],
-    intrinsics: Float[Tensor, "C 3 3"],
-    refine_cameras: bool,
-    progress: Progress,
-) -> Variables:
-    targets = []
-    for (frame, name), path in seen.masks.items():
-        if verdicts[frame, name] == "good":
-            camera = seen.camera(name)
-            outline = mask_outline(read_mask(path, camera.size))
-            targets.append(OutlineTarget(seen.frames.index(frame), seen.camera_index(name), camera.size, outline, 1.0))
-    if not targets:
-        return variables
-    done = 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        progress("Refining on outlines", 0.1 + 0.88 * done / len(SCHEDULE))
-
-    return refine_on_outlines(
-        surface, terms, variables, targets, intrinsics.float(), refine_cameras=refine_cameras, advance=advance
-    )
 
 
 def _report(

@@ -6,9 +6,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool
 
-GOOD_COVERAGE = 0.93
+GOOD_COVERAGE = 0.96
 HOLED_COVERAGE = 0.60
-# The projection may be off by this share of the hands' extent before refinement; a rim that wide is left out of account.
+# Joints alone place the hands to within a few pixels, so that even a good mask misses some of them then.
+GOOD_COVERAGE_BEFORE_REFINEMENT = 0.93
+# The projection may be off by this share of the hands' extent before refinement; a rim that wide is left out of
+# account.
 RIM = 0.02
 
 
@@ -23,7 +26,14 @@ def mask_coverage(mask: Bool[np.ndarray, "H W"], silhouette: Bool[np.ndarray, "H
 
 
 def mask_verdict(coverage: float) -> str:
-    """"good", "holes" (parts of the outline can be used) or "useless"."""
+    """ "good", "holes" (parts of the outline can be used) or "useless"."""
     if coverage >= GOOD_COVERAGE:
         return "good"
     return "holes" if coverage >= HOLED_COVERAGE else "useless"
+
+
+def outline_weight(coverage: float) -> float:
+    """How much the outline of a mask is worth while the hands are only fitted to joints: 1, one half with holes, 0."""
+    if coverage >= GOOD_COVERAGE_BEFORE_REFINEMENT:
+        return 1.0
+    return 0.5 if coverage >= HOLED_COVERAGE else 0.0

@@ -1,6 +1,7 @@
 """Outlines of masks and of projected hands, how they are matched, and the distance between them.
 
-Both outlines are point sets with outward normals in full-resolution pixels. A point of one matches the nearest point of the
+Both outlines are point sets with outward normals in full-resolution pixels. A point of one matches the nearest point
+of the
 other whose normal agrees, within a radius: this keeps fingertips apart, and leaves unmatched what the other side cannot
 show (the forearm, holes of a mask, a finger in front of a palm).
 """
@@ -52,8 +53,8 @@ class ProjectedOutline:
     points: Float[np.ndarray, "Q 2"]
     normals: Float[np.ndarray, "Q 2"]
     ends: Int[np.ndarray, "Q 2"]
-    fraction: Float[np.ndarray, "Q"]
-    is_hand: Bool[np.ndarray, "Q"]
+    fraction: Float[np.ndarray, " Q"]
+    is_hand: Bool[np.ndarray, " Q"]
     silhouette: Bool[np.ndarray, "H W"]
 
 
@@ -71,11 +72,11 @@ class OutlineMesh:
     faces: Int[np.ndarray, "F 3"]
     edges: Int[np.ndarray, "E 2"]
     edge_faces: Int[np.ndarray, "E 2"]
-    edge_is_hand: Bool[np.ndarray, "E"]
+    edge_is_hand: Bool[np.ndarray, " E"]
 
     @staticmethod
     def from_faces(
-        faces: Int[np.ndarray, "F 3"], closing_faces: Int[np.ndarray, "C 3"], vertex_is_hand: Bool[np.ndarray, "V"]
+        faces: Int[np.ndarray, "F 3"], closing_faces: Int[np.ndarray, "C 3"], vertex_is_hand: Bool[np.ndarray, " V"]
     ) -> OutlineMesh:
         """Edges of a mesh that is closed by `closing_faces`; edges with other than two faces are left out."""
         every = np.concatenate([faces, closing_faces]).astype(np.int64)
@@ -93,7 +94,9 @@ def mask_outline(mask: Bool[np.ndarray, "H W"]) -> MaskOutline:
     """Boundary of a mask with sub-pixel positions, without specks and without what the picture's edge cuts off."""
     height, width = mask.shape
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), NORMAL_BLUR)
-    gradient = np.stack([cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=1 / 8)], -1)
+    gradient = np.stack(
+        [cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=1 / 8)], -1
+    )
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     shortest = SHORTEST_CONTOUR * np.hypot(width, height)
     pixels = np.concatenate([np.zeros((0, 2), np.int64)] + [c[:, 0] for c in contours if len(c) >= shortest])
@@ -120,7 +123,8 @@ def projected_outline(
 ) -> ProjectedOutline:
     """Outer boundary of the projected hands (both together), including gaps between fingers.
 
-    An edge of the mesh belongs to an occluding contour where one of its faces looks at the camera and the other looks away;
+    An edge of the mesh belongs to an occluding contour where one of its faces looks at the camera and the other
+    looks away;
     of these, the points on the boundary of the filled projection are kept.
 
     Args:
@@ -180,7 +184,7 @@ def match_outlines(
     *,
     radius: float,
     agreement: float = 0.7,
-) -> Int[np.ndarray, "P"]:
+) -> Int[np.ndarray, " P"]:
     """For each point the target that is nearest in position and normal together, or -1.
 
     Args:
@@ -205,7 +209,8 @@ class OutlineDistance:
     """How far two outlines are apart.
 
     Attributes:
-        projected_to_mask: Mean over the matched points of the projected outline of the distance to the nearest mask outline
+        projected_to_mask: Mean over the matched points of the projected outline of the distance to the nearest mask
+        outline
             point, pixels.
         mask_to_projected: The same from the mask's outline.
         mean: Mean of both, each point counted once.
@@ -218,11 +223,12 @@ class OutlineDistance:
     matched: float
 
 
-def outline_distance(projected: ProjectedOutline, mask: MaskOutline, *, radius: float = 30.0) -> OutlineDistance:
+def outline_distance(projected: ProjectedOutline, mask: MaskOutline, *, radius: float = 15.0) -> OutlineDistance:
     """Mean distance between the outline of projected hands and that of a mask, forearm excluded.
 
     Each point's distance is the Euclidean one to the nearest point of the other outline whose normal agrees to within
-    about 45 degrees; it counts if that is inside `radius`. The forearm is left out because the rim of the wrist takes part
+    about 45 degrees; it counts if that is inside `radius`. The forearm is left out because the rim of the wrist
+    takes part
     as a partner but is not counted, and because beyond it no partner is near.
 
     Args:
@@ -250,7 +256,8 @@ def outline_distance(projected: ProjectedOutline, mask: MaskOutline, *, radius: 
 def _nearest_agreeing(
     points: np.ndarray, normals: np.ndarray, target_points: np.ndarray, target_normals: np.ndarray, sectors: int = 12
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance [P] to the nearest target whose normal agrees to within about 45 degrees (infinite without), and its index [P].
+    """Distance [P] to the nearest target whose normal agrees to within about 45 degrees (infinite without), and its
+    index [P].
 
     Normals are sorted into sectors of 30 degrees, each with a tree of the targets within 45 degrees of its middle.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,16 +13,19 @@ from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.triangulate import Triangulation
 from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimise
 from nerfstudio_hands.hand_model import HandSurface, SurfacePose
-from nerfstudio_hands.hand_model.joints import MANO_TO_JOINTS, TIP_JOINTS
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
+from nerfstudio_hands.hand_model.joints import JOINT_NAMES, MANO_TO_JOINTS, TIP_JOINTS
 
+# The bone that carries each of the 21 joints; a fingertip goes with the last bone of its finger.
+JOINT_BONES = [MANO_TO_JOINTS.index(joint - 1 if joint in TIP_JOINTS else joint) for joint in range(len(JOINT_NAMES))]
 # Joints that hardly move against each other: wrist and the first joints of the four fingers.
 PALM = (0, 5, 9, 13, 17)
 # Detected joints scatter by about this much around the heads of the bones.
 JOINT_METRES = 0.006
 # A hand with fewer triangulated joints than this in a frame is taken as not seen.
 FEWEST_JOINTS = 12
-# A detector's landmarks are drawn on the skin; heads of bones lie inside, and a wrist or a knuckle is where a person says it is.
+# A detector's landmarks are drawn on the skin; heads of bones lie inside, and a wrist or a knuckle is where a person
+# says it is.
 LANDMARK_OFFSET_METRES = 0.006
 SHAPE_PRIOR = 2.0
 # Radians; wide, because most of what a hand may do is for the joint limits to say.
@@ -47,6 +51,17 @@ class JointTerms:
     rays: Float[Tensor, "T C H 21 3"]
     ray_weights: Float[Tensor, "T C H 21"]
     world_to_camera: Float[Tensor, "C 4 4"]
+
+    def at(self, frames: Sequence[int]) -> JointTerms:
+        """The measurements of some frames."""
+        chosen = list(frames)
+        return JointTerms(
+            self.points[chosen],
+            self.point_weights[chosen],
+            self.rays[chosen],
+            self.ray_weights[chosen],
+            self.world_to_camera,
+        )
 
 
 def joint_terms(
@@ -107,7 +122,9 @@ def fit_joints(surface: HandSurface, terms: JointTerms, camera_rotation: Float[T
     prior = PosePrior.of(surface)
 
     def to_points(v: Variables) -> Tensor:
-        squared = ((landmarks(surface, surface.pose(v.pose, v.shape, None), v.landmark_offset) - terms.points) ** 2).sum(-1) / JOINT_METRES**2
+        squared = (
+            (landmarks(surface, surface.pose(v.pose, v.shape, None), v.landmark_offset) - terms.points) ** 2
+        ).sum(-1) / JOINT_METRES**2
         # The loose scale (5 times) keeps far joints pulling while the hand is still flat.
         return (terms.point_weights * valid[..., None] * 25 * geman_mcclure(squared / 25)).sum() + prior.loss(v)
 
@@ -121,9 +138,7 @@ def fit_joints(surface: HandSurface, terms: JointTerms, camera_rotation: Float[T
     return minimise(to_detections, variables, (*pose, "shape", "landmark_offset"), iterations=80)
 
 
-def landmarks(
-    surface: HandSurface, posed: SurfacePose, offset: Float[Tensor, "21 3"]
-) -> Float[Tensor, "T H 21 3"]:
+def landmarks(surface: HandSurface, posed: SurfacePose, offset: Float[Tensor, "21 3"]) -> Float[Tensor, "T H 21 3"]:
     """Where a detector should see the joints of posed hands, world frame, metres.
 
     Args:
@@ -131,18 +146,21 @@ def landmarks(
         posed: Their poses.
         offset: `Variables.landmark_offset`.
     """
-    bones = [0] * 21
-    for bone, joint in enumerate(MANO_TO_JOINTS):
-        bones[joint] = bone
-    for tip in TIP_JOINTS:
-        bones[tip] = bones[tip - 1]
-    mirror = offset.new_tensor([[1.0 if side == "right" else -1.0, 1.0, 1.0] for side in surface.sides])
-    rotations = posed.bone_transforms[:, :, bones, :3, :3]
-    return posed.keypoints + torch.einsum("thkij,hkj->thki", rotations, mirror[:, None] * offset)
+    shifts = [landmark_shift(posed.bone_transforms[:, hand], offset, side) for hand, side in enumerate(surface.sides)]
+    return posed.keypoints + torch.stack(shifts, 1)
+
+
+def landmark_shift(
+    bone_transforms: Float[Tensor, "*B 16 4 4"], offset: Float[Tensor, "21 3"], side: str
+) -> Float[Tensor, "*B 21 3"]:
+    """Offsets of landmarks from joints as the bones of a posed hand carry them, world frame, metres."""
+    mirror = offset.new_tensor([1.0 if side == "right" else -1.0, 1.0, 1.0])
+    return (bone_transforms[..., JOINT_BONES, :3, :3] @ (mirror * offset)[..., None])[..., 0]
 
 
 def joint_loss(joints: Float[Tensor, "T H 21 3"], terms: JointTerms, variables: Variables) -> Tensor:
-    """Robust reprojection error of the hands' landmarks, in units of the scatter of detections, at each joint's depth."""
+    """Robust reprojection error of the hands' landmarks, in units of the scatter of detections, at each joint's
+    depth."""
     extrinsics = corrected_extrinsics(terms.world_to_camera, variables.camera_rotation)
     camera = torch.einsum("cij,thkj->tchki", extrinsics[:, :3, :3], joints) + extrinsics[:, None, None, :3, 3]
     along = (camera * terms.rays).sum(-1, keepdim=True)

@@ -34,7 +34,9 @@ def corrected_extrinsics(
 
 
 def project(
-    points: Float[Tensor, "*batch 3"], intrinsics: Float[Tensor, "*batch 3 3"], world_to_camera: Float[Tensor, "*batch 4 4"]
+    points: Float[Tensor, "*batch 3"],
+    intrinsics: Float[Tensor, "*batch 3 3"],
+    world_to_camera: Float[Tensor, "*batch 4 4"],
 ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
     """Projects world points; batch dimensions broadcast.
 

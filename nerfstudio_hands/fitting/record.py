@@ -35,16 +35,17 @@ class HandFit:
         camera_rotation: Axis-angle correction of each camera that took part: `X_cam' = R(correction) @ X_cam`, radians.
         keypoints_3d: Triangulated joints in the world, NaN where they could not be found. Detected joints are landmarks
             on the picture of a hand, not heads of bones: the model's joints lie some millimetres beside them.
-        report: Plain numbers and strings on how the fit went (JSON). `usable_masks` lists the [frame, camera] pairs whose
+        report: Plain numbers and strings on how the fit went (JSON). `usable_masks` lists the [frame, camera] pairs
+        whose
             mask covers the hands.
     """
 
     sides: tuple[str, ...]
     frames: list[str]
-    shape: Float[Tensor, "K"]
+    shape: Float[Tensor, " K"]
     displacement: Float[Tensor, "V 3"]
     pose: HandPose
-    camera_rotation: dict[str, Float[np.ndarray, "3"]]
+    camera_rotation: dict[str, Float[np.ndarray, " 3"]]
     keypoints_3d: Float[np.ndarray, "T 2 21 3"]
     report: dict[str, Any] = field(default_factory=dict)
 
@@ -82,8 +83,8 @@ class HandFit:
             os.replace(temporary, path)
         except OSError as error:
             raise HandsError(
-                f"{path}: expected to write the fitted hands, found '{error.strerror or error}': free some space, or set "
-                "NERFSTUDIO_HANDS_CACHE to a folder that can be written."
+                f"{path}: expected to write the fitted hands, found '{error.strerror or error}': free some space, or "
+                "set NERFSTUDIO_HANDS_CACHE to a folder that can be written."
             ) from error
         finally:
             if temporary is not None and os.path.exists(temporary):
@@ -106,11 +107,13 @@ class HandFit:
             raise HandsError(f"{path}: expected fitted hands, found no such file: run `ns-hands fit` first.") from error
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise HandsError(
-                f"{path}: expected fitted hands, found something else ('{error}'): remove it and run `ns-hands fit` again."
+                f"{path}: expected fitted hands, found something else ('{error}'): remove it and run `ns-hands fit` "
+                "again."
             ) from error
         if version != FIT_VERSION:
             raise HandsError(
-                f"{path}: expected fitted hands of version {FIT_VERSION}, found version {version}: run `ns-hands fit` again."
+                f"{path}: expected fitted hands of version {FIT_VERSION}, found version {version}: run `ns-hands fit` "
+                "again."
             )
         tensor = {key: torch.from_numpy(value) for key, value in arrays.items() if value.dtype.kind in "fb"}
         return HandFit(

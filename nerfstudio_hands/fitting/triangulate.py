@@ -59,7 +59,8 @@ def triangulate(
     """Finds joints that most views agree on, and optionally the cameras that are turned against the others.
 
     Each hand of each frame starts from the pair of cameras whose joints explain the other views best (RANSAC over whole
-    hands); then joints (iteratively reweighted least squares on ray distances, Geman-McClure weights) and camera rotations
+    hands); then joints (iteratively reweighted least squares on ray distances, Geman-McClure weights) and camera
+    rotations
     (small-angle least squares with a prior at zero) take turns.
 
     Args:
@@ -125,7 +126,8 @@ def _ray_errors(points: Tensor, rays: Tensor, extrinsics: Tensor) -> Tensor:
 
 
 def _best_pairs(rays: Tensor, present: Tensor, extrinsics: Tensor) -> Tensor:
-    """Joints [T,H,21,3] of the camera pair that explains the other views best, per frame and hand; NaN without a pair."""
+    """Joints [T,H,21,3] of the camera pair that explains the other views best, per frame and hand; NaN without a
+    pair."""
     centres, world = _world_rays(rays, extrinsics)
     frames, cameras, hands, joints = present.shape
     best = torch.full((frames, hands), torch.inf, dtype=rays.dtype)
@@ -138,7 +140,9 @@ def _best_pairs(rays: Tensor, present: Tensor, extrinsics: Tensor) -> Tensor:
     for pair in pairs:
         index = torch.tensor(pair)
         both = present[:, index].all(1)  # [T,H,21]
-        candidate = _nearest_points(centres[index], world[:, index].permute(0, 2, 3, 1, 4), both[..., None].expand(*both.shape, 2).to(rays))
+        candidate = _nearest_points(
+            centres[index], world[:, index].permute(0, 2, 3, 1, 4), both[..., None].expand(*both.shape, 2).to(rays)
+        )
         cosine = (world[:, pair[0]] * world[:, pair[1]]).sum(-1)
         usable = both & (cosine < np.cos(np.deg2rad(MINIMUM_ANGLE_DEGREES)))
         errors = _ray_errors(candidate, rays, extrinsics).clamp_max(HAND_OUTLIER_METRES) ** 2

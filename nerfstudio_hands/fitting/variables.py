@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,7 +23,8 @@ class Variables:
         shape: Coefficients of both hands.
         displacement: Offset of each rest vertex, metres.
         camera_rotation: Axis-angle corrections of the cameras, radians.
-        landmark_offset: From the model's joints to where a detector puts them, in the axes of the right hand's rest pose, carried by
+        landmark_offset: From the model's joints to where a detector puts them, in the axes of the right hand's rest
+        pose, carried by
             the bone; the left hand's are the mirror image. Metres.
         valid: Whether a hand was found in a frame; not optimised.
     """
@@ -31,7 +32,7 @@ class Variables:
     global_orient: Float[Tensor, "T H 3"]
     local_rotations: Float[Tensor, "T H 15 3"]
     translation: Float[Tensor, "T H 3"]
-    shape: Float[Tensor, "K"]
+    shape: Float[Tensor, " K"]
     displacement: Float[Tensor, "V 3"]
     camera_rotation: Float[Tensor, "C 3"]
     landmark_offset: Float[Tensor, "21 3"]
@@ -42,8 +43,24 @@ class Variables:
         """The poses as the hand model takes them."""
         return HandPose(self.global_orient, self.local_rotations, self.translation, self.valid)
 
+    def at(self, frames: Sequence[int]) -> Variables:
+        """The variables of some frames."""
+        return replace(self, **{name: getattr(self, name)[list(frames)] for name in PER_FRAME})
 
-# How far, in metres, the surface moves for a unit of each variable: a hand is 0.1 m long, a finger 0.05 m, one standard deviation
+    def put(self, frames: Sequence[int], part: Variables) -> Variables:
+        """These variables with some frames, and what all frames share, taken from `part`."""
+        changed = {name: getattr(self, name).clone() for name in PER_FRAME}
+        for name, value in changed.items():
+            value[list(frames)] = getattr(part, name)
+        return replace(part, **changed)
+
+
+PER_FRAME = ("global_orient", "local_rotations", "translation", "valid")
+"""Fields of `Variables` with a leading axis of frames."""
+
+
+# How far, in metres, the surface moves for a unit of each variable: a hand is 0.1 m long, a finger 0.05 m, one
+# standard deviation
 # of shape is some millimetres, and cameras stand about a metre away.
 METRES_PER_UNIT = {
     "global_orient": 0.1,
@@ -63,7 +80,6 @@ def minimise(
     names: Sequence[str],
     *,
     iterations: int,
-    smoothing: Float[Tensor, "V V"] | None = None,
 ) -> Variables:
     """Minimises over some of the variables by L-BFGS with a strong Wolfe line search.
 
@@ -72,8 +88,6 @@ def minimise(
         variables: Start; left as it is.
         names: Fields that may change.
         iterations: Most iterations; it ends earlier when nothing moves any more.
-        smoothing: Matrix that steps of the displacement are multiplied by, so that few steps make a smooth surface (Nicolet
-            et al., "Large steps in inverse rendering of geometry", 2021).
 
     Returns:
         The improved variables, without gradients.
@@ -92,10 +106,7 @@ def minimise(
     )
 
     def current() -> Variables:
-        moved = {name: start[name] + scale[name] * step for name, step in steps.items()}
-        if "displacement" in moved and smoothing is not None:
-            moved["displacement"] = start["displacement"] + scale["displacement"] * (smoothing @ steps["displacement"])
-        return Variables(**{**start, **moved})
+        return Variables(**{**start, **{name: start[name] + scale[name] * step for name, step in steps.items()}})
 
     def closure() -> Tensor:
         optimizer.zero_grad()

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils import colormaps
 from torch import Tensor, nn
@@ -67,9 +66,7 @@ class HandAvatarModelConfig(ModelConfig):
     opacity_loss: float = 0.1
     """Weight of the binary cross-entropy between accumulated opacity and mask."""
     perceptual_loss: float = 0.0
-    """Weight of LPIPS on patches (needs `pixel-sampler.num-patches` above 0 and `ns-hands fetch-weights`); 0 costs nothing."""
-    perceptual_start: int = 500
-    """Step from which the perceptual loss counts."""
+    """Weight of LPIPS on patches (needs `datamanager.pixel-sampler.num-patches` above 0 and `ns-hands fetch-weights`); 0 costs nothing."""
     view_penalty: float = 1e-2
     """Weight of the squared view-dependent part of the colour."""
     offset_penalty: float = 1e-2
@@ -104,21 +101,10 @@ class HandAvatarModel(Model):
         self.register_buffer("camera_seen", torch.zeros(num_cameras, dtype=torch.bool))
         self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box)
         self.perceptual = None
-        self.step = 0
 
     @abstractmethod
     def make_field(self, avatar: AvatarData) -> nn.Module:
         """The method's field: called with (SurfacePoints, directions [N, 3], pose code [N, P]), gives FieldOutputs."""
-
-    def get_training_callbacks(self, training_callback_attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
-        from nerfstudio.engine.callbacks import TrainingCallbackLocation
-
-        def set_step(step: int) -> None:
-            self.step = step
-
-        return [
-            TrainingCallback(where_to_run=[TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], func=set_step)
-        ]
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = {"fields": [*self.field.parameters(), self.log_thickness]}
@@ -136,7 +122,7 @@ class HandAvatarModel(Model):
         """Renders rays [R].
 
         Returns:
-            `rgb` [R, 3] over black, `depth` [R, 1] along the unit ray in metres (0 where nothing is met), `accumulation` [R, 1],
+            `rgb` [R, 3] over black, outside training held in [0, 1]; `radiance` [R, 3], the same unbounded above; `depth` [R, 1] along the unit ray in metres (0 where nothing is met), `accumulation` [R, 1],
             `normals` [R, 3] in [0, 1]; in training also `diffuse` [R, 3] and the scalar `penalty`.
         """
         origins, directions = ray_bundle.origins, ray_bundle.directions
@@ -162,7 +148,7 @@ class HandAvatarModel(Model):
         ray, depth = samples.ray, samples.depth
         if not len(ray) and not self.training:
             black, none = torch.zeros_like(origins), torch.zeros_like(origins[:, :1])
-            return {"rgb": black, "accumulation": none, "depth": none, "normals": black + 0.5}
+            return {"rgb": black, "radiance": black, "accumulation": none, "depth": none, "normals": black + 0.5}
         points = origins[ray, None] + directions[ray, None] * depth[..., None]
         sample_surface = posed.ray_surface[ray, None].expand_as(depth).reshape(-1)
         sample_directions = directions[ray, None].expand_as(points).reshape(-1, 3)
@@ -180,6 +166,7 @@ class HandAvatarModel(Model):
         color = self.camera_response(composite(outputs.color), accumulation, camera)
         result = {
             "rgb": color if self.training else color.clamp(0, 1),
+            "radiance": color,
             "accumulation": accumulation,
             "depth": composite(depth.view(-1, 1)) / accumulation.clamp(min=1e-6),
             "normals": (F.normalize(composite(normals), dim=-1) + 1) / 2,
@@ -282,7 +269,7 @@ class HandAvatarModel(Model):
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
         num_patch_rays = batch.get("num_patch_rays", 0)
-        if config.perceptual_loss > 0 and num_patch_rays and self.step >= config.perceptual_start:
+        if config.perceptual_loss > 0 and num_patch_rays:
             loss["perceptual"] = config.perceptual_loss * self.patch_loss(
                 outputs["rgb"][-num_patch_rays:], truth[-num_patch_rays:], label[-num_patch_rays:], batch["patch_size"]
             )
@@ -312,7 +299,7 @@ class HandAvatarModel(Model):
         mask = batch["hand_mask"][..., 0].bool().to(self.device)
         region = batch["hand_region"][..., 0].bool().to(self.device)
         truth = batch["image"].to(self.device)
-        metrics = hand_metrics(outputs["rgb"], outputs["accumulation"][..., 0], truth, mask, region)
+        metrics = hand_metrics(outputs["radiance"], outputs["accumulation"][..., 0], truth, mask, region)
         black = truth * region[..., None]
         error = (outputs["rgb"] - black).abs().mean(dim=-1, keepdim=True) * region[..., None]
         images = {

@@ -14,8 +14,8 @@ def imperfect_detections(
 ) -> Float[np.ndarray, "C 21 2"]:
     """Detected joints of one hand in all cameras.
 
-    Every joint is off by a little and every hand as a whole by half as much, because errors of detectors are correlated; in
-    one camera (not the first) the detector saw a hand where none is.
+    Every joint is off by a little and every hand as a whole by half as much, because errors of detectors are
+    correlated; in one camera (not the first) the detector saw a hand where none is.
 
     Args:
         keypoints: True projections, pixels.

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import splu
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import cotangent_laplacian
+from nerfstudio_hands.synthesis.profiles import smoothstep
 
 POINTS_PER_BOX = 4
 """A soft box shines from this many points, one in the middle of each quarter, each with a visibility of its own."""
@@ -30,8 +31,8 @@ PENUMBRA = 0.8e-3
 """Blur of the visibilities in metres, which takes the grain of few shadow rays away."""
 
 SCATTERING = np.array([2.2e-3, 1.0e-3, 0.6e-3])
-"""Distance in metres over which skin blurs red, green and blue light: somewhat less than the mean free paths of 3.7, 1.4 and
-0.7 mm that Jensen et al. (SIGGRAPH 2001) measured, as the relief carries part of the blur, see `NORMAL_SOFTNESS`."""
+"""Distance in metres over which skin blurs red, green and blue light: less than the diffuse mean free paths of 3.7, 1.4
+and 0.7 mm (Jensen and Buhler, SIGGRAPH 2002), as the shading normals carry part of the blur, see `NORMAL_SOFTNESS`."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ class Room:
         """Radiance of ceiling, walls and floor in a world direction; z is up."""
         elevation = directions[:, 2]
         azimuth = np.arctan2(directions[:, 1], directions[:, 0])
-        curtain = _step(-0.35, 0.45, np.cos(azimuth - 2.2) + 0.12 * np.sin(3 * azimuth + 0.5))[:, None]
+        curtain = smoothstep(-0.35, 0.45, np.cos(azimuth - 2.2) + 0.12 * np.sin(3 * azimuth + 0.5))[:, None]
         wall = np.array([0.21, 0.215, 0.21]) * (1 - curtain) + np.array([0.065, 0.09, 0.082]) * curtain
         wall = wall * (0.85 + 0.5 * elevation[:, None])
         ceiling = np.array([0.55, 0.55, 0.53])
         floor = np.array([0.10, 0.085, 0.07])
-        above = _step(0.45, 0.95, elevation)[:, None]
-        below = _step(-0.15, -0.75, elevation)[:, None]
+        above = smoothstep(0.45, 0.95, elevation)[:, None]
+        below = smoothstep(-0.15, -0.75, elevation)[:, None]
         return wall * (1 - above) * (1 - below) + ceiling * above + floor * below
 
     def background(self, directions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
@@ -93,7 +94,7 @@ class Room:
             glow = (depth > 0.05).astype(float)
             for half in (box.right, box.up):
                 size = np.linalg.norm(half)
-                glow *= _step(1.12, 0.84, np.abs(place @ half) / size**2)
+                glow *= smoothstep(1.12, 0.84, np.abs(place @ half) / size**2)
             colour = colour + glow[:, None] * (0.09 * box.radiance - colour)
         return colour
 
@@ -301,8 +302,3 @@ def _sphere(count: int) -> np.ndarray:
     z = 1 - 2 * k / count
     angle = k * 2.399963
     return np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], axis=1)
-
-
-def _step(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

@@ -23,8 +23,8 @@ DIFFERENCE = 1.2e-4
 """Metres over which the slope of the fine relief is measured."""
 
 NORMAL_SOFTNESS = np.array([0.55, 0.25, 0.1])
-"""How far the shading normal of red, green and blue is smoothed towards the mesh's, because light that wandered under the
-skin has forgotten the fine relief (Ma et al., "Rapid acquisition of specular and diffuse normal maps", EGSR 2007)."""
+"""How far the shading normal of red, green and blue is smoothed towards the mesh's, because light that wandered under
+the skin has forgotten the fine relief (Ma et al., EGSR 2007, measured such normal maps)."""
 
 SAMPLES_PER_STRIP = 300_000
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
@@ -14,9 +14,6 @@ from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.light import BakedLight, Room, bake
 from nerfstudio_hands.synthesis.skin import Appearance, Skin
 from nerfstudio_hands.synthesis.sleeve import sleeve_appearance
-
-SLEEVE = -1
-"""Owner of faces that are no skin."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Scene:
     canonical: Float[np.ndarray, "V 3"]
     finger: Float[np.ndarray, "V 5"]
     dorsal: Float[np.ndarray, "V"]
-    face_is_skin: Int[np.ndarray, "F"]
+    face_is_skin: Bool[np.ndarray, "F"]
     skin: Skin
     room: Room
     light: BakedLight
@@ -70,7 +67,7 @@ def assemble(parts: list[Part], skin: Skin, room: Room) -> Scene:
     )
 
 
-def appearance(skin: Skin, points: SurfacePoints, is_skin: np.ndarray) -> Appearance:
+def appearance(skin: Skin, points: SurfacePoints, is_skin: Bool[np.ndarray, "N"]) -> Appearance:
     """Appearance of points of which some are skin and the others cloth."""
     count = len(is_skin)
     result = Appearance(np.zeros((count, 3)), np.zeros(count), np.zeros(count))

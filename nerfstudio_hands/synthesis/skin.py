@@ -10,6 +10,7 @@ from jaxtyping import Float
 from nerfstudio_hands.synthesis import skin_features as features
 from nerfstudio_hands.synthesis.anatomy import Anatomy, SurfacePoints
 from nerfstudio_hands.synthesis.noise import cell_borders, fractal_noise
+from nerfstudio_hands.synthesis.profiles import smoothstep
 
 MAX_RELIEF = 0.5
 """Largest displacement of the surface in millimetres: details that no template has, too small to be another hand."""
@@ -46,7 +47,7 @@ class Skin:
     seed: int
 
     def relief(self, points: SurfacePoints) -> Float[np.ndarray, "N"]:
-        """Displacement of the surface along its normal in metres, at most `MAX_RELIEF`: what tells against the light."""
+        """Displacement of the surface along its normal in metres, at most `MAX_RELIEF`."""
         a, p = self.anatomy, points.position * 1e3
         height = 0.16 * fractal_noise(p / 11.0, self.seed + 1, octaves=2)
         height += 0.30 * features.tendons(a, points)
@@ -68,8 +69,8 @@ class Skin:
         height -= 0.05 * features.fine_lines(points, self.seed + 5)
         height -= 0.20 * features.knuckle_wrinkles(a, points, self.seed + 6)
         rough = np.flatnonzero(back * skin > 0)
-        cells = features.smoothstep(0.0, 0.3, cell_borders(p[rough] / 1.3, self.seed + 8))
-        height[rough] += 0.04 * (back * skin)[rough] * cells
+        cells = smoothstep(0.0, 0.3, cell_borders(p[rough] / 1.1, self.seed + 8))
+        height[rough] += 0.028 * (back * skin)[rough] * cells
         height += 0.035 * fractal_noise(p / 1.8, self.seed + 9, octaves=2) * skin
         height += 0.16 * nail.plate - 0.16 * nail.fold
         return height * 1e-3
@@ -98,7 +99,7 @@ class Skin:
         blood += 0.5 * nail.fold + 0.3 * wrinkles
         melanin = 0.14 * fractal_noise(p / 13.0, self.seed + 22, octaves=3) * (1 - 0.6 * palm)
         melanin += 0.14 * zones * back + 0.26 * creases + 0.26 * wrinkles
-        freckles = features.smoothstep(0.52, 0.72, fractal_noise(p / 3.1, self.seed + 23, octaves=1)) * back
+        freckles = smoothstep(0.52, 0.72, fractal_noise(p / 3.1, self.seed + 23, octaves=1)) * back
         melanin += 0.30 * freckles
         vein = 0.75 * features.veins(a, points, self.seed + 2)
 
@@ -107,8 +108,8 @@ class Skin:
         albedo = tone * np.exp(-absorbed)
 
         # Nail: pink bed, pale moon at the root, ivory free edge.
-        lunula = 0.6 * features.smoothstep(0.26, 0.12, nail.along)
-        edge = features.smoothstep(0.88, 0.93, nail.along)
+        lunula = 0.6 * smoothstep(0.26, 0.12, nail.along)
+        edge = smoothstep(0.88, 0.93, nail.along)
         streaks = 1 + 0.03 * speckle
         plate = NAIL_TONE * (1 + 0.25 * lunula[:, None]) * streaks[:, None]
         plate = plate + (NAIL_EDGE_TONE - plate) * edge[:, None]

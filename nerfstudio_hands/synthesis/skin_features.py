@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 
 from nerfstudio_hands.synthesis.anatomy import Anatomy, SurfacePoints
 from nerfstudio_hands.synthesis.noise import fractal_noise, gradient_noise
+from nerfstudio_hands.synthesis.profiles import bump, smoothstep
 
 Strength = Float[np.ndarray, "N"]
 
@@ -64,17 +65,6 @@ class Nails:
     """1 in the groove around it."""
     along: Strength
     """0 at the root, 1 at the free edge."""
-
-
-def smoothstep(low: float, high: float, x: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
-    """0 below `low`, 1 above `high`, smooth between; the other way round where `low` is above `high`."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def bump(x: Float[np.ndarray, "N"], width: float) -> Float[np.ndarray, "N"]:
-    """A Gaussian of height 1."""
-    return np.exp(-((x / width) ** 2))
 
 
 def palm_coordinates(anatomy: Anatomy, position: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 2"]:

@@ -83,7 +83,8 @@ def pose_subject(subject: Subject, centre: Float[np.ndarray, "3"], progress: flo
         orient = torch.from_numpy((turn * upright).as_rotvec()).float()
         offset = np.zeros(3)
         if len(subject.models) == 2:
-            offset[0] = HAND_SPACING / 2 * (1 if model.side == "right" else -1)
+            # The person stands on the side of the backs (+y) and has the right hand at -x, thumbs inwards.
+            offset[0] = HAND_SPACING / 2 * (-1 if model.side == "right" else 1)
         local = angles
         if model.side == "left":
             orient, local = mirror_rotations(orient), mirror_rotations(local)

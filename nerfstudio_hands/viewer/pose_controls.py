@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import viser
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from nerfstudio_hands.models.posed_hands import PosedHands
 
 TRAINING_SHARE = 0.6
-"""Of the time while a browser looks on, what nerfstudio leaves to training at least; its own 0.9 shows a new picture
-every half minute on a CPU."""
+"""Of the time while a browser looks on, what nerfstudio leaves to training at least; with its own 0.9 a CPU
+shows a new picture only now and then."""
 
 MESH_NAME = "/hand_mesh"
 MESH_COLOR = (90, 200, 255)
@@ -85,9 +87,9 @@ class PoseControls(ViewerElement, ViewerControl):
         reset.on_click(lambda _: self.show_frame(self._frame))
         mesh = gui.add_checkbox("Show mesh", False, hint="Draw the posed mesh over the picture")
         _on_user_update(mesh, lambda: self.show_mesh(viser_server if mesh.value else None))
-        poses = self._hands.pose_of(torch.arange(self._hands.num_frames, device=self._hands.valid.device))
+        poses = self._poses(range(self._hands.num_frames))
         for hand, model in enumerate(self._hands.surface.hands):
-            angles = hand_angles(model, poses.local_rotations[:, hand].detach())
+            angles = hand_angles(model, poses.local_rotations[:, hand])
             with gui.add_folder(f"{model.side.capitalize()} hand", expand_by_default=hand == 0):
                 for name, (lower, upper) in angle_ranges(model).items():
                     # A fit may lie beyond the usual limits, and its slider must be able to say so.
@@ -115,7 +117,7 @@ class PoseControls(ViewerElement, ViewerControl):
         """Shows a frame as it is: its pose in the picture, its angles on the sliders."""
         with self._lock:
             self._frame = frame
-            pose = self._frame_pose()
+            pose = self._poses([frame])
             for hand, model in enumerate(self._hands.surface.hands):
                 for name, values in hand_angles(model, pose.local_rotations[:, hand]).items():
                     value = float(round(float(values[0])))
@@ -126,7 +128,7 @@ class PoseControls(ViewerElement, ViewerControl):
     def bend(self) -> None:
         """Shows the frame's pose with the angles of the sliders that have been moved."""
         with self._lock:
-            pose = self._frame_pose()
+            pose = self._poses([self._frame])
             for hand, model in enumerate(self._hands.surface.hands):
                 moved = {
                     name: slider.value
@@ -147,9 +149,16 @@ class PoseControls(ViewerElement, ViewerControl):
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _frame_pose(self) -> HandPose:
-        with torch.no_grad():
-            return self._hands.pose_of(torch.tensor([self._frame], device=self._hands.valid.device))
+    @torch.no_grad()
+    def _poses(self, frames: Sequence[int]) -> HandPose:
+        pose = self._hands.pose_of(torch.tensor([*frames], device=self._hands.valid.device))
+        # A hand that is absent from a frame may have any pose, NaN too; its sliders then stand at the rest pose.
+        absent = ~pose.valid[..., None]
+        return dataclasses.replace(
+            pose,
+            global_orient=pose.global_orient.masked_fill(absent, 0.0),
+            local_rotations=pose.local_rotations.masked_fill(absent[..., None], 0.0),
+        )
 
     def _show(self, pose: HandPose) -> None:
         self._pose = pose
@@ -165,7 +174,7 @@ class PoseControls(ViewerElement, ViewerControl):
         """Adds the mesh to the scene, where a mesh of the same name gives way to it."""
         if self._mesh_server is None:
             return
-        pose = self._frame_pose() if self._pose is None else self._pose
+        pose = self._poses([self._frame]) if self._pose is None else self._pose
         vertices = self._hands.vertices(pose)[0]
         self._mesh = self._mesh_server.scene.add_mesh_simple(
             MESH_NAME,

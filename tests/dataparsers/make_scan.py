@@ -20,13 +20,33 @@ class Truth:
     world_to_camera: np.ndarray
 
 
-def make_scan(scan: Path, *, num_cameras: int = 3, width: int = 64, height: int = 48, seed: int = 0) -> Truth:
-    """Writes img/, mask/, pose/, camera/param.npz and .xyz: cameras on an arc look at two clouds of joints."""
+def make_scan(
+    scan: Path,
+    *,
+    num_cameras: int = 3,
+    width: int = 64,
+    height: int = 48,
+    focal: float = 90.0,
+    joints: np.ndarray | None = None,
+    seed: int = 0,
+) -> Truth:
+    """Writes img/, mask/, pose/, camera/param.npz and .xyz: cameras on an arc look at joints near the origin.
+
+    Args:
+        scan: Folder to make.
+        num_cameras: Cameras 0.4 radians apart, all one metre from the origin.
+        width: Pixels.
+        height: Pixels.
+        focal: Horizontal focal length in pixels; the vertical one is 2 % less.
+        joints: [2, 21, 3], metres; two random clouds if None.
+        seed: Of all that is random.
+    """
     rng = np.random.default_rng(seed)
-    joints = rng.normal(scale=0.03, size=(2, 21, 3)) + np.array([[[0.1, 0, 0]], [[-0.1, 0, 0]]])
+    if joints is None:
+        joints = rng.normal(scale=0.03, size=(2, 21, 3)) + np.array([[[0.1, 0, 0]], [[-0.1, 0, 0]]])
     for folder in ("img", "mask", "pose", "camera"):
         (scan / folder).mkdir(parents=True)
-    intrinsics = np.array([[90.0, 0, width / 2 + 1], [0, 88.0, height / 2 - 2], [0, 0, 1]])
+    intrinsics = np.array([[focal, 0, width / 2 + 1], [0, 0.98 * focal, height / 2 - 2], [0, 0, 1]])
     scale = np.diag([0.5, 0.5, 0.5, 1.0])
     scale[:3, 3] = (0.1, 0.2, 0.3)
     arrays, pixels, poses = {}, [], []
@@ -39,8 +59,8 @@ def make_scan(scan: Path, *, num_cameras: int = 3, width: int = 64, height: int 
         in_camera = joints @ rotation.T + (0, 0, 1)
         pixel = np.stack(
             [
-                90 * in_camera[..., 0] / in_camera[..., 2] + width / 2 + 1,
-                88 * in_camera[..., 1] / in_camera[..., 2] + height / 2 - 2,
+                focal * in_camera[..., 0] / in_camera[..., 2] + width / 2 + 1,
+                0.98 * focal * in_camera[..., 1] / in_camera[..., 2] + height / 2 - 2,
             ],
             axis=-1,
         )

@@ -1,16 +1,11 @@
 """Triangulation against known points: noise, outliers, missing views and a camera that was turned."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from conftest import pixels_of, ring_of_cameras
 from scipy.spatial.transform import Rotation
 
-sys.path.insert(0, str(Path(__file__).parent))
-from rigs import pixels_of, ring_of_cameras  # noqa: E402
-
-from nerfstudio_hands.fitting.triangulate import triangulate  # noqa: E402
+from nerfstudio_hands.fitting.triangulate import triangulate
 
 
 def made_up_joints(seed: int, frames: int = 2) -> torch.Tensor:
@@ -25,7 +20,9 @@ def made_up_joints(seed: int, frames: int = 2) -> torch.Tensor:
 def detect(joints: torch.Tensor, intrinsics: torch.Tensor, extrinsics: torch.Tensor, *, noise: float, seed: int = 0):
     """Detections [T,C,2,21,2] with Gaussian noise in pixels."""
     pixels = pixels_of(joints, intrinsics, extrinsics).transpose(0, 1)
-    return pixels + noise * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return pixels + noise * torch.randn(
+        pixels.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def test_exact_detections_give_exact_joints():

@@ -140,7 +140,8 @@ def test_side_and_fingertips_are_found(tmp_path: Path, side: str) -> None:
     hand, reference = read_mano_hand(path), default_hand(side)
     assert hand.side == side
     distance = (hand.keypoint_regressor - reference.keypoint_regressor) @ reference.template
-    assert torch.linalg.vector_norm(distance, dim=1).max() < 5e-3
+    # The end of a finger instead of its pad is off by half of the finger's thickness at most.
+    assert torch.linalg.vector_norm(distance, dim=1).max() < 7e-3
 
 
 def test_a_folder_and_the_other_side(tmp_path: Path) -> None:

@@ -194,7 +194,14 @@ def test_every_fingertip_is_the_end_of_its_finger() -> None:
         reach = (hand.template - last) @ (tip - last) / length
         moves_with_end = hand.weights[:, MANO_JOINT_NAMES.index(JOINT_NAMES[3 + 4 * finger])] > 0.5
         # The nail may stand out a little beyond the pad.
-        assert reach[moves_with_end].max() < length + 1e-3
+        assert reach[moves_with_end].max() < length + 3e-3
+        # Seen from the back, the tip lies in the middle of the finger's width.
+        end = hand.template[moves_with_end]
+        if finger > 0:
+            across = torch.linalg.cross(tip - last, torch.tensor([0.0, 1.0, 0.0]))
+            across = across / torch.linalg.vector_norm(across)
+            low, high = (end @ across).aminmax()
+            assert 0.3 < (tip @ across - low) / (high - low) < 0.7
 
 
 def test_the_first_shape_direction_is_size() -> None:

@@ -222,6 +222,17 @@ def test_nerfstudio_finds_the_controls_and_no_state(controls: PoseControls) -> N
     assert not model.state_dict() and not list(model.parameters())
 
 
+def test_a_hand_absent_from_a_frame_has_sliders_at_rest(hands: PosedHands) -> None:
+    hands.valid[0, 1] = False
+    hands.local_rotations[0, 1] = torch.nan
+    controls, server = PoseControls(hands, ["10", "20", "30"], SceneBox(torch.zeros(2, 3))), FakeServer()
+    controls.install(server)
+    assert server.handles["Index flexion"][1].value == 0.0
+    server.handles["Wrist twist"][1].use(30.0)
+    server.handles["Wrist twist"][0].use(30.0)
+    assert hands.for_rays(viewer_rays()).surfaces.vertices.isfinite().all()
+
+
 def test_scale_is_the_viewers() -> None:
     assert VIEWER_SCALE == VISER_NERFSTUDIO_SCALE_RATIO
 

@@ -1,0 +1,395 @@
+"""Gauss-Newton steps for all variables of a fit at once.
+
+The problem is a sum of weighted squares: distances of landmarks from the rays of detections, distances of outline
+points from tangent
+lines in pictures, and priors. Robust functions enter as weights of the current residuals. The displacement of
+vertices is
+expressed in the lowest eigenvectors of each hand's Laplacian, so that a few hundred unknowns hold all smooth changes
+and
+the normal equations are small and dense. Everything is in float64 on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nerfstudio_hands.fitting.pose_fit import (
+    JOINT_METRES,
+    LANDMARK_OFFSET_METRES,
+    LIMIT_RADIANS,
+    POSE_PRIOR_RADIANS,
+    SHAPE_PRIOR,
+    JointTerms,
+    PosePrior,
+    axis_angle,
+    landmark_shift,
+)
+from nerfstudio_hands.fitting.projection import corrected_extrinsics, rotation_matrix
+from nerfstudio_hands.fitting.variables import Variables
+from nerfstudio_hands.geometry.mesh import edges
+from nerfstudio_hands.hand_model import HandSurface, pose_hand
+
+# Numbers of unknowns of one posed hand: orientation, 15 local rotations, translation.
+POSE_SIZE = 51
+STEP = 1e-6
+DAMPING = 1e-4
+
+# Scatter of mask boundaries at the depth of the hand.
+OUTLINE_METRES = 0.0008
+# A stretch of outline this long counts as one independent measurement.
+CORRELATION_METRES = 0.004
+# Most cameras of a rig are as calibrated and a few were knocked: heavy tails (Cauchy) leave the first ones where
+# they are. Without
+# that, hands and all cameras could drift together at no cost, away from the cameras that take no part.
+CAMERA_PRIOR_RADIANS = 0.2 * torch.pi / 180
+CAMERA_PRIOR_WEIGHT = 20.0
+# Smooth changes of form up to some millimetres, roughness (distance from the neighbours' mean) up to a tenth of one.
+DISPLACEMENT_METRES = 0.0015
+ROUGHNESS_METRES = 0.0001
+DISPLACEMENT_WEIGHT = 100.0
+DISPLACEMENT_MODES = 100
+
+
+@dataclass
+class Pairs:
+    """Matched outline points of one picture: mesh edges with positions on them, and tangent lines in the picture.
+
+    Attributes:
+        frame: Index of the frame.
+        camera: Index of the camera.
+        ends: Vertices of the mesh edge.
+        fraction: Position on it, 0 at the first vertex.
+        points: Matched point of the mask, pixels.
+        normals: Its unit normal.
+        length: Stretch of outline that a pair stands for, pixels.
+        weight: Of the picture.
+    """
+
+    frame: int
+    camera: int
+    ends: Int[Tensor, "P 2"]
+    fraction: Float[Tensor, " P"]
+    points: Float[Tensor, "P 2"]
+    normals: Float[Tensor, "P 2"]
+    length: float
+    weight: float
+
+
+@dataclass
+class Modes:
+    """Smooth displacements of each hand.
+
+    Attributes:
+        vectors: Orthonormal columns.
+        precision: Prior weight of each squared coefficient, per square metre.
+    """
+
+    vectors: tuple[Float[Tensor, "_ M"], ...]
+    precision: Float[Tensor, "H M"]
+
+
+@dataclass
+class _LinearHand:
+    """One hand of one frame, and how it moves with its 51 pose variables and the shape."""
+
+    frame: int
+    hand: int
+    first_vertex: int
+    vertices: Float[Tensor, "V 3"]
+    vertex_slopes: Float[Tensor, "V 3 S"]
+    blended: Float[Tensor, "V 3 3"]
+    joints: Float[Tensor, "21 3"]
+    joint_slopes: Float[Tensor, "21 3 S"]
+    offset_slopes: Float[Tensor, "21 3 3"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How one round of a fit weighs things.
+
+    Attributes:
+        joints: Of the detected joints.
+        outline_scale: Misfit at which an outline pair begins to be taken for an outlier, metres.
+        cameras: Whether cameras may turn.
+        displacement: Whether vertices may move.
+        shape: Whether the shape and the places of landmarks may change.
+    """
+
+    joints: float
+    outline_scale: float
+    cameras: bool
+    displacement: bool
+    shape: bool
+
+
+def smooth_modes(surface: HandSurface, count: int = DISPLACEMENT_MODES) -> Modes:
+    """Lowest eigenvectors of each hand's graph Laplacian, with the prior that follows from smoothness."""
+    vectors, precision = [], []
+    for hand in surface.hands:
+        pairs, _ = edges(hand.faces)
+        matrix = torch.zeros(hand.num_vertices, hand.num_vertices, dtype=torch.float64)
+        matrix[pairs[:, 0], pairs[:, 1]] = matrix[pairs[:, 1], pairs[:, 0]] = -1.0
+        degree = -matrix.sum(1)
+        matrix = (matrix + torch.diag(degree)) / degree.mean()
+        values, basis = torch.linalg.eigh(matrix)
+        size = min(count, len(values))
+        vectors.append(basis[:, :size].clone())
+        smooth = 1 / DISPLACEMENT_METRES**2 + (values[:size] / ROUGHNESS_METRES) ** 2
+        precision.append(DISPLACEMENT_WEIGHT / (3 * hand.num_vertices) * smooth)
+    return Modes(tuple(vectors), torch.stack(precision))
+
+
+class Problem:
+    """Normal equations of a fit, and steps that solve them.
+
+    Args:
+        surface: The hands, in float64.
+        terms: Joints and calibration.
+        intrinsics: K, pixels.
+        modes: Smooth displacements.
+    """
+
+    def __init__(
+        self, surface: HandSurface, terms: JointTerms, intrinsics: Float[Tensor, "C 3 3"], modes: Modes
+    ) -> None:
+        self.surface, self.intrinsics, self.modes = surface, intrinsics.double(), modes
+        self.terms = JointTerms(**{key: value.double() for key, value in vars(terms).items()})
+        self.prior = PosePrior.of(surface)
+        self.frames, self.hands = terms.point_weights.shape[:2]
+        self.cameras = len(terms.world_to_camera)
+        self.num_shape = surface.hands[0].num_shape
+        self.num_modes = modes.precision.shape[1]
+        # Layout of the unknowns: poses, then displacement coefficients, shape, cameras, landmark offsets.
+        self.at_modes = POSE_SIZE * self.frames * self.hands
+        self.at_shape = self.at_modes + 3 * self.num_modes * self.hands
+        self.at_cameras = self.at_shape + self.num_shape
+        self.at_offset = self.at_cameras + 3 * self.cameras
+        self.size = self.at_offset + 63
+
+    def step(self, variables: Variables, pairs: Sequence[Pairs], weights: Weights) -> Variables:
+        """One Gauss-Newton step.
+
+        Args:
+            variables: Where to linearise, float64.
+            pairs: Matched outlines.
+            weights: Of this round.
+        """
+        matrix = torch.zeros(self.size, self.size, dtype=torch.float64)
+        vector = torch.zeros(self.size, dtype=torch.float64)
+        self._add_priors(variables, matrix, vector)
+        extrinsics = corrected_extrinsics(self.terms.world_to_camera, variables.camera_rotation)
+        for hand in range(self.hands):
+            for frame in range(self.frames):
+                if not variables.valid[frame, hand]:
+                    continue
+                linear = self._linearise(variables, frame, hand)
+                self._add_joints(linear, extrinsics, weights.joints, matrix, vector)
+                self._add_outlines(linear, extrinsics, pairs, weights.outline_scale, matrix, vector)
+        free = self._free(variables, weights)
+        reduced = matrix[free][:, free]
+        reduced = reduced + torch.diag(DAMPING * reduced.diagonal() + 1e-9)
+        delta = torch.zeros(self.size, dtype=torch.float64)
+        delta[free] = -torch.cholesky_solve(vector[free, None], torch.linalg.cholesky(reduced))[:, 0]
+        return self._moved(variables, delta)
+
+    def _pose_columns(self, frame: int, hand: int) -> Tensor:
+        return torch.arange(POSE_SIZE) + POSE_SIZE * (frame * self.hands + hand)
+
+    def _mode_columns(self, hand: int) -> Tensor:
+        return self.at_modes + 3 * self.num_modes * hand + torch.arange(3 * self.num_modes)
+
+    def _free(self, variables: Variables, weights: Weights) -> Bool[Tensor, " N"]:
+        free = torch.ones(self.size, dtype=torch.bool)
+        free[: self.at_modes] = variables.valid.reshape(-1).repeat_interleave(POSE_SIZE)
+        free[self.at_modes : self.at_shape] = weights.displacement
+        free[self.at_shape : self.at_cameras] = weights.shape
+        free[self.at_cameras : self.at_offset] = weights.cameras
+        free[self.at_offset :] = weights.shape
+        return free
+
+    def _linearise(self, variables: Variables, frame: int, hand: int) -> _LinearHand:
+        """Vertices and landmarks of one posed hand with their derivatives, by forward differences in float64."""
+        model = self.surface.hands[hand]
+        part = self.surface.vertex_slices[hand]
+        start = torch.cat(
+            [
+                variables.global_orient[frame, hand],
+                variables.local_rotations[frame, hand].reshape(-1),
+                variables.translation[frame, hand],
+                variables.shape,
+            ]
+        )
+        x = start + STEP * torch.eye(len(start) + 1, len(start), dtype=torch.float64).roll(1, 0)
+        x[0] = start
+        posed = pose_hand(
+            model,
+            x[:, :3],
+            x[:, 3:48].reshape(-1, 15, 3),
+            x[:, 48:POSE_SIZE],
+            x[:, POSE_SIZE:],
+            variables.displacement[part],
+        )
+        transforms = posed.bone_transforms
+        joints = posed.keypoints + landmark_shift(transforms, variables.landmark_offset, model.side)
+        # The offset enters linearly: its slopes are the shifts by unit offsets.
+        units = torch.eye(3, dtype=torch.float64)[:, None].expand(3, 21, 3)
+        offset_slopes = torch.stack([landmark_shift(transforms[0], unit, model.side) for unit in units], -1)
+        return _LinearHand(
+            frame=frame,
+            hand=hand,
+            first_vertex=part.start,
+            vertices=posed.vertices[0],
+            vertex_slopes=((posed.vertices[1:] - posed.vertices[0]) / STEP).permute(1, 2, 0).contiguous(),
+            blended=torch.einsum("vj,jrc->vrc", model.weights, transforms[0, :, :3, :3]),
+            joints=joints[0],
+            joint_slopes=((joints[1:] - joints[0]) / STEP).permute(1, 2, 0),
+            offset_slopes=offset_slopes,
+        )
+
+    def _add_joints(
+        self,
+        linear: _LinearHand,
+        extrinsics: Tensor,
+        weight: float,
+        matrix: Tensor,
+        vector: Tensor,
+    ) -> None:
+        """Distances between landmarks and detected rays."""
+        frame, hand, terms = linear.frame, linear.hand, self.terms
+        shared = torch.cat([self._pose_columns(frame, hand), self.at_shape + torch.arange(self.num_shape)])
+        for camera in range(self.cameras):
+            rotation, translation = extrinsics[camera, :3, :3], extrinsics[camera, :3, 3]
+            rays = terms.rays[frame, camera, hand]
+            across = torch.eye(3, dtype=torch.float64) - rays[:, :, None] * rays[:, None, :]
+            point = linear.joints @ rotation.T + translation
+            residual = (across @ point[..., None])[..., 0]
+            squared = (residual**2).sum(-1) / JOINT_METRES**2
+            worth = weight * terms.ray_weights[frame, camera, hand] / (1 + squared / 9) ** 2 / JOINT_METRES**2
+            if not bool((worth > 0).any()):
+                continue
+            toward = across @ rotation
+            blocks = [toward @ linear.joint_slopes, across @ -_skew(point)]
+            offsets = torch.zeros(21, 3, 21, 3, dtype=torch.float64)
+            offsets[range(21), :, range(21)] = toward @ linear.offset_slopes
+            rows = torch.cat([*blocks, offsets.reshape(21, 3, 63)], -1).reshape(63, -1)
+            columns = torch.cat(
+                [shared, self.at_cameras + 3 * camera + torch.arange(3), self.at_offset + torch.arange(63)]
+            )
+            _accumulate(matrix, vector, columns, rows, residual.reshape(-1), worth.repeat_interleave(3))
+
+    def _add_outlines(
+        self,
+        linear: _LinearHand,
+        extrinsics: Tensor,
+        pairs: Sequence[Pairs],
+        scale: float,
+        matrix: Tensor,
+        vector: Tensor,
+    ) -> None:
+        """Distances of outline points from tangent lines, in metres at the depth of the hand."""
+        frame, hand = linear.frame, linear.hand
+        basis = self.modes.vectors[hand]
+        last = linear.first_vertex + len(linear.vertices)
+        for pair in pairs:
+            mine = (pair.ends[:, 0] >= linear.first_vertex) & (pair.ends[:, 0] < last)
+            if pair.frame != frame or not bool(mine.any()):
+                continue
+            first, second = (pair.ends[mine] - linear.first_vertex).unbind(1)
+            fraction, normals = pair.fraction[mine, None], pair.normals[mine]
+            rotation, translation = extrinsics[pair.camera, :3, :3], extrinsics[pair.camera, :3, 3]
+            k = self.intrinsics[pair.camera]
+            world = (1 - fraction) * linear.vertices[first] + fraction * linear.vertices[second]
+            point = world @ rotation.T + translation
+            pixels = point @ k.T
+            pixels = pixels[:, :2] / pixels[:, 2:]
+            size = point[:, 2] / k[0, 0]
+            residual = ((pixels - pair.points[mine]) * normals).sum(-1) * size
+            # Derivative of the pixel along the normal by the point in camera axes, times metres per pixel.
+            slope_xy = normals @ k[:2, :2] / k[0, 0]
+            slope = torch.cat([slope_xy, -(slope_xy * point[:, :2]).sum(-1, keepdim=True) / point[:, 2:]], -1)
+            toward = slope @ rotation
+            slopes = (1 - fraction[..., None]) * linear.vertex_slopes[first] + fraction[
+                ..., None
+            ] * linear.vertex_slopes[second]
+            pose_rows = (toward[:, None] @ slopes)[:, 0]
+            one, other = (
+                (toward[:, None] @ linear.blended[index])[:, 0, :, None] * basis[index][:, None, :]
+                for index in (first, second)
+            )
+            mode_rows = ((1 - fraction[..., None]) * one + fraction[..., None] * other).reshape(len(residual), -1)
+            camera_rows = torch.linalg.cross(point, slope)
+            worth = pair.weight * pair.length * size / CORRELATION_METRES
+            worth = worth / (1 + (residual / scale) ** 2) ** 2 / max(OUTLINE_METRES, scale / 3) ** 2
+            rows = torch.cat([pose_rows, mode_rows, camera_rows], -1)
+            columns = torch.cat(
+                [
+                    self._pose_columns(frame, hand),
+                    self.at_shape + torch.arange(self.num_shape),
+                    self._mode_columns(hand),
+                    self.at_cameras + 3 * pair.camera + torch.arange(3),
+                ]
+            )
+            _accumulate(matrix, vector, columns, rows, residual, worth)
+
+    def _add_priors(self, variables: Variables, matrix: Tensor, vector: Tensor) -> None:
+        def diagonal(columns: Tensor, values: Tensor, precision: Tensor) -> None:
+            matrix[columns, columns] += precision.reshape(-1)
+            vector[columns] += (precision * values).reshape(-1)
+
+        for frame in range(self.frames):
+            for hand in range(self.hands):
+                # Angles are orthogonal turns of rotation vectors, so that these rows are exact.
+                axes, limits = self.prior.axes[hand], self.prior.limits[hand]
+                angles = (axes @ variables.local_rotations[frame, hand][..., None])[..., 0]
+                beyond = (angles - limits[..., 1]).relu() - (limits[..., 0] - angles).relu()
+                columns = self._pose_columns(frame, hand)[3:48].reshape(15, 3)
+                for residual, sigma in ((angles, POSE_PRIOR_RADIANS), (beyond, LIMIT_RADIANS)):
+                    active = (residual != 0).double() / sigma**2
+                    for joint in range(15):
+                        _accumulate(matrix, vector, columns[joint], axes[joint], residual[joint], active[joint])
+        for hand, part in enumerate(self.surface.vertex_slices):
+            coefficients = self.modes.vectors[hand].T @ variables.displacement[part]
+            precision = self.modes.precision[hand].expand(3, -1)
+            diagonal(self._mode_columns(hand), coefficients.T, precision)
+        shape = variables.shape
+        diagonal(self.at_shape + torch.arange(self.num_shape), shape, torch.full_like(shape, SHAPE_PRIOR))
+        turn = variables.camera_rotation
+        precision = CAMERA_PRIOR_WEIGHT / (CAMERA_PRIOR_RADIANS**2 + (turn**2).sum(-1, keepdim=True))
+        diagonal(self.at_cameras + torch.arange(3 * self.cameras), turn, precision.expand(-1, 3))
+        offset = variables.landmark_offset
+        diagonal(self.at_offset + torch.arange(63), offset, torch.full_like(offset, LANDMARK_OFFSET_METRES**-2))
+
+    def _moved(self, variables: Variables, delta: Tensor) -> Variables:
+        pose = delta[: self.at_modes].reshape(self.frames, self.hands, POSE_SIZE)
+        modes = delta[self.at_modes : self.at_shape].reshape(self.hands, 3, self.num_modes)
+        turn = delta[self.at_cameras : self.at_offset].reshape(-1, 3)
+        turned = rotation_matrix(turn) @ rotation_matrix(variables.camera_rotation)
+        return replace(
+            variables,
+            global_orient=variables.global_orient + pose[..., :3],
+            local_rotations=variables.local_rotations + pose[..., 3:48].unflatten(-1, (15, 3)),
+            translation=variables.translation + pose[..., 48:],
+            shape=variables.shape + delta[self.at_shape : self.at_cameras],
+            displacement=variables.displacement
+            + torch.cat([basis @ modes[hand].T for hand, basis in enumerate(self.modes.vectors)]),
+            camera_rotation=axis_angle(turned),
+            landmark_offset=variables.landmark_offset + delta[self.at_offset :].reshape(21, 3),
+        )
+
+
+def _accumulate(matrix: Tensor, vector: Tensor, columns: Tensor, rows: Tensor, residual: Tensor, worth: Tensor) -> None:
+    """Adds weighted rows of a linearised residual to the normal equations; columns must not repeat."""
+    weighted = rows * worth[:, None]
+    matrix[columns[:, None], columns] += weighted.T @ rows
+    vector[columns] += weighted.T @ residual
+
+
+def _skew(vectors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))

@@ -1,0 +1,191 @@
+"""The refinement of a fit on masks: those of the capture where they are good, masks of our own elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, read_image, read_mask
+from nerfstudio_hands.fitting.mask_quality import outline_weight
+from nerfstudio_hands.fitting.outline import MaskOutline, mask_outline
+from nerfstudio_hands.fitting.pose_fit import JointTerms
+from nerfstudio_hands.fitting.projection import corrected_extrinsics, project
+from nerfstudio_hands.fitting.segmentation import segment_hands, snap_outline
+from nerfstudio_hands.fitting.silhouette import (
+    FINISHING,
+    PLACING,
+    SHAPING,
+    OutlineTarget,
+    Round,
+    metres_per_pixel,
+    outline_at,
+    outline_mesh,
+    refine_on_outlines,
+    vertex_is_hand,
+)
+from nerfstudio_hands.fitting.variables import Variables
+from nerfstudio_hands.geometry.mesh import vertex_normals
+from nerfstudio_hands.hand_model import HandSurface
+
+# Boundaries found by colour are right nearly as often as those of a good mask.
+OWN_MASK_WEIGHT = 0.5
+# Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those
+# fixed, since the
+# normal equations grow with the square of the frames.
+FRAMES_AT_ONCE = 8
+# How far the projection may be off when hands are cut out of pictures, metres: after joints alone, after masks, at
+# the end.
+BANDS = (0.015, 0.008, 0.005)
+
+
+def refine_on_masks(
+    seen: Capture,
+    surface: HandSurface,
+    terms: JointTerms,
+    variables: Variables,
+    coverage: dict[tuple[str, str], float],
+    *,
+    refine_cameras: bool,
+    progress: Callable[[str, float], None],
+) -> Variables:
+    """Refines hands that were fitted to joints, group of frames by group.
+
+    Args:
+        seen: The capture, with the cameras that take part only.
+        surface: The hands.
+        terms: Joints and calibration.
+        variables: The fit to joints.
+        coverage: Share of the projected hands that each mask covers, by (frame, camera).
+        refine_cameras: Whether cameras may be turned.
+        progress: Called with the stage and the share of the whole fit that is behind.
+    """
+    groups = frame_groups(len(seen.frames))
+    rounds, done = len(groups) * (len(PLACING) + len(SHAPING) + len(FINISHING)), 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        progress("Refining on outlines", 0.15 + 0.83 * min(done / rounds, 1.0))
+
+    for number, frames in enumerate(groups):
+        part = _refine_frames(
+            _frames_of(seen, frames),
+            surface,
+            terms.at(frames),
+            variables.at(frames),
+            coverage,
+            refine_cameras=refine_cameras,
+            shared=number == 0,
+            advance=advance,
+        )
+        variables = variables.put(frames, part)
+    return variables
+
+
+def frame_groups(count: int, size: int = FRAMES_AT_ONCE) -> list[list[int]]:
+    """Frames in groups of at most `size`, the first of them spread evenly over all."""
+    first = sorted({round(k) for k in np.linspace(0, count - 1, min(count, size))})
+    rest = [frame for frame in range(count) if frame not in first]
+    return [first] + [rest[start : start + size] for start in range(0, len(rest), size)]
+
+
+def camera_tensors(camera: CaptureCamera, rotation: np.ndarray | None) -> tuple[Tensor, Tensor]:
+    """K and the corrected extrinsics of one camera, float64."""
+    correction = torch.from_numpy(np.zeros(3) if rotation is None else np.asarray(rotation, dtype=np.float64))
+    extrinsics = corrected_extrinsics(torch.from_numpy(camera.world_to_camera)[None], correction[None])[0]
+    return torch.from_numpy(camera.intrinsics), extrinsics
+
+
+def _frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
+    names = [seen.frames[frame] for frame in frames]
+    return replace(
+        seen,
+        frames=names,
+        images={key: path for key, path in seen.images.items() if key[0] in names},
+        masks={key: path for key, path in seen.masks.items() if key[0] in names},
+        detections=seen.detections[list(frames)],
+    )
+
+
+def _refine_frames(
+    seen: Capture,
+    surface: HandSurface,
+    terms: JointTerms,
+    variables: Variables,
+    coverage: dict[tuple[str, str], float],
+    *,
+    refine_cameras: bool,
+    shared: bool,
+    advance: Callable[[], None],
+) -> Variables:
+    given = []
+    for (frame, name), path in seen.masks.items():
+        weight = outline_weight(coverage[frame, name])
+        if weight > 0:
+            camera = seen.camera(name)
+            outline = mask_outline(read_mask(path, camera.size))
+            given.append(OutlineTarget(seen.frames.index(frame), seen.camera_index(name), camera.size, outline, weight))
+    good = [target for target in given if target.weight == 1.0]
+    covered = {(target.frame, target.camera) for target in good}
+    intrinsics = torch.from_numpy(np.stack([camera.intrinsics for camera in seen.cameras]))
+
+    def refine(targets: list[OutlineTarget], schedule: Sequence[Round]) -> Variables:
+        return refine_on_outlines(
+            surface,
+            terms,
+            variables,
+            targets,
+            intrinsics,
+            refine_cameras=refine_cameras,
+            shared=shared,
+            schedule=schedule,
+            advance=advance,
+        )
+
+    if given:
+        variables = refine(given, PLACING)
+    for band, schedule in ((BANDS[1] if given else BANDS[0], SHAPING), (BANDS[2], FINISHING)):
+        variables = refine(good + _segment(seen, surface, variables, band, covered), schedule)
+    return variables
+
+
+def _segment(
+    seen: Capture, surface: HandSurface, variables: Variables, band: float, covered: set[tuple[int, int]]
+) -> list[OutlineTarget]:
+    """Outlines of our own for the pictures whose masks are not good; `band` in metres at the depth of the hands."""
+    mesh = outline_mesh(surface)
+    behind_wrist = ~vertex_is_hand(surface)
+    vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
+    normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
+
+    def segment(key: tuple[str, str]) -> OutlineTarget | None:
+        t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
+        camera = seen.cameras[c]
+        k, e = camera_tensors(camera, variables.camera_rotation[c].double().numpy())
+        projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size)
+        forearm = np.zeros((camera.height, camera.width), np.uint8)
+        for side in surface.vertex_side.unique():
+            pixels, depth = project(vertices[t][behind_wrist & (surface.vertex_side == side)].double(), k, e)
+            if bool((depth > 0.05).all()) and float(pixels.abs().max()) < 4 * max(camera.size):
+                cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), 1)
+        pixels = band / metres_per_pixel(vertices[t].double(), k, e)
+        image = read_image(seen.images[key])
+        mask, trusted = segment_hands(image, projected.silhouette, forearm > 0, band=pixels)
+        outline = mask_outline(mask)
+        x, y = outline.points.astype(int).T
+        kept = trusted[y, x]
+        if not kept.any():
+            return None
+        outline = snap_outline(image, MaskOutline(outline.points[kept], outline.normals[kept]))
+        return OutlineTarget(t, c, camera.size, outline, OWN_MASK_WEIGHT)
+
+    keys = [key for key in seen.images if (seen.frames.index(key[0]), seen.camera_index(key[1])) not in covered]
+    # GrabCut runs outside of Python's lock.
+    with ThreadPoolExecutor(2) as pool:
+        return [target for target in pool.map(segment, keys) if target is not None]

@@ -1,0 +1,114 @@
+"""Masks of our own: where projected hands are nearly right, colours say where the hands end.
+
+Masks that come with a capture are often empty or holed in some cameras. GrabCut (Rother et al., 2004), told by the
+projected
+hands what is surely hand and what surely is not, finds the boundary in between.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from nerfstudio_hands.fitting.outline import MaskOutline
+
+GRABCUT_ITERATIONS = 3
+# Half the length of the profile across an outline in which its edge is sought, pixels.
+PROFILE = 9.0
+# Colour difference across an edge, of 255, below which its place is anybody's guess.
+LEAST_CONTRAST = 30.0
+
+
+def segment_hands(
+    image: UInt8[np.ndarray, "H W 3"],
+    silhouette: Bool[np.ndarray, "H W"],
+    forearm: Bool[np.ndarray, "H W"],
+    *,
+    band: float,
+) -> tuple[Bool[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
+    """Cuts hands out of a picture along the boundary that colours suggest.
+
+    Args:
+        image: RGB.
+        silhouette: Filled projection of the fitted hands.
+        forearm: Where the end of the model at the wrist projects; beyond it lies skin that is no hand.
+        band: How far the projection may be off, pixels: further inside is hand, further outside (away from the
+        wrist) is not.
+
+    Returns:
+        The mask, and where it may be trusted: inside the band, away from its limits and from the wrist. All false
+        where the hands
+        do not project into the picture.
+    """
+    nothing = np.zeros(silhouette.shape, bool)
+    if not silhouette.any() or silhouette.all():
+        return nothing, nothing
+    inside, outside = _depth(silhouette), _depth(~silhouette)
+    rows, columns = np.nonzero(outside < 4 * band)
+    window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    to_wrist = _depth(~forearm) if forearm.any() else np.full(silhouette.shape, np.inf)
+
+    labels = np.where(silhouette, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[inside > band] = cv2.GC_FGD
+    labels[(outside > band) & (to_wrist > 3 * band)] = cv2.GC_BGD
+    labels = np.ascontiguousarray(labels[window])
+    if not all((labels == kind).any() for kind in (cv2.GC_FGD, cv2.GC_BGD)):
+        return nothing, nothing
+    picture = cv2.cvtColor(np.ascontiguousarray(image[window]), cv2.COLOR_RGB2BGR)
+    # GrabCut starts from k-means; the seed makes a fit repeatable.
+    cv2.setRNGSeed(0)
+    model = np.zeros((2, 1, 65))
+    cv2.grabCut(picture, labels, None, model[0], model[1], GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+
+    mask = nothing.copy()
+    mask[window] = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    trusted = (inside < band - 1) & (outside < band - 1) & (to_wrist > band)
+    return mask, trusted
+
+
+def _depth(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """Distance of each pixel of a region to its outside, zero elsewhere."""
+    return cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def snap_outline(image: UInt8[np.ndarray, "H W 3"], outline: MaskOutline) -> MaskOutline:
+    """Moves outline points onto the edge between what lies locally inside and outside, and drops those without
+    contrast.
+
+    GrabCut leaves out the bright rims that a light from behind draws round fingers. Seen along its own normal, such
+    a rim is
+    further from the background than the skin is: the edge is where, coming from outside, the colour first leaves the
+    background by half of the way to the skin.
+
+    Args:
+        image: RGB.
+        outline: A rough outline, a few pixels off.
+    """
+    if not len(outline.points):
+        return outline
+    steps = np.arange(-PROFILE, PROFILE + 0.25, 0.5)
+    at = outline.points[:, None] + steps[:, None] * outline.normals[:, None] - 0.5
+    soft = cv2.GaussianBlur(image, (0, 0), 0.7).astype(np.float32)
+    # OpenCV's remap takes at most 32767 rows.
+    chunks = [cv2.remap(soft, part[..., 0], part[..., 1], cv2.INTER_LINEAR) for part in _chunks(at.astype(np.float32))]
+    profile = np.concatenate(chunks)
+    inside = profile[:, steps <= -PROFILE + 3].mean(1)
+    outside = profile[:, steps >= PROFILE - 3].mean(1)
+    axis = inside - outside
+    contrast = np.linalg.norm(axis, axis=1)
+    share = ((profile - outside[:, None]) * axis[:, None]).sum(-1) / np.maximum(contrast, 1.0)[:, None] ** 2
+    # The outermost crossing of one half, interpolated between the samples beside it.
+    hand = share > 0.5
+    last = len(steps) - 1 - np.argmax(hand[:, ::-1], 1)
+    kept = (contrast > LEAST_CONTRAST) & (last < len(steps) - 1) & (last > 0) & hand.any(1)
+    rows, last = np.flatnonzero(kept), last[kept]
+    before, after = share[rows, last], share[rows, last + 1]
+    offset = steps[last] + 0.5 * (before - 0.5) / np.maximum(before - after, 1e-6)
+    moved = outline.points[rows] + offset[:, None] * outline.normals[rows]
+    near = np.abs(offset) < PROFILE - 3
+    return MaskOutline(moved[near], outline.normals[rows][near])
+
+
+def _chunks(values: np.ndarray, size: int = 30000) -> list[np.ndarray]:
+    return [values[start : start + size] for start in range(0, len(values), size)]

@@ -1,0 +1,130 @@
+"""`ns-hands check` on a scan of the default hands whose truth is known; the fit is the truth, to save its time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from dataparsers.make_scan import make_scan
+from PIL import Image
+
+from nerfstudio_hands.cli.check import check
+from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+
+WIDTH, HEIGHT, FOCAL = 320, 256, 700.0
+DARK = "01"
+HOLED = "02"
+TURNED = "03"
+
+
+@pytest.fixture(scope="module")
+def scan_and_fit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HandFit]:
+    """Four cameras; 01 is a quarter as bright, the mask of 02 has a hole, 03 is calibrated a degree off."""
+    surface = HandSurface((default_hand("left"), default_hand("right")))
+    pose = HandPose.rest(2, (1,))
+    # Side by side, palms along the optical axes.
+    centre = torch.stack([hand.template.mean(0) for hand in surface.hands])
+    pose.translation[0] = torch.tensor([[-0.09, 0.0, 0.0], [0.09, 0.0, 0.0]]) - centre
+    pose.global_orient[:] = torch.tensor([1.2, 0.0, 0.0])
+    posed = surface.pose(pose, torch.zeros(10))
+    scan = tmp_path_factory.mktemp("capture") / "1"
+    truth = make_scan(
+        scan, num_cameras=4, width=WIDTH, height=HEIGHT, focal=FOCAL, joints=posed.keypoints[0].double().numpy()
+    )
+    for index in range(4):
+        mask = _silhouette(posed.vertices[0].double().numpy(), surface.faces.numpy(), truth, index)
+        brightness = 64 if f"{index:02d}" == DARK else 128
+        picture = np.where(mask[..., None] > 0, np.uint8(brightness), np.uint8(10)).repeat(3, -1)
+        Image.fromarray(picture).save(scan / "img" / f"{index:02d}.png")
+        if f"{index:02d}" == HOLED:
+            rows, columns = np.nonzero(mask)
+            mask[rows.min() : int(rows.mean())] = 0
+        Image.fromarray(mask).save(scan / "mask" / f"{index:02d}.png")
+    _turn_calibration(scan, int(TURNED), degrees=1.0)
+    rotations = {f"{index:02d}": np.zeros(3) for index in range(4)}
+    rotations[TURNED] = np.array([np.deg2rad(-1.0), 0, 0])
+    fit = HandFit(
+        sides=("left", "right"),
+        frames=["1"],
+        shape=torch.zeros(10),
+        displacement=torch.zeros(len(surface.canonical), 3),
+        pose=pose,
+        camera_rotation=rotations,
+        keypoints_3d=truth.joints[None],
+    )
+    return scan, fit
+
+
+def _silhouette(vertices: np.ndarray, faces: np.ndarray, truth, index: int) -> np.ndarray:
+    in_camera = vertices @ truth.world_to_camera[index, :3, :3].T + truth.world_to_camera[index, :3, 3]
+    pixels = in_camera @ truth.intrinsics[index].T
+    corners = np.round((pixels[:, :2] / pixels[:, 2:] - 0.5) * 16).astype(np.int32)[faces]
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for triangle in corners:
+        cv2.fillConvexPoly(mask, triangle, 255, shift=4)
+    return mask
+
+
+def _turn_calibration(scan: Path, index: int, *, degrees: float) -> None:
+    path = scan / "camera" / "param.npz"
+    arrays = dict(np.load(path))
+    angle = np.deg2rad(degrees)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    arrays[f"ext_{index}"] = turn @ arrays[f"ext_{index}"]
+    del arrays[f"world_mat_{index}"]
+    np.savez(path, **arrays)
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256(
+        b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+    ).hexdigest()
+
+
+def test_reports_and_draws_what_is_wrong(scan_and_fit, tmp_path, monkeypatch, capsys) -> None:
+    scan, fit = scan_and_fit
+    monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", lambda *args, **options: fit)
+    before = _digest(scan)
+    output = tmp_path / "check"
+    check(scan, eval_cameras=(), output=output)
+    assert _digest(scan) == before
+
+    cameras = {camera["name"]: camera for camera in json.loads((output / "report.json").read_text())["cameras"]}
+    assert cameras["00"]["faults"] == [] and cameras[DARK]["faults"] == []
+    assert cameras[HOLED]["faults"][0].startswith("mask")
+    assert cameras[TURNED]["faults"] == ["turned 1.0° (corrected)"]
+    errors = cameras[TURNED]["errors"]["left"]
+    assert errors["as_calibrated"] == pytest.approx(FOCAL * np.deg2rad(1.0), rel=0.1)
+    assert errors["corrected"] == pytest.approx(0.0, abs=1e-6)
+    for name in ("00", DARK, TURNED):
+        assert cameras[name]["mask"]["coverage"] > 0.99
+        # The masks are filled with every pixel that a triangle touches, half a pixel beyond the outline and more.
+        assert cameras[name]["mask"]["outline_distance"] < 1.0
+    # sRGB 128 is 0.2159 of full light, 64 is 0.0513.
+    gain = cameras["00"]["exposure"]["gain"] / cameras[DARK]["exposure"]["gain"]
+    assert gain == pytest.approx(0.2159 / 0.0513, rel=0.02)
+    assert all(cameras[name]["errors"]["right"]["fitted"] < 0.1 for name in cameras)
+
+    pictures = sorted(path.name for path in output.glob("*.jpg"))
+    assert pictures == ["1_00.jpg", "1_01.jpg", "1_02.jpg", "1_03.jpg", "contact_sheet.jpg"]
+    overlay = np.asarray(Image.open(output / "1_00.jpg")).astype(int)
+    for colour in ((255, 60, 170), (0, 200, 255)):
+        assert (np.abs(overlay - colour).max(-1) < 60).sum() > 200
+    printed = capsys.readouterr().out
+    assert "Miscalibrated cameras" in printed and f"{TURNED} (12 -> 0)" in printed
+
+
+def test_never_writes_into_the_capture(scan_and_fit) -> None:
+    from nerfstudio_hands.errors import HandsError
+
+    scan, _ = scan_and_fit
+    with pytest.raises(HandsError, match="outside of the capture"):
+        check(scan, output=scan / "check")
+    assert not (scan / "check").exists()

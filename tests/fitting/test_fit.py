@@ -1,0 +1,83 @@
+"""The whole fit on a made-up capture whose hands are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting import HandFit, fit_capture, fit_outline_distances
+from nerfstudio_hands.fitting.mask_refinement import frame_groups
+
+
+@pytest.fixture(scope="module")
+def fitted(made_up_capture) -> HandFit:
+    return fit_capture(made_up_capture, cameras=made_up_capture.camera_names)
+
+
+def vertex_errors(fit: HandFit, truth) -> torch.Tensor:
+    """Distances of fitted from true vertices in millimetres."""
+    vertices = truth.surface.pose(fit.pose, fit.shape, fit.displacement).vertices
+    return 1000 * (vertices - truth.posed.vertices).norm(dim=-1)[0]
+
+
+def test_joints_alone_find_the_pose(made_up_capture, truth):
+    fit = fit_capture(made_up_capture, cameras=made_up_capture.camera_names, refine_masks=False)
+    assert fit.pose.valid.all()
+    keypoints = truth.surface.pose(fit.pose, fit.shape, fit.displacement).keypoints
+    assert 1000 * (keypoints - truth.posed.keypoints).norm(dim=-1).mean() < 4
+    assert vertex_errors(fit, truth).mean() < 5
+    assert ["a", "01", "right"] in fit.report["outlier_detections"]
+
+
+def test_outlines_bring_the_surface_to_about_a_millimetre(fitted, truth):
+    errors = vertex_errors(fitted, truth)
+    assert errors.mean() < 1.3
+    assert errors.quantile(0.95) < 3.0
+
+
+def test_the_turned_camera_is_turned_back_and_the_others_stay(fitted, truth):
+    np.testing.assert_allclose(fitted.camera_rotation["05"], truth.turn, atol=np.deg2rad(0.12))
+    others = [np.linalg.norm(turn) for name, turn in fitted.camera_rotation.items() if name != "05"]
+    assert max(others) < np.deg2rad(0.12)
+
+
+def test_outlines_agree_and_the_empty_mask_is_named(made_up_capture, fitted):
+    distances = fit_outline_distances(made_up_capture, fitted)
+    for (_, name), distance in distances.items():
+        if name != "02":
+            assert distance["mean"] < 1.2
+            assert distance["matched"] > 0.95
+    verdicts = {name: verdict for _, name, verdict in fitted.report["mask_verdicts"]}
+    assert verdicts.pop("02") == "useless"
+    assert set(verdicts.values()) == {"good"}
+    assert ["a", "02"] not in fitted.report["usable_masks"]
+
+
+def test_cameras_stay_where_they_may_not_move(made_up_capture):
+    kept = fit_capture(
+        made_up_capture, cameras=made_up_capture.camera_names, refine_masks=False, refine_cameras=False
+    )
+    assert all((turn == 0).all() for turn in kept.camera_rotation.values())
+
+
+def test_of_one_detected_hand_that_one_is_fitted(made_up_capture, truth):
+    detections = made_up_capture.detections.copy()
+    detections[:, :, 0] = np.nan
+    alone = replace(made_up_capture, detections=detections)
+    fit = fit_capture(alone, cameras=alone.camera_names, refine_masks=False)
+    assert fit.sides == ("right",)
+    assert fit.displacement.shape == (truth.surface.hands[1].num_vertices, 3)
+    with pytest.raises(HandsError, match="left hand"):
+        fit_capture(alone, cameras=alone.camera_names, sides=("left",))
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 8), (5, 8), (8, 8), (30, 8)])
+def test_frame_groups_hold_every_frame_once(count: int, size: int):
+    groups = frame_groups(count, size)
+    assert sorted(frame for group in groups for frame in group) == list(range(count))
+    assert all(0 < len(group) <= size for group in groups)
+    assert groups[0][0] == 0 and groups[0][-1] == count - 1

@@ -1,0 +1,48 @@
+"""`ns-hands check` on the real scan finds what was found there by hand (the notes on its format list it)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nerfstudio_hands.cli.check import check
+from nerfstudio_hands.fitting import fit_capture
+
+
+@pytest.fixture(scope="module")
+def report(fmhr_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    def joints_only(capture, cameras, *, hand):
+        return fit_capture(capture, cameras=cameras, hand=hand, refine_masks=False)
+
+    output = tmp_path_factory.mktemp("check")
+    with pytest.MonkeyPatch.context() as patch:
+        # The verdicts rest on joints; outlines would take minutes.
+        patch.setattr("nerfstudio_hands.fitting.fit_or_load", joints_only)
+        check(fmhr_demo, eval_cameras=("03", "10"), output=output)
+    assert len(list(output.glob("1_*.jpg"))) == 14
+    return json.loads((output / "report.json").read_text())
+
+
+def test_miscalibrated_cameras_and_outliers(report: dict) -> None:
+    cameras = {camera["name"]: camera for camera in report["cameras"]}
+    assert {"05", "06"} <= {name for name, camera in cameras.items() if camera["miscalibrated"]}
+    assert cameras["05"]["errors"]["right"]["as_calibrated"] == pytest.approx(28, abs=6)
+    assert cameras["06"]["errors"]["left"]["as_calibrated"] == pytest.approx(44, abs=6)
+    outliers = {(name, side) for name, camera in cameras.items() for side in camera["outliers"]}
+    assert {("00", "right"), ("04", "right"), ("15", "left")} <= outliers
+
+
+def test_masks(report: dict) -> None:
+    coverage = {camera["name"]: camera["mask"]["coverage"] for camera in report["cameras"] if camera["mask"]}
+    assert all(coverage[name] < 0.3 for name in ("01", "02", "13"))
+    assert all(0.3 < coverage[name] < 0.95 for name in ("05", "11", "12", "15"))
+    assert all(coverage[name] > 0.93 for name in ("03", "04", "06", "07", "10"))
+
+
+def test_stale_joints_and_exposure(report: dict) -> None:
+    assert report["stored_keypoints_pixels"] == pytest.approx(190, abs=10)
+    assert any("are stale" in finding for finding in report["findings"])
+    gains = [camera["exposure"]["gain"] for camera in report["cameras"] if camera["exposure"]]
+    assert 3 < max(gains) / min(gains) < 6

@@ -1,0 +1,180 @@
+"""The web viewer as a person meets it: a browser opens the page of a running training and bends a finger."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+FLAGS = [
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+"""Software WebGL, and no word to anybody."""
+
+PATIENCE = 120.0
+"""Seconds for any one thing to happen; on two idle cores nothing takes ten."""
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no browser on PATH: `apt-get install chromium` (Debian) gets one that this test can use"
+)
+
+
+@pytest.fixture(scope="module")
+def address(demo_capture: Path, true_fit_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Page of a training that goes on for as long as the test looks."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("viewer-run")
+    log = (folder / "log").open("w")
+    process = subprocess.Popen(
+        [
+            "ns-train", "hand-uvnerf", "--data", str(demo_capture), "--output-dir", str(folder), "--vis", "viewer",
+            "--viewer.websocket-port", str(port), "--max-num-iterations", "100000",
+            "--pipeline.datamanager.dataparser.resolution-scale", "0.5",
+            "--pipeline.datamanager.train-num-rays-per-batch", "256",
+        ],
+        env={**os.environ, "NERFSTUDIO_HANDS_CACHE": str(true_fit_cache)},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+
+    def listening() -> bool:
+        assert process.poll() is None, (folder / "log").read_text()[-2000:]
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_for(listening, "the viewer's port")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not come within {PATIENCE:.0f} s")
+        time.sleep(0.25)
+
+
+class Page:
+    """The viewer's page: its picture and the controls that the test uses, found by their labels."""
+
+    def __init__(self, page) -> None:
+        self.page = page
+
+    def picture(self) -> np.ndarray:
+        """What the browser shows left of the panel [H, W, 3], 0 to 255."""
+        size = self.page.viewport_size
+        clip = {"x": 0, "y": 60, "width": size["width"] - 330, "height": size["height"] - 60}
+        shot = Image.open(io.BytesIO(self.page.screenshot(clip=clip))).convert("RGB")
+        return np.asarray(shot, dtype=np.int16)
+
+    def number(self, pattern: str) -> int:
+        """A number in the panel's text, 0 before it is there."""
+        found = re.search(pattern, self.page.inner_text("body"))
+        return int(found[1]) if found else 0
+
+    def settled(self) -> np.ndarray:
+        """The picture once nothing in it moves any more and it is sharp."""
+        latest = [self.picture()]
+
+        def still() -> bool:
+            time.sleep(1.0)
+            latest.append(self.picture())
+            sharp = self.number(r"Resolution: (\d+)x") >= 500
+            return sharp and changed(latest[-1], latest[-2]) == 0.0
+
+        wait_for(still, "a still picture")
+        return latest[-1]
+
+    def drag_slider(self, label: str, pixels: int) -> None:
+        """Drags the thumb of the first slider of this label to the right."""
+        row = self.page.locator(f'label:text-is("{label}")').first.locator("xpath=../../..")
+        thumb = row.get_by_role("slider")
+        thumb.scroll_into_view_if_needed()
+        box = thumb.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + pixels, y, steps=4)
+        self.page.mouse.up()
+
+    def click(self, text: str) -> None:
+        self.page.get_by_role("button", name=text).click()
+
+    def tick(self, label: str) -> None:
+        self.page.get_by_label(label).click()
+
+
+def changed(first: np.ndarray, second: np.ndarray) -> float:
+    """Share of pixels that differ by more than compression does."""
+    return float((abs(first - second).max(axis=-1) > 24).mean())
+
+
+def blue(picture: np.ndarray) -> float:
+    """Share of pixels in the colour of the mesh, which skin has not."""
+    return float((picture[..., 2] - picture[..., 0] > 30).mean())
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Page]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="`pip install playwright` drives the browser")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        tab = browser.new_page(viewport={"width": 860, "height": 560})
+        tab.set_default_timeout(PATIENCE * 1000)
+        tab.goto(address, wait_until="domcontentloaded")
+        tab.get_by_role("button", name="Pause Training").wait_for()
+        yield Page(tab)
+        browser.close()
+
+
+def test_a_person_bends_a_finger(page: Page) -> None:
+    wait_for(lambda: page.number(r"Step: (\d+)") > 0, "a picture of the training in progress")
+    page.click("Hide Train Cams")
+    # A training in progress changes every picture a little, so the comparison is made while it pauses.
+    page.click("Pause Training")
+    hand = page.settled()
+    assert 0.03 < (hand.max(axis=-1) > 40).mean() < 0.9, "no hand, or nothing else, in the first view"
+
+    page.drag_slider("Middle flexion", 30)
+    wait_for(lambda: changed(page.picture(), hand) > 0.005, "another picture after the slider was moved")
+    bent = page.settled()
+    assert 0.005 < changed(bent, hand) < 0.2
+
+    assert blue(bent) < 0.001
+    page.tick("Show mesh")
+    wait_for(lambda: blue(page.picture()) > 0.005, "the mesh")
+    page.tick("Show mesh")
+    wait_for(lambda: blue(page.picture()) < 0.001, "the picture without the mesh")
+
+    page.click("Reset pose")
+    wait_for(lambda: changed(page.picture(), hand) < 0.001, "the frame's own pose after the reset")
+    page.click("Resume Training")
+    page.page.get_by_role("button", name="Pause Training").wait_for()
