@@ -1,8 +1,9 @@
 """Same pictures, same masks, same wall-clock, same machine: nerfacto (torch implementation) beside `hand-uvnerf`.
 
-Prints rays per second in training, and PSNR, SSIM and LPIPS inside the hand region on cameras that neither has seen. nerfacto gets
-pictures with everything but the hand blackened, draws half of its rays from the hand and half from the rest of the frame, and leaves
-out the pixels that take no part in our loss either. Its own colour, after the same robust gain and bias, is the last column.
+Prints rays per second in training, and PSNR, SSIM and LPIPS inside the hand region on cameras that neither has seen.
+nerfacto gets pictures with everything but the hand blackened, draws half of its rays from the hand and half from the
+rest of the frame, and leaves out the pixels that take no part in our loss either. Its own colour, after the same
+robust gain and bias, is the last column.
 
     python benchmarks/vs_nerfacto.py --data ../shared/captures/fmhr-demo/1 --eval-cameras 03 10 --minutes 10
 """
@@ -24,6 +25,7 @@ from nerfstudio.configs.method_configs import method_configs
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.models.nerfacto import NerfactoModelConfig
+from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from rich.console import Console
 from rich.table import Table
 
@@ -36,7 +38,6 @@ from nerfstudio_hands.datamanagers.hand_datamanager import (
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.evaluation.metrics import hand_metrics
-from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
 COLUMNS = ("hand_psnr", "hand_ssim", "hand_lpips", "hand_psnr_calibrated", "hand_lpips_calibrated")
 
@@ -84,7 +85,8 @@ def our_config() -> TrainerConfig:
 
 
 def nerfacto_config() -> TrainerConfig:
-    """nerfacto on torch, told of the scene's size, without the contraction and appearance codes that a masked rig has no use for."""
+    """nerfacto on torch, told of the scene's size, without the contraction and appearance codes that a masked rig has
+    no use for."""
     config = copy.deepcopy(method_configs["nerfacto"])
     ours = our_config()
     config.machine = ours.machine
@@ -170,7 +172,9 @@ def main(args: Benchmark) -> None:
         "nerfacto (torch)": train_and_measure(nerfacto_config(), args),
         "hand-uvnerf": train_and_measure(ours, args),
     }
-    table = Table(title=f"{args.data}, {args.minutes:g} minutes each, held-out cameras {args.eval_cameras or 'every seventh'}")
+    table = Table(
+        title=f"{args.data}, {args.minutes:g} minutes each, held-out cameras {args.eval_cameras or 'every seventh'}"
+    )
     table.add_column("method")
     for column in ("rays_per_second", *COLUMNS):
         table.add_column(column, justify="right")

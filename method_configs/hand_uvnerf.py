@@ -12,7 +12,7 @@ from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
 
 DEVICE = default_device()
 ON_GPU = DEVICE == "cuda"
-STEPS = 20000 if ON_GPU else 3000
+STEPS = 20000 if ON_GPU else 1500
 
 hand_uvnerf = MethodSpecification(
     config=HandTrainerConfig(
@@ -20,7 +20,7 @@ hand_uvnerf = MethodSpecification(
         max_num_iterations=STEPS,
         steps_per_save=500,
         steps_per_eval_batch=500,
-        steps_per_eval_image=1000,
+        steps_per_eval_image=500,
         steps_per_eval_all_images=STEPS,
         mixed_precision=False,
         machine=MachineConfig(device_type=DEVICE),

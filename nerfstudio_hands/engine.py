@@ -83,7 +83,8 @@ class HandTrainer(Trainer):
             steps = [int(path.stem.split("-")[1]) for path in Path(self.config.load_dir).glob("step-*.ckpt")]
             if not steps:
                 raise SystemExit(
-                    f"error: {self.config.load_dir}: expected checkpoints named step-*.ckpt, found none; give the run's nerfstudio_models folder."
+                    f"error: {self.config.load_dir}: expected checkpoints named step-*.ckpt, found none; "
+                    "give the run's nerfstudio_models folder."
                 )
             self.config.load_step = max(steps)
         super()._load_checkpoint()

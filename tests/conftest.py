@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# The commands of this environment, whether or not somebody has activated it.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +50,10 @@ def tiny_run(demo_capture: Path, fit_cache: Path, tmp_path_factory: pytest.TempP
     output = tmp_path_factory.mktemp("runs")
     subprocess.run(
         [
-            "ns-train", "hand-uvnerf", "--data", str(demo_capture), "--output-dir", str(output), "--experiment-name", "tiny",
-            "--timestamp", "run", "--max-num-iterations", "60", "--steps-per-save", "30", "--vis", "tensorboard",
-            "--pipeline.datamanager.dataparser.resolution-scale", "0.5",
-            "--pipeline.datamanager.train-num-rays-per-batch", "256",
+            "ns-train", "hand-uvnerf", "--data", str(demo_capture), "--output-dir", str(output),
+            "--experiment-name", "tiny", "--timestamp", "run", "--max-num-iterations", "60",
+            "--steps-per-save", "30", "--vis", "tensorboard",
+            "--pipeline.datamanager.train-num-rays-per-batch", "256", "hands-data", "--resolution-scale", "0.5",
         ],
         check=True,
     )  # fmt: skip

@@ -57,7 +57,8 @@ class HandPixelSampler(PixelSampler):
             image_batch: the collated rows of a :class:`HandDataset`; every row a tensor, or a list where sizes differ.
 
         Returns:
-            `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1] and `num_patch_rays`, how many of the last rays form patches.
+            `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1] and `num_patch_rays`, how many of the
+            last rays form patches.
         """
         if self._tables is None:
             tables = _pixel_tables(image_batch["hand_label"])
@@ -154,7 +155,8 @@ def _pixel_tables(labels: Tensor | list[Tensor]) -> Tuple[Int[Tensor, "M 3"], In
             table.append(torch.cat([torch.full((len(pixels), 1), row), pixels], dim=1))
     if not sum(len(table) for table in hand):
         raise HandsError(
-            "training pictures: expected pixels of the hand, found none; run `ns-hands check` on the capture to see the fit and the masks."
+            "training pictures: expected pixels of the hand, found none; "
+            "run `ns-hands check` on the capture to see the fit and the masks."
         )
     return torch.cat(hand), torch.cat(rim)
 

@@ -16,15 +16,17 @@ from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.hand_model import SIDES
 
 FULL_SIZE_DILATION = 6.0
-"""Pixels by which the projected hand is dilated in pictures 1280 pixels wide: the misfit of a good registration, twice."""
+"""Pixels by which the projected hand is dilated in pictures 1280 pixels wide: the misfit of a good registration,
+twice."""
 
 RIM = 2.0
 """Pixels on both sides of a mask's boundary, in pictures 1280 pixels wide, that take no part in training."""
 
 
 class HandDataset(InputDataset):
-    """Adds to every row: `hand_label` [H, W, 1] (0 background, 1 hand, 2 takes no part in the loss), `hand_mask` [H, W, 1] (the mask
-    of the capture, all false where it is unusable) and `hand_region` [H, W, 1] (where hand metrics are taken)."""
+    """Adds to every row: `hand_label` [H, W, 1] (0 background, 1 hand, 2 takes no part in the loss), `hand_mask` [H,
+    W, 1] (the mask of the capture, all false where it is unusable) and `hand_region` [H, W, 1] (where hand metrics
+    are taken)."""
 
     exclude_batch_keys_from_device = InputDataset.exclude_batch_keys_from_device + [
         "hand_label",
@@ -35,9 +37,7 @@ class HandDataset(InputDataset):
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
         avatar: AvatarData = self.metadata["hands"]
-        surfaces = Surfaces(
-            avatar.all_hands.faces, avatar.all_vertices, closing_faces=avatar.all_hands.closing_faces
-        )
+        surfaces = Surfaces(avatar.all_hands.faces, avatar.all_vertices, closing_faces=avatar.all_hands.closing_faces)
         rows = track(range(len(self)), description="Labelling pixels", transient=True, disable=len(self) < 4)
         self._labels = [self._label(row, surfaces) for row in rows]
 
@@ -88,12 +88,14 @@ class HandDataset(InputDataset):
         label = training_labels(
             mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=erosion
         )
-        # On the boundary of a mask a pixel shows hand and background at once, and the boundary itself is a pixel or two off.
+        # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
         label[_distance_to_boundary(mask) < max(1.0, RIM * width / 1280)] = NO_PART
         return label, mask, hand_region(share > 0.99, sides, modelled)
 
 
 def _distance_to_boundary(mask: np.ndarray) -> np.ndarray:
     """Pixels from each pixel centre to the nearest pixel of the other value, less a half."""
-    inside, outside = (cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask))
+    inside, outside = (
+        cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask)
+    )
     return np.maximum(inside, outside) - 0.5

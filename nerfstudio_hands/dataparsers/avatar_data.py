@@ -94,11 +94,14 @@ def capture_to_outputs(
         HandsError: the hand asked for was not fitted, or a scale out of range.
     """
     if resolution_scale is not None and not 0 < resolution_scale <= 1:
-        raise HandsError(f"--resolution-scale: expected a number in (0, 1], found {resolution_scale}; give a smaller one.")
+        raise HandsError(
+            f"--resolution-scale: expected a number in (0, 1], found {resolution_scale}; give a smaller one."
+        )
     sides = [side for side in SIDES if side in fit.sides and hand in (side, "both")]
     if not sides:
         raise HandsError(
-            f"{capture.root}: expected detections of the {hand} hand, found only {' and '.join(fit.sides)}; choose --hand accordingly."
+            f"{capture.root}: expected detections of the {hand} hand, found only {' and '.join(fit.sides)}; "
+            "choose --hand accordingly."
         )
     world = _world_transform(capture, fit, centre_cameras, hand_model)
     avatar = _avatar_data(capture, fit, sides, hand_model, world)

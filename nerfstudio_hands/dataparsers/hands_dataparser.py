@@ -1,8 +1,8 @@
 """From a capture on disk to nerfstudio's cameras, with the hand poses beside them.
 
-Every format shares this parser: a reader makes a :class:`Capture`, the fit gives its hand poses, and what follows is the
-same. nerfstudio imports this module while `base_datamanager` is itself half imported, so nothing but the base data parser
-may be imported at the top.
+Every format shares this parser: a reader makes a :class:`Capture`, the fit gives its hand poses, and what follows is
+the same. nerfstudio imports this module while `base_datamanager` is itself half imported, so nothing but the base
+data parser may be imported at the top.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if typing.TYPE_CHECKING:
 
 @dataclass
 class HandsDataParserConfig(DataParserConfig):
-    """Pictures of hands from calibrated cameras, whatever the layout: the reader is chosen by what lies in the folder."""
+    """Pictures of hands from calibrated cameras, whatever the layout: the reader is chosen by what lies in the
+    folder."""
 
     _target: typing.Type = field(default_factory=lambda: HandsDataParser)
     """target class to instantiate"""
@@ -37,8 +38,8 @@ class HandsDataParserConfig(DataParserConfig):
     exclude_cameras: typing.Tuple[str, ...] = ()
     """Cameras to leave out altogether."""
     eval_cameras: typing.Optional[typing.Tuple[str, ...]] = None
-    """Cameras to hold out: they take part neither in the fit nor in training, and `ns-eval` reports on them. By default every seventh;
-    give no name after the flag to hold out none."""
+    """Cameras to hold out: they take part neither in the fit nor in training, and `ns-eval` reports on them. By
+    default every seventh; give no name after the flag to hold out none."""
     resolution_scale: typing.Optional[float] = None
     """Scale of the pictures in (0, 1]; by default the longer side is brought to at most `max_resolution` pixels."""
     max_resolution: int = 640
@@ -51,8 +52,8 @@ class HandsDataParserConfig(DataParserConfig):
 class HandsDataParser(DataParser):
     """Reads a capture, fits the hands on first use and yields one row a (frame, camera).
 
-    `metadata["hands"]` holds a :class:`nerfstudio_hands.dataparsers.avatar_data.AvatarData`; `Cameras.metadata` carries `frame_index` and
-    `camera_index` (index into all cameras of the capture), each [N, 1].
+    `metadata["hands"]` holds a :class:`nerfstudio_hands.dataparsers.avatar_data.AvatarData`; `Cameras.metadata`
+    carries `frame_index` and `camera_index` (index into all cameras of the capture), each [N, 1].
     """
 
     config: HandsDataParserConfig

@@ -24,15 +24,20 @@ def read_capture(root: Path, *, layout: str = "auto") -> Capture:
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise HandsError(f"{root}: expected a folder with a capture, found {'a file' if root.exists() else 'nothing'}; check --data.")
+        raise HandsError(
+            f"{root}: expected a folder with a capture, found {'a file' if root.exists() else 'nothing'}; check --data."
+        )
     if layout != "auto":
         if layout not in LAYOUTS:
-            raise HandsError(f"--layout: expected one of auto, {', '.join(LAYOUTS)}, found {layout}; correct the option.")
+            raise HandsError(
+                f"--layout: expected one of auto, {', '.join(LAYOUTS)}, found {layout}; correct the option."
+            )
         return LAYOUTS[layout][1](root)
     for recognised, read in LAYOUTS.values():
         if recognised(root):
             return read(root)
     raise HandsError(
         f"{root}: expected a capture (capture-room: img/ and camera/param.npz in the folder or one level below), found "
-        f"{', '.join(sorted(p.name for p in root.iterdir())[:6]) or 'an empty folder'}; point --data at the folder of the scan."
+        f"{', '.join(sorted(p.name for p in root.iterdir())[:6]) or 'an empty folder'}; "
+        "point --data at the folder of the scan."
     )

@@ -9,7 +9,7 @@ from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 
 @dataclass
 class CaptureRoomDataParserConfig(HandsDataParserConfig):
-    """A calibrated rig round a pair of hands, in the layout of FMHR: img/, mask/, pose/ and camera/param.npz in each scan."""
+    """A calibrated rig round a pair of hands, in FMHR's layout: img/, mask/, pose/, camera/param.npz in each scan."""
 
     layout: str = "capture-room"
     """Layout of the folder: "auto" recognises it, "capture-room" insists on that one."""

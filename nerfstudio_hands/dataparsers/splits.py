@@ -30,11 +30,16 @@ def choose_cameras(
     """
     known = [camera.name for camera in capture.cameras]
     with_pictures = [name for name in known if any((frame, name) in capture.images for frame in capture.frames)]
-    for option, names in (("--cameras", cameras or ()), ("--exclude-cameras", exclude), ("--eval-cameras", held_out or ())):
+    for option, names in (
+        ("--cameras", cameras or ()),
+        ("--exclude-cameras", exclude),
+        ("--eval-cameras", held_out or ()),
+    ):
         for name in names:
             if name not in known:
                 raise HandsError(
-                    f"{option}: expected names of cameras of {capture.root} ({', '.join(known)}), found {name}; correct the name."
+                    f"{option}: expected names of cameras of {capture.root} ({', '.join(known)}), found {name}; "
+                    "correct the name."
                 )
     missing = [name for name in held_out or () if name not in with_pictures]
     if missing:
@@ -42,13 +47,15 @@ def choose_cameras(
             f"--eval-cameras: expected cameras with pictures in {capture.root}, found none for {', '.join(missing)}; "
             "add the pictures or hold out other cameras."
         )
-    usable = [n for n in with_pictures if n not in exclude and (cameras is None or n in cameras or n in (held_out or ()))]
+    usable = [
+        n for n in with_pictures if n not in exclude and (cameras is None or n in cameras or n in (held_out or ()))
+    ]
     if held_out is None:
         held_out = usable[HELD_OUT_EVERY // 2 :: HELD_OUT_EVERY] if len(usable) > 2 else []
     train = [name for name in usable if name not in held_out]
     if not train:
         raise HandsError(
-            f"{capture.root}: expected at least one training camera, found none after --cameras, --exclude-cameras and --eval-cameras; "
-            "leave fewer cameras out."
+            f"{capture.root}: expected at least one training camera, found none after --cameras, "
+            "--exclude-cameras and --eval-cameras; leave fewer cameras out."
         )
     return train, [name for name in usable if name in held_out]

@@ -121,9 +121,7 @@ class HandField(nn.Module):
             position_dim + self.height_encoding.get_out_dim() + pose_dim, num_layers=3, out_dim=1 + GEOMETRY_FEATURES
         )
         self.diffuse = network(position_dim + GEOMETRY_FEATURES, num_layers=2, out_dim=3)
-        self.view = network(
-            GEOMETRY_FEATURES + NUM_SH_LEVELS**2 + 1, num_layers=2, out_dim=3
-        )
+        self.view = network(GEOMETRY_FEATURES + NUM_SH_LEVELS**2 + 1, num_layers=2, out_dim=3)
 
     def encode_position(self, points: SurfacePoints) -> Float[Tensor, "N C"]:
         """Features of the place on the surface, whatever stands for it."""

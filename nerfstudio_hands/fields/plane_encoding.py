@@ -1,7 +1,7 @@
 """Learned features on planes at several resolutions, read bilinearly.
 
-The same encoding serves texture coordinates (one plane) and positions (three planes, whose features are multiplied, after
-K-Planes, arXiv 2301.10241). It needs no compiled kernel and trains well on a CPU.
+The same encoding serves texture coordinates (one plane) and positions (three planes, whose features are multiplied,
+after K-Planes, arXiv 2301.10241). It needs no compiled kernel and trains well on a CPU.
 """
 
 from __future__ import annotations
@@ -46,7 +46,5 @@ class PlaneEncoding(nn.Module):
 
     def total_variation(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighbouring texels, summed over the levels."""
-        terms = [
-            (level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean()) for level in self.levels
-        ]
+        terms = [(level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean()) for level in self.levels]
         return torch.stack(terms).sum()

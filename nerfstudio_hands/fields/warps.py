@@ -1,7 +1,7 @@
 """Warps that carry a point near a posed surface to a space that does not move with the pose.
 
-Each takes what the surface query found (face and barycentric coordinates of the nearest surface point) and interpolates a
-quantity that is fixed to the surface. Gradients reach the points through the barycentric coordinates.
+Each takes what the surface query found (face and barycentric coordinates of the nearest surface point) and
+interpolates a quantity that is fixed to the surface. Gradients reach the points through the barycentric coordinates.
 """
 
 from __future__ import annotations

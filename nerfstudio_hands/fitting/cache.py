@@ -40,6 +40,9 @@ def cache_path(capture: Capture, cameras: Sequence[str], **options: object) -> P
     # Masks of all cameras, because the report speaks of all of them.
     for key in sorted(capture.masks):
         digest.update(repr(key).encode() + capture.masks[key].read_bytes())
+    # Pictures, because hands are cut out of them where masks are bad.
+    for key in sorted(seen.images) if options.get("refine_masks", True) else ():
+        digest.update(repr(key).encode() + seen.images[key].read_bytes())
     if str(hand) != "default":
         for path in sorted(Path(str(hand)).glob("MANO_*.pkl")) if Path(str(hand)).is_dir() else [Path(str(hand))]:
             digest.update(path.read_bytes() if path.is_file() else b"")

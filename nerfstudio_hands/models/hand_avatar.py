@@ -1,4 +1,4 @@
-"""What every volumetric hand avatar shares: posed surface, samples in its shell, compositing, losses, metrics, pictures.
+"""What every volumetric hand avatar shares: posed surface, samples in its shell, compositing, losses, pictures.
 
 A method adds its field: see `models/hand_uvnerf.py`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Literal, Tuple, Type
+from typing import Any, Dict, List, Tuple, Type
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,8 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
-from nerfstudio_hands.evaluation.metrics import hand_metrics
+from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
 from nerfstudio_hands.fields.hand_field import FieldOutputs, SurfacePoints
-from nerfstudio_hands.fields.warps import surface_warp
 from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 
@@ -66,7 +65,8 @@ class HandAvatarModelConfig(ModelConfig):
     opacity_loss: float = 0.1
     """Weight of the binary cross-entropy between accumulated opacity and mask."""
     perceptual_loss: float = 0.0
-    """Weight of LPIPS on patches (needs `datamanager.pixel-sampler.num-patches` above 0 and `ns-hands fetch-weights`); 0 costs nothing."""
+    """Weight of LPIPS on patches (needs `datamanager.pixel-sampler.num-patches` above 0 and `ns-hands
+    fetch-weights`); 0 costs nothing."""
     view_penalty: float = 1e-2
     """Weight of the squared view-dependent part of the colour."""
     offset_penalty: float = 1e-2
@@ -80,8 +80,8 @@ class HandAvatarModelConfig(ModelConfig):
 class HandAvatarModel(Model):
     """A hand avatar rendered from samples in a thin shell round the posed surface.
 
-    Density follows a learned surface: with signed distance s of that surface (metres, positive outside) and width b, density is
-    Laplace's distribution function at -s over b (VolSDF, arXiv 2106.12052).
+    Density follows a learned surface: with signed distance s of that surface (metres, positive outside) and width b,
+    density is Laplace's distribution function at -s over b (VolSDF, arXiv 2106.12052).
     """
 
     config: HandAvatarModelConfig
@@ -122,8 +122,9 @@ class HandAvatarModel(Model):
         """Renders rays [R].
 
         Returns:
-            `rgb` [R, 3] over black, outside training held in [0, 1]; `radiance` [R, 3], the same unbounded above; `depth` [R, 1] along the unit ray in metres (0 where nothing is met), `accumulation` [R, 1],
-            `normals` [R, 3] in [0, 1]; in training also `diffuse` [R, 3] and the scalar `penalty`.
+            `rgb` [R, 3] over black, outside training held in [0, 1]; `radiance` [R, 3], the same unbounded above;
+            `depth` [R, 1] along the unit ray in metres (0 where nothing is met), `accumulation` [R, 1], `normals` [R,
+            3] in [0, 1]; in training also `diffuse` [R, 3] and the scalar `penalty`.
         """
         origins, directions = ray_bundle.origins, ray_bundle.directions
         camera = None
@@ -155,7 +156,9 @@ class HandAvatarModel(Model):
         outputs, density, normals = self.evaluate(points.reshape(-1, 3), sample_directions, posed, sample_surface)
 
         alpha = 1 - torch.exp(-density.view_as(depth) * samples.width)
-        transmittance = torch.cumprod(torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha + 1e-7], dim=1), dim=1)[:, :-1]
+        transmittance = torch.cumprod(torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha + 1e-7], dim=1), dim=1)[
+            :, :-1
+        ]
         weights = alpha * transmittance  # [M, num_samples]
 
         def composite(values: Float[Tensor, "P C"]) -> Float[Tensor, "R C"]:
@@ -206,7 +209,9 @@ class HandAvatarModel(Model):
         outputs = self.field(SurfacePoints(face, near.barycentric, height, normals), directions, posed.code[surface])
         width = self.log_thickness.exp()
         distance = (height + outputs.shift) * self.config.shell / width
-        occupancy = torch.where(distance > 0, 0.5 * torch.exp(-distance.clamp(min=0)), 1 - 0.5 * torch.exp(distance.clamp(max=0)))
+        occupancy = torch.where(
+            distance > 0, 0.5 * torch.exp(-distance.clamp(min=0)), 1 - 0.5 * torch.exp(distance.clamp(max=0))
+        )
         return outputs, torch.where(inside, occupancy / width, torch.zeros_like(occupancy)), normals
 
     def camera_response(
@@ -226,7 +231,7 @@ class HandAvatarModel(Model):
         return color * gain[seen].mean(dim=0).exp() + bias[seen].mean(dim=0) * accumulation
 
     def penalty(self, outputs: FieldOutputs, posed: PosedSurfaces, weights: Tensor) -> Float[Tensor, ""]:
-        """The regularisers, summed with their weights; here rather than in the loss so that DDP sees every parameter used."""
+        """The regularisers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
         terms = [
             config.smoothness_penalty * self.field.regularisation(),
@@ -242,7 +247,9 @@ class HandAvatarModel(Model):
 
     def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Tensor:
         """Colour without the black behind it, and opacity, as exporters want them."""
-        accumulation = outputs[output_name.replace("rgb", "accumulation")] if "rgb" in output_name else outputs["accumulation"]
+        accumulation = (
+            outputs[output_name.replace("rgb", "accumulation")] if "rgb" in output_name else outputs["accumulation"]
+        )
         return torch.cat([(outputs[output_name] / accumulation.clamp(min=1e-6)).clamp(0, 1), accumulation], dim=-1)
 
     # Learning -------------------------------------------------------------------------------------------------------
@@ -295,15 +302,19 @@ class HandAvatarModel(Model):
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """Metrics of a held-out picture and pictures to look at: truth beside prediction over black, error, opacity, depth, normals."""
+        """Metrics of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
+        prediction as it is."""
         mask = batch["hand_mask"][..., 0].bool().to(self.device)
         region = batch["hand_region"][..., 0].bool().to(self.device)
         truth = batch["image"].to(self.device)
         metrics = hand_metrics(outputs["radiance"], outputs["accumulation"][..., 0], truth, mask, region)
         black = truth * region[..., None]
-        error = (outputs["rgb"] - black).abs().mean(dim=-1, keepdim=True) * region[..., None]
+        accumulation = outputs["accumulation"]
+        covered = region & (accumulation[..., 0] > COVERED)
+        calibrated = calibrate_colors(outputs["radiance"], truth, covered, accumulation[..., 0]).clamp(0, 1)
+        error = (calibrated - black).abs().mean(dim=-1, keepdim=True) * region[..., None]
         images = {
-            "img": torch.cat([black, outputs["rgb"]], dim=1),
+            "img": torch.cat([black, calibrated * accumulation, outputs["rgb"]], dim=1),
             "truth": truth,
             "region": region[..., None].float().expand(-1, -1, 3),
             "error": colormaps.apply_colormap((error * 4).clamp(0, 1)),

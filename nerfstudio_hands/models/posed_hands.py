@@ -15,7 +15,8 @@ from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose
 
 POSE_SPREAD_FLOOR = 0.05
-"""Radians; a joint that moves less than this over the training frames has nothing to teach and is left out of the pose code."""
+"""Radians; a joint that moves less than this over the training frames has nothing to teach and is left out of the
+pose code."""
 
 
 @dataclass
@@ -38,10 +39,10 @@ class PosedSurfaces:
 class PosedHands(nn.Module):
     """Poses of every frame, optionally refined, and the surface that they give.
 
-    A ray's pose is, in this order: the override set by an exporter, its `frame_index`, the pose that the viewer chose for
-    rays of no frame (neither of the two while training), its `times` (nearest frame), the first frame. Exporters send rays
-    with none of these. The viewer's choice comes after `frame_index`, so that an evaluation stays what it is while somebody
-    bends a finger.
+    A ray's pose is, in this order: the override set by an exporter, its `frame_index`, the pose that the viewer chose
+    for rays of no frame (neither of the two while training), its `times` (nearest frame), the first frame. Exporters
+    send rays with none of these. The viewer's choice comes after `frame_index`, so that an evaluation stays what it
+    is while somebody bends a finger.
 
     Args:
         avatar: the hands and their poses.
@@ -62,10 +63,13 @@ class PosedHands(nn.Module):
         rotations = self.local_rotations.flatten(1)  # [T, H*45]
         middle, spread = rotations.mean(dim=0), rotations.amax(dim=0) - rotations.amin(dim=0)
         self.register_buffer("code_middle", middle)
-        self.register_buffer("code_scale", torch.where(spread > POSE_SPREAD_FLOOR, 2 / spread, torch.zeros_like(spread)))
+        self.register_buffer(
+            "code_scale", torch.where(spread > POSE_SPREAD_FLOOR, 2 / spread, torch.zeros_like(spread))
+        )
         self.deltas = (
             nn.ParameterList(
-                nn.Parameter(torch.zeros_like(table)) for table in (self.global_orient, self.local_rotations, self.translation)
+                nn.Parameter(torch.zeros_like(table))
+                for table in (self.global_orient, self.local_rotations, self.translation)
             )
             if refine
             else None
@@ -101,7 +105,7 @@ class PosedHands(nn.Module):
         """Poses of frames, with the refinement, in the capture's world."""
         tables = [self.global_orient[frames], self.local_rotations[frames], self.translation[frames]]
         if self.deltas is not None:
-            tables = [table + delta[frames] for table, delta in zip(tables, self.deltas)]
+            tables = [table + delta[frames] for table, delta in zip(tables, self.deltas, strict=True)]
         return HandPose(*tables, valid=self.valid[frames])
 
     def vertices(self, pose: HandPose) -> Float[Tensor, "S V 3"]:
@@ -110,7 +114,8 @@ class PosedHands(nn.Module):
         return apply_rigid(self.world_transform, posed.vertices)
 
     def code(self, pose: HandPose) -> Float[Tensor, "S P"]:
-        """Local rotations, scaled to [-1, 1] over the training frames and held there: a pose beyond them looks like the nearest known."""
+        """Local rotations, scaled to [-1, 1] over the training frames and held there: a pose beyond them looks like
+        the nearest known."""
         scaled = (pose.local_rotations.flatten(1) - self.code_middle) * self.code_scale
         return scaled[:, self.code_scale > 0].clamp(-1, 1)
 

@@ -8,8 +8,8 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
 
-FILL = 1.25
-"""The picture shows this many times the extent of the hands."""
+FILL = 0.75
+"""The picture shows this many times the diagonal of the box round the hands: corners of a box are empty."""
 
 
 def orbit_cameras(

@@ -9,43 +9,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from made_up_rig import SIZE, fill, pixels_of, ring_of_cameras
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
 from nerfstudio_hands.hand_model import HandPose, HandSurface, SurfacePose, default_hand
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 
-SIZE = (640, 512)
-FOCAL = 850.0
 SKIN, BACKGROUND = (200, 150, 130), (40, 90, 70)
 TURNED, TURN_DEGREES = "05", (0.7, -0.8, 0.0)
 EMPTY_MASK = "02"
-
-
-def ring_of_cameras(count: int, *, radius: float = 0.9) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cameras on three quarters of a circle at varying height, all looking at the origin (OpenCV axes)."""
-    k = torch.tensor([[FOCAL, 0.0, SIZE[0] / 2], [0.0, FOCAL, SIZE[1] / 2], [0.0, 0.0, 1.0]]).double()
-    extrinsics = []
-    for index in range(count):
-        angle = 1.5 * np.pi * index / count
-        centre = np.array([radius * np.cos(angle), 0.3 * np.sin(2.0 * index), radius * np.sin(angle)])
-        forward = -centre / np.linalg.norm(centre)
-        right = np.cross([0.0, -1.0, 0.0], forward)
-        right /= np.linalg.norm(right)
-        rotation = np.stack([right, np.cross(forward, right), forward])
-        matrix = np.eye(4)
-        matrix[:3, :3], matrix[:3, 3] = rotation, -rotation @ centre
-        extrinsics.append(torch.from_numpy(matrix))
-    return k.expand(count, 3, 3).clone(), torch.stack(extrinsics)
-
-
-def pixels_of(points: torch.Tensor, intrinsics: torch.Tensor, extrinsics: torch.Tensor) -> torch.Tensor:
-    """Plain pinhole projection [C, *N, 2], written apart from the package's."""
-    result = []
-    for k, matrix in zip(intrinsics, extrinsics, strict=True):
-        x, y, z = (points.double() @ matrix[:3, :3].T + matrix[:3, 3]).unbind(-1)
-        result.append(torch.stack([k[0, 0] * x / z + k[0, 2], k[1, 1] * y / z + k[1, 2]], -1))
-    return torch.stack(result)
 
 
 @dataclasses.dataclass
@@ -104,12 +77,3 @@ def made_up_capture(truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> C
             claimed[:3] = Rotation.from_rotvec(-truth.turn).as_matrix() @ claimed[:3]
         cameras.append(CaptureCamera(name, intrinsics[index].numpy(), claimed, *SIZE))
     return Capture(Path(root), cameras, ["a"], images, masks, detections.numpy(), [])
-
-
-def fill(pixels: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Mask of projected triangles: every pixel centre that is in one (four times oversampled)."""
-    factor = 4
-    canvas = np.zeros((SIZE[1] * factor, SIZE[0] * factor), np.uint8)
-    for triangle in np.round(pixels[faces] * factor - 0.5).astype(np.int32):
-        cv2.fillConvexPoly(canvas, triangle, 1)
-    return canvas.reshape(SIZE[1], factor, SIZE[0], factor).mean((1, 3)) >= 0.5

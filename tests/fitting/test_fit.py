@@ -58,9 +58,7 @@ def test_outlines_agree_and_the_empty_mask_is_named(made_up_capture, fitted):
 
 
 def test_cameras_stay_where_they_may_not_move(made_up_capture):
-    kept = fit_capture(
-        made_up_capture, cameras=made_up_capture.camera_names, refine_masks=False, refine_cameras=False
-    )
+    kept = fit_capture(made_up_capture, cameras=made_up_capture.camera_names, refine_masks=False, refine_cameras=False)
     assert all((turn == 0).all() for turn in kept.camera_rotation.values())
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ import pytest
 from PIL import Image
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+NS_TRAIN = str(Path(sys.executable).with_name("ns-train"))
+"""The command of this environment, whether or not it is on PATH."""
 
 FLAGS = [
     "--no-sandbox",
@@ -50,10 +54,9 @@ def address(demo_capture: Path, true_fit_cache: Path, tmp_path_factory: pytest.T
     log = (folder / "log").open("w")
     process = subprocess.Popen(
         [
-            "ns-train", "hand-uvnerf", "--data", str(demo_capture), "--output-dir", str(folder), "--vis", "viewer",
+            NS_TRAIN, "hand-uvnerf", "--data", str(demo_capture), "--output-dir", str(folder), "--vis", "viewer",
             "--viewer.websocket-port", str(port), "--max-num-iterations", "100000",
-            "--pipeline.datamanager.dataparser.resolution-scale", "0.5",
-            "--pipeline.datamanager.train-num-rays-per-batch", "256",
+            "--pipeline.datamanager.train-num-rays-per-batch", "256", "hands-data", "--resolution-scale", "0.5",
         ],
         env={**os.environ, "NERFSTUDIO_HANDS_CACHE": str(true_fit_cache)},
         stdout=log,
@@ -70,8 +73,9 @@ def address(demo_capture: Path, true_fit_cache: Path, tmp_path_factory: pytest.T
         wait_for(listening, "the viewer's port")
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -97,7 +101,7 @@ class Page:
 
     def number(self, pattern: str) -> int:
         """A number in the panel's text, 0 before it is there."""
-        found = re.search(pattern, self.page.inner_text("body"))
+        found = re.search(pattern, self.page.locator("body").text_content())
         return int(found[1]) if found else 0
 
     def settled(self) -> np.ndarray:
@@ -160,6 +164,11 @@ def test_a_person_bends_a_finger(page: Page) -> None:
     page.click("Hide Train Cams")
     # A training in progress changes every picture a little, so the comparison is made while it pauses.
     page.click("Pause Training")
+    page.page.get_by_role("button", name="Resume Training").wait_for()
+    # The step in progress ends after the last picture. The pose is the frame's already, but this asks for another.
+    time.sleep(1.0)
+    page.click("Reset pose")
+    time.sleep(1.0)
     hand = page.settled()
     assert 0.03 < (hand.max(axis=-1) > 40).mean() < 0.9, "no hand, or nothing else, in the first view"
 
@@ -175,6 +184,8 @@ def test_a_person_bends_a_finger(page: Page) -> None:
     wait_for(lambda: blue(page.picture()) < 0.001, "the picture without the mesh")
 
     page.click("Reset pose")
-    wait_for(lambda: changed(page.picture(), hand) < 0.001, "the frame's own pose after the reset")
+    wait_for(lambda: changed(page.picture(), bent) > 0.005, "another picture after the reset")
+    # The same pose, but not the same compression of the picture.
+    assert changed(page.settled(), hand) < changed(bent, hand) / 4
     page.click("Resume Training")
     page.page.get_by_role("button", name="Pause Training").wait_for()

@@ -1,0 +1,136 @@
+"""Files of fits: round trip, versions, and what happens where they cannot be kept."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting import HandFit, cache, cache_path, fit_or_load
+from nerfstudio_hands.hand_model import HandPose
+
+
+@pytest.fixture
+def fit() -> HandFit:
+    generator = torch.Generator().manual_seed(0)
+    return HandFit(
+        sides=("right",),
+        frames=["a", "b"],
+        shape=torch.randn(10, generator=generator),
+        displacement=torch.randn(7, 3, generator=generator),
+        pose=HandPose(
+            torch.randn(2, 1, 3, generator=generator),
+            torch.randn(2, 1, 15, 3, generator=generator),
+            torch.randn(2, 1, 3, generator=generator),
+            torch.tensor([[True], [False]]),
+        ),
+        camera_rotation={"03": np.array([0.1, 0.2, 0.3]), "07": np.zeros(3)},
+        keypoints_3d=np.full((2, 2, 21, 3), np.nan),
+        report={"seconds": 1.5, "usable_masks": [["a", "03"]]},
+    )
+
+
+def rewrite_version(path: Path, version: int) -> None:
+    """Makes a file look as if another version had written it."""
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(str(arrays["header"]))
+    arrays["header"] = np.array(json.dumps({**header, "version": version}))
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def test_a_fit_survives_its_file(fit: HandFit, tmp_path: Path):
+    fit.save(tmp_path / "new" / "fit.npz")
+    again = HandFit.load(tmp_path / "new" / "fit.npz")
+    assert (again.sides, again.frames, again.report) == (fit.sides, fit.frames, fit.report)
+    for name in ("shape", "displacement"):
+        assert torch.equal(getattr(again, name), getattr(fit, name))
+    for name in ("global_orient", "local_rotations", "translation", "valid"):
+        assert torch.equal(getattr(again.pose, name), getattr(fit.pose, name))
+    assert list(again.camera_rotation) == ["03", "07"]
+    np.testing.assert_array_equal(again.camera_rotation["03"], [0.1, 0.2, 0.3])
+    assert np.isnan(again.keypoints_3d).all()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["fit.npz"]
+
+
+def test_another_version_is_refused_with_both_numbers(fit: HandFit, tmp_path: Path):
+    fit.save(tmp_path / "fit.npz")
+    rewrite_version(tmp_path / "fit.npz", 999)
+    with pytest.raises(HandsError, match=r"fit\.npz: expected .* version \d+, found version 999"):
+        HandFit.load(tmp_path / "fit.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut off"])
+def test_a_file_that_is_no_fit_is_refused(content: bytes, tmp_path: Path):
+    (tmp_path / "fit.npz").write_bytes(content)
+    with pytest.raises(HandsError, match="something else"):
+        HandFit.load(tmp_path / "fit.npz")
+    with pytest.raises(HandsError, match="no such file"):
+        HandFit.load(tmp_path / "absent.npz")
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_scrap(fit: HandFit, tmp_path: Path, monkeypatch):
+    fit.save(tmp_path / "fit.npz")
+    before = (tmp_path / "fit.npz").read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(HandsError, match="No space left on device"):
+        fit.save(tmp_path / "fit.npz")
+    assert (tmp_path / "fit.npz").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_cache_is_read_until_its_version_changes(fit, made_up_capture, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
+    calls = []
+    monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: calls.append(1) or fit)
+    names = made_up_capture.camera_names
+    fit_or_load(made_up_capture, names)
+    fit_or_load(made_up_capture, names)
+    assert len(calls) == 1
+    (file,) = (tmp_path / "cache").iterdir()
+    rewrite_version(file, 0)
+    fit_or_load(made_up_capture, names)
+    assert len(calls) == 2
+    assert "found version 0" in " ".join(capsys.readouterr().out.split())
+    fit_or_load(made_up_capture, names, refit=True)
+    assert len(calls) == 3
+
+    rewrite_version(file, 0)
+    with pytest.raises(HandsError, match="version 0"):
+        fit_or_load(made_up_capture, names, path=file)
+
+
+def test_the_key_follows_what_the_fit_depends_on(made_up_capture, tmp_path: Path):
+    names = made_up_capture.camera_names
+    keys = {cache_path(made_up_capture, names), cache_path(made_up_capture, names[:-1])}
+    keys.add(cache_path(made_up_capture, names, refine_masks=False))
+    moved = replace(made_up_capture, detections=made_up_capture.detections + 1e-3)
+    keys.add(cache_path(moved, names))
+    other_mask = dict(made_up_capture.masks)
+    other_mask["a", "00"] = other_mask["a", "01"]
+    keys.add(cache_path(replace(made_up_capture, masks=other_mask), names))
+    other_image = dict(made_up_capture.images)
+    other_image["a", "00"] = other_image["a", "01"]
+    keys.add(cache_path(replace(made_up_capture, images=other_image), names))
+    assert len(keys) == 6
+    assert cache_path(made_up_capture, names) in keys
+
+
+def test_a_cache_that_cannot_be_written_is_said_before_the_work(made_up_capture, tmp_path: Path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: pytest.fail("it fitted first"))
+    with pytest.raises(HandsError, match="NERFSTUDIO_HANDS_CACHE"):
+        fit_or_load(made_up_capture, made_up_capture.camera_names)

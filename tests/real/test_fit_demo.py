@@ -1,0 +1,35 @@
+"""The fit of the real capture: outlines against good masks in cameras that took part and in two that did not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nerfstudio_hands.dataparsers.capture_room_format import read_capture_room
+from nerfstudio_hands.fitting import fit_capture, fit_outline_distances
+
+HELD_OUT = ("03", "10")
+
+
+def test_both_hands_meet_their_outlines(fmhr_demo: Path):
+    capture = read_capture_room(fmhr_demo)
+    cameras = [name for name in capture.cameras_with_images if name not in HELD_OUT]
+    fit = fit_capture(capture, cameras=cameras)
+    assert fit.sides == ("left", "right") and fit.pose.valid.all()
+    (frame,) = capture.frames
+    assert {tuple(outlier[1:]) for outlier in fit.report["outlier_detections"]} >= {
+        ("00", "right"),
+        ("04", "right"),
+        ("15", "left"),
+    }
+    verdicts = {name: verdict for _, name, verdict in fit.report["mask_verdicts"]}
+    assert all(verdicts[name] == "useless" for name in ("01", "02", "13"))
+    distances = {name: distance["mean"] for (_, name), distance in fit_outline_distances(capture, fit).items()}
+    good = [distances[name] for name in cameras if verdicts[name] == "good"]
+    assert len(good) >= 3
+    assert np.mean(good) <= 2.0
+    assert max(distances[name] for name in HELD_OUT) <= 3.5
+    turned = fit.report["camera_rotation_degrees"]
+    assert 0.5 < turned["05"] < 1.2 and 1.0 < turned["06"] < 2.0
+    assert np.median(list(turned.values())) < 0.2
