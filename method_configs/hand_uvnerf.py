@@ -42,10 +42,6 @@ hand_uvnerf = MethodSpecification(
                 "optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-10),
                 "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
             },
-            "camera_motion": {
-                "optimizer": AdamOptimizerConfig(lr=2e-4, eps=1e-10),
-                "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
-            },
             "poses": {
                 "optimizer": AdamOptimizerConfig(lr=2e-4, eps=1e-10),
                 "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),

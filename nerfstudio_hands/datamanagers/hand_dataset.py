@@ -5,13 +5,21 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from rich.progress import track
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.dataparsers.capture import image_size, read_image, read_mask
-from nerfstudio_hands.evaluation.hand_region import NO_PART, hand_region, side_image, training_labels
+from nerfstudio_hands.evaluation.hand_region import (
+    BACKGROUND,
+    NO_PART,
+    NO_SIDE,
+    hand_region,
+    side_image,
+    training_labels,
+)
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.hand_model import SIDES
 
@@ -64,33 +72,51 @@ class HandDataset(InputDataset):
         camera_to_world = torch.eye(4)
         camera_to_world[:3] = camera.camera_to_worlds
         camera_to_world[:, 1:3] *= -1
-        drawn = rasterize(
-            surfaces,
-            camera.get_intrinsics_matrices(),
-            torch.linalg.inv(camera_to_world),
-            width,
-            height,
-            surface=int(camera.metadata["frame_index"]),
-        )
-        sides = side_image(drawn.face, avatar.all_hands.face_side)
+        world_to_camera = torch.linalg.inv(camera_to_world)
+
+        def draw(scale: int) -> np.ndarray:
+            drawn = rasterize(
+                surfaces,
+                torch.diag(torch.tensor([scale, scale, 1.0])) @ camera.get_intrinsics_matrices(),
+                world_to_camera,
+                width * scale,
+                height * scale,
+                surface=int(camera.metadata["frame_index"]),
+            )
+            return side_image(drawn.face, avatar.all_hands.face_side, avatar.all_hands.face_is_hand)
+
+        sides = draw(1)
         modelled = [SIDES.index(side) for side in avatar.surface.sides]
         dilation = max(2.0, FULL_SIZE_DILATION * width / 1280)
-        path, verdict = self.metadata["mask_paths"][row], self.metadata["mask_verdicts"][row]
-        if path is None or verdict == "useless":
+        verdict, own = self.metadata["mask_verdicts"][row], self.metadata["own_masks"][row]
+        evaluated = self._share(row) if verdict != "useless" else np.zeros_like(sides, dtype=np.float32)
+        # A mask that was cut out of the picture, or has holes, is believed where it says hand, and nowhere else.
+        share = evaluated if own is None else _reduced(own, width, height)
+        parts = draw(2).reshape(height, 2, width, 2)
+        whole = np.isin(parts, modelled).all(axis=(1, 3))
+        if not share.any():
             label = training_labels(None, sides, dilation=dilation, modelled_sides=modelled, erosion=dilation)
-            nothing = np.zeros_like(sides, dtype=bool)
-            return label, nothing, nothing
-        full = read_mask(path, image_size(self._dataparser_outputs.image_filenames[row]))
-        share = cv2.resize(full.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-        mask = share > 0.5
-        # A mask with holes is believed where it says hand, and nowhere else.
-        erosion = dilation if verdict == "good" else -1.0
-        label = training_labels(
-            mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=erosion
-        )
-        # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
-        label[_distance_to_boundary(mask) < max(1.0, RIM * width / 1280)] = NO_PART
-        return label, mask, hand_region(share > 0.99, sides, modelled)
+        else:
+            mask = share > 0.5
+            label = training_labels(
+                mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=dilation
+            )
+            # What the projected hand covers wholly is never called empty: masks have holes and miss bright rims.
+            label[whole & (label == BACKGROUND)] = NO_PART
+            # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
+            label[_distance_to_boundary(mask) < max(1.0, RIM * width / 1280)] = NO_PART
+        # A pixel that is partly hand has a colour that belongs to neither.
+        region = hand_region(evaluated > 0.99, np.where(whole, sides, NO_SIDE), modelled)
+        return label, evaluated > 0.5, region
+
+    def _share(self, row: int) -> Float[np.ndarray, "H W"]:
+        """Share of each pixel that the capture's mask covers."""
+        mask = read_mask(self.metadata["mask_paths"][row], image_size(self._dataparser_outputs.image_filenames[row]))
+        return _reduced(mask, *self._size(row))
+
+
+def _reduced(mask: Bool[np.ndarray, "h w"], width: int, height: int) -> Float[np.ndarray, "H W"]:
+    return cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _distance_to_boundary(mask: np.ndarray) -> np.ndarray:

@@ -117,6 +117,7 @@ def capture_to_outputs(
         metadata={
             "hands": avatar,
             "mask_paths": [capture.masks.get((capture.frames[f], n)) for f, n in rows],
+            "own_masks": [fit.masks.get((capture.frames[f], n)) for f, n in rows],
             "mask_verdicts": [verdicts.get((capture.frames[f], n), "useless") for f, n in rows],
         },
         dataparser_transform=world,

@@ -125,9 +125,7 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
         camera.height,
         surface=frame,
     ).face
-    # Sides of a fit may be the right hand alone, whose index in the fit is 0: count in SIDES everywhere.
-    fit_side = torch.tensor([SIDES.index(side) for side in fit.sides])
-    sides = side_image(face, fit_side[posed.surface.face_side])
+    sides = side_image(face, posed.surface.face_side)
     triangulated = np.asarray(fit.keypoints_3d[frame], dtype=np.float64)
     centre = np.where(np.isfinite(triangulated), triangulated, posed.keypoints[frame])[:, 0]
     depth = centre @ camera.world_to_camera[2, :3] + camera.world_to_camera[2, 3]

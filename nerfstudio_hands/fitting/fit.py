@@ -13,7 +13,7 @@ import torch
 from nerfstudio_hands.dataparsers.capture import Capture, read_mask, select_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_verdict
-from nerfstudio_hands.fitting.mask_refinement import camera_tensors, refine_on_masks
+from nerfstudio_hands.fitting.mask_refinement import camera_tensors, masks_of_our_own, refine_on_masks
 from nerfstudio_hands.fitting.outline import mask_outline, outline_distance
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints, joint_terms
 from nerfstudio_hands.fitting.record import HandFit
@@ -77,6 +77,11 @@ def fit_capture(
             )
         coverage = _coverage(capture, seen, surface, variables)
         verdicts = {key: mask_verdict(value) for key, value in coverage.items()}
+        masks = {}
+        if refine_masks:
+            progress("Cutting out hands where masks are bad", 0.98)
+            wanting = [key for key in seen.images if verdicts.get(key) != "good"]
+            masks = masks_of_our_own(seen, surface, variables, wanting)
         report = _report(capture, seen, surface, terms, variables, found, coverage, verdicts)
         report["seconds"] = round(time.monotonic() - started, 1)
         progress("Fitted", 1.0)
@@ -88,6 +93,7 @@ def fit_capture(
         pose=variables.pose,
         camera_rotation={c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)},
         keypoints_3d=found.points.numpy(),
+        masks=masks,
         report=report,
     )
 

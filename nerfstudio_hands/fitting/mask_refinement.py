@@ -9,6 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, read_image, read_mask
@@ -27,7 +28,6 @@ from nerfstudio_hands.fitting.silhouette import (
     outline_at,
     outline_mesh,
     refine_on_outlines,
-    vertex_is_hand,
 )
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
@@ -155,16 +155,48 @@ def _refine_frames(
     return variables
 
 
+def masks_of_our_own(
+    seen: Capture, surface: HandSurface, variables: Variables, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Bool[np.ndarray, "H W"]]:
+    """Masks cut out of pictures with the help of finished hands, for where a capture's own masks are not good.
+
+    Args:
+        seen: The capture, with the cameras that take part only.
+        surface: The hands.
+        variables: The finished fit.
+        keys: The pictures (frame, camera).
+    """
+    cut = _cut_out(seen, surface, variables, BANDS[-1], keys)
+    return {key: mask for key, (_, mask, _) in cut.items() if mask.any()}
+
+
 def _segment(
     seen: Capture, surface: HandSurface, variables: Variables, band: float, covered: set[tuple[int, int]]
 ) -> list[OutlineTarget]:
     """Outlines of our own for the pictures whose masks are not good; `band` in metres at the depth of the hands."""
+    keys = [key for key in seen.images if (seen.frames.index(key[0]), seen.camera_index(key[1])) not in covered]
+    targets = []
+    for key, (image, mask, trusted) in _cut_out(seen, surface, variables, band, keys).items():
+        outline = mask_outline(mask)
+        x, y = outline.points.astype(int).T
+        kept = trusted[y, x]
+        if kept.any():
+            outline = snap_outline(image, MaskOutline(outline.points[kept], outline.normals[kept]))
+            t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
+            targets.append(OutlineTarget(t, c, seen.cameras[c].size, outline, OWN_MASK_WEIGHT))
+    return targets
+
+
+def _cut_out(
+    seen: Capture, surface: HandSurface, variables: Variables, band: float, keys: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Picture, mask and where the mask may be trusted, of each of the pictures `keys`."""
     mesh = outline_mesh(surface)
-    behind_wrist = ~vertex_is_hand(surface)
+    behind_wrist = ~surface.vertex_is_hand
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
 
-    def segment(key: tuple[str, str]) -> OutlineTarget | None:
+    def cut(key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
         camera = seen.cameras[c]
         k, e = camera_tensors(camera, variables.camera_rotation[c].double().numpy())
@@ -176,16 +208,8 @@ def _segment(
                 cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), 1)
         pixels = band / metres_per_pixel(vertices[t].double(), k, e)
         image = read_image(seen.images[key])
-        mask, trusted = segment_hands(image, projected.silhouette, forearm > 0, band=pixels)
-        outline = mask_outline(mask)
-        x, y = outline.points.astype(int).T
-        kept = trusted[y, x]
-        if not kept.any():
-            return None
-        outline = snap_outline(image, MaskOutline(outline.points[kept], outline.normals[kept]))
-        return OutlineTarget(t, c, camera.size, outline, OWN_MASK_WEIGHT)
+        return image, *segment_hands(image, projected.silhouette, forearm > 0, band=pixels)
 
-    keys = [key for key in seen.images if (seen.frames.index(key[0]), seen.camera_index(key[1])) not in covered]
     # GrabCut runs outside of Python's lock.
     with ThreadPoolExecutor(2) as pool:
-        return [target for target in pool.map(segment, keys) if target is not None]
+        return dict(zip(keys, pool.map(cut, keys), strict=True))

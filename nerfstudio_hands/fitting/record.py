@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
-FIT_VERSION = 1
+FIT_VERSION = 2
 
 
 @dataclass
@@ -35,9 +35,10 @@ class HandFit:
         camera_rotation: Axis-angle correction of each camera that took part: `X_cam' = R(correction) @ X_cam`, radians.
         keypoints_3d: Triangulated joints in the world, NaN where they could not be found. Detected joints are landmarks
             on the picture of a hand, not heads of bones: the model's joints lie some millimetres beside them.
+        masks: Masks that the fit cut out of pictures, by (frame, camera), where those of the capture are not good;
+            they say what is hand, but not everything that is.
         report: Plain numbers and strings on how the fit went (JSON). `usable_masks` lists the [frame, camera] pairs
-        whose
-            mask covers the hands.
+            whose mask covers the hands.
     """
 
     sides: tuple[str, ...]
@@ -47,6 +48,7 @@ class HandFit:
     pose: HandPose
     camera_rotation: dict[str, Float[np.ndarray, " 3"]]
     keypoints_3d: Float[np.ndarray, "T 2 21 3"]
+    masks: dict[tuple[str, str], Bool[np.ndarray, "H W"]] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
@@ -60,6 +62,7 @@ class HandFit:
             "sides": list(self.sides),
             "frames": list(self.frames),
             "cameras": list(self.camera_rotation),
+            "masks": [[*key, *mask.shape] for key, mask in self.masks.items()],
             "report": self.report,
         }
         arrays = {
@@ -72,6 +75,7 @@ class HandFit:
             "valid": self.pose.valid.cpu().numpy(),
             "camera_rotation": np.array([self.camera_rotation[name] for name in self.camera_rotation]).reshape(-1, 3),
             "keypoints_3d": np.asarray(self.keypoints_3d),
+            **{f"mask_{number}": np.packbits(mask) for number, mask in enumerate(self.masks.values())},
         }
         path = Path(path)
         temporary = None
@@ -129,5 +133,9 @@ class HandFit:
             ),
             camera_rotation=dict(zip(header["cameras"], arrays["camera_rotation"], strict=True)),
             keypoints_3d=arrays["keypoints_3d"],
+            masks={
+                (frame, name): np.unpackbits(arrays[f"mask_{number}"], count=h * w).reshape(h, w).astype(bool)
+                for number, (frame, name, h, w) in enumerate(header["masks"])
+            },
             report=header["report"],
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.fitting.gauss_newton import Pairs, Problem, Weights, smooth_modes
@@ -27,9 +27,6 @@ from nerfstudio_hands.hand_model import HandSurface
 JOINT_WEIGHT = 1.0
 # Gauss-Newton steps a matching.
 STEPS = 2
-MANO_MIDDLE = 4
-# Share of the way from the wrist to the middle knuckle up to which the surface bends with the forearm.
-FOREARM_END = 0.0
 
 
 @dataclass
@@ -118,24 +115,9 @@ def refine_on_outlines(
     )
 
 
-def vertex_is_hand(surface: HandSurface) -> Bool[Tensor, " V"]:
-    """Which vertices lie on the fingers' side of the wrist.
-
-    What lies behind the wrist turns with the forearm in a picture, but with the hand in a model without a forearm:
-    there
-    outlines say nothing.
-    """
-    result = []
-    for model in surface.hands:
-        joints = model.joint_regressor @ model.template
-        along = joints[MANO_MIDDLE] - joints[0]
-        result.append((model.template - joints[0]) @ along > FOREARM_END * (along @ along))
-    return torch.cat(result)
-
-
 def outline_mesh(surface: HandSurface) -> OutlineMesh:
     """The closed surface, with the stub of forearm marked as no hand."""
-    return OutlineMesh.from_faces(surface.faces.numpy(), surface.closing_faces.numpy(), vertex_is_hand(surface).numpy())
+    return OutlineMesh.from_faces(surface.faces.numpy(), surface.closing_faces.numpy(), surface.vertex_is_hand.numpy())
 
 
 def outline_at(

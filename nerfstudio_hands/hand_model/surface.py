@@ -16,6 +16,9 @@ from nerfstudio_hands.hand_model.model import HandModel, pose_hand
 PARKED_AT = (0.0, 0.0, -1.0e3)
 """Where a hand without a valid pose is put, metres: far from every scene, and finite, so that searches stay exact."""
 
+MANO_MIDDLE = 4
+"""Index of the middle finger's first joint in MANO order."""
+
 _GAP = 0.05
 """Distance between the bounding boxes of two hands in the canonical space, metres."""
 
@@ -82,6 +85,9 @@ class HandSurface:
         closing_faces: ``[C, 3]``, the triangles that close the wrists for signs.
         uv: ``[F, 3, 2]`` per corner; of two hands the left one has u in [0, 0.5], the right one in [0.5, 1].
         face_side, vertex_side: Index into ``SIDES`` of each face and vertex.
+        vertex_is_hand: ``[V]``, on the fingers' side of the wrist joint. The stub behind it turns with the forearm in a
+            picture, but with the hand in a model without a forearm.
+        face_is_hand: ``[F]``, all three vertices are.
         canonical: ``[V, 3]`` zero pose of the mean shape, metres, centred, two hands apart along z.
     """
 
@@ -113,6 +119,8 @@ class HandSurface:
         self.vertex_side: Int[Tensor, " V"] = torch.cat(
             [torch.full((count,), s, device=device) for count, s in zip(counts, side_index, strict=True)]
         )
+        self.vertex_is_hand: Bool[Tensor, " V"] = torch.cat([_before_wrist(hand) for hand in self.hands])
+        self.face_is_hand: Bool[Tensor, " F"] = self.vertex_is_hand[self.faces].all(dim=1)
         self.canonical: Float[Tensor, "V 3"] = _place_apart([hand.template for hand in self.hands])
 
     @property
@@ -167,6 +175,12 @@ class HandSurface:
                 *batch, self.num_hands, 16, 4, 4
             ),
         )
+
+
+def _before_wrist(hand: HandModel) -> Bool[Tensor, " V"]:
+    """Vertices of the template beyond the plane through the wrist joint, across the way to the middle knuckle."""
+    joints = hand.joint_regressor @ hand.template
+    return (hand.template - joints[0]) @ (joints[MANO_MIDDLE] - joints[0]) > 0
 
 
 def _place_atlas(uv: Float[Tensor, "F 3 2"], index: int, count: int) -> Float[Tensor, "F 3 2"]:

@@ -13,7 +13,6 @@ from typing import Any, Dict, List, Tuple, Type
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils import colormaps
@@ -54,8 +53,6 @@ class HandAvatarModelConfig(ModelConfig):
     """Initial width in metres over which the learned surface turns from empty to opaque."""
     refine_poses: bool = False
     """Let training move the poses of the fit, through the surface query."""
-    refine_cameras: bool = False
-    """Let training turn and shift the training cameras, each by as little as the pictures ask for."""
     camera_colors: bool = True
     """Learn a gain and a bias a colour channel for every training camera but the first."""
     color_loss: float = 1.0
@@ -74,7 +71,7 @@ class HandAvatarModelConfig(ModelConfig):
     smoothness_penalty: float = 1e-3
     """Weight of the field's own regularisation (total variation of feature planes)."""
     camera_penalty: float = 1e-2
-    """Weight of the squared gains, biases, and pose and camera corrections."""
+    """Weight of the squared gains, biases and pose corrections."""
 
 
 class HandAvatarModel(Model):
@@ -97,7 +94,6 @@ class HandAvatarModel(Model):
         num_cameras = len(self.camera_names)
         self.camera_gain = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
         self.camera_bias = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
-        self.camera_motion = Parameter(torch.zeros(num_cameras, 6), requires_grad=self.config.refine_cameras)
         self.register_buffer("camera_seen", torch.zeros(num_cameras, dtype=torch.bool))
         self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box)
         self.perceptual = None
@@ -110,8 +106,6 @@ class HandAvatarModel(Model):
         groups = {"fields": [*self.field.parameters(), self.log_thickness]}
         if self.config.camera_colors:
             groups["camera_colors"] = [self.camera_gain, self.camera_bias]
-        if self.config.refine_cameras:
-            groups["camera_motion"] = [self.camera_motion]
         if self.config.refine_poses:
             groups["poses"] = list(self.hands.deltas.parameters())
         return groups
@@ -123,18 +117,15 @@ class HandAvatarModel(Model):
 
         Returns:
             `rgb` [R, 3] over black, outside training held in [0, 1]; `radiance` [R, 3], the same unbounded above;
-            `depth` [R, 1] along the unit ray in metres (0 where nothing is met), `accumulation` [R, 1], `normals` [R,
-            3] in [0, 1]; in training also `diffuse` [R, 3] and the scalar `penalty`.
+            `depth` [R, 1] along the unit ray in metres, beyond the scene where more is seen through than met (TSDF
+            fusion learns from it what is empty), `accumulation` [R, 1], `normals` [R, 3] in [0, 1]; in training also
+            `diffuse` [R, 3] and the scalar `penalty`.
         """
         origins, directions = ray_bundle.origins, ray_bundle.directions
         camera = None
         if self.training and ray_bundle.metadata and "camera_index" in ray_bundle.metadata:
             camera = ray_bundle.metadata["camera_index"].view(-1).long()
             self.camera_seen[camera] = True
-            if self.config.refine_cameras:
-                motion = exp_map_SO3xR3(self.camera_motion[camera])
-                directions = torch.einsum("nij,nj->ni", motion[:, :, :3], directions)
-                origins = origins + motion[:, :, 3]
         posed = self.hands.for_rays(ray_bundle)
         jitter = torch.rand(len(origins), self.config.num_samples, device=origins.device) if self.training else None
         samples = posed.surfaces.march(
@@ -149,17 +140,16 @@ class HandAvatarModel(Model):
         ray, depth = samples.ray, samples.depth
         if not len(ray) and not self.training:
             black, none = torch.zeros_like(origins), torch.zeros_like(origins[:, :1])
-            return {"rgb": black, "radiance": black, "accumulation": none, "depth": none, "normals": black + 0.5}
+            depth = self.beyond_scene(origins)
+            return {"rgb": black, "radiance": black, "accumulation": none, "depth": depth, "normals": black + 0.5}
         points = origins[ray, None] + directions[ray, None] * depth[..., None]
         sample_surface = posed.ray_surface[ray, None].expand_as(depth).reshape(-1)
         sample_directions = directions[ray, None].expand_as(points).reshape(-1, 3)
         outputs, density, normals = self.evaluate(points.reshape(-1, 3), sample_directions, posed, sample_surface)
 
         alpha = 1 - torch.exp(-density.view_as(depth) * samples.width)
-        transmittance = torch.cumprod(torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha + 1e-7], dim=1), dim=1)[
-            :, :-1
-        ]
-        weights = alpha * transmittance  # [M, num_samples]
+        passed = torch.cumprod(1 - alpha + 1e-7, dim=1)
+        weights = alpha * torch.cat([torch.ones_like(alpha[:, :1]), passed[:, :-1]], dim=1)  # [M, num_samples]
 
         def composite(values: Float[Tensor, "P C"]) -> Float[Tensor, "R C"]:
             summed = (weights[..., None] * values.view(*depth.shape, -1)).sum(dim=1)
@@ -171,13 +161,22 @@ class HandAvatarModel(Model):
             "rgb": color if self.training else color.clamp(0, 1),
             "radiance": color,
             "accumulation": accumulation,
-            "depth": composite(depth.view(-1, 1)) / accumulation.clamp(min=1e-6),
+            "depth": torch.where(
+                accumulation > 0.5,
+                composite(depth.view(-1, 1)) / accumulation.clamp(min=0.5),
+                self.beyond_scene(origins),
+            ),
             "normals": (F.normalize(composite(normals), dim=-1) + 1) / 2,
         }
         if self.training:
             result["diffuse"] = self.camera_response(composite(outputs.diffuse), accumulation, camera)
             result["penalty"] = self.penalty(outputs, posed, weights)
         return result
+
+    def beyond_scene(self, origins: Float[Tensor, "R 3"]) -> Float[Tensor, "R 1"]:
+        """A distance from each origin at which the scene box is left in every direction, metres."""
+        low, high = self.scene_box.aabb.to(origins)
+        return (origins - (low + high) / 2).norm(dim=-1, keepdim=True) + (high - low).norm() / 2
 
     def evaluate(
         self,
@@ -199,8 +198,9 @@ class HandAvatarModel(Model):
         """
         near = posed.surfaces.closest(points, surface, max_distance=2 * self.config.shell)
         num_faces = posed.surfaces.num_own_faces
-        inside = (near.face >= 0) & (near.face < num_faces) & (near.signed_distance.abs() <= self.config.shell)
         face = near.face.clamp(0, num_faces - 1)
+        inside = (near.face >= 0) & (near.face < num_faces) & (near.signed_distance.abs() <= self.config.shell)
+        inside &= self.hands.surface.face_is_hand[face]
         height = torch.where(inside, near.signed_distance / self.config.shell, torch.ones_like(near.signed_distance))
         corners = posed.surfaces.faces[face]
         normals = F.normalize(
@@ -236,7 +236,6 @@ class HandAvatarModel(Model):
         terms = [
             config.smoothness_penalty * self.field.regularisation(),
             config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean()),
-            config.camera_penalty * 1e3 * self.camera_motion.square().mean(),
         ]
         if len(outputs.shift):
             terms.append(config.offset_penalty * outputs.shift.square().mean())
