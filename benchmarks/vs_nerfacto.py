@@ -24,8 +24,8 @@ from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.configs.method_configs import method_configs
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
 from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.models import nerfacto
 from nerfstudio.models.nerfacto import NerfactoModelConfig
-from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +38,7 @@ from nerfstudio_hands.datamanagers.hand_datamanager import (
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.evaluation.metrics import hand_metrics
+from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
 COLUMNS = ("hand_psnr", "hand_ssim", "hand_lpips", "hand_psnr_calibrated", "hand_lpips_calibrated")
 
@@ -87,6 +88,8 @@ def our_config() -> TrainerConfig:
 def nerfacto_config() -> TrainerConfig:
     """nerfacto on torch, told of the scene's size, without the contraction and appearance codes that a masked rig has
     no use for."""
+    # nerfacto builds an LPIPS network for its own evaluation, which would be fetched from the web; ours does for both.
+    nerfacto.LearnedPerceptualImagePatchSimilarity = lambda **_: torch.nn.Identity()
     config = copy.deepcopy(method_configs["nerfacto"])
     ours = our_config()
     config.machine = ours.machine

@@ -7,7 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from nerfstudio_hands.dataparsers.layouts import read_capture
+from nerfstudio_hands.dataparsers.splits import choose_cameras
+from nerfstudio_hands.fitting.cache import cache_path
+from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.hand_model import SIDES, HandPose
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -58,3 +66,36 @@ def tiny_run(demo_capture: Path, fit_cache: Path, tmp_path_factory: pytest.TempP
         check=True,
     )  # fmt: skip
     return output / "tiny" / "hand-uvnerf" / "run" / "config.yml"
+
+
+@pytest.fixture(scope="session")
+def true_fit(demo_capture: Path) -> HandFit:
+    """The pose that the shipped capture was rendered from, as a fit would give it."""
+    capture = read_capture(demo_capture, layout="auto")
+    cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
+    truth = np.load(demo_capture.parent / "truth" / "truth.npz")
+    sides = tuple(truth["sides"].tolist())
+    pose = [torch.from_numpy(truth[name]) for name in ("global_orient", "local_rotations", "translation")]
+    return HandFit(
+        sides=sides,
+        frames=capture.frames,
+        shape=torch.from_numpy(truth["shape"]),
+        displacement=torch.zeros(truth["vertices"].shape[1], 3),
+        pose=HandPose(*pose, valid=torch.ones(len(capture.frames), len(sides), dtype=torch.bool)),
+        camera_rotation={name: np.zeros(3) for name in cameras},
+        keypoints_3d=np.full((len(capture.frames), 2, 21, 3), np.nan),
+        report={"mask_verdicts": [[*key, "good"] for key in capture.masks]},
+    )
+
+
+@pytest.fixture(scope="session")
+def true_fit_cache(demo_capture: Path, true_fit: HandFit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder in which the fit of the shipped capture is the truth."""
+    folder = tmp_path_factory.mktemp("true-fit")
+    capture = read_capture(demo_capture, layout="auto")
+    cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
+    options = {"hand": "default", "sides": list(SIDES), "refine_masks": True, "refine_cameras": True}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NERFSTUDIO_HANDS_CACHE", str(folder))
+        true_fit.save(cache_path(capture, cameras, **options))
+    return folder

@@ -153,8 +153,13 @@ def test_renders(tiny_run: Path, camera_path: Path, tmp_path: Path, kind: str):
             **options, seconds=1, frame_rate=3, radius=0.05, output_format="images", downscale_factor=2
         ).main()
     else:
-        render.DatasetRender(**options, split="test", rendered_output_names=["rgb", "accumulation"]).main()
-    pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "pictures").rglob("*.png"))]
+        render.DatasetRender(**options, split="test", rendered_output_names=["rgb", "depth"]).main()
+        assert len(list((tmp_path / "pictures" / "test" / "depth").glob("*.png"))) == 2
+    pictures = [
+        np.asarray(Image.open(path))
+        for path in sorted((tmp_path / "pictures").rglob("*.png"))
+        if path.parent.name != "depth"
+    ]
     assert len(pictures) >= 2
     # A hand and its background, not an empty or a full frame.
     assert all(0.005 < (picture.max(-1) > 20).mean() < 0.7 for picture in pictures)

@@ -128,3 +128,12 @@ def test_never_writes_into_the_capture(scan_and_fit) -> None:
     with pytest.raises(HandsError, match="outside of the capture"):
         check(scan, output=scan / "check")
     assert not (scan / "check").exists()
+
+
+def test_a_capture_of_the_right_hand_alone(
+    demo_capture: Path, true_fit_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(true_fit_cache))
+    check(demo_capture, output=tmp_path)
+    cameras = json.loads((tmp_path / "report.json").read_text())["cameras"]
+    assert len(cameras) == 12 and (tmp_path / "contact_sheet.jpg").exists()

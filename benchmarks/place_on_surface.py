@@ -1,0 +1,133 @@
+"""What stands for the place on the surface, texture coordinates, zero-pose position or both, and do seams show?
+
+Trains `hand-uvnerf` with each on the same capture, one after the other, and prints the figures of the held-out cameras,
+the training time, and what the field does at the seams of the texture atlas: the median difference of colour between
+the two sides of a seam, at the same point of the surface, beside that between points 1 mm apart where there is no seam.
+
+    python benchmarks/place_on_surface.py --data ../shared/captures/fmhr-demo/1 --eval-cameras 03 10
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+import torch
+import tyro
+from nerfstudio.engine.trainer import Trainer
+from rich.console import Console
+from rich.table import Table
+
+from nerfstudio_hands.fields.hand_field import SurfacePoints
+from nerfstudio_hands.geometry.mesh import vertex_normals
+from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
+
+PLACES = ("uv", "canonical", "both")
+COLUMNS = ("hand_psnr_calibrated", "hand_psnr", "hand_ssim", "lpips", "mask_iou")
+NEIGHBOUR_MM = 1.0
+
+
+@dataclass
+class Ablation:
+    """Trains once for each place on the surface."""
+
+    data: Path = Path("data/synthetic-hand/1")
+    """Capture in a layout that we read."""
+    eval_cameras: tuple[str, ...] = ()
+    """Cameras to hold out; by default every seventh."""
+    steps: int = hand_uvnerf.config.max_num_iterations
+    """Training steps of each."""
+
+
+def train(place: str, args: Ablation) -> tuple[Trainer, float]:
+    """A trained trainer and the seconds that the training took."""
+    config = copy.deepcopy(hand_uvnerf.config)
+    config.data = config.pipeline.datamanager.data = args.data
+    config.pipeline.datamanager.dataparser.eval_cameras = args.eval_cameras or None
+    config.pipeline.model.position = place
+    config.vis, config.output_dir = "tensorboard", Path(mkdtemp())
+    config.experiment_name, config.timestamp = "ablation", place
+    config.max_num_iterations = args.steps
+    config.steps_per_save = config.steps_per_eval_batch = 10**9
+    config.steps_per_eval_image = config.steps_per_eval_all_images = 10**9
+    for group in config.optimizers.values():
+        group["scheduler"].max_steps = args.steps
+    torch.manual_seed(0)
+    trainer = config.setup(local_rank=0, world_size=1)
+    trainer.setup(test_mode="test")
+    start = time.monotonic()
+    trainer.train()
+    return trainer, time.monotonic() - start
+
+
+def held_out(trainer: Trainer) -> dict[str, float]:
+    """Mean figures over the held-out pictures."""
+    model = trainer.pipeline.model.eval()
+    rows = [
+        model.get_image_metrics_and_images(model.get_outputs_for_camera(camera), batch)[0]
+        for camera, batch in trainer.pipeline.datamanager.fixed_indices_eval_dataloader
+    ]
+    return {key: sum(row[key] for row in rows) / len(rows) for key in COLUMNS if key in rows[0]}
+
+
+@torch.no_grad()
+def seam_difference(trainer: Trainer) -> tuple[float, float]:
+    """Median colour difference (of 255) across seams, and between points of a face `NEIGHBOUR_MM` apart."""
+    model = trainer.pipeline.model
+    surface = model.hands.surface
+    vertices = model.hands.vertices(model.hands.pose_of(torch.tensor([0])))
+    normals = vertex_normals(vertices, surface.faces)[0]
+
+    def color(face: torch.Tensor, barycentric: torch.Tensor) -> torch.Tensor:
+        normal = (barycentric[..., None] * normals[surface.faces[face]]).sum(1)
+        normal = torch.nn.functional.normalize(normal, dim=-1)
+        points = SurfacePoints(face, barycentric, torch.zeros(len(face)), normal)
+        code = model.hands.code(model.hands.pose_of(torch.tensor([0]))).expand(len(face), -1)
+        return model.field(points, -normal, code).color.clamp(0, 1) * 255
+
+    sides: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+    for face, corners in enumerate(surface.faces.tolist()):
+        for k in range(3):
+            a, b = corners[k], corners[(k + 1) % 3]
+            sides.setdefault((min(a, b), max(a, b)), []).append((face, k, a < b))
+    pairs = []
+    for edge in (e for e in sides.values() if len(e) == 2):
+        ends = [[k, (k + 1) % 3] if forward else [(k + 1) % 3, k] for _, k, forward in edge]
+        uv = [surface.uv[face][end] for (face, _, _), end in zip(edge, ends, strict=True)]
+        if not torch.allclose(uv[0], uv[1], atol=1e-5) and surface.face_is_hand[[edge[0][0], edge[1][0]]].all():
+            pairs.append([(face, *end) for (face, _, _), end in zip(edge, ends, strict=True)])
+    middles = []
+    for side in range(2):
+        face, a, b = torch.tensor([pair[side] for pair in pairs]).T
+        weights = torch.zeros(len(face), 3).scatter_(1, torch.stack([a, b], 1), 0.5)
+        middles.append(color(face, weights))
+    seams = (middles[0] - middles[1]).abs().mean(-1)
+
+    face = surface.face_is_hand.nonzero().flatten()
+    corners = vertices[0][surface.faces[face]]
+    centre = torch.full((len(face), 3), 1 / 3)
+    step = NEIGHBOUR_MM / 1000 / (corners[:, 0] - corners.mean(1)).norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    moved = centre + step * (torch.tensor([1.0, 0.0, 0.0]) - centre)
+    inside = (moved >= 0).all(-1)
+    near = (color(face[inside], centre[inside]) - color(face[inside], moved[inside])).abs().mean(-1)
+    return float(seams.median()), float(near.median())
+
+
+def main(args: Ablation) -> None:
+    table = Table(title=f"{args.data}, {args.steps} steps each, held out {args.eval_cameras or 'every seventh camera'}")
+    for column in ("place", *COLUMNS, "seconds", "at seams", f"{NEIGHBOUR_MM:g} mm apart"):
+        table.add_column(column, justify="right")
+    for place in PLACES:
+        trainer, seconds = train(place, args)
+        figures = held_out(trainer)
+        seam, near = seam_difference(trainer)
+        values = [f"{figures.get(column, float('nan')):.4f}" for column in COLUMNS]
+        table.add_row(place, *values, f"{seconds:.0f}", f"{seam:.1f}", f"{near:.1f}")
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Ablation))

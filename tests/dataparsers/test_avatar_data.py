@@ -1,0 +1,97 @@
+"""From a capture and its fit to nerfstudio's cameras: the same pixels, a metric world with the hands at its origin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs, corrected_extrinsics
+from nerfstudio_hands.dataparsers.layouts import read_capture
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.fitting.record import HandFit
+
+CAMERAS = ("00", "01", "02", "05")
+
+
+@pytest.fixture(scope="module")
+def outputs(demo_capture: Path, true_fit: HandFit):
+    return make_outputs(demo_capture, true_fit)
+
+
+def make_outputs(demo_capture: Path, fit: HandFit, hand: str = "both", **options):
+    options = {"resolution_scale": None, "max_resolution": 640, **options}
+    return capture_to_outputs(
+        read_capture(demo_capture), fit, CAMERAS, centre_cameras=CAMERAS, hand=hand, hand_model="default", **options
+    )
+
+
+def pixels(outputs, row: int, points: torch.Tensor) -> torch.Tensor:
+    """Projection by nerfstudio's convention: camera looks along -z, y up."""
+    camera = outputs.cameras[row]
+    rotation, centre = camera.camera_to_worlds[:, :3], camera.camera_to_worlds[:, 3]
+    x, y, z = ((points - centre) @ rotation).T
+    return torch.stack([camera.fx * x / -z + camera.cx, camera.fy * -y / -z + camera.cy], dim=-1)
+
+
+def test_vertices_fall_on_the_pixels_of_the_capture(outputs, demo_capture, true_fit):
+    capture = read_capture(demo_capture)
+    avatar = outputs.metadata["hands"]
+    in_capture = avatar.surface.pose(true_fit.pose, true_fit.shape, true_fit.displacement).vertices[0].numpy()
+    for row, name in enumerate(CAMERAS):
+        camera = capture.camera(name)
+        extrinsics = corrected_extrinsics(capture, true_fit, name)
+        projected = (in_capture @ extrinsics[:3, :3].T + extrinsics[:3, 3]) @ camera.intrinsics[:3, :3].T
+        found = pixels(outputs, row, avatar.all_vertices[0])
+        assert np.allclose(found, projected[:, :2] / projected[:, 2:], atol=0.02)
+
+
+def test_the_world_is_metric_and_the_hands_stand_at_its_origin(outputs):
+    avatar = outputs.metadata["hands"]
+    rotation = avatar.world_transform[:, :3]
+    assert torch.allclose(rotation @ rotation.T, torch.eye(3), atol=1e-5)
+    assert avatar.all_vertices[0].mean(dim=0).norm() < 0.05
+    low, high = outputs.scene_box.aabb
+    assert (avatar.all_vertices[0] > low).all() and (avatar.all_vertices[0] < high).all()
+
+
+def test_a_scale_shrinks_pictures_and_intrinsics_alike(outputs, demo_capture, true_fit):
+    half = make_outputs(demo_capture, true_fit, resolution_scale=0.5)
+    assert (half.cameras.width * 2 == outputs.cameras.width).all()
+    points = outputs.metadata["hands"].all_vertices[0]
+    assert torch.allclose(pixels(half, 0, points) * 2, pixels(outputs, 0, points), atol=1e-2)
+    with pytest.raises(HandsError, match="--resolution-scale"):
+        make_outputs(demo_capture, true_fit, resolution_scale=1.5)
+
+
+def test_a_hand_that_was_not_fitted_is_refused(demo_capture, true_fit):
+    with pytest.raises(HandsError, match="left hand"):
+        make_outputs(demo_capture, true_fit, hand="left")
+
+
+def test_labels_agree_with_the_mask_and_the_projected_hand(outputs):
+    row = HandDataset(outputs)[1]
+    label, mask, region = (row[key][..., 0] for key in ("hand_label", "hand_mask", "hand_region"))
+    assert row["image"].shape[:2] == label.shape and region.any()
+    assert mask[label == HAND].all() and not mask[label == BACKGROUND].any()
+    assert mask[region].all()
+    # Forearm: in the mask, far from the hand, and in no loss.
+    assert (mask & (label == 2)).any()
+    # Most of the region trains: what is left is its boundary.
+    assert (label[region] == HAND).float().mean() > 0.8
+
+
+def test_masks_of_the_fit_stand_in_for_those_of_the_capture(demo_capture, true_fit):
+    given = HandDataset(make_outputs(demo_capture, true_fit))
+    height, width = given[1]["hand_mask"].shape[:2]
+    own = np.zeros((height, width), dtype=bool)
+    own[: height // 2] = given[1]["hand_mask"][: height // 2, :, 0]
+    replaced = make_outputs(demo_capture, true_fit)
+    replaced.metadata["own_masks"][1] = own
+    row = HandDataset(replaced)[1]
+    assert not (row["hand_label"][height // 2 + 1 :] == HAND).any()
+    assert torch.equal(row["hand_mask"], given[1]["hand_mask"])  # Evaluation keeps to the capture's.

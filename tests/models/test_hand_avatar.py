@@ -1,0 +1,159 @@
+"""The avatar model on a hand of known pose, before any learning."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import SceneBox
+
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.models.hand_avatar import SATURATION, color_loss
+from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModel, HandUVNeRFModelConfig
+
+
+def make_model(**options) -> HandUVNeRFModel:
+    """A right hand in two poses at the origin of a world that is the capture's."""
+    surface = HandSurface((default_hand("right"),))
+    pose = HandPose.rest(1, (2,))
+    pose.local_rotations[1, :, 3:6, 2] = 0.5
+    shape = torch.zeros(surface.hands[0].num_shape)
+    avatar = AvatarData(
+        surface=surface,
+        pose=pose,
+        shape=shape,
+        displacement=torch.zeros(surface.num_vertices, 3),
+        all_hands=surface,
+        all_vertices=surface.pose(pose, shape).vertices,
+        world_transform=torch.eye(3, 4),
+        frame_names=["a", "b"],
+        camera_names=["00", "01", "02"],
+    )
+    torch.manual_seed(0)
+    config = HandUVNeRFModelConfig(uv_resolutions=(16,), **options)
+    box = SceneBox(torch.tensor([[-0.3] * 3, [0.3] * 3]))
+    return HandUVNeRFModel(config, scene_box=box, num_train_data=6, metadata={"hands": avatar})
+
+
+def rays_to(points: torch.Tensor, frame: int = 0, camera: int = 0) -> RayBundle:
+    """Rays from 0.5 m above through points."""
+    origins = points + torch.tensor([0.0, 0.5, 0.0])
+    count = len(points)
+    return RayBundle(
+        origins=origins,
+        directions=torch.tensor([[0.0, -1.0, 0.0]]).expand(count, 3).contiguous(),
+        pixel_area=torch.ones(count, 1),
+        camera_indices=torch.zeros(count, 1, dtype=torch.long),
+        metadata={
+            "directions_norm": torch.ones(count, 1),
+            "frame_index": torch.full((count, 1), frame),
+            "camera_index": torch.full((count, 1), camera),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> HandUVNeRFModel:
+    return make_model().eval()
+
+
+def vertices(model: HandUVNeRFModel, frame: int = 0) -> torch.Tensor:
+    return model.hands.vertices(model.hands.pose_of(torch.tensor([frame])))[0].detach()
+
+
+def test_rays_at_the_hand_meet_it_and_others_cost_nothing(model):
+    surface = model.hands.surface
+    face = surface.face_is_hand.nonzero().flatten()[::50]
+    there = vertices(model)[surface.faces[face]].mean(dim=1)
+    outputs = model.get_outputs(rays_to(there))
+    assert outputs["accumulation"].min() > 0.9
+    # The first surface met is the face's own or one above it, up to the shell.
+    assert (outputs["depth"] < 0.5 + 0.002).all()
+    assert 0 <= outputs["normals"].min() and outputs["normals"].max() <= 1
+
+    missed = model.get_outputs(rays_to(there + torch.tensor([0.0, 0.0, 0.4])))
+    assert missed["rgb"].abs().max() == 0 and missed["accumulation"].abs().max() == 0
+    # TSDF fusion carves what lies before the depth: it must be beyond everything there is.
+    assert (missed["depth"] > 0.5 + 0.3).all()
+
+
+def test_density_is_zero_outside_the_shell_and_behind_the_wrist(model):
+    surface = model.hands.surface
+    bundle = rays_to(torch.zeros(1, 3))
+    posed = model.hands.for_rays(bundle)
+    mesh = vertices(model)
+    normals = posed.normals[0]
+    zero = torch.zeros(surface.num_vertices, dtype=torch.long)
+    for height in (0.0, 0.9, 1.5):
+        points = mesh + normals * height * model.config.shell
+        _, density, _ = model.evaluate(points, normals, posed, zero)
+        far = posed.surfaces.closest(points, zero, max_distance=0.1).signed_distance.abs() > model.config.shell
+        assert (density[far] == 0).all()
+        if height == 0:
+            of_hand, of_stub = (torch.zeros(surface.num_vertices, dtype=torch.bool) for _ in range(2))
+            of_hand[surface.faces[surface.face_is_hand].flatten()] = True
+            of_stub[surface.faces[~surface.face_is_hand].flatten()] = True
+            assert (of_stub & ~of_hand).any() and (density[of_stub & ~of_hand] == 0).all()
+            assert (density[of_hand & ~of_stub] > 0).all()
+        if height == 1.5:
+            assert far.float().mean() > 0.5
+
+
+def test_a_frame_shows_its_own_pose(model):
+    moved = (vertices(model, 1) - vertices(model, 0)).norm(dim=-1)
+    moving = int(moved.argmax())
+    assert moved[moving] > 0.01
+    bent, straight = (model.get_outputs(rays_to(vertices(model, 1)[moving : moving + 1], frame=f)) for f in (1, 0))
+    assert bent["accumulation"] > 0.9 and straight["depth"] != bent["depth"]
+
+
+def test_pose_refinement_gets_gradients_through_the_surface_query():
+    model = make_model(refine_poses=True).train()
+    face = model.hands.surface.face_is_hand.nonzero().flatten()[::20]
+    rays = rays_to(vertices(model)[model.hands.surface.faces[face]].mean(dim=1))
+    model.get_outputs(rays)["rgb"].sum().backward()
+    gradients = [delta.grad for delta in model.hands.deltas]
+    assert all(torch.isfinite(g).all() for g in gradients)
+    assert all(g[0].abs().max() > 0 for g in gradients) and all(g[1].abs().max() == 0 for g in gradients)
+    assert {"fields", "camera_colors", "poses"} == set(model.get_param_groups())
+
+
+def test_the_first_camera_is_the_fixed_one():
+    model = make_model()
+    model.camera_seen[1:] = True
+    with torch.no_grad():
+        model.camera_gain += 0.3
+        model.camera_bias += 0.1
+    color, opaque = torch.full((1, 3), 0.5), torch.ones(1, 1)
+    first, second = (model.camera_response(color, opaque, torch.tensor([camera])) for camera in (1, 2))
+    assert torch.equal(first, color)
+    assert torch.allclose(second, color * torch.tensor(0.3).exp() + 0.1)
+    # Where nothing is, every camera sees black.
+    assert model.camera_response(color * 0, opaque * 0, torch.tensor([2])).abs().max() == 0
+
+
+def test_color_loss_forgives_a_prediction_brighter_than_a_saturated_pixel():
+    truth = torch.tensor([[SATURATION + 0.01, 0.5, 0.5]])
+    assert color_loss(torch.tensor([[3.0, 0.5, 0.5]]), truth) == 0
+    assert color_loss(torch.tensor([[0.9, 0.5, 0.5]]), truth) > 0
+    assert color_loss(torch.tensor([[1.0, 0.6, 0.5]]), truth) > 0
+
+
+def test_losses_leave_out_pixels_that_take_no_part():
+    model = make_model().train()
+    outputs = {"rgb": torch.full((4, 3), 0.5), "accumulation": torch.full((4, 1), 0.5)}
+    label = torch.tensor([[HAND], [BACKGROUND], [2], [2]], dtype=torch.uint8)
+    batch = {"image": torch.full((4, 3), 0.5), "hand_label": label}
+    before = model.get_loss_dict(outputs, batch)
+    outputs["rgb"][2:], outputs["accumulation"][2:] = 9.0, 0.99
+    assert {k: float(v) for k, v in model.get_loss_dict(outputs, batch).items()} == {
+        k: float(v) for k, v in before.items()
+    }
+    assert "perceptual" not in before and model.perceptual is None
+
+
+def test_rgba_is_free_of_the_black_behind(model):
+    outputs = {"rgb": torch.full((1, 1, 3), 0.2), "accumulation": torch.full((1, 1, 1), 0.4)}
+    assert torch.allclose(model.get_rgba_image(outputs), torch.tensor([0.5, 0.5, 0.5, 0.4]).view(1, 1, 4))

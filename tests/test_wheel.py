@@ -1,0 +1,61 @@
+"""The wheel, installed in an empty environment and used in an empty directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def fresh(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the commands of an environment that has our wheel; its dependencies are read from this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    # From what git would give a stranger, so that a file that nobody added is missed here.
+    subprocess.run(["git", "clone", "-q", str(repository), str(source)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(source)], check=True
+    )
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "env")], check=True)
+    python = folder / "env" / "bin" / "python"
+    packages = subprocess.check_output(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+    ).strip()
+    # After the environment's own packages; editable installs there are not followed from here.
+    (Path(packages) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (wheel,) = folder.glob("nerfstudio_hands-*.whl")
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)], check=True)
+    return folder / "env" / "bin"
+
+
+def run(fresh: Path, empty: Path, *command: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.check_output(
+        [str(fresh / "python"), *command], cwd=empty, env=environment, text=True, stderr=subprocess.STDOUT
+    )
+
+
+def test_the_package_is_the_wheels_and_whole(fresh: Path, tmp_path: Path):
+    said = run(
+        fresh,
+        tmp_path,
+        "-c",
+        "import nerfstudio_hands, nerfstudio_hands.hand_model as h;"
+        "print(nerfstudio_hands.__file__, [len(h.default_hand(s).faces) for s in ('left', 'right')])",
+    )
+    assert str(fresh.parent) in said and "[3196, 3196]" in said
+
+
+def test_ns_train_lists_our_methods(fresh: Path, tmp_path: Path):
+    said = run(fresh, tmp_path, "-m", "nerfstudio.scripts.train", "-h")
+    assert "hand-uvnerf" in said and "nerfacto" in said
+
+
+def test_ns_hands_helps(fresh: Path, tmp_path: Path):
+    said = run(fresh, tmp_path, str(fresh / "ns-hands"), "--help")
+    assert "fetch-weights" in said
