@@ -12,7 +12,7 @@ from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
 
 DEVICE = default_device()
 ON_GPU = DEVICE == "cuda"
-STEPS = 20000 if ON_GPU else 1500
+STEPS = 20000 if ON_GPU else 1000
 
 hand_uvnerf = MethodSpecification(
     config=HandTrainerConfig(

@@ -16,7 +16,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 CAPTURE = Path("data/synthetic-hand/1")
 OUTPUT = Path("outputs/demo")
-STEPS = "1200"
+STEPS = "800"
 
 
 def run(*command: str) -> None:

@@ -90,17 +90,19 @@ class HandDataset(InputDataset):
         dilation = max(2.0, FULL_SIZE_DILATION * width / 1280)
         verdict, own = self.metadata["mask_verdicts"][row], self.metadata["own_masks"][row]
         evaluated = self._share(row) if verdict != "useless" else np.zeros_like(sides, dtype=np.float32)
-        # A mask that was cut out of the picture, or has holes, is believed where it says hand, and nowhere else.
-        share = evaluated if own is None else _reduced(own, width, height)
+        own = None if own is None else _reduced(own, width, height) > 0.5
+        mask = evaluated > 0.5 if verdict == "good" or own is None else own
         parts = draw(2).reshape(height, 2, width, 2)
         whole = np.isin(parts, modelled).all(axis=(1, 3))
-        if not share.any():
+        if not mask.any():
             label = training_labels(None, sides, dilation=dilation, modelled_sides=modelled, erosion=dilation)
         else:
-            mask = share > 0.5
             label = training_labels(
                 mask, sides, dilation=dilation, modelled_sides=modelled, margin=dilation, erosion=dilation
             )
+            if own is not None:
+                # Two masks of the same picture: where they disagree, one has swallowed background, or lost a finger.
+                label[mask != own] = NO_PART
             # What the projected hand covers wholly is never called empty: masks have holes and miss bright rims.
             label[whole & (label == BACKGROUND)] = NO_PART
             # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.

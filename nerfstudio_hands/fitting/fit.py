@@ -79,9 +79,8 @@ def fit_capture(
         verdicts = {key: mask_verdict(value) for key, value in coverage.items()}
         masks = {}
         if refine_masks:
-            progress("Cutting out hands where masks are bad", 0.98)
-            wanting = [key for key in seen.images if verdicts.get(key) != "good"]
-            masks = masks_of_our_own(seen, surface, variables, wanting)
+            progress("Cutting hands out of the pictures", 0.98)
+            masks = masks_of_our_own(seen, surface, variables)
         report = _report(capture, seen, surface, terms, variables, found, coverage, verdicts)
         report["seconds"] = round(time.monotonic() - started, 1)
         progress("Fitted", 1.0)

@@ -156,17 +156,16 @@ def _refine_frames(
 
 
 def masks_of_our_own(
-    seen: Capture, surface: HandSurface, variables: Variables, keys: Sequence[tuple[str, str]]
+    seen: Capture, surface: HandSurface, variables: Variables
 ) -> dict[tuple[str, str], Bool[np.ndarray, "H W"]]:
-    """Masks cut out of pictures with the help of finished hands, for where a capture's own masks are not good.
+    """Masks cut out of the pictures with the help of finished hands, by (frame, camera).
 
     Args:
         seen: The capture, with the cameras that take part only.
         surface: The hands.
         variables: The finished fit.
-        keys: The pictures (frame, camera).
     """
-    cut = _cut_out(seen, surface, variables, BANDS[-1], keys)
+    cut = _cut_out(seen, surface, variables, BANDS[-1], list(seen.images))
     return {key: mask for key, (_, mask, _) in cut.items() if mask.any()}
 
 

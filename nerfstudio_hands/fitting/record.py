@@ -35,8 +35,8 @@ class HandFit:
         camera_rotation: Axis-angle correction of each camera that took part: `X_cam' = R(correction) @ X_cam`, radians.
         keypoints_3d: Triangulated joints in the world, NaN where they could not be found. Detected joints are landmarks
             on the picture of a hand, not heads of bones: the model's joints lie some millimetres beside them.
-        masks: Masks that the fit cut out of pictures, by (frame, camera), where those of the capture are not good;
-            they say what is hand, but not everything that is.
+        masks: Masks that the fit cut out of the pictures, by (frame, camera). They end at the wrist, and may miss
+            bright rims.
         report: Plain numbers and strings on how the fit went (JSON). `usable_masks` lists the [frame, camera] pairs
             whose mask covers the hands.
     """

@@ -29,7 +29,7 @@ from nerfstudio_hands.viewer.pose_controls import PoseControls
 SATURATION = 0.98
 """Pixel values from here on say only that the true colour is at least as bright."""
 
-HUBER_DELTA = 0.1
+HUBER_DELTA = 0.04
 """Colour differences beyond this count linearly: they are misfit, not colour."""
 
 
@@ -55,9 +55,9 @@ class HandAvatarModelConfig(ModelConfig):
     """Let training move the poses of the fit, through the surface query."""
     camera_colors: bool = True
     """Learn a gain and a bias a colour channel for every training camera but the first."""
-    color_loss: float = 1.0
+    color_loss: float = 2.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
-    diffuse_loss: float = 0.3
+    diffuse_loss: float = 0.6
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
     opacity_loss: float = 0.1
     """Weight of the binary cross-entropy between accumulated opacity and mask."""
