@@ -19,12 +19,12 @@ from tempfile import mkdtemp
 from typing import Tuple, Type
 
 import torch
+import torchmetrics.image.lpip
 import tyro
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.configs.method_configs import method_configs
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
 from nerfstudio.engine.trainer import TrainerConfig
-from nerfstudio.models import nerfacto
 from nerfstudio.models.nerfacto import NerfactoModelConfig
 from rich.console import Console
 from rich.table import Table
@@ -89,7 +89,7 @@ def nerfacto_config() -> TrainerConfig:
     """nerfacto on torch, told of the scene's size, without the contraction and appearance codes that a masked rig has
     no use for."""
     # nerfacto builds an LPIPS network for its own evaluation, which would be fetched from the web; ours does for both.
-    nerfacto.LearnedPerceptualImagePatchSimilarity = lambda **_: torch.nn.Identity()
+    torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity = lambda **_: torch.nn.Identity()
     config = copy.deepcopy(method_configs["nerfacto"])
     ours = our_config()
     config.machine = ours.machine

@@ -54,6 +54,15 @@ class HandTrainerConfig(TrainerConfig):
     _target: typing.Type = field(default_factory=lambda: HandTrainer)
     """target class to instantiate"""
 
+    def save_config(self) -> None:
+        try:
+            super().save_config()
+        except OSError as error:
+            raise SystemExit(
+                f"error: {self.output_dir}: expected a folder to write the run to, found '{error.strerror or error}'; "
+                "choose another --output-dir."
+            ) from error
+
 
 class HandTrainer(Trainer):
     """Writes a checkpoint under a temporary name first, and one more when the user stops the training."""

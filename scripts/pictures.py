@@ -41,7 +41,7 @@ def row(pictures: list[np.ndarray], box: list[tuple[slice, slice]]) -> np.ndarra
     return np.concatenate(cut, axis=1)
 
 
-def main(config: Path) -> None:
+def main(config: tyro.conf.Positional[Path]) -> None:
     """Write the pictures.
 
     Args:
