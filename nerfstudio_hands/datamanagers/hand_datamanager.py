@@ -30,8 +30,8 @@ class HandPixelSamplerConfig(PixelSamplerConfig):
     """target class to instantiate"""
     rim_fraction: float = 0.15
     """Share of the rays that go to background next to the hand."""
-    num_patches: int = 0
-    """Square patches a batch, for a perceptual loss; they come after the single rays."""
+    num_patches: int = 1
+    """Square patches a batch, after the single rays, where the model has a perceptual loss."""
     patch_size: int = 32
     """Side of a patch in pixels."""
     patches_from: int = 0
@@ -48,6 +48,8 @@ class HandPixelSampler(PixelSampler):
         self.rows: Int[Tensor, "K"] | None = None
         """Rows to draw from; None for all."""
         self.step = 0
+        self.draws_patches = False
+        """Set by a model that has a use for patches."""
         self._tables: Tuple[Tensor, Tensor] | None = None
 
     def sample(self, image_batch: Dict) -> Dict:
@@ -66,7 +68,7 @@ class HandPixelSampler(PixelSampler):
                 tables = tuple(table[torch.isin(table[:, 0], self.rows)] for table in tables)
             self._tables = tables
         hand, rim = self._tables
-        num_patches = self.config.num_patches if self.step >= self.config.patches_from else 0
+        num_patches = self.config.num_patches if self.draws_patches and self.step >= self.config.patches_from else 0
         num_rim = int(self.num_rays_per_batch * self.config.rim_fraction) if len(rim) else 0
         picks = [
             hand[torch.randint(len(hand), (self.num_rays_per_batch - num_rim,))],

@@ -54,15 +54,6 @@ class AvatarData:
     camera_names: list[str]
 
 
-def corrected_extrinsics(capture: Capture, fit: HandFit, name: str) -> Float[np.ndarray, "4 4"]:
-    """World to camera (OpenCV axes) with the fit's rotation correction applied about the camera's centre."""
-    extrinsics = capture.camera(name).world_to_camera.copy()
-    correction = fit.camera_rotation.get(name)
-    if correction is not None:
-        extrinsics[:3] = Rotation.from_rotvec(correction).as_matrix() @ extrinsics[:3]
-    return extrinsics
-
-
 def apply_rigid(transform: Float[Tensor, "3 4"], points: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3"]:
     """Points carried by a rigid transform."""
     return points @ transform[:, :3].T + transform[:, 3]
@@ -126,7 +117,7 @@ def capture_to_outputs(
 
 def _world_transform(capture: Capture, fit: HandFit, cameras: Sequence[str], hand_model: str) -> Float[Tensor, "3 4"]:
     """Capture's world to a metric world with the hands at the origin and the cameras' mean up direction along z."""
-    extrinsics = np.stack([corrected_extrinsics(capture, fit, name) for name in cameras])
+    extrinsics = np.stack([fit.corrected(capture.camera(name)).world_to_camera for name in cameras])
     up = -extrinsics[:, 1, :3].mean(axis=0)
     up /= np.linalg.norm(up)
     rotation, _ = Rotation.align_vectors([[0.0, 0.0, 1.0]], [up])
@@ -169,13 +160,13 @@ def _cameras(
     intrinsics, poses, sizes = [], [], []
     to_world = np.vstack([world.double().numpy(), [0, 0, 0, 1]])
     for _, name in rows:
-        camera = capture.camera(name)
+        camera = fit.corrected(capture.camera(name))
         scale = resolution_scale or min(1.0, max_resolution / max(camera.width, camera.height))
         width, height = round(camera.width * scale), round(camera.height * scale)
         stretch = np.diag([width / camera.width, height / camera.height, 1.0])
         intrinsics.append(stretch @ camera.intrinsics)
         sizes.append((width, height))
-        camera_to_world = to_world @ np.linalg.inv(corrected_extrinsics(capture, fit, name))
+        camera_to_world = to_world @ np.linalg.inv(camera.world_to_camera)
         camera_to_world[:, 1:3] *= -1  # OpenCV axes to nerfstudio's OpenGL axes.
         poses.append(camera_to_world[:3])
     k = torch.from_numpy(np.array(intrinsics).reshape(-1, 3, 3)).float()

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.dataparsers.capture import Capture
-from nerfstudio_hands.evaluation.hand_view import PosedCapture, corrected_camera, project_points
+from nerfstudio_hands.evaluation.hand_view import PosedCapture, project_points
 from nerfstudio_hands.evaluation.view_measures import (
     MaskQuality,
     ViewMeasures,
@@ -173,7 +173,7 @@ def _without_nan(value: Any) -> Any:
 def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str) -> tuple[float, dict[str, HandErrors]]:
     """Degrees by which a camera is turned (NaN where unknown), and the errors of each hand in it."""
     camera = capture.camera(name)
-    corrected = corrected_camera(camera, fit)
+    corrected = fit.corrected(camera)
     detections = capture.detections[:, capture.camera_index(name)]
     triangulated = np.asarray(fit.keypoints_3d, dtype=np.float64)
     depth = triangulated @ camera.world_to_camera[2, :3] + camera.world_to_camera[2, 3]

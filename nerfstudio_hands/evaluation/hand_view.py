@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, read_image, read_mask
 from nerfstudio_hands.evaluation.hand_region import side_image
@@ -89,17 +88,6 @@ def pose_capture(fit: HandFit, surface: HandSurface) -> PosedCapture:
     )
 
 
-def corrected_camera(camera: CaptureCamera, fit: HandFit) -> CaptureCamera:
-    """The camera turned about its own centre by what the fit found; as it is where the fit says nothing of it."""
-    if camera.name not in fit.camera_rotation:
-        return camera
-    world_to_camera = camera.world_to_camera.copy()
-    world_to_camera[:3] = (
-        Rotation.from_rotvec(np.asarray(fit.camera_rotation[camera.name])).as_matrix() @ world_to_camera[:3]
-    )
-    return CaptureCamera(camera.name, camera.intrinsics, world_to_camera, camera.width, camera.height)
-
-
 def project_points(camera: CaptureCamera, points: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 2"]:
     """Pixels of world points; NaN for points behind the camera."""
     in_camera = points @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
@@ -115,7 +103,7 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
         HandsError: The picture or its mask cannot be read.
     """
     as_calibrated = capture.camera(name)
-    camera = corrected_camera(as_calibrated, fit)
+    camera = fit.corrected(as_calibrated)
     key = (capture.frames[frame], name)
     face = rasterize(
         posed.surfaces,

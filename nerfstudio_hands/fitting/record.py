@@ -6,15 +6,17 @@ import json
 import os
 import tempfile
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from nerfstudio_hands.dataparsers.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose
 
@@ -50,6 +52,15 @@ class HandFit:
     keypoints_3d: Float[np.ndarray, "T 2 21 3"]
     masks: dict[tuple[str, str], Bool[np.ndarray, "H W"]] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+
+    def corrected(self, camera: CaptureCamera) -> CaptureCamera:
+        """The camera turned about its own centre by what the fit found; as it is where the fit says nothing of it."""
+        if camera.name not in self.camera_rotation:
+            return camera
+        world_to_camera = camera.world_to_camera.copy()
+        turn = Rotation.from_rotvec(np.asarray(self.camera_rotation[camera.name])).as_matrix()
+        world_to_camera[:3] = turn @ world_to_camera[:3]
+        return replace(camera, world_to_camera=world_to_camera)
 
     def save(self, path: Path) -> None:
         """Writes an .npz: to a temporary name first, so that an interruption or a full disk leaves no broken file.

@@ -14,14 +14,17 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils import colormaps
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
+from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.fields.hand_field import FieldOutputs, SurfacePoints
 from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.viewer.pose_controls import PoseControls
@@ -62,8 +65,7 @@ class HandAvatarModelConfig(ModelConfig):
     opacity_loss: float = 0.1
     """Weight of the binary cross-entropy between accumulated opacity and mask."""
     perceptual_loss: float = 0.0
-    """Weight of LPIPS on patches (needs `datamanager.pixel-sampler.num-patches` above 0 and `ns-hands
-    fetch-weights`); 0 costs nothing."""
+    """Weight of LPIPS on patches (needs `ns-hands fetch-weights`; try 0.01); 0 costs nothing."""
     view_penalty: float = 1e-2
     """Weight of the squared view-dependent part of the colour."""
     offset_penalty: float = 1e-2
@@ -109,6 +111,18 @@ class HandAvatarModel(Model):
         if self.config.refine_poses:
             groups["poses"] = list(self.hands.deltas.parameters())
         return groups
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        """Called once before training: what only training needs is made ready here, and missing weights are said."""
+        if self.config.perceptual_loss > 0:
+            try:
+                network = load_lpips("vgg")
+            except HandsError as error:
+                raise SystemExit(f"error: {error}") from error
+            # Kept out of the module tree: its weights belong neither into checkpoints nor to an optimiser.
+            self.__dict__["perceptual"] = network.to(self.device).requires_grad_(False)
+            attributes.pipeline.datamanager.train_pixel_sampler.draws_patches = True
+        return super().get_training_callbacks(attributes)
 
     # Rendering ------------------------------------------------------------------------------------------------------
 
@@ -283,11 +297,6 @@ class HandAvatarModel(Model):
 
     def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
         """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
-        if self.perceptual is None:
-            from nerfstudio_hands.evaluation.perceptual import load_lpips
-
-            # Kept out of the module tree: its weights belong neither into checkpoints nor to an optimiser.
-            self.__dict__["perceptual"] = load_lpips("vgg").to(self.device).requires_grad_(False)
         known = (label != 2)[:, None]
         hand = (label == HAND)[:, None]
         patches = [

@@ -52,7 +52,10 @@ def test_pictures_of_different_size(pictures):
 
 def test_patches_are_whole_squares_in_the_picture(pictures):
     size = 16
-    batch = sampler(num_patches=3, patch_size=size).sample(pictures)
+    with_patches = sampler(num_patches=3, patch_size=size)
+    assert with_patches.sample(pictures)["num_patch_rays"] == 0  # No model has asked.
+    with_patches.draws_patches = True
+    batch = with_patches.sample(pictures)
     assert batch["num_patch_rays"] == 3 * size**2 and len(batch["image"]) == 400 + 3 * size**2
     for patch in batch["indices"][-3 * size**2 :].view(3, size, size, 3):
         assert len(patch[..., 0].unique()) == 1
@@ -62,6 +65,7 @@ def test_patches_are_whole_squares_in_the_picture(pictures):
 
 def test_patches_start_when_told(pictures):
     late = sampler(num_patches=1, patches_from=10)
+    late.draws_patches = True
     assert late.sample(pictures)["num_patch_rays"] == 0
     late.step = 10
     assert late.sample(pictures)["num_patch_rays"] == 32**2

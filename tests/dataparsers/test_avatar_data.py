@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
-from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs, corrected_extrinsics
+from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.dataparsers.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
@@ -43,8 +43,8 @@ def test_vertices_fall_on_the_pixels_of_the_capture(outputs, demo_capture, true_
     avatar = outputs.metadata["hands"]
     in_capture = avatar.surface.pose(true_fit.pose, true_fit.shape, true_fit.displacement).vertices[0].numpy()
     for row, name in enumerate(CAMERAS):
-        camera = capture.camera(name)
-        extrinsics = corrected_extrinsics(capture, true_fit, name)
+        camera = true_fit.corrected(capture.camera(name))
+        extrinsics = camera.world_to_camera
         projected = (in_capture @ extrinsics[:3, :3].T + extrinsics[:3, 3]) @ camera.intrinsics[:3, :3].T
         found = pixels(outputs, row, avatar.all_vertices[0])
         assert np.allclose(found, projected[:, :2] / projected[:, 2:], atol=0.02)

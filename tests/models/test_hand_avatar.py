@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from nerfstudio.cameras.rays import RayBundle
@@ -152,6 +154,31 @@ def test_losses_leave_out_pixels_that_take_no_part():
         k: float(v) for k, v in before.items()
     }
     assert "perceptual" not in before and model.perceptual is None
+
+
+def test_perceptual_loss_needs_its_weights_and_teaches_with_them(tmp_path, monkeypatch):
+    model = make_model(perceptual_loss=0.1).train()
+    sampler = SimpleNamespace(draws_patches=False)
+    attributes = SimpleNamespace(pipeline=SimpleNamespace(datamanager=SimpleNamespace(train_pixel_sampler=sampler)))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TORCH_HOME", str(tmp_path))
+        with pytest.raises(SystemExit, match="ns-hands fetch-weights"):
+            model.get_training_callbacks(attributes)
+    try:
+        model.get_training_callbacks(attributes)
+    except SystemExit:
+        pytest.skip("LPIPS' trunk is not here: `ns-hands fetch-weights`")
+    assert sampler.draws_patches and not any("perceptual" in name for name in model.state_dict())
+    predicted = torch.rand(32 * 32, 3, requires_grad=True)
+    batch = {
+        "image": torch.rand(32 * 32, 3),
+        "hand_label": torch.full((32 * 32, 1), HAND, dtype=torch.uint8),
+        "num_patch_rays": 32 * 32,
+        "patch_size": 32,
+    }
+    loss = model.get_loss_dict({"rgb": predicted, "accumulation": torch.full((32 * 32, 1), 0.9)}, batch)["perceptual"]
+    loss.backward()
+    assert loss > 0 and predicted.grad.abs().max() > 0
 
 
 def test_rgba_is_free_of_the_black_behind(model):
