@@ -1,12 +1,9 @@
 """Gauss-Newton steps for all variables of a fit at once.
 
 The problem is a sum of weighted squares: distances of landmarks from the rays of detections, distances of outline
-points from tangent
-lines in pictures, and priors. Robust functions enter as weights of the current residuals. The displacement of
-vertices is
-expressed in the lowest eigenvectors of each hand's Laplacian, so that a few hundred unknowns hold all smooth changes
-and
-the normal equations are small and dense. Everything is in float64 on the CPU.
+points from tangent lines in pictures, and priors. Robust functions enter as weights of the current residuals. The
+displacement of vertices is expressed in the lowest eigenvectors of each hand's Laplacian, so that a few hundred
+unknowns hold all smooth changes and the normal equations are small and dense. Everything is in float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -43,9 +40,8 @@ DAMPING = 1e-4
 OUTLINE_METRES = 0.0008
 # A stretch of outline this long counts as one independent measurement.
 CORRELATION_METRES = 0.004
-# Most cameras of a rig are as calibrated and a few were knocked: heavy tails (Cauchy) leave the first ones where
-# they are. Without
-# that, hands and all cameras could drift together at no cost, away from the cameras that take no part.
+# Most cameras of a rig are as calibrated and a few were knocked: heavy tails (Cauchy) leave the first ones where they
+# are. Without that, hands and all cameras could drift together at no cost, away from the cameras that take no part.
 CAMERA_PRIOR_RADIANS = 0.2 * torch.pi / 180
 CAMERA_PRIOR_WEIGHT = 20.0
 # Smooth changes of form up to some millimetres, roughness (distance from the neighbours' mean) up to a tenth of one.

@@ -35,9 +35,8 @@ from nerfstudio_hands.hand_model import HandSurface
 
 # Boundaries found by colour are right nearly as often as those of a good mask.
 OWN_MASK_WEIGHT = 0.5
-# Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those
-# fixed, since the
-# normal equations grow with the square of the frames.
+# Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those fixed,
+# since the normal equations grow with the square of the frames.
 FRAMES_AT_ONCE = 8
 # How far the projection may be off when hands are cut out of pictures, metres: after joints alone, after masks, at
 # the end.

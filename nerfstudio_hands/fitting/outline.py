@@ -1,9 +1,8 @@
 """Outlines of masks and of projected hands, how they are matched, and the distance between them.
 
 Both outlines are point sets with outward normals in full-resolution pixels. A point of one matches the nearest point
-of the
-other whose normal agrees, within a radius: this keeps fingertips apart, and leaves unmatched what the other side cannot
-show (the forearm, holes of a mask, a finger in front of a palm).
+of the other whose normal agrees, within a radius: this keeps fingertips apart, and leaves unmatched what the other
+side cannot show (the forearm, holes of a mask, a finger in front of a palm).
 """
 
 from __future__ import annotations
@@ -123,9 +122,8 @@ def projected_outline(
 ) -> ProjectedOutline:
     """Outer boundary of the projected hands (both together), including gaps between fingers.
 
-    An edge of the mesh belongs to an occluding contour where one of its faces looks at the camera and the other
-    looks away;
-    of these, the points on the boundary of the filled projection are kept.
+    An edge of the mesh belongs to an occluding contour where one of its faces looks at the camera and the other looks
+    away; of these, the points on the boundary of the filled projection are kept.
 
     Args:
         mesh: Closed mesh.
@@ -210,8 +208,7 @@ class OutlineDistance:
 
     Attributes:
         projected_to_mask: Mean over the matched points of the projected outline of the distance to the nearest mask
-        outline
-            point, pixels.
+            outline point, pixels.
         mask_to_projected: The same from the mask's outline.
         mean: Mean of both, each point counted once.
         matched: Share of the projected outline (without the wrist's rim) that found a partner.
@@ -227,9 +224,8 @@ def outline_distance(projected: ProjectedOutline, mask: MaskOutline, *, radius: 
     """Mean distance between the outline of projected hands and that of a mask, forearm excluded.
 
     Each point's distance is the Euclidean one to the nearest point of the other outline whose normal agrees to within
-    about 45 degrees; it counts if that is inside `radius`. The forearm is left out because the rim of the wrist
-    takes part
-    as a partner but is not counted, and because beyond it no partner is near.
+    about 45 degrees; it counts if that is inside `radius`. The forearm is left out because the rim of the wrist takes
+    part as a partner but is not counted, and because beyond it no partner is near.
 
     Args:
         projected: Outline of the posed hands.

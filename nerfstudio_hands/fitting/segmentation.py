@@ -1,8 +1,7 @@
 """Masks of our own: where projected hands are nearly right, colours say where the hands end.
 
 Masks that come with a capture are often empty or holed in some cameras. GrabCut (Rother et al., 2004), told by the
-projected
-hands what is surely hand and what surely is not, finds the boundary in between.
+projected hands what is surely hand and what surely is not, finds the boundary in between.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ def segment_hands(
 
     Returns:
         The mask, and where it may be trusted: inside the band, away from its limits and from the wrist. All false
-        where the hands
-        do not project into the picture.
+        where the hands do not project into the picture.
     """
     nothing = np.zeros(silhouette.shape, bool)
     if not silhouette.any() or silhouette.all():
@@ -76,10 +74,9 @@ def snap_outline(image: UInt8[np.ndarray, "H W 3"], outline: MaskOutline) -> Mas
     """Moves outline points onto the edge between what lies locally inside and outside, and drops those without
     contrast.
 
-    GrabCut leaves out the bright rims that a light from behind draws round fingers. Seen along its own normal, such
-    a rim is
-    further from the background than the skin is: the edge is where, coming from outside, the colour first leaves the
-    background by half of the way to the skin.
+    GrabCut leaves out the bright rims that a light from behind draws round fingers. Seen along its own normal, such a
+    rim is further from the background than the skin is: the edge is where, coming from outside, the colour first
+    leaves the background by half of the way to the skin.
 
     Args:
         image: RGB.

@@ -1,8 +1,8 @@
 """Refinement of fitted hands, and of camera rotations, on the outlines of masks.
 
 Outlines are matched as in iterated closest point: occluding contours of the posed mesh against the boundary of the
-mask, both
-ways, by position and normal; then everything moves at once to bring matched points onto each other's tangents.
+mask, both ways, by position and normal; then everything moves at once to bring matched points onto each other's
+tangents.
 """
 
 from __future__ import annotations

@@ -58,10 +58,9 @@ def triangulate(
 ) -> Triangulation:
     """Finds joints that most views agree on, and optionally the cameras that are turned against the others.
 
-    Each hand of each frame starts from the pair of cameras whose joints explain the other views best (RANSAC over whole
-    hands); then joints (iteratively reweighted least squares on ray distances, Geman-McClure weights) and camera
-    rotations
-    (small-angle least squares with a prior at zero) take turns.
+    Each hand of each frame starts from the pair of cameras whose joints explain the other views best (RANSAC over
+    whole hands); then joints (iteratively reweighted least squares on ray distances, Geman-McClure weights) and
+    camera rotations (small-angle least squares with a prior at zero) take turns.
 
     Args:
         detections: Pixels, NaN where absent.

@@ -24,8 +24,7 @@ class Variables:
         displacement: Offset of each rest vertex, metres.
         camera_rotation: Axis-angle corrections of the cameras, radians.
         landmark_offset: From the model's joints to where a detector puts them, in the axes of the right hand's rest
-        pose, carried by
-            the bone; the left hand's are the mirror image. Metres.
+            pose, carried by the bone; the left hand's are the mirror image. Metres.
         valid: Whether a hand was found in a frame; not optimised.
     """
 
@@ -60,8 +59,7 @@ PER_FRAME = ("global_orient", "local_rotations", "translation", "valid")
 
 
 # How far, in metres, the surface moves for a unit of each variable: a hand is 0.1 m long, a finger 0.05 m, one
-# standard deviation
-# of shape is some millimetres, and cameras stand about a metre away.
+# standard deviation of shape is some millimetres, and cameras stand about a metre away.
 METRES_PER_UNIT = {
     "global_orient": 0.1,
     "local_rotations": 0.04,
