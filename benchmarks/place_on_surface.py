@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nerfstudio_hands.fields.hand_field import SurfacePoints
+from nerfstudio_hands.fields.seams import seam_edges
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
@@ -88,22 +89,12 @@ def seam_difference(trainer: Trainer) -> tuple[float, float]:
         code = model.hands.code(model.hands.pose_of(torch.tensor([0]))).expand(len(face), -1)
         return model.field(points, -normal, code).color.clamp(0, 1) * 255
 
-    sides: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-    for face, corners in enumerate(surface.faces.tolist()):
-        for k in range(3):
-            a, b = corners[k], corners[(k + 1) % 3]
-            sides.setdefault((min(a, b), max(a, b)), []).append((face, k, a < b))
-    pairs = []
-    for edge in (e for e in sides.values() if len(e) == 2):
-        ends = [[k, (k + 1) % 3] if forward else [(k + 1) % 3, k] for _, k, forward in edge]
-        uv = [surface.uv[face][end] for (face, _, _), end in zip(edge, ends, strict=True)]
-        if not torch.allclose(uv[0], uv[1], atol=1e-5) and surface.face_is_hand[[edge[0][0], edge[1][0]]].all():
-            pairs.append([(face, *end) for (face, _, _), end in zip(edge, ends, strict=True)])
-    middles = []
-    for side in range(2):
-        face, a, b = torch.tensor([pair[side] for pair in pairs]).T
-        weights = torch.zeros(len(face), 3).scatter_(1, torch.stack([a, b], 1), 0.5)
-        middles.append(color(face, weights))
+    face, corner = seam_edges(surface.faces, surface.uv)
+    of_hand = surface.face_is_hand[face].all(dim=1)
+    middles = [
+        color(face[of_hand, side], torch.zeros(int(of_hand.sum()), 3).scatter_(1, corner[of_hand, side], 0.5))
+        for side in range(2)
+    ]
     seams = (middles[0] - middles[1]).abs().mean(-1)
 
     face = surface.face_is_hand.nonzero().flatten()

@@ -14,6 +14,7 @@ from nerfstudio.utils.math import components_from_spherical_harmonics
 from torch import Tensor, nn
 
 from nerfstudio_hands.fields.plane_encoding import PlaneEncoding
+from nerfstudio_hands.fields.seams import seam_edges
 from nerfstudio_hands.fields.warps import surface_warp, uv_warp
 
 NUM_SH_LEVELS = 4
@@ -90,6 +91,8 @@ class HandField(nn.Module):
         super().__init__()
         self.register_buffer("faces", faces, persistent=False)
         self.register_buffer("face_uv", face_uv, persistent=False)
+        face, corner = seam_edges(faces, face_uv)
+        self.register_buffer("seams", face_uv[face[..., None], corner], persistent=False)
         lower, upper = canonical.amin(dim=0), canonical.amax(dim=0)
         self.register_buffer("canonical", (canonical - lower) / (upper - lower), persistent=False)
         self.uv_encoding = (
@@ -161,6 +164,15 @@ class HandField(nn.Module):
             color=F.softplus(diffuse_logit + view_residual),
             view_residual=view_residual,
         )
+
+    def seam_difference(self) -> Float[Tensor, ""]:
+        """Mean squared difference of the features on both sides of a random point of every seam of the atlas."""
+        if self.uv_encoding is None or not len(self.seams):
+            return torch.zeros((), device=self.faces.device)
+        along = torch.rand(len(self.seams), 1, 1, device=self.seams.device)
+        points = torch.lerp(self.seams[:, :, 0], self.seams[:, :, 1], along)  # [E, side, 2]
+        first, second = self.uv_encoding(points.transpose(0, 1).reshape(-1, 2)).chunk(2)
+        return (first - second).square().mean()
 
     def regularisation(self) -> Float[Tensor, ""]:
         """Total variation of the feature planes."""

@@ -72,6 +72,8 @@ class HandAvatarModelConfig(ModelConfig):
     """Weight of the squared distance between learned and fitted surface, in half widths of the shell."""
     smoothness_penalty: float = 1e-3
     """Weight of the field's own regularisation (total variation of feature planes)."""
+    seam_penalty: float = 0.1
+    """Weight of the squared difference of features across the seams of the texture atlas."""
     camera_penalty: float = 1e-2
     """Weight of the squared gains, biases and pose corrections."""
 
@@ -249,6 +251,7 @@ class HandAvatarModel(Model):
         config = self.config
         terms = [
             config.smoothness_penalty * self.field.regularisation(),
+            config.seam_penalty * self.field.seam_difference(),
             config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean()),
         ]
         if len(outputs.shift):

@@ -1,0 +1,33 @@
+"""Seams of a texture atlas: edges of a surface whose two faces lie apart in (u, v)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def seam_edges(
+    faces: Int[Tensor, "F 3"], face_uv: Float[Tensor, "F 3 2"]
+) -> tuple[Int[Tensor, "E 2"], Int[Tensor, "E 2 2"]]:
+    """Finds the edges that two faces share on the surface but not in the atlas.
+
+    Args:
+        faces: vertex indices of each face.
+        face_uv: texture coordinates of each corner.
+
+    Returns:
+        The two faces of every seam edge, and the corners of each at the edge's two ends, the same end first.
+    """
+    ends = torch.stack([faces, faces.roll(-1, dims=1)], dim=-1).reshape(-1, 2)  # [3 F, 2], three edges a face
+    corner = torch.tensor([[0, 1], [1, 2], [2, 0]], device=faces.device).repeat(len(faces), 1)
+    face = torch.arange(len(faces), device=faces.device).repeat_interleave(3)
+    turned = ends[:, 0] > ends[:, 1]
+    corner = torch.where(turned[:, None], corner.flip(1), corner)
+    _, edge, count = ends.sort(dim=1).values.unique(dim=0, return_inverse=True, return_counts=True)
+    sides = torch.nonzero(count[edge] == 2)[:, 0]
+    sides = sides[edge[sides].argsort(stable=True)].view(-1, 2)
+    face, corner = face[sides], corner[sides]
+    uv = face_uv[face[..., None], corner]  # [E, side, end, 2]
+    apart = ((uv[:, 0] - uv[:, 1]).abs() > 1e-5).flatten(1).any(dim=1)
+    return face[apart], corner[apart]
