@@ -18,9 +18,6 @@ from nerfstudio.scripts.eval import ComputePSNR
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
-HAND_BOX = {"bounding_box_min": (-0.15,) * 3, "bounding_box_max": (0.15,) * 3}
-"""The hands stand at the origin, in metres."""
-
 
 @pytest.fixture(scope="module")
 def camera_path(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -119,11 +116,11 @@ def test_exporters(tiny_run: Path, tmp_path: Path, name: str):
         assert len(poses) > 3 and len(poses[0]["transform"]) == 3
         return
     if name == "tsdf":
-        exporter.ExportTSDFMesh(**options, **HAND_BOX, resolution=[64] * 3, texture_method="tsdf").main()
+        exporter.ExportTSDFMesh(**options, use_bounding_box=False, resolution=[64] * 3, texture_method="tsdf").main()
         written = tmp_path / "tsdf_mesh.ply"
     elif name == "poisson":
         exporter.ExportPoissonMesh(
-            **options, **HAND_BOX, num_points=4000, num_rays_per_batch=2048, texture_method="point_cloud"
+            **options, use_bounding_box=False, num_points=4000, num_rays_per_batch=2048, texture_method="point_cloud"
         ).main()
         written = tmp_path / "poisson_mesh.ply"
     else:

@@ -6,11 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
 from nerfstudio_hands.evaluation.capture_report import CaptureReport, report_capture
 from nerfstudio_hands.evaluation.view_measures import MaskQuality, ViewMeasures
+from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.hand_model import HandPose
 
 FOCAL, DEPTH = 1000.0, 1.0
 TURN = np.deg2rad(1.0)
@@ -53,7 +56,15 @@ def make_report(*, stored_offset: float = 0.0) -> CaptureReport:
         joints + (stored_offset, 0, 0),
     )
     corrections = {name: np.zeros(3) for name in ("00", "01", "03", "04")} | {"01": np.array([TURN, 0, 0])}
-    fit = SimpleNamespace(camera_rotation=corrections, keypoints_3d=joints)
+    fit = HandFit(
+        sides=("left", "right"),
+        frames=["1"],
+        shape=torch.zeros(10),
+        displacement=torch.zeros(0, 3),
+        pose=HandPose.rest(2, (1,)),
+        camera_rotation=corrections,
+        keypoints_3d=joints,
+    )
     posed = SimpleNamespace(keypoints=joints)
     places = rng.uniform(0.05, 0.4, size=100)
     measures = {
