@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -38,6 +38,8 @@ OWN_MASK_WEIGHT = 0.5
 # Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those fixed,
 # since the normal equations grow with the square of the frames.
 FRAMES_AT_ONCE = 8
+# Pictures that are held in memory while hands are cut out of them.
+PICTURES_AT_ONCE = 8
 # How far the projection may be off when hands are cut out of pictures, metres: after joints alone, after masks, at
 # the end.
 BANDS = (0.015, 0.008, 0.005)
@@ -165,7 +167,7 @@ def masks_of_our_own(
         variables: The finished fit.
     """
     cut = _cut_out(seen, surface, variables, BANDS[-1], list(seen.images))
-    return {key: mask for key, (_, mask, _) in cut.items() if mask.any()}
+    return {key: mask for key, _, mask, _ in cut if mask.any()}
 
 
 def _segment(
@@ -174,7 +176,7 @@ def _segment(
     """Outlines of our own for the pictures whose masks are not good; `band` in metres at the depth of the hands."""
     keys = [key for key in seen.images if (seen.frames.index(key[0]), seen.camera_index(key[1])) not in covered]
     targets = []
-    for key, (image, mask, trusted) in _cut_out(seen, surface, variables, band, keys).items():
+    for key, image, mask, trusted in _cut_out(seen, surface, variables, band, keys):
         outline = mask_outline(mask)
         x, y = outline.points.astype(int).T
         kept = trusted[y, x]
@@ -187,8 +189,8 @@ def _segment(
 
 def _cut_out(
     seen: Capture, surface: HandSurface, variables: Variables, band: float, keys: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Picture, mask and where the mask may be trusted, of each of the pictures `keys`."""
+) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray, np.ndarray]]:
+    """Key, picture, mask and where the mask may be trusted, of each of the pictures `keys`; a few are held at once."""
     mesh = outline_mesh(surface)
     behind_wrist = ~surface.vertex_is_hand
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
@@ -210,4 +212,7 @@ def _cut_out(
 
     # GrabCut runs outside of Python's lock.
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(keys, pool.map(cut, keys), strict=True))
+        for start in range(0, len(keys), PICTURES_AT_ONCE):
+            some = keys[start : start + PICTURES_AT_ONCE]
+            for key, found in zip(some, pool.map(cut, some), strict=True):
+                yield key, *found

@@ -22,7 +22,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
 from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.fields.hand_field import FieldOutputs, SurfacePoints
@@ -300,7 +300,7 @@ class HandAvatarModel(Model):
 
     def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
         """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
-        known = (label != 2)[:, None]
+        known = (label != NO_PART)[:, None]
         hand = (label == HAND)[:, None]
         patches = [
             (values * keep).view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
