@@ -21,9 +21,7 @@ from nerfstudio.engine.trainer import Trainer
 from rich.console import Console
 from rich.table import Table
 
-from nerfstudio_hands.fields.hand_field import SurfacePoints
 from nerfstudio_hands.fields.seams import seam_edges
-from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
 PLACES = ("uv", "canonical", "both")
@@ -82,15 +80,14 @@ def seam_difference(trainer: Trainer) -> tuple[float, float]:
     """Median colour difference (of 255) across seams, and between points of a face `NEIGHBOUR_MM` apart."""
     model = trainer.pipeline.model
     surface = model.hands.surface
-    vertices = model.hands.vertices(model.hands.pose_of(torch.tensor([0])))
-    normals = vertex_normals(vertices, surface.faces)[0]
+    posed = model.hands.at_pose(model.hands.pose_of(torch.tensor([0])))
+    vertices = posed.surfaces.vertices
 
     def color(face: torch.Tensor, barycentric: torch.Tensor) -> torch.Tensor:
-        normal = (barycentric[..., None] * normals[surface.faces[face]]).sum(1)
-        normal = torch.nn.functional.normalize(normal, dim=-1)
-        points = SurfacePoints(face, barycentric, torch.zeros(len(face)), normal)
-        code = model.hands.code(model.hands.pose_of(torch.tensor([0]))).expand(len(face), -1)
-        return model.field(points, -normal, code).color.clamp(0, 1) * 255
+        points = (barycentric[..., None] * vertices[0, surface.faces[face]]).sum(1)
+        zero = torch.zeros(len(face), dtype=torch.long)
+        places, _ = model.surface_points(points, zero, face, barycentric, zero.float(), posed)
+        return model.field(places, -places.normal, posed.code.expand(len(face), -1)).color.clamp(0, 1) * 255
 
     face, corner = seam_edges(surface.faces, surface.uv)
     of_hand = surface.face_is_hand[face].all(dim=1)

@@ -8,7 +8,7 @@ from typing import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
@@ -37,10 +37,12 @@ class AvatarData:
         shape: shape coefficients of the person [K].
         displacement: offset of every vertex of the zero pose [V, 3], metres.
         all_hands: surface of every fitted hand, modelled or not: what hides what.
-        all_vertices: its vertices in every frame, nerfstudio's world [T, V', 3].
+        all_pose: their poses in the capture's world, [T, H', ...].
+        all_displacement: offset of every vertex of their zero pose [V', 3], metres.
         world_transform: capture's world to nerfstudio's world, rigid [3, 4].
         frame_names: name of each frame.
         camera_names: names of all cameras of the capture; `camera_index` points into it.
+        train_frames: frames that training sees; the others are held out.
     """
 
     surface: HandSurface
@@ -48,10 +50,18 @@ class AvatarData:
     shape: Float[Tensor, "K"]
     displacement: Float[Tensor, "V 3"]
     all_hands: HandSurface
-    all_vertices: Float[Tensor, "T W 3"]
+    all_pose: HandPose
+    all_displacement: Float[Tensor, "W 3"]
     world_transform: Float[Tensor, "3 4"]
     frame_names: list[str]
     camera_names: list[str]
+    train_frames: Bool[Tensor, "T"]
+
+    def all_vertices(self, frames: Sequence[int]) -> Float[Tensor, "S W 3"]:
+        """Vertices of every fitted hand in some frames, nerfstudio's world; posed anew at every call, because those of
+        thousands of frames do not fit into memory."""
+        posed = self.all_hands.pose(self.all_pose[list(frames)], self.shape, self.all_displacement)
+        return apply_rigid(self.world_transform, posed.vertices)
 
 
 def apply_rigid(transform: Float[Tensor, "3 4"], points: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3"]:
@@ -98,7 +108,7 @@ def capture_to_outputs(
     avatar = _avatar_data(capture, fit, sides, hand_model, world)
     rows = [(f, n) for f in range(len(capture.frames)) for n in cameras if (capture.frames[f], n) in capture.images]
     verdicts = {(frame, name): verdict for frame, name, verdict in fit.report["mask_verdicts"]}
-    there = avatar.all_vertices.flatten(0, 1)
+    there = avatar.all_vertices(range(len(capture.frames))).flatten(0, 1)
     there = there[there.norm(dim=-1) < PARKED_BEYOND]
     box = torch.stack([there.amin(dim=0) - SCENE_MARGIN, there.amax(dim=0) + SCENE_MARGIN])
     return DataparserOutputs(
@@ -134,17 +144,18 @@ def _avatar_data(
     everything = load_surface(fit.sides, hand_model)
     surface = load_surface(sides, hand_model)
     keep = torch.isin(everything.vertex_side, torch.tensor([SIDES.index(side) for side in sides]))
-    vertices = everything.pose(fit.pose, fit.shape, fit.displacement).vertices
     return AvatarData(
         surface=surface,
         pose=fit.pose[:, [fit.sides.index(side) for side in sides]],
         shape=fit.shape,
         displacement=fit.displacement[keep],
         all_hands=everything,
-        all_vertices=apply_rigid(world, vertices),
+        all_pose=fit.pose,
+        all_displacement=fit.displacement,
         world_transform=world,
         frame_names=list(capture.frames),
         camera_names=[camera.name for camera in capture.cameras],
+        train_frames=torch.ones(len(capture.frames), dtype=torch.bool),
     )
 
 

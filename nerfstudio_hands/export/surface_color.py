@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nerfstudio_hands.dataparsers.avatar_data import apply_rigid
 from nerfstudio_hands.export.bake import ColorFn
-from nerfstudio_hands.fields.hand_field import SurfacePoints
+from nerfstudio_hands.fields.hand_field import FieldOutputs
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel
 
@@ -25,7 +28,7 @@ def surface_color_fn(model: HandAvatarModel, pose: HandPose) -> ColorFn:
         model: The avatar.
         pose: Poses of its hands [1, H, ...] in the capture's world.
     """
-    code = model.hands.code(pose)
+    posed = model.hands.at_pose(pose)
     turn = model.hands.world_transform[:, :3]
 
     @torch.no_grad()
@@ -36,13 +39,19 @@ def surface_color_fn(model: HandAvatarModel, pose: HandPose) -> ColorFn:
         normal: Float[Tensor, "N 3"],
     ) -> Float[Tensor, "N 3"]:
         outward = normal @ turn.T
-        codes = code.expand(len(points), -1)
+        codes = posed.code.expand(len(points), -1)
+        surface = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        ground = apply_rigid(model.hands.world_transform, points)
+
+        def look(height: Float[Tensor, "N"]) -> FieldOutputs:
+            there = ground + outward * height[:, None] * model.config.shell
+            places, _ = model.surface_points(there, surface, face, barycentric, height, posed)
+            return model.field(replace(places, normal=outward), -outward, codes)
+
         height = torch.zeros(len(points), device=points.device)
         for _ in range(LEVEL_STEPS):
-            seen = model.field(SurfacePoints(face, barycentric, height, outward), -outward, codes)
-            height = -seen.shift
-        seen = model.field(SurfacePoints(face, barycentric, height, outward), -outward, codes)
+            height = -look(height).shift
         opaque = torch.ones_like(height)[:, None]
-        return model.camera_response(seen.diffuse, opaque, None).clamp(0, 1)
+        return model.camera_response(look(height).diffuse, opaque, None).clamp(0, 1)
 
     return color

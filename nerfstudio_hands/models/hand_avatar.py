@@ -17,7 +17,9 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils import colormaps
-from torch import Tensor, nn
+from nerfstudio.utils.external import TCNN_EXISTS
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
@@ -25,9 +27,14 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
 from nerfstudio_hands.evaluation.perceptual import load_lpips
-from nerfstudio_hands.fields.hand_field import FieldOutputs, SurfacePoints
+from nerfstudio_hands.fields.hand_field import FieldOutputs, HandField
+from nerfstudio_hands.fields.position_encoding import PositionEncoding
+from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.viewer.pose_controls import PoseControls
+
+LIGHT_LEVELS = 4
+"""Levels of spherical harmonics of the light transfer."""
 
 SATURATION = 0.98
 """Pixel values from here on say only that the true colour is at least as bright."""
@@ -54,6 +61,14 @@ class HandAvatarModelConfig(ModelConfig):
     """Steps at most by which a ray is followed to and through the shell."""
     thickness: float = 0.0008
     """Initial width in metres over which the learned surface turns from empty to opaque."""
+    channels: int = 8
+    """Features a level of the planes that hold what the hand looks like."""
+    hidden_dim: int = 64
+    """Width of the networks."""
+    pose_code: bool = True
+    """Tell the field the local rotations of the pose, where the training frames show more than one."""
+    light_transfer: bool = True
+    """Tell the field what light reaches each point in a pose: shading and self-shadow then hold in new poses."""
     refine_poses: bool = False
     """Let training move the poses of the fit, through the surface query."""
     camera_colors: bool = True
@@ -81,6 +96,8 @@ class HandAvatarModelConfig(ModelConfig):
 class HandAvatarModel(Model):
     """A hand avatar rendered from samples in a thin shell round the posed surface.
 
+    Methods differ in what stands for a sample's place on the hand: see `make_position_encoding` and `warp`.
+
     Density follows a learned surface: with signed distance s of that surface (metres, positive outside) and width b,
     density is Laplace's distribution function at -s over b (VolSDF, arXiv 2106.12052).
     """
@@ -92,8 +109,21 @@ class HandAvatarModel(Model):
         avatar: AvatarData = self.kwargs["metadata"]["hands"]
         self.camera_names = avatar.camera_names
         self.frame_names = avatar.frame_names
-        self.hands = PosedHands(avatar, refine=self.config.refine_poses)
-        self.field = self.make_field(avatar)
+        self.hands = PosedHands(
+            avatar,
+            refine=self.config.refine_poses,
+            pose_code=self.config.pose_code,
+            light_levels=LIGHT_LEVELS if self.config.light_transfer else 0,
+        )
+        if not TCNN_EXISTS:
+            CONSOLE.log("tinycudann is not installed: the networks run on torch.")
+        self.field = HandField(
+            self.make_position_encoding(avatar),
+            pose_dim=self.hands.code_dim,
+            light_dim=self.hands.light_dim,
+            hidden_dim=self.config.hidden_dim,
+            implementation="tcnn" if TCNN_EXISTS else "torch",
+        )
         self.log_thickness = Parameter(torch.tensor(math.log(self.config.thickness)))
         num_cameras = len(self.camera_names)
         self.camera_gain = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
@@ -103,8 +133,23 @@ class HandAvatarModel(Model):
         self.perceptual = None
 
     @abstractmethod
-    def make_field(self, avatar: AvatarData) -> nn.Module:
-        """The method's field: called with (SurfacePoints, directions [N, 3], pose code [N, P]), gives FieldOutputs."""
+    def make_position_encoding(self, avatar: AvatarData) -> PositionEncoding:
+        """What stands for the place on the hand: where the methods differ."""
+
+    def warp(
+        self,
+        points: Float[Tensor, "N 3"],
+        surface: Int[Tensor, "N"],
+        face: Int[Tensor, "N"],
+        barycentric: Float[Tensor, "N 3"],
+        posed: PosedSurfaces,
+    ) -> Tuple[Float[Tensor, "N 3"] | None, Float[Tensor, "N"] | None]:
+        """Carries points near posed surfaces to canonical space, for methods that have one.
+
+        Returns:
+            The points there, and a factor in [0, 1] on their density; None for each that the method has not.
+        """
+        return None, None
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = {"fields": [*self.field.parameters(), self.log_thickness]}
@@ -218,17 +263,46 @@ class HandAvatarModel(Model):
         inside = (near.face >= 0) & (near.face < num_faces) & (near.signed_distance.abs() <= self.config.shell)
         inside &= self.hands.surface.face_is_hand[face]
         height = torch.where(inside, near.signed_distance / self.config.shell, torch.ones_like(near.signed_distance))
-        corners = posed.surfaces.faces[face]
-        normals = F.normalize(
-            (near.barycentric[..., None] * posed.normals[surface[:, None], corners]).sum(dim=1), dim=-1
-        )
-        outputs = self.field(SurfacePoints(face, near.barycentric, height, normals), directions, posed.code[surface])
+        there, gate = self.surface_points(points, surface, face, near.barycentric, height, posed)
+        outputs = self.field(there, directions, posed.code[surface])
         width = self.log_thickness.exp()
         distance = (height + outputs.shift) * self.config.shell / width
         occupancy = torch.where(
             distance > 0, 0.5 * torch.exp(-distance.clamp(min=0)), 1 - 0.5 * torch.exp(distance.clamp(max=0))
         )
-        return outputs, torch.where(inside, occupancy / width, torch.zeros_like(occupancy)), normals
+        density = torch.where(inside, occupancy / width, torch.zeros_like(occupancy))
+        return outputs, density if gate is None else density * gate, there.normal
+
+    def surface_points(
+        self,
+        points: Float[Tensor, "N 3"],
+        surface: Int[Tensor, "N"],
+        face: Int[Tensor, "N"],
+        barycentric: Float[Tensor, "N 3"],
+        height: Float[Tensor, "N"],
+        posed: PosedSurfaces,
+    ) -> Tuple[SurfacePoints, Float[Tensor, "N"] | None]:
+        """What the field is asked with.
+
+        Args:
+            points: sample points, nerfstudio's world.
+            surface: which posed surface each belongs to.
+            face: nearest own face.
+            barycentric: where on it.
+            height: signed distance in half widths of the shell.
+            posed: the posed surfaces.
+
+        Returns:
+            The points' places, and the warp's factor on their density (None for one).
+        """
+        corners, owner = posed.surfaces.faces[face], surface[:, None]
+
+        def interpolate(values: Float[Tensor, "S V C"]) -> Float[Tensor, "N C"]:
+            return (barycentric[..., None] * values[owner, corners]).sum(dim=1)
+
+        canonical, gate = self.warp(points, surface, face, barycentric, posed)
+        normals = F.normalize(interpolate(posed.normals), dim=-1)
+        return SurfacePoints(face, barycentric, height, normals, interpolate(posed.light), canonical), gate
 
     def camera_response(
         self, color: Float[Tensor, "R 3"], accumulation: Float[Tensor, "R 1"], camera: Int[Tensor, "R"] | None
@@ -250,8 +324,8 @@ class HandAvatarModel(Model):
         """The regularisers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
         terms = [
-            config.smoothness_penalty * self.field.regularisation(),
-            config.seam_penalty * self.field.seam_difference(),
+            config.smoothness_penalty * self.field.position.regularisation(),
+            config.seam_penalty * self.field.position.seam_difference(),
             config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean()),
         ]
         if len(outputs.shift):

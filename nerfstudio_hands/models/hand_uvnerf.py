@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Tuple, Type
 
-from nerfstudio.utils.external import TCNN_EXISTS
-from nerfstudio.utils.rich_utils import CONSOLE
-
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.fields.hand_field import HandField
+from nerfstudio_hands.fields.position_encoding import SurfaceEncoding
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
 
 
@@ -25,10 +22,6 @@ class HandUVNeRFModelConfig(HandAvatarModelConfig):
     """Texels along a side of a hand's feature planes over (u, v), a level each."""
     canonical_resolutions: Tuple[int, ...] = (32, 96, 256)
     """Texels along a side of the three feature planes of the zero-pose position, a level each."""
-    channels: int = 8
-    """Features a level."""
-    hidden_dim: int = 64
-    """Width of the networks."""
 
 
 class HandUVNeRFModel(HandAvatarModel):
@@ -36,21 +29,15 @@ class HandUVNeRFModel(HandAvatarModel):
 
     config: HandUVNeRFModelConfig
 
-    def make_field(self, avatar: AvatarData) -> HandField:
-        if not TCNN_EXISTS:
-            CONSOLE.log("tinycudann is not installed: the networks run on torch.")
-        config = self.config
+    def make_position_encoding(self, avatar: AvatarData) -> SurfaceEncoding:
         surface = avatar.surface
-        return HandField(
+        return SurfaceEncoding(
             surface.faces,
             surface.uv,
             surface.canonical,
-            num_hands=len(surface.hands),
-            pose_dim=self.hands.code_dim,
-            position=config.position,
-            uv_resolutions=config.uv_resolutions,
-            canonical_resolutions=config.canonical_resolutions,
-            channels=config.channels,
-            hidden_dim=config.hidden_dim,
-            implementation="tcnn" if TCNN_EXISTS else "torch",
+            num_hands=surface.num_hands,
+            position=self.config.position,
+            uv_resolutions=self.config.uv_resolutions,
+            canonical_resolutions=self.config.canonical_resolutions,
+            channels=self.config.channels,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData, apply_rigid
 from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.light_transfer import light_transfer
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose
 
@@ -26,12 +27,16 @@ class PosedSurfaces:
     Attributes:
         surfaces: S posed surfaces, nerfstudio's world.
         normals: their smooth vertex normals [S, V, 3].
+        bones: transforms of the bones from the zero pose [S, H, 16, 4, 4].
+        light: light transfer of the vertices, see `geometry.light_transfer`; C is 0 where one pose is all [S, V, C].
         code: pose code of each [S, P].
         ray_surface: which of them each ray sees [R].
     """
 
     surfaces: Surfaces
     normals: Float[Tensor, "S V 3"]
+    bones: Float[Tensor, "S H 16 4 4"]
+    light: Float[Tensor, "S V C"]
     code: Float[Tensor, "S P"]
     ray_surface: Int[Tensor, "R"]
 
@@ -47,9 +52,11 @@ class PosedHands(nn.Module):
     Args:
         avatar: the hands and their poses.
         refine: whether the poses are parameters.
+        pose_code: whether the field is told the pose.
+        light_levels: levels of harmonics of the light transfer; 0 for none.
     """
 
-    def __init__(self, avatar: AvatarData, *, refine: bool):
+    def __init__(self, avatar: AvatarData, *, refine: bool, pose_code: bool = True, light_levels: int = 4):
         super().__init__()
         self.surface = avatar.surface
         pose = avatar.pose
@@ -60,12 +67,13 @@ class PosedHands(nn.Module):
         self.register_buffer("shape", avatar.shape.float())
         self.register_buffer("displacement", avatar.displacement.float())
         self.register_buffer("world_transform", avatar.world_transform.float())
-        rotations = self.local_rotations.flatten(1)  # [T, H*45]
-        middle, spread = rotations.mean(dim=0), rotations.amax(dim=0) - rotations.amin(dim=0)
-        self.register_buffer("code_middle", middle)
-        self.register_buffer(
-            "code_scale", torch.where(spread > POSE_SPREAD_FLOOR, 2 / spread, torch.zeros_like(spread))
-        )
+        rotations = self.local_rotations[avatar.train_frames].flatten(1)  # [T', H*45]
+        low, high = rotations.amin(dim=0), rotations.amax(dim=0)
+        moves = high - low > POSE_SPREAD_FLOOR
+        self.register_buffer("code_middle", (low + high) / 2)
+        self.register_buffer("code_scale", torch.where(moves & pose_code, 2 / (high - low), torch.zeros_like(low)))
+        # A single pose under a light that does not change looks as it looks.
+        self.light_levels = light_levels if moves.any() else 0
         self.deltas = (
             nn.ParameterList(
                 nn.Parameter(torch.zeros_like(table))
@@ -79,6 +87,7 @@ class PosedHands(nn.Module):
         self._free_pose: HandPose | None = None
         self._free_count = 0
         self._cached: dict[str, tuple[object, PosedSurfaces]] = {}
+        self._frame_light: dict[int, Float[Tensor, "V C"]] = {}
 
     @property
     def num_frames(self) -> int:
@@ -107,6 +116,11 @@ class PosedHands(nn.Module):
         if self.deltas is not None:
             tables = [table + delta[frames] for table, delta in zip(tables, self.deltas, strict=True)]
         return HandPose(*tables, valid=self.valid[frames])
+
+    @property
+    def light_dim(self) -> int:
+        """Numbers of the light transfer."""
+        return self.light_levels**2
 
     def vertices(self, pose: HandPose) -> Float[Tensor, "S V 3"]:
         """Posed vertices in nerfstudio's world."""
@@ -146,24 +160,53 @@ class PosedHands(nn.Module):
         cached_key, cached = self._cached.pop(slot, (None, None))
         if cached is not None and cached_key == key and not (self.deltas is not None and self.training):
             self._cached[slot] = (cached_key, cached)
-            return PosedSurfaces(cached.surfaces, cached.normals, cached.code, ray_surface)
-        vertices = self.vertices(pose)
-        if cached is not None and cached.surfaces.num_surfaces == len(vertices):
-            surfaces = cached.surfaces
+            return replace(cached, ray_surface=ray_surface)
+        frames = key if slot == "frames" else None
+        posed = self._build(pose, frames, ray_surface, cached.surfaces if cached is not None else None)
+        self._cached[slot] = (key, posed)
+        return posed
+
+    def at_pose(self, pose: HandPose) -> PosedSurfaces:
+        """Surfaces of some poses ([S, H, ...], capture's world), for who asks without rays."""
+        return self._build(pose, None, torch.zeros(0, dtype=torch.long, device=self.shape.device), None)
+
+    def _build(
+        self, pose: HandPose, frames: list[int] | None, ray_surface: Int[Tensor, "R"], surfaces: Surfaces | None
+    ) -> PosedSurfaces:
+        """Poses the surface; `surfaces` are reused where they fit."""
+        posed = self.surface.pose(pose, self.shape, self.displacement)
+        vertices = apply_rigid(self.world_transform, posed.vertices)
+        to_world = torch.nn.functional.pad(self.world_transform, (0, 0, 0, 1))
+        to_world[3, 3] = 1
+        if surfaces is not None and surfaces.num_surfaces == len(vertices):
             surfaces.update(vertices)
         else:
             surfaces = Surfaces(self.surface.faces, vertices, closing_faces=self.surface.closing_faces)
         normals = vertex_normals(vertices, surfaces.faces[: surfaces.num_own_faces])
-        posed = PosedSurfaces(surfaces, normals, self.code(pose), ray_surface)
-        self._cached[slot] = (key, posed)
-        return posed
+        bones = to_world @ posed.bone_transforms
+        return PosedSurfaces(
+            surfaces, normals, bones, self._light(surfaces, normals, frames), self.code(pose), ray_surface
+        )
+
+    def _light(
+        self, surfaces: Surfaces, normals: Float[Tensor, "S V 3"], frames: list[int] | None
+    ) -> Float[Tensor, "S V C"]:
+        """Light transfer of posed surfaces; that of frames is worked out once, whatever a refinement moves later."""
+        if not self.light_levels:
+            return normals[..., :0]
+        if frames is None:
+            return light_transfer(surfaces, normals.detach(), num_levels=self.light_levels)
+        if any(frame not in self._frame_light for frame in frames):
+            found = light_transfer(surfaces, normals.detach(), num_levels=self.light_levels)
+            self._frame_light.update(zip(frames, found.half(), strict=True))
+        return torch.stack([self._frame_light[frame] for frame in frames]).float()
 
     def __getstate__(self):
         """Drops the surface query: it lives in native memory and is rebuilt on demand."""
-        return {**self.__dict__, "_cached": {}}
+        return {**self.__dict__, "_cached": {}, "_frame_light": {}}
 
     def _apply(self, fn, recurse=True):
-        self._cached = {}
+        self._cached, self._frame_light = {}, {}
         module = super()._apply(fn, recurse)
         self.surface = self.surface.to(self.shape.device)
         return module

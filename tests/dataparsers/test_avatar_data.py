@@ -46,7 +46,7 @@ def test_vertices_fall_on_the_pixels_of_the_capture(outputs, demo_capture, true_
         camera = true_fit.corrected(capture.camera(name))
         extrinsics = camera.world_to_camera
         projected = (in_capture @ extrinsics[:3, :3].T + extrinsics[:3, 3]) @ camera.intrinsics[:3, :3].T
-        found = pixels(outputs, row, avatar.all_vertices[0])
+        found = pixels(outputs, row, avatar.all_vertices([0])[0])
         assert np.allclose(found, projected[:, :2] / projected[:, 2:], atol=0.02)
 
 
@@ -54,15 +54,15 @@ def test_the_world_is_metric_and_the_hands_stand_at_its_origin(outputs):
     avatar = outputs.metadata["hands"]
     rotation = avatar.world_transform[:, :3]
     assert torch.allclose(rotation @ rotation.T, torch.eye(3), atol=1e-5)
-    assert avatar.all_vertices[0].mean(dim=0).norm() < 0.05
+    assert avatar.all_vertices([0])[0].mean(dim=0).norm() < 0.05
     low, high = outputs.scene_box.aabb
-    assert (avatar.all_vertices[0] > low).all() and (avatar.all_vertices[0] < high).all()
+    assert (avatar.all_vertices([0])[0] > low).all() and (avatar.all_vertices([0])[0] < high).all()
 
 
 def test_a_scale_shrinks_pictures_and_intrinsics_alike(outputs, demo_capture, true_fit):
     half = make_outputs(demo_capture, true_fit, resolution_scale=0.5)
     assert (half.cameras.width * 2 == outputs.cameras.width).all()
-    points = outputs.metadata["hands"].all_vertices[0]
+    points = outputs.metadata["hands"].all_vertices([0])[0]
     assert torch.allclose(pixels(half, 0, points) * 2, pixels(outputs, 0, points), atol=1e-2)
     with pytest.raises(HandsError, match="--resolution-scale"):
         make_outputs(demo_capture, true_fit, resolution_scale=1.5)

@@ -6,16 +6,29 @@ import pytest
 import torch
 
 from nerfstudio_hands.export.surface_color import surface_color_fn
+from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.hand_model import HandPose
 
+SHELL = 0.005
 TURN = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
 
 
 def model_with_field(field) -> SimpleNamespace:
-    hands = SimpleNamespace(
-        code=lambda pose: torch.full((1, 5), 0.25), world_transform=torch.cat([TURN, torch.ones(3, 1)], dim=1)
+    def surface_points(points, surface, face, barycentric, height, posed):
+        assert (surface == 0).all()
+        # Above the mesh point (0, 0, 0) of the capture's world, along the normal x there.
+        torch.testing.assert_close(points, torch.ones(3) + SHELL * height[:, None] * torch.tensor([0.0, 1, 0]))
+        none = torch.zeros(len(face), 0)
+        return SurfacePoints(face, barycentric, height, torch.zeros(len(face), 3), none), None
+
+    posed = SimpleNamespace(code=torch.full((1, 5), 0.25))
+    return SimpleNamespace(
+        hands=SimpleNamespace(at_pose=lambda pose: posed, world_transform=torch.cat([TURN, torch.ones(3, 1)], dim=1)),
+        config=SimpleNamespace(shell=SHELL),
+        surface_points=surface_points,
+        field=field,
+        camera_response=lambda color, opacity, camera: color * 2,
     )
-    return SimpleNamespace(hands=hands, field=field, camera_response=lambda color, opacity, camera: color * 2)
 
 
 @pytest.mark.parametrize("level", [-0.6, 0.0, 0.45])

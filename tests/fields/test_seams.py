@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nerfstudio_hands.fields.hand_field import HandField
+from nerfstudio_hands.fields.position_encoding import SurfaceEncoding
 from nerfstudio_hands.fields.seams import seam_edges
 from nerfstudio_hands.hand_model import HandSurface, default_hand
 
@@ -34,20 +34,14 @@ def test_seams_of_the_hand_join_the_same_vertices_at_other_places_of_the_atlas()
 def test_the_difference_across_seams_can_be_learned_away():
     surface = HandSurface((default_hand("right"),))
     torch.manual_seed(0)
-    options = {"canonical_resolutions": (8,), "channels": 4, "hidden_dim": 16, "implementation": "torch"}
-    field = HandField(
-        surface.faces, surface.uv, surface.canonical,
-        num_hands=1, pose_dim=0, position="uv", uv_resolutions=(32, 128), **options,
-    )  # fmt: skip
-    before = float(field.seam_difference())
-    optimizer = torch.optim.Adam(field.parameters(), lr=2e-2)
+    options = {"num_hands": 1, "uv_resolutions": (32, 128), "canonical_resolutions": (8,), "channels": 4}
+    place = SurfaceEncoding(surface.faces, surface.uv, surface.canonical, position="uv", **options)
+    before = float(place.seam_difference())
+    optimizer = torch.optim.Adam(place.parameters(), lr=2e-2)
     for _ in range(200):
         optimizer.zero_grad()
-        field.seam_difference().backward()
+        place.seam_difference().backward()
         optimizer.step()
-    assert float(field.seam_difference()) < 0.02 * before
-    canonical = HandField(
-        surface.faces, surface.uv, surface.canonical,
-        num_hands=1, pose_dim=0, position="canonical", uv_resolutions=(32,), **options,
-    )  # fmt: skip
+    assert float(place.seam_difference()) < 0.02 * before
+    canonical = SurfaceEncoding(surface.faces, surface.uv, surface.canonical, position="canonical", **options)
     assert canonical.seam_difference() == 0

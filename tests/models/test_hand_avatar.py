@@ -28,10 +28,12 @@ def make_model(**options) -> HandUVNeRFModel:
         shape=shape,
         displacement=torch.zeros(surface.num_vertices, 3),
         all_hands=surface,
-        all_vertices=surface.pose(pose, shape).vertices,
+        all_pose=pose,
+        all_displacement=torch.zeros(surface.num_vertices, 3),
         world_transform=torch.eye(3, 4),
         frame_names=["a", "b"],
         camera_names=["00", "01", "02"],
+        train_frames=torch.ones(2, dtype=torch.bool),
     )
     torch.manual_seed(0)
     config = HandUVNeRFModelConfig(uv_resolutions=(16,), **options)

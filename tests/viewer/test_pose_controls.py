@@ -93,10 +93,12 @@ def hands() -> PosedHands:
         shape=torch.zeros(10),
         displacement=torch.zeros(surface.num_vertices, 3),
         all_hands=surface,
-        all_vertices=torch.zeros(3, surface.num_vertices, 3),
+        all_pose=pose,
+        all_displacement=torch.zeros(surface.num_vertices, 3),
         world_transform=world_transform,
         frame_names=["10", "20", "30"],
         camera_names=["00"],
+        train_frames=torch.ones(3, dtype=torch.bool),
     )
     return PosedHands(avatar, refine=True).eval()
 

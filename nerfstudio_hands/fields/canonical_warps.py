@@ -1,0 +1,189 @@
+"""Warps that carry points near a posed hand to its zero pose, by inverse skinning.
+
+Both take points, the nearest surface point of each (face, barycentric coordinates) and the bones' transforms, and give
+places in canonical space: the zero pose of the person's hands, two hands set apart. The nearest face says which hand a
+point belongs to, so that bones of one hand never move points of the other.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from nerfstudio_hands.fields.warps import surface_warp
+from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface
+
+SOLID = 0.006
+"""Metres round the zero-pose surface within which the prior of the weight volume is that of the nearest skin."""
+
+EMPTY = 0.012
+"""Metres beyond which the prior of the weight volume says that nothing is there."""
+
+PRIOR_FLOOR = 1e-3
+"""Least prior of a bone or of emptiness: what training cannot raise from zero."""
+
+
+class CanonicalHands(nn.Module):
+    """The zero pose of a person's hands, and how its bones hang on it.
+
+    Args:
+        surface: the hands.
+        shape: shape coefficients [K].
+        displacement: offset of every vertex of the zero pose [V, 3], metres.
+
+    Attributes:
+        rest: zero-pose vertices, each hand in the frame of its own bones [V, 3], metres.
+        place: offset from there to canonical space, a hand each [H, 3].
+        weights: skinning weights [V, 16].
+        face_hand: hand of each face, by its place among the surface's hands [F].
+    """
+
+    def __init__(self, surface: HandSurface, shape: Float[Tensor, "K"], displacement: Float[Tensor, "V 3"]):
+        super().__init__()
+        rest = surface.pose(HandPose.rest(surface.num_hands, (1,)), shape.cpu(), displacement.cpu()).vertices[0]
+        place = [
+            (surface.canonical[part] - rest[part]).mean(dim=0) for part in surface.vertex_slices
+        ]  # The template's, up to the shape: apart and centred.
+        hand_of_side = torch.tensor([surface.sides.index(side) if side in surface.sides else -1 for side in SIDES])
+        for name, value in {
+            "rest": rest,
+            "place": torch.stack(place),
+            "weights": torch.cat([hand.weights for hand in surface.hands]),
+            "faces": surface.faces,
+            "face_hand": hand_of_side[surface.face_side],
+        }.items():
+            self.register_buffer(name, value, persistent=False)
+
+    @property
+    def canonical(self) -> Float[Tensor, "V 3"]:
+        """Vertices in canonical space."""
+        vertex_hand = torch.zeros(len(self.rest), dtype=torch.long, device=self.rest.device)
+        vertex_hand[self.faces] = self.face_hand[:, None].expand(-1, 3)
+        return self.rest + self.place[vertex_hand]
+
+
+class NearestSkinning(nn.Module):
+    """Inverse blend skinning with the weights of the nearest surface point, after NeuMan (ECCV 2022).
+
+    A point keeps its offset from the nearest surface point, turned back by the blended rotation there; the surface
+    point itself goes to its place on the zero pose exactly, pose-dependent offsets of the model included.
+
+    Args:
+        hands: the zero pose.
+    """
+
+    def __init__(self, hands: CanonicalHands):
+        super().__init__()
+        self.hands = hands
+
+    def forward(
+        self,
+        points: Float[Tensor, "N 3"],
+        face: Int[Tensor, "N"],
+        barycentric: Float[Tensor, "N 3"],
+        nearest: Float[Tensor, "N 3"],
+        bones: Float[Tensor, "N 16 4 4"],
+    ) -> tuple[Float[Tensor, "N 3"], None]:
+        """Places in canonical space, metres.
+
+        Args:
+            points: points near posed surfaces.
+            face: nearest face.
+            barycentric: where on it the nearest surface point lies.
+            nearest: that point, in the frame of `points`.
+            bones: transforms of the bones of the face's hand, from zero pose to the frame of `points`.
+        """
+        hands = self.hands
+        weights = surface_warp(hands.weights, hands.faces, face, barycentric)
+        turn = torch.einsum("nb,nbij->nij", weights, bones[..., :3, :3])
+        # A point without a nearest surface point comes with zeros, which have no inverse.
+        missing = barycentric.sum(dim=-1) < 0.5
+        turn = torch.where(missing[:, None, None], torch.eye(3, device=turn.device), turn)
+        offset = torch.linalg.solve(turn, points - nearest)
+        ground = surface_warp(hands.rest, hands.faces, face, barycentric) + hands.place[hands.face_hand[face]]
+        return ground + offset, None
+
+
+class SkinningVolume(nn.Module):
+    """Inverse skinning with a learned volume of weights over the zero pose, after HumanNeRF (CVPR 2022).
+
+    A point is carried back by every bone; the volume says at each of these places how likely the bone is to be there.
+    These likelihoods are the blend weights, and their sum is how likely the point is to be of the hand at all.
+    The volume starts from the skinning weights of the nearest surface point, and fades out beyond the shell.
+
+    Args:
+        hands: the zero pose.
+        resolution: cells along the longest side of a hand's volume.
+        margin: metres of the volume round the zero pose.
+    """
+
+    def __init__(self, hands: CanonicalHands, *, resolution: int, margin: float = 0.015):
+        super().__init__()
+        self.hands = hands
+        lows, sizes, priors = [], [], []
+        num_hands = len(hands.place)
+        boxes = []
+        for hand in range(num_hands):
+            own = hands.rest[hands.faces[hands.face_hand == hand].unique()]
+            boxes.append((own.amin(dim=0) - margin, own.amax(dim=0) + margin))
+        size = torch.stack([high - low for low, high in boxes]).amax(dim=0)
+        cells = (size / size.max() * resolution).round().long().clamp(min=2).tolist()
+        for hand, (low, high) in enumerate(boxes):
+            low = (low + high - size) / 2
+            axes = [torch.linspace(0, 1, n) * s + a for n, s, a in zip(cells, size, low, strict=True)]
+            grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+            lows.append(low)
+            sizes.append(size)
+            priors.append(self._prior(hand, grid.view(-1, 3)).T.reshape(-1, *cells))
+        self.register_buffer("low", torch.stack(lows), persistent=False)
+        self.register_buffer("size", torch.stack(sizes), persistent=False)
+        self.register_buffer("log_prior", torch.stack(priors).log(), persistent=False)
+        self.learned = nn.Parameter(torch.zeros_like(self.log_prior))
+
+    def _prior(self, hand: int, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 17"]:
+        """Likelihood of each bone, and of emptiness last."""
+        hands = self.hands
+        own = hands.faces[hands.face_hand == hand]
+        near = Surfaces(own, hands.rest[None]).closest(points)
+        solid = ((EMPTY - (points - near.point).norm(dim=-1, keepdim=True)) / (EMPTY - SOLID)).clamp(0, 1)
+        weights = surface_warp(hands.weights, own, near.face, near.barycentric)
+        prior = torch.cat([solid * weights, 1 - solid], dim=-1).clamp(min=PRIOR_FLOOR)
+        return prior / prior.sum(dim=-1, keepdim=True)
+
+    def likelihoods(self) -> Float[Tensor, "H 17 X Y Z"]:
+        """The volume: how likely each bone, or emptiness, is at each cell."""
+        return (self.log_prior + self.learned).softmax(dim=1)
+
+    def forward(
+        self,
+        points: Float[Tensor, "N 3"],
+        face: Int[Tensor, "N"],
+        barycentric: Float[Tensor, "N 3"],
+        nearest: Float[Tensor, "N 3"],
+        bones: Float[Tensor, "N 16 4 4"],
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+        """Places in canonical space in metres, and likelihood of the hand in [0, 1]; arguments as for
+        :class:`NearestSkinning`."""
+        hand = self.hands.face_hand[face]
+        # Bones are rigid, so that their inverse is cheap.
+        back = torch.einsum("nbji,nbj->nbi", bones[..., :3, :3], points[:, None] - bones[..., :3, 3])  # [N, 16, 3]
+        grid = (back - self.low[hand][:, None]) / self.size[hand][:, None] * 2 - 1
+        volume = self.likelihoods()[:, :-1]
+        found = back.new_zeros(back.shape[:2])
+        for index in range(len(volume)):
+            chosen = torch.nonzero(hand == index)[:, 0]
+            # Sampling takes coordinates in the order of the last axis first.
+            places = grid[chosen].flip(-1).transpose(0, 1)[:, :, None, None]  # [16, M, 1, 1, 3]
+            read = F.grid_sample(volume[index, :, None], places, align_corners=True, padding_mode="zeros")
+            found = found.index_add(0, chosen, read[:, 0, :, 0, 0].T)
+        total = found.sum(dim=-1)
+        weights = found / total[:, None].clamp(min=1e-4)
+        place = torch.einsum("nb,nbi->ni", weights, back) + self.hands.place[hand]
+        return place, total.clamp(max=1)
+
+    def total_variation(self) -> Float[Tensor, ""]:
+        """Mean squared difference of neighbouring cells of what was learned on top of the prior."""
+        return sum(self.learned.diff(dim=axis).square().mean() for axis in (2, 3, 4))

@@ -1,0 +1,46 @@
+"""What skinning does not explain: a small offset of the canonical place that depends on the pose."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from nerfstudio.field_components.encodings import NeRFEncoding
+from nerfstudio.field_components.mlp import MLP
+from torch import Tensor, nn
+
+
+class NonRigidOffset(nn.Module):
+    """Offset of a point in canonical space (after HumanNeRF's non-rigid motion), zero until it is let in.
+
+    Args:
+        low, high: corners of the box in canonical space [3], metres.
+        pose_dim: numbers of the pose code.
+        reach: longest offset along an axis, metres.
+        hidden_dim: width of the network.
+    """
+
+    def __init__(
+        self,
+        low: Float[Tensor, "3"],
+        high: Float[Tensor, "3"],
+        *,
+        pose_dim: int,
+        reach: float = 0.003,
+        hidden_dim: int = 64,
+    ):
+        super().__init__()
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("size", high - low, persistent=False)
+        self.register_buffer("share", torch.zeros(()))
+        self.reach = reach
+        self.encoding = NeRFEncoding(
+            in_dim=3, num_frequencies=5, min_freq_exp=0.0, max_freq_exp=4.0, include_input=True
+        )
+        self.network = MLP(
+            in_dim=self.encoding.get_out_dim() + pose_dim, num_layers=3, layer_width=hidden_dim, out_dim=3
+        )
+
+    def forward(self, places: Float[Tensor, "N 3"], pose_code: Float[Tensor, "N P"]) -> Float[Tensor, "N 3"]:
+        """Offsets in metres; `share`, between 0 and 1, says how far they are let in."""
+        encoded = self.encoding((places.detach() - self.low) / self.size)
+        return self.share * self.reach * torch.tanh(self.network(torch.cat([encoded, pose_code], dim=-1)))

@@ -1,0 +1,30 @@
+"""The record that a field is asked with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass
+class SurfacePoints:
+    """Where sample points lie relative to the posed surface.
+
+    Attributes:
+        face: nearest face [N].
+        barycentric: barycentric coordinates of the nearest surface point [N, 3].
+        height: signed distance over the shell's half width, in [-1, 1] inside the shell, positive outside the hand [N].
+        normal: smooth unit normal of the posed surface at the nearest point, world frame [N, 3].
+        light: light transfer of the nearest surface point, see `geometry.light_transfer`; C is 0 where the capture
+            shows one pose only [N, C].
+        canonical: where the method's warp carried the points, metres in canonical space; None where it has none [N, 3].
+    """
+
+    face: Int[Tensor, "N"]
+    barycentric: Float[Tensor, "N 3"]
+    height: Float[Tensor, "N"]
+    normal: Float[Tensor, "N 3"]
+    light: Float[Tensor, "N C"]
+    canonical: Float[Tensor, "N 3"] | None = None
