@@ -47,16 +47,17 @@ def check(
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.dataparsers.avatar_data import load_surface
     from nerfstudio_hands.dataparsers.layouts import read_capture
-    from nerfstudio_hands.dataparsers.splits import choose_cameras
+    from nerfstudio_hands.dataparsers.splits import split_capture
     from nerfstudio_hands.fitting import fit_or_load
 
     capture = read_capture(data)
     folder = prepare_output_folder(
         output or Path("outputs", "check", capture.root.resolve().name), keep_out_of=capture.root
     )
-    train, held_out = choose_cameras(capture, cameras=None, exclude=exclude_cameras, held_out=eval_cameras)
-    fit = fit_or_load(capture, cameras=train, hand=hand_model)
-    report = _measure_and_draw(capture, fit, load_surface(fit.sides, hand_model), train, held_out, frames, folder)
+    split = split_capture(capture, exclude_cameras=exclude_cameras, eval_cameras=eval_cameras)
+    fit = fit_or_load(capture, cameras=split.train_cameras, hand=hand_model, shape_frames=split.shape_frames)
+    surface = load_surface(fit.sides, hand_model)
+    report = _measure_and_draw(capture, fit, surface, split.train_cameras, split.eval_cameras, frames, folder)
 
     CONSOLE.print(camera_table(report))
     for finding in report.findings:
@@ -127,8 +128,8 @@ def _measure_and_draw(
     from nerfstudio_hands.evaluation.hand_view import observe, pose_capture
     from nerfstudio_hands.evaluation.view_measures import measure_view
 
-    posed = pose_capture(fit, surface)
     chosen = np.unique(np.linspace(0, len(capture.frames) - 1, max(frames, 1)).round().astype(int)).tolist()
+    posed = pose_capture(fit, surface, chosen)
     names = sorted((*train, *held_out), key=capture.camera_index)
     keys = [(t, name) for t in chosen for name in names if (capture.frames[t], name) in capture.images]
     measures, overlays = {}, {}
@@ -140,7 +141,7 @@ def _measure_and_draw(
     report = report_capture(capture, fit, posed, measures, train)
     verdicts = {camera.name: camera for camera in report.cameras}
     for (t, name), overlay in overlays.items():
-        frame = capture.frames[t]
+        frame = capture.frames[t].replace("/", "_")
         overlays[t, name] = with_caption(overlay, _caption(verdicts[name], frame))
         write_picture(folder / f"{frame}_{name}.jpg", overlays[t, name])
     write_picture(folder / "contact_sheet.jpg", contact_sheet(list(overlays.values())))

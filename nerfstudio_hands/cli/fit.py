@@ -23,7 +23,8 @@ def fit(
     """Fit the hand model to a capture: pose, shape and placement of each hand, small camera rotations, smooth detail.
 
     Joints are triangulated from the detections, the model is fitted to them, and then to the outlines of the masks and,
-    where those are bad, of the pictures themselves. The result is kept in the cache that training uses, and printed
+    where those are bad, of the pictures themselves. Where the capture comes with joints in space (InterHand2.6M), the
+    model is fitted to these. The result is kept in the cache that training uses, and printed
     as a table. Nothing is written into the capture.
 
     Args:
@@ -42,27 +43,30 @@ def fit(
 
     from nerfstudio_hands.dataparsers.capture import require_side
     from nerfstudio_hands.dataparsers.layouts import read_capture
-    from nerfstudio_hands.dataparsers.splits import choose_cameras
+    from nerfstudio_hands.dataparsers.splits import split_capture
     from nerfstudio_hands.fitting import fit_or_load, fit_outline_distances
     from nerfstudio_hands.hand_model import SIDES
 
     capture = read_capture(data)
-    train, held_out = choose_cameras(capture, cameras=None, exclude=exclude_cameras, held_out=eval_cameras)
+    split = split_capture(capture, exclude_cameras=exclude_cameras, eval_cameras=eval_cameras)
     if hand != "both":
         require_side(capture, hand)
     result = fit_or_load(
         capture,
-        train,
+        split.train_cameras,
         hand=hand_model,
         sides=SIDES if hand == "both" else (hand,),
         refine_masks=refine_masks,
         refine_cameras=refine_cameras,
+        shape_frames=split.shape_frames,
         path=output,
         refit=overwrite,
     )
-    CONSOLE.print(_table(result, fit_outline_distances(capture, result, hand=hand_model), held_out))
+    if capture.masks:
+        CONSOLE.print(_table(result, fit_outline_distances(capture, result, hand=hand_model), split.eval_cameras))
+    joints = "given" if capture.detections is None else "triangulated"
     CONSOLE.print(
-        f"Joints {result.report['joint_distance_mm']} mm from the triangulated ones, displacement "
+        f"Joints {result.report['joint_distance_mm']} mm from the {joints} ones, displacement "
         f"{result.report['displacement_mm']} mm (means); `ns-hands check` draws the hands over the photographs."
     )
 

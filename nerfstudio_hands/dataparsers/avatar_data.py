@@ -16,12 +16,16 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nerfstudio_hands.dataparsers.capture import Capture
+from nerfstudio_hands.dataparsers.splits import Split, evaluation_rows, training_rows
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, load_hand
 
 SCENE_MARGIN = 0.03
 """Metres round the hands that belong to the scene: shell, misfit and what a moved finger needs."""
+
+MEASURED_FRAMES = 200
+"""Frames in which the place and the extent of the hands are measured; thousands do not fit into memory."""
 
 PARKED_BEYOND = 100.0
 """Metres from the origin beyond which a vertex belongs to a hand that is absent from the frame."""
@@ -78,18 +82,31 @@ def load_surface(sides: Sequence[str], hand_model: str) -> HandSurface:
 def capture_to_outputs(
     capture: Capture,
     fit: HandFit,
-    cameras: Sequence[str],
+    split: Split,
     *,
-    centre_cameras: Sequence[str],
+    train: bool,
+    max_eval_images: int,
     hand: str,
     hand_model: str,
     resolution_scale: float | None,
     max_resolution: int,
 ) -> DataparserOutputs:
-    """One row a (frame, camera) that has a picture, in the order of frames, then cameras.
+    """One row a (frame, camera) that has a picture and in whose frame the hand is there: those that train, or those
+    that are held out. Tables of poses hold all frames.
 
-    The world is turned so that the mean up direction of `centre_cameras` is z, and moved so that the hands are at the
-    origin; it stays metric.
+    The world is turned so that the mean up direction of the training cameras is z, and moved so that the hands are at
+    the origin; it stays metric.
+
+    Args:
+        capture: the capture.
+        fit: its hands.
+        split: what trains and what is held out.
+        train: whether the training rows are wanted, else the held-out ones.
+        max_eval_images: held-out rows of each protocol, at most (`evaluation_rows`); 0 for all.
+        hand: "left", "right" or "both".
+        hand_model: "default" or a path.
+        resolution_scale: scale of the pictures.
+        max_resolution: longest side of a picture where there is no scale.
 
     Raises:
         HandsError: the hand asked for was not fitted, or a scale out of range.
@@ -104,25 +121,33 @@ def capture_to_outputs(
             f"{capture.root}: expected detections of the {hand} hand, found only {' and '.join(fit.sides)}; "
             "choose --hand accordingly."
         )
-    world = _world_transform(capture, fit, centre_cameras, hand_model)
-    avatar = _avatar_data(capture, fit, sides, hand_model, world)
-    rows = [(f, n) for f in range(len(capture.frames)) for n in cameras if (capture.frames[f], n) in capture.images]
-    verdicts = {(frame, name): verdict for frame, name, verdict in fit.report["mask_verdicts"]}
-    there = avatar.all_vertices(range(len(capture.frames))).flatten(0, 1)
-    there = there[there.norm(dim=-1) < PARKED_BEYOND]
-    box = torch.stack([there.amin(dim=0) - SCENE_MARGIN, there.amax(dim=0) + SCENE_MARGIN])
+    world = _world_transform(capture, fit, split.train_cameras, hand_model)
+    avatar = _avatar_data(capture, fit, sides, hand_model, world, split)
+    shown = avatar.pose.valid.any(dim=1).numpy()
+    if train:
+        rows, protocols = training_rows(capture, split, shown), None
+    else:
+        rows, protocols = evaluation_rows(capture, split, shown, max_images=max_eval_images)
+    keys = [(capture.frames[frame], name) for frame, name in rows]
+    verdicts = {(frame, name): verdict for frame, name, verdict in fit.report.get("mask_verdicts", [])}
     return DataparserOutputs(
-        image_filenames=[capture.images[capture.frames[f], n] for f, n in rows],
+        image_filenames=[capture.images[key] for key in keys],
         cameras=_cameras(capture, fit, rows, world, resolution_scale, max_resolution),
-        scene_box=SceneBox(aabb=box.float()),
+        scene_box=SceneBox(aabb=_box(capture, avatar)),
         metadata={
             "hands": avatar,
-            "mask_paths": [capture.masks.get((capture.frames[f], n)) for f, n in rows],
-            "own_masks": [fit.masks.get((capture.frames[f], n)) for f, n in rows],
-            "mask_verdicts": [verdicts.get((capture.frames[f], n), "useless") for f, n in rows],
+            "mask_paths": [capture.masks.get(key) for key in keys],
+            "own_masks": [fit.masks.get(key) for key in keys],
+            "mask_verdicts": [verdicts.get(key, "useless") for key in keys],
+            "protocols": protocols,
         },
         dataparser_transform=world,
     )
+
+
+def _sample(count: int) -> list[int]:
+    """At most `MEASURED_FRAMES` of so many frames, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, MEASURED_FRAMES)).round().astype(int)).tolist()
 
 
 def _world_transform(capture: Capture, fit: HandFit, cameras: Sequence[str], hand_model: str) -> Float[Tensor, "3 4"]:
@@ -131,15 +156,34 @@ def _world_transform(capture: Capture, fit: HandFit, cameras: Sequence[str], han
     up = -extrinsics[:, 1, :3].mean(axis=0)
     up /= np.linalg.norm(up)
     rotation, _ = Rotation.align_vectors([[0.0, 0.0, 1.0]], [up])
-    posed = load_surface(fit.sides, hand_model).pose(fit.pose, fit.shape, fit.displacement)
-    seen = posed.keypoints[fit.pose.valid].flatten(0, 1)
+    there = torch.nonzero(fit.pose.valid.any(dim=1)).flatten()
+    pose = fit.pose[there[_sample(len(there))]]
+    posed = load_surface(fit.sides, hand_model).pose(pose, fit.shape, fit.displacement)
+    seen = posed.keypoints[pose.valid].flatten(0, 1)
     centre = (seen.amin(dim=0) + seen.amax(dim=0)) / 2
     turned = torch.from_numpy(rotation.as_matrix()).float()
     return torch.cat([turned, -(turned @ centre.float())[:, None]], dim=1)
 
 
+def _box(capture: Capture, avatar: AvatarData) -> Float[Tensor, "2 3"]:
+    """Corners of the box in nerfstudio's world that the hands move in: vertices of some frames and, where they came
+    with the capture, the joints of all."""
+    there = torch.nonzero(avatar.all_pose.valid.any(dim=1)).flatten()
+    points = avatar.all_vertices(there[_sample(len(there))].tolist()).flatten(0, 1)
+    points = points[points.norm(dim=-1) < PARKED_BEYOND]
+    if capture.detections is None:
+        joints = torch.from_numpy(capture.stored_keypoints).float().flatten(0, 2)
+        points = torch.cat([points, apply_rigid(avatar.world_transform, joints[joints.isfinite().all(dim=-1)])])
+    return torch.stack([points.amin(dim=0) - SCENE_MARGIN, points.amax(dim=0) + SCENE_MARGIN]).float()
+
+
 def _avatar_data(
-    capture: Capture, fit: HandFit, sides: Sequence[str], hand_model: str, world: Float[Tensor, "3 4"]
+    capture: Capture,
+    fit: HandFit,
+    sides: Sequence[str],
+    hand_model: str,
+    world: Float[Tensor, "3 4"],
+    split: Split,
 ) -> AvatarData:
     everything = load_surface(fit.sides, hand_model)
     surface = load_surface(sides, hand_model)
@@ -155,7 +199,7 @@ def _avatar_data(
         world_transform=world,
         frame_names=list(capture.frames),
         camera_names=[camera.name for camera in capture.cameras],
-        train_frames=torch.ones(len(capture.frames), dtype=torch.bool),
+        train_frames=torch.from_numpy(split.train_frames),
     )
 
 
@@ -167,21 +211,20 @@ def _cameras(
     resolution_scale: float | None,
     max_resolution: int,
 ) -> Cameras:
-    names = [camera.name for camera in capture.cameras]
-    intrinsics, poses, sizes = [], [], []
+    names = capture.camera_names
     to_world = np.vstack([world.double().numpy(), [0, 0, 0, 1]])
-    for _, name in rows:
+    views = {}
+    for name in {name for _, name in rows}:
         camera = fit.corrected(capture.camera(name))
         scale = resolution_scale or min(1.0, max_resolution / max(camera.width, camera.height))
         width, height = round(camera.width * scale), round(camera.height * scale)
         stretch = np.diag([width / camera.width, height / camera.height, 1.0])
-        intrinsics.append(stretch @ camera.intrinsics)
-        sizes.append((width, height))
         camera_to_world = to_world @ np.linalg.inv(camera.world_to_camera)
         camera_to_world[:, 1:3] *= -1  # OpenCV axes to nerfstudio's OpenGL axes.
-        poses.append(camera_to_world[:3])
+        views[name] = stretch @ camera.intrinsics, camera_to_world[:3], (width, height), names.index(name)
+    intrinsics, poses, sizes, indices = ([views[name][part] for _, name in rows] for part in range(4))
     k = torch.from_numpy(np.array(intrinsics).reshape(-1, 3, 3)).float()
-    frames: Int[Tensor, "N 1"] = torch.tensor([[frame] for frame, _ in rows]).reshape(-1, 1)
+    frames: Int[Tensor, "N 1"] = torch.tensor([[frame] for frame, _ in rows], dtype=torch.long).reshape(-1, 1)
     return Cameras(
         camera_to_worlds=torch.from_numpy(np.array(poses).reshape(-1, 3, 4)).float(),
         fx=k[:, 0, 0].clone(),
@@ -194,6 +237,6 @@ def _cameras(
         times=frames / max(len(capture.frames) - 1, 1),
         metadata={
             "frame_index": frames,
-            "camera_index": torch.tensor([[names.index(name)] for _, name in rows]).reshape(-1, 1),
+            "camera_index": torch.tensor(indices, dtype=torch.long).reshape(-1, 1),
         },
     )

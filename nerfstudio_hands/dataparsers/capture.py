@@ -1,4 +1,4 @@
-"""The record that every reader of a capture yields: cameras x frames, pictures by path, detections in pixels."""
+"""The record that every reader of a capture yields: cameras x frames, pictures by path, joints in pixels or in 3D."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class CaptureCamera:
     Attributes:
         name: Name as in the files, e.g. "03".
         intrinsics: K in pixels; the centre of the upper left pixel is (0.5, 0.5).
-        world_to_camera: Rigid transform of metres in the capture's world to OpenCV axes (x right, y down, z forward).
+        world_to_camera: Transform of metres in the capture's world to OpenCV axes (x right, y down, z forward): rigid,
+            but for a camera whose pictures are mirrored on disk.
         width: Picture width in pixels.
         height: Picture height in pixels.
     """
@@ -42,6 +43,23 @@ class CaptureCamera:
 
 
 @dataclass
+class ManoAnnotations:
+    """Parameters of MANO hands (`use_pca=False, flat_hand_mean=False`) that came with a capture, in its world.
+
+    Sides are in the order left, right; NaN where there is no annotation.
+
+    Attributes:
+        pose: Axis-angle of the root, then of the 15 other joints in MANO order, radians.
+        shape: Shape coefficients, which annotations let change from frame to frame.
+        trans: MANO's translation, metres.
+    """
+
+    pose: Float[np.ndarray, "T 2 48"]
+    shape: Float[np.ndarray, "T 2 10"]
+    trans: Float[np.ndarray, "T 2 3"]
+
+
+@dataclass
 class Capture:
     """Calibrated pictures of hands; T frames, C cameras.
 
@@ -52,9 +70,13 @@ class Capture:
         images: Picture of (frame, camera name), where there is one.
         masks: Mask of (frame, camera name), where there is one: hands and forearms white, no label per hand.
         detections: Pixels of the 21 landmarks, sides in the order left, right, joints in MediaPipe order
-            (wrist, thumb, index, middle, ring, pinky from base to tip); NaN where absent.
+            (wrist, thumb, index, middle, ring, pinky from base to tip); NaN where absent. None where the capture comes
+            with joints in space instead.
         problems: A sentence for each thing that was missing or odd and was survived.
-        stored_keypoints: Joints that came with the capture, in metres in its world; NaN in frames without.
+        stored_keypoints: Joints that came with the capture, in metres in its world, sides and joints in the same order;
+            NaN where absent.
+        mano_annotations: Hand parameters that came with the capture.
+        sequences: The take that each frame belongs to, where a capture has several.
     """
 
     root: Path
@@ -62,9 +84,11 @@ class Capture:
     frames: list[str]
     images: dict[tuple[str, str], Path]
     masks: dict[tuple[str, str], Path]
-    detections: Float[np.ndarray, "T C 2 21 2"]
+    detections: Float[np.ndarray, "T C 2 21 2"] | None
     problems: list[str]
     stored_keypoints: Float[np.ndarray, "T 2 21 3"] | None = None
+    mano_annotations: ManoAnnotations | None = None
+    sequences: list[str] | None = None
 
     @property
     def camera_names(self) -> list[str]:
@@ -115,16 +139,23 @@ def select_cameras(capture: Capture, names: Sequence[str]) -> Capture:
         cameras=[capture.cameras[index] for index in indices],
         images=images,
         masks={key: path for key, path in capture.masks.items() if key[1] in kept},
-        detections=capture.detections[:, indices],
+        detections=None if capture.detections is None else capture.detections[:, indices],
     )
 
 
 def require_side(capture: Capture, side: str) -> None:
-    """Make sure that a hand can be triangulated: two cameras detected it in at least one frame.
+    """Make sure that a hand can be fitted: two cameras detected it in at least one frame, or its joints are known.
 
     Raises:
         HandsError: It was never detected, or by one camera only.
     """
+    if capture.detections is None:
+        if not np.isfinite(capture.stored_keypoints[:, SIDES.index(side)]).any():
+            raise HandsError(
+                f"{capture.root}: expected joints of the {side} hand in at least one frame, found none: ask for the "
+                "other hand or read other frames."
+            )
+        return
     seen = np.isfinite(capture.detections[:, :, SIDES.index(side)]).all(-1).any(-1).sum(1)
     most = int(seen.max(initial=0))
     if most < 2:

@@ -15,6 +15,7 @@ from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserCo
 
 if typing.TYPE_CHECKING:
     from nerfstudio_hands.dataparsers.capture import Capture
+    from nerfstudio_hands.dataparsers.splits import Split
     from nerfstudio_hands.fitting.record import HandFit
 
 
@@ -28,7 +29,7 @@ class HandsDataParserConfig(DataParserConfig):
     data: Path = Path()
     """Folder of the capture."""
     layout: str = "auto"
-    """Layout of the folder: "auto" recognises it, "capture-room" insists on that one."""
+    """Layout of the folder: "auto" recognises it, "capture-room" or "interhand" insists on that one."""
     hand: typing.Literal["left", "right", "both"] = "both"
     """Which hand becomes the avatar; "both" means every hand that was detected."""
     hand_model: str = "default"
@@ -40,12 +41,28 @@ class HandsDataParserConfig(DataParserConfig):
     eval_cameras: typing.Optional[typing.Tuple[str, ...]] = None
     """Cameras to hold out: they take part neither in the fit nor in training, and `ns-eval` reports on them. By
     default every seventh; give no name after the flag to hold out none."""
+    eval_sequences: typing.Tuple[str, ...] = ()
+    """Sequences whose frames are held out: their poses are known to the avatar, their pictures are not."""
+    eval_frame_fraction: typing.Optional[float] = None
+    """Share of the frames to hold out, from the end of every sequence that is not held out whole. By default a quarter
+    where a capture has sequences and `eval_sequences` is empty, else nothing."""
+    max_eval_images: int = 30
+    """Held-out pictures that are evaluated, evenly spread over frames and cameras; where frames are held out, so many
+    of each kind (novel view, novel pose, both). 0 for all."""
     resolution_scale: typing.Optional[float] = None
     """Scale of the pictures in (0, 1]; by default the longer side is brought to at most `max_resolution` pixels."""
     max_resolution: int = 640
     """Longest side of a picture in pixels where `resolution_scale` is not given."""
     refine_cameras: bool = True
     """Let the fit correct camera rotations by up to a few degrees (calibrations are often a degree off)."""
+
+    def resolved(self) -> HandsDataParserConfig:
+        """The configuration with what other options imply filled in."""
+        return self
+
+    def reader_options(self) -> typing.Dict[str, typing.Any]:
+        """Options for the reader of the layout."""
+        return {}
 
 
 @dataclass
@@ -57,22 +74,21 @@ class HandsDataParser(DataParser):
     """
 
     config: HandsDataParserConfig
+    includes_time: bool = True
 
     def __init__(self, config: HandsDataParserConfig):
         super().__init__(config=config)
-        self._loaded: typing.Optional[typing.Tuple[Capture, HandFit, typing.List[str], typing.List[str]]] = None
+        self._loaded: typing.Optional[typing.Tuple[Capture, HandFit, Split]] = None
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
         from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 
         if self._loaded is None:
             self._loaded = self._load()
-        capture, fit, train_cameras, eval_cameras = self._loaded
         return capture_to_outputs(
-            capture,
-            fit,
-            train_cameras if split == "train" else eval_cameras,
-            centre_cameras=train_cameras,
+            *self._loaded,
+            train=split == "train",
+            max_eval_images=self.config.max_eval_images,
             hand=self.config.hand,
             hand_model=self.config.hand_model,
             resolution_scale=self.config.resolution_scale,
@@ -80,19 +96,29 @@ class HandsDataParser(DataParser):
         )
 
     def _load(self):
+        from nerfstudio.utils.rich_utils import CONSOLE
+
         from nerfstudio_hands.dataparsers.layouts import read_capture
-        from nerfstudio_hands.dataparsers.splits import choose_cameras
+        from nerfstudio_hands.dataparsers.splits import split_capture
         from nerfstudio_hands.fitting import fit_or_load
 
-        config = self.config
-        capture = read_capture(config.data, layout=config.layout)
-        train_cameras, eval_cameras = choose_cameras(
-            capture, cameras=config.cameras, exclude=config.exclude_cameras, held_out=config.eval_cameras
+        config = self.config.resolved()
+        capture = read_capture(config.data, layout=config.layout, **config.reader_options())
+        for problem in capture.problems:
+            CONSOLE.print(f"- {problem}", markup=False, highlight=False)
+        split = split_capture(
+            capture,
+            cameras=config.cameras,
+            exclude_cameras=config.exclude_cameras,
+            eval_cameras=config.eval_cameras,
+            eval_sequences=config.eval_sequences,
+            eval_frame_fraction=config.eval_frame_fraction,
         )
         fit = fit_or_load(
             capture,
-            cameras=train_cameras,
+            cameras=split.train_cameras,
             hand=config.hand_model,
             refine_cameras=config.refine_cameras,
+            shape_frames=split.shape_frames,
         )
-        return capture, fit, train_cameras, eval_cameras
+        return capture, fit, split

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nerfstudio_hands.dataparsers.capture import Capture
 from nerfstudio_hands.dataparsers.capture_room_format import is_capture_room, read_capture_room
+from nerfstudio_hands.dataparsers.interhand_format import is_interhand, nearby_interhand, read_interhand
 from nerfstudio_hands.errors import HandsError
 
-LAYOUTS = {"capture-room": (is_capture_room, read_capture_room)}
-"""Name of a layout -> (does this folder have it?, its reader)."""
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout of captures.
+
+    Attributes:
+        recognised: Whether a folder has it.
+        read: Its reader: a folder and options of its own.
+        signs: What lies in such a folder.
+    """
+
+    recognised: Callable[[Path], bool]
+    read: Callable[..., Capture]
+    signs: str
 
 
-def read_capture(root: Path, *, layout: str = "auto") -> Capture:
+LAYOUTS = {
+    "capture-room": Layout(
+        is_capture_room, read_capture_room, "img/ and camera/param.npz in the folder or one level below"
+    ),
+    "interhand": Layout(is_interhand, read_interhand, "images/ and annotations/"),
+}
+"""Layouts by name, in the order in which they are tried."""
+
+
+def read_capture(root: Path, *, layout: str = "auto", **options: Any) -> Capture:
     """Reads a capture, in the layout named or in the first that is recognised.
 
     Args:
         root: folder of the capture.
         layout: a key of :data:`LAYOUTS`, or "auto".
+        options: options of the layout's reader.
 
     Raises:
         HandsError: no such folder, an unknown layout, a layout that is not recognised, or a fault in the files.
@@ -32,12 +58,14 @@ def read_capture(root: Path, *, layout: str = "auto") -> Capture:
             raise HandsError(
                 f"--layout: expected one of auto, {', '.join(LAYOUTS)}, found {layout}; correct the option."
             )
-        return LAYOUTS[layout][1](root)
-    for recognised, read in LAYOUTS.values():
-        if recognised(root):
-            return read(root)
+        return LAYOUTS[layout].read(root, **options)
+    for candidate in LAYOUTS.values():
+        if candidate.recognised(root):
+            return candidate.read(root, **options)
+    nearby = nearby_interhand(root)
+    expected = "; ".join(f"{name}: {candidate.signs}" for name, candidate in LAYOUTS.items())
     raise HandsError(
-        f"{root}: expected a capture (capture-room: img/ and camera/param.npz in the folder or one level below), found "
+        f"{root}: expected a capture ({expected}), found "
         f"{', '.join(sorted(p.name for p in root.iterdir())[:6]) or 'an empty folder'}; "
-        "point --data at the folder of the scan."
+        + (f"point --data at {nearby}." if nearby else "point --data at the folder of the scan.")
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
+from nerfstudio_hands.dataparsers.interhand_dataparser import InterHandDataParserConfig
 
 
 @dataclass
@@ -12,7 +13,7 @@ class CaptureRoomDataParserConfig(HandsDataParserConfig):
     """A calibrated rig round a pair of hands, in FMHR's layout: img/, mask/, pose/, camera/param.npz in each scan."""
 
     layout: str = "capture-room"
-    """Layout of the folder: "auto" recognises it, "capture-room" insists on that one."""
+    """Layout of the folder: "auto" recognises it, "capture-room" or "interhand" insists on that one."""
 
 
 hands_data = DataParserSpecification(
@@ -20,4 +21,7 @@ hands_data = DataParserSpecification(
 )
 capture_room_data = DataParserSpecification(
     config=CaptureRoomDataParserConfig(), description="A calibrated rig round a pair of hands (layout of FMHR)."
+)
+interhand_data = DataParserSpecification(
+    config=InterHandDataParserConfig(), description="InterHand2.6M: hands in motion before many cameras."
 )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.dataparsers.capture import Capture
-from nerfstudio_hands.evaluation.hand_view import PosedCapture, project_points
+from nerfstudio_hands.evaluation.hand_view import PosedCapture, observed_joints, project_points
 from nerfstudio_hands.evaluation.view_measures import (
     MaskQuality,
     ViewMeasures,
@@ -46,6 +46,9 @@ STALE_METRES = 0.015
 @dataclass
 class HandErrors:
     """Median errors of one hand's joints in one camera, over the frames; NaN where it was not detected.
+
+    Where the capture came with joints in space instead of detections, only `fitted` says anything, with those joints in
+    place of the detected ones; the figures of the calibration are NaN.
 
     Attributes:
         as_calibrated: Triangulated joints against detections, the camera as in the file, pixels.
@@ -137,7 +140,7 @@ def report_capture(
     Args:
         capture: All cameras, also those without pictures.
         fit: The hands.
-        posed: The fit in every frame (`pose_capture`).
+        posed: The posed fit (`pose_capture`).
         measures: Measured views by (index of the frame, camera).
         fit_cameras: Cameras that took part in the fit.
     """
@@ -157,7 +160,7 @@ def report_capture(
         cameras.append(report)
     _fill_gains(cameras, measures)
     for report in cameras:
-        _judge(report)
+        _judge(report, expects_masks=bool(capture.masks))
     stored_pixels, stored_metres = _stored_disagreement(capture, fit)
     return CaptureReport(cameras, stored_pixels, _findings(capture, cameras, stored_pixels, stored_metres))
 
@@ -174,7 +177,20 @@ def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str)
     """Degrees by which a camera is turned (NaN where unknown), and the errors of each hand in it."""
     camera = capture.camera(name)
     corrected = fit.corrected(camera)
-    detections = capture.detections[:, capture.camera_index(name)]
+    detections = observed_joints(capture, name)
+    if capture.detections is None:
+        unknown = float("nan")
+        degrees = float(np.rad2deg(np.linalg.norm(fit.camera_rotation.get(name, unknown))))
+        return degrees, {
+            side: HandErrors(
+                as_calibrated=unknown,
+                corrected=unknown,
+                fitted=_median_length(project_points(corrected, posed.keypoints[:, index]) - detections[:, index]),
+                as_calibrated_metres=unknown,
+                residual_metres=unknown,
+            )
+            for index, side in enumerate(SIDES)
+        }
     triangulated = np.asarray(fit.keypoints_3d, dtype=np.float64)
     depth = triangulated @ camera.world_to_camera[2, :3] + camera.world_to_camera[2, 3]
     offsets = detections - project_points(corrected, triangulated)
@@ -236,17 +252,22 @@ def _fill_gains(cameras: list[CameraReport], measures: dict[tuple[int, str], Vie
         report.exposure.gain = float(gain)
 
 
-def _judge(report: CameraReport) -> None:
+def _judge(report: CameraReport, *, expects_masks: bool) -> None:
     """Fill in the verdict from the figures."""
     if report.role == "no pictures":
         report.faults = ["no pictures"]
         return
-    detected = {side: errors for side, errors in report.errors.items() if np.isfinite(errors.corrected)}
+    detected = {
+        side: errors
+        for side, errors in report.errors.items()
+        if np.isfinite(errors.corrected) or np.isfinite(errors.fitted)
+    }
     report.outliers = [side for side, errors in detected.items() if errors.residual_metres > OUTLIER_METRES]
-    kept = [errors for side, errors in detected.items() if side not in report.outliers]
+    kept = [errors.as_calibrated_metres for side, errors in detected.items() if side not in report.outliers]
+    kept = [metres for metres in kept if np.isfinite(metres)]
     took_part = report.role == "fit"
     turned = report.rotation_degrees > (TURNED_DEGREES if took_part else TURNED_DEGREES_BY_DETECTIONS)
-    misplaced = bool(kept) and min(errors.as_calibrated_metres for errors in kept) > MISPLACED_METRES
+    misplaced = bool(kept) and min(kept) > MISPLACED_METRES
     report.miscalibrated = bool(turned or misplaced)
 
     if turned:
@@ -256,9 +277,9 @@ def _judge(report: CameraReport) -> None:
     report.faults += [f"{side} detections off" for side in report.outliers]
     if not detected:
         report.faults.append("no hand detected")
-    if report.mask is None:
+    if report.mask is None and expects_masks:
         report.faults.append("no mask")
-    elif report.mask.fault is not None:
+    elif report.mask is not None and report.mask.fault is not None:
         report.faults.append(report.mask.fault)
     if report.exposure is not None and report.exposure.saturated > OVEREXPOSED:
         report.faults.append("overexposed")
@@ -266,7 +287,7 @@ def _judge(report: CameraReport) -> None:
 
 def _stored_disagreement(capture: Capture, fit: HandFit) -> tuple[float, float]:
     """Median pixels from the detections and median metres from the triangulated joints, of the stored joints."""
-    if capture.stored_keypoints is None:
+    if capture.stored_keypoints is None or capture.detections is None:
         return float("nan"), float("nan")
     errors = [
         np.linalg.norm(

@@ -90,20 +90,20 @@ def training_labels(
     """
     modelled = np.isin(sides, list(modelled_sides))
     if mask is None:
-        return np.where(_distance_to(~modelled) > erosion, HAND, NO_PART).astype(np.uint8)
+        return np.where(distance_to(~modelled) > erosion, HAND, NO_PART).astype(np.uint8)
     other = (sides != NO_SIDE) & ~modelled
-    to_modelled, to_other = _distance_to(modelled), _distance_to(other)
-    well_inside = _distance_to(~(modelled | other)) > erosion
+    to_modelled, to_other = distance_to(modelled), distance_to(other)
+    well_inside = distance_to(~(modelled | other)) > erosion
     foreign = mask & (to_modelled > dilation)
 
     labels = np.where(mask, HAND, BACKGROUND).astype(np.uint8)
     labels[~mask & well_inside] = NO_PART
-    labels[_distance_to(foreign) <= margin] = NO_PART
+    labels[distance_to(foreign) <= margin] = NO_PART
     labels[(to_other <= dilation) & (to_other < to_modelled)] = NO_PART
     return labels
 
 
-def _distance_to(pixels: Bool[np.ndarray, "H W"]) -> np.ndarray:
+def distance_to(pixels: Bool[np.ndarray, "H W"]) -> np.ndarray:
     """Euclidean distance in pixels from each pixel centre to the nearest of `pixels`, infinite where there are none."""
     if not pixels.any():
         return np.full(pixels.shape, np.inf, dtype=np.float32)

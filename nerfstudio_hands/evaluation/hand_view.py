@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,24 +16,29 @@ from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouette import outline_mesh
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.hand_model import SIDES, HandSurface
+from nerfstudio_hands.hand_model import SIDES, HandSurface, SurfacePose
+
+POSED_AT_ONCE = 256
+"""Frames that are posed together."""
 
 
 @dataclass
 class PosedCapture:
-    """The fitted hands in every frame, world metres.
+    """The fitted hands, world metres: joints in every frame, surfaces in the frames that are looked at.
 
     Attributes:
         surface: The hands as one surface, over the sides of the fit.
-        surfaces: One posed surface a frame.
+        frames: Indices of the frames that are looked at; thousands of surfaces would not fit into memory.
+        surfaces: One posed surface each.
         normals: Vertex normals of the posed surfaces.
         outline_mesh: Edges of the surface, for its outline.
         keypoints: Joints of the fitted hands, sides in the order left, right; NaN where a side was not fitted.
     """
 
     surface: HandSurface
+    frames: list[int]
     surfaces: Surfaces
-    normals: Float[np.ndarray, "T V 3"]
+    normals: Float[np.ndarray, "S V 3"]
     outline_mesh: OutlineMesh
     keypoints: Float[np.ndarray, "T 2 21 3"]
 
@@ -48,7 +54,7 @@ class HandView:
         mask: Its mask, None where it has none.
         face: Face of the fitted surface nearest at each pixel, -1 where there is none.
         sides: Side of that face (index into left, right), -1 where there is none.
-        detections: Detected joints, NaN where absent.
+        detections: Detected joints, NaN where absent (`observed_joints`).
         triangulated: Triangulated joints through the corrected camera.
         triangulated_as_calibrated: The same through the camera as it stands in the file.
         fitted: Joints of the fitted hands through the corrected camera.
@@ -70,22 +76,42 @@ class HandView:
     metres_per_pixel: Float[np.ndarray, " 2"]
 
 
-def pose_capture(fit: HandFit, surface: HandSurface) -> PosedCapture:
-    """Pose the fitted hands in every frame of a fit; `surface` is the hand model over `fit.sides`."""
-    with torch.no_grad():
-        posed = surface.pose(fit.pose, fit.shape, fit.displacement)
+def pose_capture(fit: HandFit, surface: HandSurface, frames: Sequence[int]) -> PosedCapture:
+    """Pose the fitted hands.
+
+    Args:
+        fit: The fit.
+        surface: The hand model over `fit.sides`.
+        frames: Indices of the frames to look at.
+    """
+
+    def posed(chosen: Sequence[int]) -> SurfacePose:
+        with torch.no_grad():
+            return surface.pose(fit.pose[list(chosen)], fit.shape, fit.displacement)
+
     keypoints = np.full((len(fit.frames), 2, 21, 3), np.nan)
     rows = [SIDES.index(side) for side in fit.sides]
-    keypoints[:, rows] = posed.keypoints.double().numpy()
-    keypoints[:, rows] = np.where(fit.pose.valid.numpy()[..., None, None], keypoints[:, rows], np.nan)
-    vertices = posed.vertices.float()
+    for start in range(0, len(fit.frames), POSED_AT_ONCE):
+        part = range(start, min(start + POSED_AT_ONCE, len(fit.frames)))
+        valid = fit.pose.valid[list(part)].numpy()[..., None, None]
+        keypoints[start : part.stop, rows] = np.where(valid, posed(part).keypoints.double().numpy(), np.nan)
+    vertices = posed(frames).vertices.float()
     return PosedCapture(
         surface=surface,
+        frames=list(frames),
         surfaces=Surfaces(surface.faces, vertices, closing_faces=surface.closing_faces),
         normals=vertex_normals(vertices, surface.faces).numpy(),
         outline_mesh=outline_mesh(surface),
         keypoints=keypoints,
     )
+
+
+def observed_joints(capture: Capture, name: str) -> Float[np.ndarray, "T 2 21 2"]:
+    """Pixels of the joints in a camera as they were detected; of a capture that came with joints in space instead,
+    where the calibration puts these."""
+    if capture.detections is None:
+        return project_points(capture.camera(name), capture.stored_keypoints)
+    return capture.detections[:, capture.camera_index(name)]
 
 
 def project_points(camera: CaptureCamera, points: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 2"]:
@@ -111,7 +137,7 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
         torch.from_numpy(camera.world_to_camera).float(),
         camera.width,
         camera.height,
-        surface=frame,
+        surface=posed.frames.index(frame),
     ).face
     sides = side_image(face, posed.surface.face_side)
     triangulated = np.asarray(fit.keypoints_3d[frame], dtype=np.float64)
@@ -124,14 +150,14 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
         mask=read_mask(capture.masks[key], camera.size) if key in capture.masks else None,
         face=np.where(sides >= 0, face.numpy(), -1),
         sides=sides,
-        detections=capture.detections[frame, capture.camera_index(name)],
+        detections=observed_joints(capture, name)[frame],
         triangulated=project_points(camera, triangulated),
         triangulated_as_calibrated=project_points(as_calibrated, triangulated),
         fitted=project_points(camera, posed.keypoints[frame]),
         outline=projected_outline(
             posed.outline_mesh,
-            posed.surfaces.vertices[frame].double().numpy(),
-            posed.normals[frame],
+            posed.surfaces.vertices[posed.frames.index(frame)].double().numpy(),
+            posed.normals[posed.frames.index(frame)],
             camera.intrinsics,
             camera.world_to_camera,
             camera.size,

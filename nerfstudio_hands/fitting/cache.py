@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from nerfstudio_hands.dataparsers.capture import Capture, select_cameras
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import fit_capture
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
 from nerfstudio_hands.hand_model import SIDES
@@ -29,22 +30,17 @@ def cache_folder() -> Path:
 
 def cache_path(capture: Capture, cameras: Sequence[str], **options: object) -> Path:
     """File that belongs to a fit of these cameras with these options: its name hashes all that the fit depends on."""
-    seen = select_cameras(capture, list(cameras))
     digest = hashlib.sha256()
-    hand = options.get("hand", "default")
-    settings = {"version": FIT_VERSION, "cameras": list(cameras), "frames": capture.frames}
-    digest.update(json.dumps({**settings, **options}, sort_keys=True, default=str).encode())
-    for camera in seen.cameras:
-        digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())
-    digest.update(seen.detections.tobytes())
-    # Masks of all cameras, because the report speaks of all of them.
-    for key in sorted(capture.masks):
-        digest.update(repr(key).encode() + capture.masks[key].read_bytes())
-    # Pictures, because hands are cut out of them where masks are bad.
-    for key in sorted(seen.images) if options.get("refine_masks", True) else ():
-        digest.update(repr(key).encode() + seen.images[key].read_bytes())
-    if str(hand) != "default":
-        for path in sorted(Path(str(hand)).glob("MANO_*.pkl")) if Path(str(hand)).is_dir() else [Path(str(hand))]:
+    settings = {"version": FIT_VERSION, "frames": capture.frames, **options}
+    if capture.detections is None:
+        _hash_joints(digest, capture)
+    else:
+        settings["cameras"] = list(cameras)
+        _hash_pictures(digest, capture, cameras, bool(options.get("refine_masks", True)))
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    hand = str(options.get("hand", "default"))
+    if hand != "default":
+        for path in sorted(Path(hand).glob("MANO_*.pkl")) if Path(hand).is_dir() else [Path(hand)]:
             digest.update(path.read_bytes() if path.is_file() else b"")
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(capture.root.resolve().parts[-2:]).strip("/"))
     return cache_folder() / f"{name}-{digest.hexdigest()[:16]}.npz"
@@ -58,10 +54,14 @@ def fit_or_load(
     sides: Sequence[str] = SIDES,
     refine_masks: bool = True,
     refine_cameras: bool = True,
+    shape_frames: Sequence[int] | None = None,
     path: Path | None = None,
     refit: bool = False,
 ) -> HandFit:
     """The fit of a capture, from the cache where it is there, else made with a progress bar and kept.
+
+    A capture without detections is fitted to its 3D joints or taken from its MANO annotations: cameras and pictures
+    then take no part, and an interrupted fit goes on where it ended.
 
     Args:
         capture: The capture.
@@ -70,14 +70,22 @@ def fit_or_load(
         sides: The hands to fit.
         refine_masks: Whether to refine on the outlines of good masks.
         refine_cameras: Whether cameras may be turned.
+        shape_frames: Frames that the person's shape may be learnt from, where the capture came with joints; by default
+            all.
         path: A file that the user named: it is read if it exists, and must then be of this version.
         refit: Whether to fit anew whatever is kept.
 
     Raises:
         HandsError: The hands cannot be fitted, the named file is not of this version, or the cache cannot be written.
     """
-    options = {"hand": hand, "sides": list(sides), "refine_masks": refine_masks, "refine_cameras": refine_cameras}
-    file = path or cache_path(capture, cameras, **options)
+    options: dict[str, object] = {"hand": hand, "sides": list(sides)}
+    if capture.detections is None:
+        options["shape_frames"] = None if shape_frames is None else [int(frame) for frame in shape_frames]
+    else:
+        options |= {"refine_masks": refine_masks, "refine_cameras": refine_cameras}
+    kept = cache_path(capture, cameras, **options)
+    file = path or kept
+    partial = file.with_name(f"{kept.stem}.partial.npz")
     if file.exists() and not refit:
         try:
             return HandFit.load(file)
@@ -86,6 +94,8 @@ def fit_or_load(
                 raise
             CONSOLE.print(f"[yellow]Fitting the hands again: {error}")
     _check_writable(file)
+    if refit:
+        partial.unlink(missing_ok=True)
     with Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -97,18 +107,48 @@ def fit_or_load(
         transient=True,
     ) as bar:
         task = bar.add_task("Fitting hands", total=1.0)
-        fit = fit_capture(
-            capture,
-            cameras=cameras,
-            hand=hand,
-            sides=sides,
-            refine_masks=refine_masks,
-            refine_cameras=refine_cameras,
-            progress=lambda stage, share: bar.update(task, description=stage, completed=share),
-        )
+
+        def progress(stage: str, share: float) -> None:
+            bar.update(task, description=stage, completed=share)
+
+        if capture.detections is None:
+            fit = fit_capture_joints(
+                capture, hand=hand, sides=sides, shape_frames=shape_frames, partial=partial, progress=progress
+            )
+        else:
+            fit = fit_capture(
+                capture,
+                cameras=cameras,
+                hand=hand,
+                sides=sides,
+                refine_masks=refine_masks,
+                refine_cameras=refine_cameras,
+                progress=progress,
+            )
     fit.save(file)
+    partial.unlink(missing_ok=True)
     CONSOLE.print(f"Fitted {' and '.join(fit.sides)} hand in {fit.report['seconds']:.0f} s, kept in {file}")
     return fit
+
+
+def _hash_pictures(digest: hashlib._Hash, capture: Capture, cameras: Sequence[str], pictures: bool) -> None:
+    seen = select_cameras(capture, list(cameras))
+    for camera in seen.cameras:
+        digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())
+    digest.update(seen.detections.tobytes())
+    # Masks of all cameras, because the report speaks of all of them.
+    for key in sorted(capture.masks):
+        digest.update(repr(key).encode() + capture.masks[key].read_bytes())
+    # Pictures, because hands are cut out of them where masks are bad.
+    for key in sorted(seen.images) if pictures else ():
+        digest.update(repr(key).encode() + seen.images[key].read_bytes())
+
+
+def _hash_joints(digest: hashlib._Hash, capture: Capture) -> None:
+    digest.update(capture.stored_keypoints.tobytes())
+    if capture.mano_annotations is not None:
+        for values in vars(capture.mano_annotations).values():
+            digest.update(values.tobytes())
 
 
 def _check_writable(file: Path) -> None:

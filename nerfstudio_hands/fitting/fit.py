@@ -55,7 +55,7 @@ def fit_capture(
         HandsError: No hand can be triangulated, or a single one that was asked for was not.
     """
     started = time.monotonic()
-    with _threads(THREADS):
+    with limited_threads():
         seen = select_cameras(capture, list(cameras))
         intrinsics = torch.from_numpy(np.stack([c.intrinsics for c in seen.cameras]))
         extrinsics = torch.from_numpy(np.stack([c.world_to_camera for c in seen.cameras]))
@@ -200,9 +200,10 @@ def _report(
 
 
 @contextmanager
-def _threads(count: int):
+def limited_threads():
+    """Runs torch on at most `THREADS` threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(min(count, before))
+    torch.set_num_threads(min(THREADS, before))
     try:
         yield
     finally:

@@ -35,8 +35,8 @@ class HandFit:
         displacement: Offset of each rest vertex of the `HandSurface` over `sides`, metres.
         pose: Poses [T, H, ...] in the capture's world, metres.
         camera_rotation: Axis-angle correction of each camera that took part: `X_cam' = R(correction) @ X_cam`, radians.
-        keypoints_3d: Triangulated joints in the world, NaN where they could not be found. Detected joints are landmarks
-            on the picture of a hand, not heads of bones: the model's joints lie some millimetres beside them.
+        keypoints_3d: Joints in the world, triangulated or as they came with the capture; NaN where there are none. They
+            are landmarks on a hand, not heads of bones: the model's joints lie some millimetres beside them.
         masks: Masks that the fit cut out of the pictures, by (frame, camera). They end at the wrist, and may miss
             bright rims.
         report: Plain numbers and strings on how the fit went (JSON). `usable_masks` lists the [frame, camera] pairs
@@ -63,7 +63,7 @@ class HandFit:
         return replace(camera, world_to_camera=world_to_camera)
 
     def save(self, path: Path) -> None:
-        """Writes an .npz: to a temporary name first, so that an interruption or a full disk leaves no broken file.
+        """Writes an .npz (`write_arrays`).
 
         Raises:
             HandsError: The folder cannot be written or the disk is full.
@@ -88,22 +88,7 @@ class HandFit:
             "keypoints_3d": np.asarray(self.keypoints_3d),
             **{f"mask_{number}": np.packbits(mask) for number, mask in enumerate(self.masks.values())},
         }
-        path = Path(path)
-        temporary = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez_compressed(file, **arrays)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise HandsError(
-                f"{path}: expected to write the fitted hands, found '{error.strerror or error}': free some space, or "
-                "set NERFSTUDIO_HANDS_CACHE to a folder that can be written."
-            ) from error
-        finally:
-            if temporary is not None and os.path.exists(temporary):
-                os.unlink(temporary)
+        write_arrays(path, arrays)
 
     @staticmethod
     def load(path: Path) -> HandFit:
@@ -150,3 +135,27 @@ class HandFit:
             },
             report=header["report"],
         )
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes an .npz: to a temporary name first, so that an interruption or a full disk leaves no broken file.
+
+    Raises:
+        HandsError: The folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise HandsError(
+            f"{path}: expected to write the fitted hands, found '{error.strerror or error}': free some space, or "
+            "set NERFSTUDIO_HANDS_CACHE to a folder that can be written."
+        ) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)

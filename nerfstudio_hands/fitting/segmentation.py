@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from nerfstudio_hands.fitting.outline import MaskOutline
 
@@ -17,6 +17,9 @@ GRABCUT_ITERATIONS = 3
 PROFILE = 9.0
 # Colour difference across an edge, of 255, below which its place is anybody's guess.
 LEAST_CONTRAST = 30.0
+# A mask of our own whose area or overlap with the projected hands lies outside of this has followed something else.
+AREA_RATIO = (0.6, 1.5)
+LEAST_OVERLAP = 0.6
 
 
 def segment_hands(
@@ -57,12 +60,58 @@ def segment_hands(
     # GrabCut starts from k-means; the seed makes a fit repeatable.
     cv2.setRNGSeed(0)
     model = np.zeros((2, 1, 65))
-    cv2.grabCut(picture, labels, None, model[0], model[1], GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    try:
+        cv2.grabCut(picture, labels, None, model[0], model[1], GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:  # Fewer pixels than colours to be told apart.
+        return nothing, nothing
 
     mask = nothing.copy()
     mask[window] = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     trusted = (inside < band - 1) & (outside < band - 1) & (to_wrist > band)
     return mask, trusted
+
+
+def cut_out_hands(
+    image: UInt8[np.ndarray, "H W 3"],
+    sides: Int[np.ndarray, "H W"],
+    forearm: Bool[np.ndarray, "H W"],
+    *,
+    band: float,
+) -> Bool[np.ndarray, "H W"] | None:
+    """Mask of the hands in a picture that came without one; it ends at the wrist.
+
+    Args:
+        image: RGB.
+        sides: Side of the nearest projected hand at each pixel, negative where none projects.
+        forearm: Where the part of the model behind the wrist projects.
+        band: How far the projection may be off, pixels.
+
+    Returns:
+        The mask, one piece for each piece of a projected hand; None where GrabCut found nothing like the projection.
+    """
+    hands = sides >= 0
+    mask, _ = segment_hands(image, hands | forearm, forearm, band=band)
+    mask &= _depth(~hands) <= band
+    if forearm.any():
+        mask &= _depth(~hands) <= _depth(~forearm)
+    mask = _pieces_of_hands(mask, sides)
+    ratio = mask.sum() / max(hands.sum(), 1)
+    overlap = (mask & hands).sum() / max((mask | hands).sum(), 1)
+    return mask if AREA_RATIO[0] <= ratio <= AREA_RATIO[1] and overlap >= LEAST_OVERLAP else None
+
+
+def _pieces_of_hands(mask: Bool[np.ndarray, "H W"], sides: Int[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """For each connected piece of each projected hand the piece of the mask that covers most of it: a hand behind
+    another one may be seen in several pieces, anything else is a speck."""
+    _, pieces = cv2.connectedComponents(mask.astype(np.uint8))
+    kept = set()
+    for side in np.unique(sides[sides >= 0]):
+        count, parts = cv2.connectedComponents((sides == side).astype(np.uint8))
+        for part in range(1, count):
+            shares = np.bincount(pieces[parts == part])
+            if shares[1:].any():
+                kept.add(1 + int(shares[1:].argmax()))
+    return np.isin(pieces, list(kept))
 
 
 def _depth(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:

@@ -11,6 +11,7 @@ import torch
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.dataparsers.layouts import read_capture
+from nerfstudio_hands.dataparsers.splits import Split
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.fitting.record import HandFit
@@ -24,9 +25,10 @@ def outputs(demo_capture: Path, true_fit: HandFit):
 
 
 def make_outputs(demo_capture: Path, fit: HandFit, hand: str = "both", **options):
-    options = {"resolution_scale": None, "max_resolution": 640, **options}
+    options = {"resolution_scale": None, "max_resolution": 640, "max_eval_images": 0, **options}
+    split = Split(list(CAMERAS), [], np.ones(1, dtype=bool))
     return capture_to_outputs(
-        read_capture(demo_capture), fit, CAMERAS, centre_cameras=CAMERAS, hand=hand, hand_model="default", **options
+        read_capture(demo_capture), fit, split, train=True, hand=hand, hand_model="default", **options
     )
 
 

@@ -1,0 +1,419 @@
+"""Reader of InterHand2.6M (Moon et al., ECCV 2020); see `read_interhand` for the layout."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from rich.progress import track
+
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, ManoAnnotations, image_size, read_image
+from nerfstudio_hands.dataparsers.interhand_annotations import HAND_TYPES, InterHandAnnotations, read_annotations
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
+
+SPLITS = ("train", "val", "test")
+
+COLOUR_PREFIX = "400"
+"""Names of the colour cameras begin with this, those of the grey ones with 41."""
+
+WRIST = 20
+"""The wrist among the 21 joints of a hand."""
+
+JPEG_HEADER, FEWEST_BYTES = 1000, 0.03
+"""A picture with less than a header and this many bytes a pixel may be black and is decoded to find out; 6 kB at
+334x512."""
+
+BRIGHTEST_BLACK = 16
+"""A picture is black whose values all stay below this: what JPEG makes of a frame without light."""
+
+MANY_FOLDERS = 200
+"""Folders of pictures whose listing may take seconds."""
+
+INSIDE = 0.5
+"""A calibration fits its pictures if at least this share of the joints falls into them."""
+
+LOOKED_AT = 12
+"""Frames in which that is tried."""
+
+
+def is_interhand(root: Path) -> bool:
+    """Whether a folder holds `annotations/` and the images of at least one split."""
+    return (root / "annotations").is_dir() and any((root / "images" / split).is_dir() for split in SPLITS)
+
+
+def nearby_interhand(root: Path) -> Path | None:
+    """The folder that was meant: one below the given one, or one that it lies in."""
+    below = sorted(entry for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+    above = list(root.absolute().parents)[:6]
+    inside = [folder for folder in above if root.absolute().relative_to(folder).parts[0] in ("images", "annotations")]
+    return next((folder for folder in (*below, *inside) if is_interhand(folder)), None)
+
+
+def read_interhand(
+    root: Path,
+    *,
+    split: str = "test",
+    capture: int = 0,
+    sequences: Sequence[str] | None = None,
+    cameras: Sequence[str] | None = None,
+    frame_range: tuple[int, int] | None = None,
+    frame_stride: int = 1,
+    hand_type: str | None = None,
+    grey_cameras: bool = False,
+) -> Capture:
+    """Reads one capture of InterHand2.6M; a frame is named `<sequence>/<frame number>`.
+
+    Layout: `images/<split>/Capture<c>/<sequence>/cam<camera>/image<frame>.jpg` and `annotations/<split>/
+    InterHand2.6M_<split>_{data,camera,joint_3d,MANO_NeuralAnnot}.json`, the last one optional. Lengths are millimetres
+    there; `X_cam = camrot (X_world - campos)`; `princpt` has the centre of the upper left pixel at (0, 0). Joints
+    become `stored_keypoints`. A hand is absent where its wrist is not valid or the frame is said to show the other hand
+    only. What is missing, black or null is left out and counted in `problems`.
+
+    Args:
+        root: Folder with `images/` and `annotations/`; pictures of 5 and of 30 frames a second are read alike.
+        split: train, val or test.
+        capture: Number of the capture.
+        sequences: Names of the takes; all by default.
+        cameras: Names of the cameras, grey ones too; by default all colour cameras.
+        frame_range: First and last frame number.
+        frame_stride: Of the annotated frames of each sequence, every n-th is read.
+        hand_type: Only frames that show "right", "left" or "interacting" hands.
+        grey_cameras: Whether grey cameras are read by default.
+
+    Raises:
+        HandsError: A folder, file or name is not there, an annotation file is broken, or no frame is left.
+    """
+    root = Path(root)
+    if not is_interhand(root):
+        raise HandsError(_wrong_root(root))
+    _check_options(frame_range, frame_stride, hand_type)
+    split = _known(root / "images", "--split", split, [name for name in SPLITS if (root / "images" / name).is_dir()])
+    _known(root / "images" / split, "--capture", str(capture), _folders(root / "images" / split, "Capture"))
+    folder = root / "images" / split / f"Capture{capture}"
+    there = _folders(folder)
+    chosen = [_known(folder, "--sequences", name, there) for name in sequences] if sequences else there
+    annotations = read_annotations(root, split, capture)
+
+    in_sequence = {name: _folders(folder / name, "cam") for name in chosen}
+    there = sorted({camera for names in in_sequence.values() for camera in names})
+    if cameras is not None:
+        wanted = {_known(folder, "--cameras", name, there) for name in cameras}
+    else:
+        wanted = {name for name in there if grey_cameras or name.startswith(COLOUR_PREFIX)}
+        if not wanted:
+            raise HandsError(
+                f"{folder}: expected folders cam{COLOUR_PREFIX}xxx of colour cameras, found "
+                f"{', '.join(there) or 'no cameras'}: download their images, or ask for --grey-cameras."
+            )
+    uncalibrated = sorted(wanted - set(annotations.cameras.tolist()))
+    wanted -= set(uncalibrated)
+
+    joints = _joints(annotations)
+    found = _Pictures(annotations, joints, frame_range or (0, np.inf), frame_stride, hand_type)
+    few = sum(map(len, in_sequence.values())) < MANY_FOLDERS
+    for sequence in track(chosen, description="Looking for pictures", transient=True, disable=few):
+        found.add(folder / sequence, sorted(wanted & set(in_sequence[sequence])))
+    if not found.paths:
+        raise HandsError(f"{folder}: {found.why_none()}")
+    problems = [f"Cameras without calibration, left out: {', '.join(uncalibrated)}."] if uncalibrated else []
+    return _capture(root, annotations, joints, found, problems)
+
+
+class _Pictures:
+    """Pictures of the frames that are wanted and annotated, and a count of what was left out.
+
+    Attributes:
+        paths: Path by (sequence, frame number), then by camera.
+        sizes: Width and height of the pictures of each camera.
+        row_of: Row of each annotated frame number in the annotations.
+        count: How many frames or pictures met each fate.
+    """
+
+    def __init__(
+        self,
+        annotations: InterHandAnnotations,
+        joints: Float[np.ndarray, "F 2 21 3"],
+        frame_range: tuple[float, float],
+        frame_stride: int,
+        hand_type: str | None,
+    ) -> None:
+        self.paths: dict[tuple[str, int], dict[str, Path]] = {}
+        self.sizes: dict[str, tuple[int, int]] = {}
+        self.row_of = {frame: row for row, frame in enumerate(annotations.frames.tolist())}
+        self.count: Counter[str] = Counter()
+        self._images = set(map(tuple, annotations.images.tolist()))
+        self._camera_index = {name: index for index, name in enumerate(annotations.cameras.tolist())}
+        self._types = [HAND_TYPES[index] if index >= 0 else None for index in annotations.hand_type]
+        self._has_hand = np.isfinite(joints).any(axis=(1, 2, 3))
+        self._frame_range, self._frame_stride, self._hand_type = frame_range, frame_stride, hand_type
+        self._unannotated: list[int] = []
+
+    def add(self, folder: Path, cameras: Sequence[str]) -> None:
+        """Takes up the pictures of a sequence."""
+        listed = {camera: _listed(folder / f"cam{camera}") for camera in cameras}
+        low, high = self._frame_range
+        numbers = sorted({n for entries in listed.values() for n in entries if low <= n <= high})
+        self._unannotated += [n for n in numbers if n not in self.row_of]
+        annotated = [n for n in numbers if n in self.row_of][:: self._frame_stride]
+        of_type = [n for n in annotated if self._hand_type in (None, self._types[self.row_of[n]])]
+        kept = [n for n in of_type if self._has_hand[self.row_of[n]]]
+        self.count.update({"annotated": len(annotated), "of type": len(of_type), "handless": len(of_type) - len(kept)})
+        for n in kept:
+            for camera in cameras:
+                entry = listed[camera].get(n)
+                fate = self._fate(camera, entry) if entry is not None else self._absent(camera, n)
+                self.count[fate] += 1
+                if fate == "good":
+                    self.paths.setdefault((folder.name, n), {})[camera] = Path(entry.path)
+
+    def _absent(self, camera: str, number: int) -> str:
+        return "missing" if (number, self._camera_index[camera]) in self._images else "never published"
+
+    def _fate(self, camera: str, entry: os.DirEntry) -> str:
+        """ "good", "black" or "unreadable"."""
+        try:
+            if camera not in self.sizes:
+                self.sizes[camera] = image_size(Path(entry.path))
+            width, height = self.sizes[camera]
+            if entry.stat().st_size > JPEG_HEADER + FEWEST_BYTES * width * height:
+                return "good"
+            return "black" if read_image(Path(entry.path)).max() < BRIGHTEST_BLACK else "good"
+        except (HandsError, OSError):
+            return "unreadable"
+
+    def why_none(self) -> str:
+        """What was expected and found, where no picture is left."""
+        if not self.count["annotated"] and not self._unannotated:
+            return (
+                "expected pictures <sequence>/cam<camera>/image<frame>.jpg, found none of the sequences, cameras and "
+                "frames asked for: correct --sequences, --cameras and --frame-range, or unpack the images again."
+            )
+        if not self.count["annotated"]:
+            return (
+                f"expected pictures of annotated frames, found pictures of {_some(self._unannotated)} and annotations "
+                f"of {_some(self.row_of)}: download images and annotations of the same release and frame rate (5 or 30 "
+                "a second)."
+            )
+        if not self.count["of type"]:
+            types = sorted({str(self._types[self.row_of[n]]) for n in self.row_of})
+            return (
+                f"expected frames of the hand type {self._hand_type}, found none of it (the capture has "
+                f"{', '.join(types)}): ask for another --hand-type or other --sequences."
+            )
+        if self.count["handless"] == self.count["of type"]:
+            return (
+                f"expected frames with at least one valid hand, found none among {self.count['of type']}: "
+                "read other frames."
+            )
+        return (
+            f"expected pictures that show something, found {self.count['black']} black and {self.count['unreadable']} "
+            "unreadable ones: read other frames, or unpack the images again."
+        )
+
+    def problems(self) -> list[str]:
+        """A sentence for each kind of thing that was left out."""
+        said = {
+            "handless": "Frames without a valid hand, left out",
+            "missing": "Pictures that the annotations name but that are missing",
+            "black": "Black pictures, left out",
+            "unreadable": "Pictures that cannot be read, left out",
+        }
+        sentences = [f"{text}: {self.count[fate]}." for fate, text in said.items() if self.count[fate]]
+        if self._unannotated:
+            sentences.append(f"Pictures of frames without joints, left out: {_some(self._unannotated)}.")
+        return sentences
+
+
+def _capture(
+    root: Path,
+    annotations: InterHandAnnotations,
+    joints: Float[np.ndarray, "F 2 21 3"],
+    found: _Pictures,
+    problems: list[str],
+) -> Capture:
+    problems = problems + found.problems()
+    cameras = [
+        camera
+        for name in sorted(found.sizes)
+        if (camera := _camera(name, annotations, joints, found, problems)) is not None
+    ]
+    names = {camera.name for camera in cameras}
+    keys = [key for key in sorted(found.paths) if names & set(found.paths[key])]
+    if not keys:
+        raise HandsError(f"{root}: expected a camera whose calibration fits its pictures, found: {' '.join(problems)}")
+    rows = [found.row_of[number] for _, number in keys]
+    mano = None
+    if len(annotations.mano_pose):
+        mano = ManoAnnotations(annotations.mano_pose[rows], annotations.mano_shape[rows], annotations.mano_trans[rows])
+        null = np.isfinite(joints[rows]).any(axis=(2, 3)) & np.isnan(mano.pose).any(axis=-1)
+        if null.any():
+            problems.append(f"Hands with joints but without MANO annotation: {null.sum()}.")
+    frames = {key: f"{key[0]}/{key[1]}" for key in keys}
+    return Capture(
+        root=root,
+        cameras=cameras,
+        frames=list(frames.values()),
+        images={(frames[k], name): path for k in keys for name, path in found.paths[k].items() if name in names},
+        masks={},
+        detections=None,
+        problems=problems,
+        stored_keypoints=joints[rows],
+        mano_annotations=mano,
+        sequences=[sequence for sequence, _ in keys],
+    )
+
+
+def _joints(annotations: InterHandAnnotations) -> Float[np.ndarray, "F 2 21 3"]:
+    """Joints of the left and the right hand in metres; NaN where not valid."""
+    points = np.where(annotations.joint_valid[..., None], annotations.world_coord.astype(np.float64) / 1000, np.nan)
+    hands = {"right": points[:, :21], "left": points[:, 21:]}
+    for side, hand in hands.items():
+        other = HAND_TYPES.index("left" if side == "right" else "right")
+        hand[~np.isfinite(hand[:, WRIST]).all(axis=-1) | (annotations.hand_type == other)] = np.nan
+    return np.stack([from_interhand(hands[side], axis=1) for side in SIDES], axis=1)
+
+
+def _camera(
+    name: str,
+    annotations: InterHandAnnotations,
+    joints: Float[np.ndarray, "F 2 21 3"],
+    found: _Pictures,
+    problems: list[str],
+) -> CaptureCamera | None:
+    """A camera, mended where its calibration belongs to transposed pictures; None where it fits in no way."""
+    row = annotations.cameras.tolist().index(name)
+    world_to_camera = np.eye(4)
+    world_to_camera[:3, :3] = annotations.camrot[row]
+    world_to_camera[:3, 3] = -annotations.camrot[row] @ annotations.campos[row] / 1000
+    intrinsics = np.diag([*annotations.focal[row], 1.0])
+    intrinsics[:2, 2] = annotations.princpt[row] + 0.5  # The centre of our upper left pixel is (0.5, 0.5).
+    camera = CaptureCamera(name, intrinsics, world_to_camera, *found.sizes[name])
+
+    shown = [(found.row_of[n], paths[name]) for (_, n), paths in found.paths.items() if name in paths]
+    if not shown:
+        return None
+    usual = Counter(found.sizes.values()).most_common(1)[0][0]
+    some = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, LOOKED_AT).round().astype(int))]
+    points = [joints[row][np.isfinite(joints[row]).all(axis=-1)] for row, _ in some]
+    if camera.size == usual and _share_inside(camera, points) >= INSIDE:
+        return camera
+    return _mended(camera, points, [path for _, path in some], usual, problems)
+
+
+def _mended(
+    camera: CaptureCamera,
+    points: list[Float[np.ndarray, "_ 3"]],
+    pictures: list[Path],
+    usual: tuple[int, int],
+    problems: list[str],
+) -> CaptureCamera | None:
+    """The reading of a calibration under which the joints lie on the hands: on the brightest pixels, as hands are lit
+    and the room is not."""
+    exchange = np.eye(4)[[1, 0, 2, 3]]
+    intrinsics = exchange[:3, :3] @ camera.intrinsics @ exchange[:3, :3]
+    readings = {
+        "as they are": camera,
+        "with x and y exchanged": replace(
+            camera, intrinsics=intrinsics, world_to_camera=exchange @ camera.world_to_camera
+        ),
+        "with x and y of focal and princpt exchanged": replace(camera, intrinsics=intrinsics),
+    }
+    images = [read_image(path) for path in pictures]
+    fitting = {
+        said: np.mean([_light(reading, p, image) for p, image in zip(points, images, strict=True)])
+        for said, reading in readings.items()
+        if _share_inside(reading, points) >= INSIDE
+    }
+    size = f"{camera.width}x{camera.height}"
+    if not fitting:
+        if camera.size == usual:
+            return camera  # The hands are out of its sight.
+        problems.append(
+            f"Camera {camera.name}: joints fall beside its {size} pictures (others have {usual[0]}x{usual[1]}), also "
+            "transposed; it was left out."
+        )
+        return None
+    said = max(fitting, key=fitting.get)
+    if readings[said] is not camera:
+        problems.append(f"Camera {camera.name}: its {size} pictures fit the calibration {said}; it was read so.")
+    return readings[said]
+
+
+def _project(camera: CaptureCamera, points: Float[np.ndarray, "N 3"]) -> tuple[np.ndarray, Bool[np.ndarray, " N"]]:
+    """Pixels of points, and which of them are in the picture."""
+    in_camera = points @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
+    pixels = (in_camera @ camera.intrinsics.T)[:, :2] / np.maximum(in_camera[:, 2:], 1e-6)
+    return pixels, (in_camera[:, 2] > 0) & (pixels >= 0).all(axis=-1) & (pixels < camera.size).all(axis=-1)
+
+
+def _share_inside(camera: CaptureCamera, points: list[Float[np.ndarray, "_ 3"]]) -> float:
+    return float(np.concatenate([_project(camera, frame)[1] for frame in points]).mean())
+
+
+def _light(camera: CaptureCamera, points: Float[np.ndarray, "N 3"], image: UInt8[np.ndarray, "H W 3"]) -> float:
+    """Mean brightness at the joints, nothing for those outside."""
+    pixels, inside = _project(camera, points)
+    x, y = pixels[inside].astype(int).T
+    return float(image[y, x].max(axis=-1).sum() / max(len(points), 1))
+
+
+def _listed(folder: Path) -> dict[int, os.DirEntry]:
+    """Pictures image<frame>.jpg of a folder by frame number; no file is touched."""
+    with os.scandir(folder) as entries:
+        return {
+            int(entry.name[5:-4]): entry
+            for entry in entries
+            if entry.name.startswith("image") and entry.name.endswith(".jpg") and entry.name[5:-4].isdecimal()
+        }
+
+
+def _folders(folder: Path, prefix: str = "") -> list[str]:
+    """Names of the folders in a folder that begin with a prefix, without it."""
+    with os.scandir(folder) as entries:
+        return sorted(e.name[len(prefix) :] for e in entries if e.name.startswith(prefix) and e.is_dir())
+
+
+def _known(folder: Path, option: str, name: str, there: Sequence[str]) -> str:
+    if name not in there:
+        raise HandsError(
+            f"{option}: expected one of those in {folder} ({', '.join(there) or 'there are none'}), found {name}: "
+            "correct the name, or download what is missing."
+        )
+    return name
+
+
+def _check_options(frame_range: tuple[int, int] | None, frame_stride: int, hand_type: str | None) -> None:
+    if frame_range is not None and frame_range[0] > frame_range[1]:
+        raise HandsError(
+            f"--frame-range: expected the first and the last frame number, found {frame_range[0]} and "
+            f"{frame_range[1]}: give the smaller one first."
+        )
+    if frame_stride < 1:
+        raise HandsError(f"--frame-stride: expected a whole number from 1 on, found {frame_stride}: give a larger one.")
+    if hand_type not in (None, *HAND_TYPES):
+        raise HandsError(
+            f"--hand-type: expected one of {', '.join(HAND_TYPES)}, found {hand_type}: correct the option."
+        )
+
+
+def _wrong_root(root: Path) -> str:
+    found = "no such folder"
+    if root.is_dir():
+        found = ", ".join(sorted(entry.name for entry in root.iterdir())[:6]) or "an empty folder"
+    nearby = nearby_interhand(root)
+    remedy = f"point --data at {nearby}." if nearby else "unpack images and annotations of InterHand2.6M side by side."
+    return (
+        f"{root}: expected the folders images/ (with train/, val/ or test/) and annotations/, found {found}: {remedy}"
+    )
+
+
+def _some(numbers: Iterable[int]) -> str:
+    """The first few frame numbers and how many there are."""
+    numbers = list(numbers)
+    return f"{len(numbers)} frames ({', '.join(map(str, numbers[:3]))}{', ...' * (len(numbers) > 3)})"

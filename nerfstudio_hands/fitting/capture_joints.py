@@ -1,0 +1,199 @@
+"""From a capture that comes with 3D joints, or MANO parameters, to fitted hands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfstudio_hands.dataparsers.capture import Capture
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.fit import limited_threads
+from nerfstudio_hands.fitting.joint_track import JointTrackFit, fit_joint_track
+from nerfstudio_hands.fitting.keypoint_chain import keypoints_only
+from nerfstudio_hands.fitting.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
+from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, landmark_shift
+from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
+
+
+def fit_capture_joints(
+    capture: Capture,
+    *,
+    hand: str | Path = "default",
+    sides: Sequence[str] = SIDES,
+    shape_frames: Sequence[int] | None = None,
+    partial: Path | None = None,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+) -> HandFit:
+    """Fits the hands of a capture whose joints are known.
+
+    Where the hand model is MANO's and the capture has MANO annotations, poses come from these; frames whose annotation
+    is absent or disagrees with the joints are fitted to the joints.
+
+    Args:
+        capture: With `stored_keypoints`.
+        hand: Hand model, "default" or a path.
+        sides: The hands to fit; one without any joints is left out.
+        shape_frames: Frames that the shape may be learnt from; by default all.
+        partial: File that an interrupted fit goes on from, and is left behind by it.
+        progress: Receives the stage and the share done.
+
+    Raises:
+        HandsError: No frame has joints of a hand, or the hand model cannot be read or is of the other side.
+    """
+    started = time.monotonic()
+    fitted = _fittable_sides(capture, sides)
+    surface = HandSurface(tuple(_load_own_hand(hand, side) for side in fitted))
+    joints = torch.from_numpy(capture.stored_keypoints[:, [SIDES.index(side) for side in fitted]]).double()
+    annotated = None
+    with limited_threads():
+        if capture.mano_annotations is not None and surface.hands[0].name.startswith("mano"):
+            annotated = annotated_poses(
+                surface, capture.mano_annotations, capture.stored_keypoints, shape_frames=shape_frames
+            )
+        if annotated is None or annotated.shape is None:
+            track = fit_joint_track(surface, joints, shape_frames=shape_frames, partial=partial, progress=progress)
+        else:
+            track = _complete(surface, joints, annotated, partial, progress)
+        seconds = time.monotonic() - started
+        report = _report(capture, surface, joints, track, annotated, seconds)
+    return HandFit(
+        sides=fitted,
+        frames=list(capture.frames),
+        shape=track.shape,
+        displacement=torch.zeros(surface.num_vertices, 3),
+        pose=track.pose,
+        camera_rotation={},
+        keypoints_3d=capture.stored_keypoints,
+        report=report,
+    )
+
+
+def _fittable_sides(capture: Capture, sides: Sequence[str]) -> tuple[str, ...]:
+    joints = np.isfinite(capture.stored_keypoints).all(-1).sum(-1).max(0, initial=0)
+    fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= FEWEST_JOINTS)
+    if not fitted:
+        most = max(int(joints[SIDES.index(side)]) for side in sides)
+        raise HandsError(
+            f"{capture.root}: expected 3D joints of the {' or '.join(sides)} hand in at least one of "
+            f"{len(capture.frames)} frames, found at most {most} of 21 joints in a frame: read other frames, or ask "
+            "for the other hand."
+        )
+    return fitted
+
+
+def _load_own_hand(hand: str | Path, side: str) -> HandModel:
+    """The hand of a side; a MANO file in a folder must hold the side that it is named after."""
+    model = load_hand(hand, side)
+    if str(hand) != "default" and Path(hand).is_dir() and model.name != f"mano-{side}":
+        raise HandsError(
+            f"{Path(hand) / f'MANO_{side.upper()}.pkl'}: expected MANO's {side} hand, found the other one: put the "
+            f"{side} hand under this name."
+        )
+    return model
+
+
+def _complete(
+    surface: HandSurface,
+    joints: Float[Tensor, "T H 21 3"],
+    annotated: AnnotatedPoses,
+    partial: Path | None,
+    progress: Callable[[str, float], None],
+) -> JointTrackFit:
+    """Annotated poses, and poses fitted to the joints of hands that lack them."""
+    left = torch.where(annotated.pose.valid[..., None, None], torch.nan, joints)
+    fitted = fit_joint_track(
+        surface,
+        left,
+        shape=annotated.shape,
+        landmark_offset=annotated.landmark_offset,
+        partial=partial,
+        progress=progress,
+    )
+    given = annotated.pose.to(dtype=torch.float32)
+    trusted = given.valid
+    pose = HandPose(
+        torch.where(trusted[..., None], given.global_orient, fitted.pose.global_orient),
+        torch.where(trusted[..., None, None], given.local_rotations, fitted.pose.local_rotations),
+        torch.where(trusted[..., None], given.translation, fitted.pose.translation),
+        trusted | fitted.pose.valid,
+    )
+    error = torch.where(trusted, annotated.deviation.float(), fitted.error)
+    return JointTrackFit(pose, fitted.shape, fitted.landmark_offset, error)
+
+
+def joint_distances(
+    surface: HandSurface,
+    joints: Float[Tensor, "T H 21 3"],
+    pose: HandPose,
+    shape: Float[Tensor, " K"],
+    landmark_offset: Float[Tensor, "21 3"] | None = None,
+) -> Float[Tensor, "T H 21"]:
+    """Distances of joints from those of posed hands, or from their landmarks, metres; NaN where one is absent."""
+    result = []
+    for h, hand in enumerate(surface.hands):
+        mine = pose[:, h]
+        posed = pose_hand(keypoints_only(hand), mine.global_orient, mine.local_rotations, mine.translation, shape)
+        found = posed.keypoints
+        if landmark_offset is not None:
+            found = found + landmark_shift(posed.bone_transforms, landmark_offset, hand.side)
+        distance = (found - joints[:, h]).norm(dim=-1)
+        result.append(torch.where(mine.valid[:, None], distance, torch.nan))
+    return torch.stack(result, 1)
+
+
+def _report(
+    capture: Capture,
+    surface: HandSurface,
+    joints: Float[Tensor, "T H 21 3"],
+    track: JointTrackFit,
+    annotated: AnnotatedPoses | None,
+    seconds: float,
+) -> dict:
+    distance = joint_distances(surface, joints, track.pose, track.shape)
+    error = joint_distances(surface, joints, track.pose, track.shape, track.landmark_offset).nanmean(-1)
+    known = error[error.isfinite()] * 1000
+    count = int(track.pose.valid.sum())
+
+    def listed(chosen: Tensor, values: Tensor) -> list:
+        return [
+            [capture.frames[t], surface.sides[h], round(float(values[t, h]) * 1000, 1)]
+            for t, h in chosen.nonzero().tolist()
+        ]
+
+    report = {
+        "hand_model": surface.hands[0].name,
+        "joint_distance_mm": round(float(distance.nanmean()) * 1000, 2),
+        "joint_error_mm": {
+            "mean": round(float(known.mean()), 2),
+            "median": round(float(known.median()), 2),
+            "95 %": round(float(known.quantile(0.95)), 2),
+        },
+        "landmark_offset_mm": [[round(x * 1000, 2) for x in row] for row in track.landmark_offset.tolist()],
+        "outlier_frames": listed(error > outlier_threshold(error), error),
+        "hands": count,
+        "hands_per_second": round(count / seconds, 1),
+        "seconds": round(seconds, 1),
+        "displacement_mm": 0.0,
+        "camera_rotation_degrees": {},
+        "outlier_detections": [],
+        "mask_coverage": [],
+        "mask_verdicts": [],
+        "usable_masks": [],
+    }
+    if annotated is not None:
+        trusted = annotated.pose.valid & (annotated.shape is not None)
+        report["mano_annotations"] = {
+            "used": int(trusted.sum()),
+            "used_unchecked": int((trusted & annotated.deviation.isnan()).sum()),
+            "refitted_without_annotation": int((track.pose.valid & ~trusted & ~annotated.is_outlier).sum()),
+            "refitted_wrong_side": listed(annotated.is_wrong_side, annotated.deviation),
+            "refitted_outliers": listed(annotated.is_outlier & ~annotated.is_wrong_side, annotated.deviation),
+        }
+    return report

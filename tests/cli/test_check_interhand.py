@@ -1,0 +1,79 @@
+"""`ns-hands check` and `ns-hands fit` on a capture that comes with joints in space instead of detections and masks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dataparsers.make_interhand import COLOUR, FRAMES, make_interhand
+from dataparsers.test_interhand_dataparser import fit_by_hand
+
+from nerfstudio_hands.cli.check import check
+from nerfstudio_hands.cli.fit import fit
+from nerfstudio_hands.dataparsers.interhand_format import read_interhand
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model import HandSurface, default_hand
+
+ROM03, ROM04 = FRAMES
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit_or_load(capture, *arguments, **options):
+        found = fit_by_hand(capture)
+        found.report.update(joint_distance_mm=1.5, displacement_mm=0.0)
+        return found
+
+    monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", fit_or_load)
+
+
+def test_check_measures_the_hands_against_the_given_joints(tmp_path: Path, fitted) -> None:
+    root = tmp_path / "ih"
+    truth = make_interhand(root)
+    check(root, output=tmp_path / "out", frames=2, eval_cameras=("400412",))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    cameras = {camera["name"]: camera for camera in report["cameras"]}
+    assert {name: camera["role"] for name, camera in cameras.items()} == {
+        "400002": "fit", "400004": "fit", "400412": "held out",
+    }  # fmt: skip
+    for name in COLOUR:
+        assert cameras[name]["faults"] == [] and cameras[name]["mask"] is None
+        assert cameras[name]["errors"]["right"]["corrected"] is None
+    # The same figure by the published projection.
+    found = fit_by_hand(read_interhand(root))
+    surface = HandSurface([default_hand(side) for side in found.sides])
+    joints = surface.pose(found.pose, found.shape, found.displacement).keypoints.double().numpy() * 1000
+    order = [20, *(4 * finger + k for finger in range(5) for k in (3, 2, 1, 0))]
+    errors = []
+    for t, frame in enumerate(truth.joints):
+        if not found.pose.valid[t, 1]:
+            continue
+        in_camera = (joints[t, 1] - truth.campos["400004"]) @ truth.camrot["400004"].T
+        pixels = in_camera[:, :2] / in_camera[:, 2:] * truth.focal["400004"] + truth.princpt["400004"]
+        errors.append(np.linalg.norm(pixels - truth.pixels("400004", frame)[:21][order], axis=-1))
+    assert cameras["400004"]["errors"]["right"]["fitted"] == pytest.approx(float(np.median(errors)), abs=1e-3)
+    pictures = sorted(path.name for path in (tmp_path / "out").glob("*.jpg"))
+    assert pictures == sorted(
+        [f"{ROM03}_18_{name}.jpg" for name in COLOUR]
+        + [f"{ROM04}_108_{name}.jpg" for name in COLOUR]
+        + ["contact_sheet.jpg"]
+    )
+
+
+def test_fit_prints_what_there_is(tmp_path: Path, fitted, capsys) -> None:
+    make_interhand(tmp_path)
+    fit(tmp_path)
+    printed = capsys.readouterr().out
+    assert "1.5 mm from the given ones" in printed and "Outlines" not in printed
+    fit(tmp_path, hand="left")
+
+
+def test_fit_of_a_hand_that_is_never_there(tmp_path: Path, fitted) -> None:
+    make_interhand(tmp_path)
+    (tmp_path / "images/test/Capture0" / ROM04).rename(tmp_path / "elsewhere")
+    for path in tmp_path.glob("images/test/Capture0/*/*/image54.jpg"):
+        path.unlink()
+    with pytest.raises(HandsError, match="expected joints of the left hand"):
+        fit(tmp_path, hand="left")

@@ -1,0 +1,41 @@
+"""`ns-hands synthesize`: two layouts, each with its own options."""
+
+from pathlib import Path
+
+import pytest
+import tyro
+
+from nerfstudio_hands.cli.synthesize import synthesize
+from nerfstudio_hands.synthesis import capture_room, interhand
+from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions
+from nerfstudio_hands.synthesis.interhand_options import InterHandOptions
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    made = []
+
+    def note(output, options, **others):
+        made.append((output, options, others.get("processes")))
+
+    monkeypatch.setattr(capture_room, "synthesize_capture_room", note)
+    monkeypatch.setattr(interhand, "synthesize_interhand", note)
+    return made
+
+
+def test_capture_room_takes_the_options_that_it_always_had(calls):
+    tyro.cli(synthesize, args=["capture-room", "--output", "a/b", "--hand", "both", "--frames", "2", "--seed", "4"])
+    assert calls == [(Path("a/b"), CaptureRoomOptions(hand="both", frames=2, seed=4), None)]
+
+
+def test_interhand_takes_several_sequences(calls):
+    words = "interhand --output x --sequences ROM04_RT_Occlusion ROM03_LT_No_Occlusion --fps 30 --processes 1"
+    tyro.cli(synthesize, args=words.split())
+    options = InterHandOptions(sequences=("ROM04_RT_Occlusion", "ROM03_LT_No_Occlusion"), fps=30)
+    assert calls == [(Path("x"), options, 1)]
+
+
+def test_a_layout_must_be_named(calls, capsys):
+    with pytest.raises(SystemExit):
+        tyro.cli(synthesize, args=["--output", "x"])
+    assert "interhand" in capsys.readouterr().err and not calls
