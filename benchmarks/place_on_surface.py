@@ -55,8 +55,6 @@ def train(place: str, args: Ablation) -> tuple[Trainer, float]:
     config.max_num_iterations = args.steps
     config.steps_per_save = config.steps_per_eval_batch = 10**9
     config.steps_per_eval_image = config.steps_per_eval_all_images = 10**9
-    for group in config.optimizers.values():
-        group["scheduler"].max_steps = args.steps
     torch.manual_seed(0)
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup(test_mode="test")
@@ -87,7 +85,8 @@ def seam_difference(trainer: Trainer) -> tuple[float, float]:
         points = (barycentric[..., None] * vertices[0, surface.faces[face]]).sum(1)
         zero = torch.zeros(len(face), dtype=torch.long)
         places, _ = model.surface_points(points, zero, face, barycentric, zero.float(), posed)
-        return model.field(places, -places.normal, posed.code.expand(len(face), -1)).color.clamp(0, 1) * 255
+        geometry = model.field.geometry(places, posed.code.expand(len(face), -1))
+        return model.field.radiance(places, geometry, -places.normal).color.clamp(0, 1) * 255
 
     face, corner = seam_edges(surface.faces, surface.uv)
     of_hand = surface.face_is_hand[face].all(dim=1)

@@ -6,7 +6,7 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.engine import CosineDecaySchedulerConfig
-from nerfstudio_hands.method_configs.hand_uvnerf import STEPS, hand_uvnerf
+from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from nerfstudio_hands.models.hand_canonical import HandCanonicalModelConfig
 
 config = deepcopy(hand_uvnerf.config)
@@ -14,7 +14,7 @@ config.method_name = "hand-canonical"
 config.pipeline.model = HandCanonicalModelConfig()
 config.optimizers["warp"] = {
     "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-10),
-    "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
+    "scheduler": CosineDecaySchedulerConfig(),
 }
 
 hand_canonical = MethodSpecification(

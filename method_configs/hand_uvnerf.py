@@ -2,13 +2,13 @@
 
 from nerfstudio.configs.base_config import LoggingConfig, MachineConfig, ViewerConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
-from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainerConfig, default_device
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
+from nerfstudio_hands.pipeline import HandPipelineConfig
 
 DEVICE = default_device()
 ON_GPU = DEVICE == "cuda"
@@ -21,11 +21,11 @@ hand_uvnerf = MethodSpecification(
         steps_per_save=500,
         steps_per_eval_batch=500,
         steps_per_eval_image=500,
-        steps_per_eval_all_images=STEPS,
+        steps_per_eval_all_images=25000,
         mixed_precision=False,
         machine=MachineConfig(device_type=DEVICE),
         logging=LoggingConfig(steps_per_log=20),
-        pipeline=VanillaPipelineConfig(
+        pipeline=HandPipelineConfig(
             datamanager=HandDataManagerConfig(
                 dataparser=HandsDataParserConfig(max_resolution=1280 if ON_GPU else 640),
                 train_num_rays_per_batch=8192 if ON_GPU else 1024,
@@ -36,20 +36,21 @@ hand_uvnerf = MethodSpecification(
         optimizers={
             "fields": {
                 "optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-10),
-                "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
+                "scheduler": CosineDecaySchedulerConfig(),
             },
             "camera_colors": {
                 "optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-10),
-                "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
+                "scheduler": CosineDecaySchedulerConfig(),
             },
             "poses": {
                 "optimizer": AdamOptimizerConfig(lr=2e-4, eps=1e-10),
-                "scheduler": CosineDecaySchedulerConfig(max_steps=STEPS),
+                "scheduler": CosineDecaySchedulerConfig(),
             },
         },
         viewer=ViewerConfig(
             websocket_host="127.0.0.1",
             quit_on_train_completion=True,
+            max_num_display_images=64,  # each is read from its file before training starts
             default_composite_depth=False,  # the mesh overlay lies in the rendered surface and would flicker through it
         ),
         vis="viewer+tensorboard",

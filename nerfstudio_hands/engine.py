@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
@@ -23,8 +24,8 @@ class CosineDecaySchedulerConfig(SchedulerConfig):
     """target class to instantiate"""
     warmup_steps: int = 50
     """Steps over which the rate rises linearly from near zero."""
-    max_steps: int = 3000
-    """Step at which the rate reaches its end."""
+    max_steps: typing.Optional[int] = None
+    """Step at which the rate reaches its end; by default the last step of the training."""
     final_fraction: float = 0.05
     """Rate at the end over the rate after the warm-up."""
 
@@ -37,11 +38,16 @@ class CosineDecayScheduler(Scheduler):
 
     def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> lr_scheduler.LRScheduler:
         config = self.config
+        if config.max_steps is None:
+            raise ValueError(
+                "A schedule without max_steps needs a HandTrainer, which knows the length of the training."
+            )
+        max_steps = config.max_steps
 
         def factor(step: int) -> float:
             if step < config.warmup_steps:
                 return (step + 1) / (config.warmup_steps + 1)
-            progress = min((step - config.warmup_steps) / max(config.max_steps - config.warmup_steps, 1), 1.0)
+            progress = min((step - config.warmup_steps) / max(max_steps - config.warmup_steps, 1), 1.0)
             return config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
 
         return lr_scheduler.LambdaLR(optimizer, lr_lambda=factor)
@@ -68,6 +74,16 @@ class HandTrainer(Trainer):
     """Writes a checkpoint under a temporary name first, and one more when the user stops the training."""
 
     config: HandTrainerConfig
+
+    def setup_optimizers(self) -> Optimizers:
+        """nerfstudio's, with the length of the training in schedules that leave it open."""
+        groups = {}
+        for name, group in self.config.optimizers.items():
+            scheduler = group["scheduler"]
+            if isinstance(scheduler, CosineDecaySchedulerConfig) and scheduler.max_steps is None:
+                scheduler = replace(scheduler, max_steps=self.config.max_num_iterations)
+            groups[name] = {**group, "scheduler": scheduler}
+        return Optimizers(groups, self.pipeline.get_param_groups())
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:

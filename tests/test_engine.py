@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from torch.optim import Adam
 
-from nerfstudio_hands.engine import CosineDecaySchedulerConfig
+from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainer
 
 
 def test_the_schedule_warms_up_falls_and_reloads_under_safe_loading():
@@ -26,3 +28,24 @@ def test_the_schedule_warms_up_falls_and_reloads_under_safe_loading():
     torch.save(scheduler.state_dict(), file)
     file.seek(0)
     assert torch.load(file, weights_only=True)["last_epoch"] == 130
+
+
+def test_a_schedule_without_an_end_lasts_as_long_as_the_training():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    trainer = SimpleNamespace(
+        config=SimpleNamespace(
+            max_num_iterations=110,
+            optimizers={
+                "fields": {
+                    "optimizer": AdamOptimizerConfig(lr=1e-2),
+                    "scheduler": CosineDecaySchedulerConfig(warmup_steps=10, final_fraction=0.1),
+                }
+            },
+        ),
+        pipeline=SimpleNamespace(get_param_groups=lambda: {"fields": [parameter]}),
+    )
+    optimizers = HandTrainer.setup_optimizers(trainer)
+    scheduler = optimizers.schedulers["fields"]
+    assert scheduler.lr_lambdas[0](110) == pytest.approx(0.1) and scheduler.lr_lambdas[0](60) == pytest.approx(0.55)
+    with pytest.raises(ValueError, match="max_steps"):
+        CosineDecaySchedulerConfig().setup().get_scheduler(Adam([parameter]), 1e-2)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from nerfstudio_hands.dataparsers.avatar_data import apply_rigid
 from nerfstudio_hands.export.bake import ColorFn
-from nerfstudio_hands.fields.hand_field import FieldOutputs
+from nerfstudio_hands.fields.hand_field import Geometry
+from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel
 
@@ -43,15 +44,15 @@ def surface_color_fn(model: HandAvatarModel, pose: HandPose) -> ColorFn:
         surface = torch.zeros(len(points), dtype=torch.long, device=points.device)
         ground = apply_rigid(model.hands.world_transform, points)
 
-        def look(height: Float[Tensor, "N"]) -> FieldOutputs:
+        def look(height: Float[Tensor, "N"]) -> tuple[SurfacePoints, Geometry]:
             there = ground + outward * height[:, None] * model.config.shell
             places, _ = model.surface_points(there, surface, face, barycentric, height, posed)
-            return model.field(replace(places, normal=outward), -outward, codes)
+            return replace(places, normal=outward), model.field.geometry(places, codes)
 
         height = torch.zeros(len(points), device=points.device)
         for _ in range(LEVEL_STEPS):
-            height = -look(height).shift
-        opaque = torch.ones_like(height)[:, None]
-        return model.camera_response(look(height).diffuse, opaque, None).clamp(0, 1)
+            height = -look(height)[1].shift
+        diffuse = model.field.radiance(*look(height), -outward).diffuse
+        return model.camera_response(diffuse, torch.ones_like(height)[:, None], None).clamp(0, 1)
 
     return color

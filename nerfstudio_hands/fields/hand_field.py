@@ -23,17 +23,33 @@ LIGHT_WIDTH = 32
 
 
 @dataclass
-class FieldOutputs:
-    """What the field says of sample points.
+class Geometry:
+    """What the field says of the form at sample points, and what it needs to know for their colour.
 
     Attributes:
         shift: how far below the fitted surface the learned one lies, in half widths of the shell, in (-1, 1) [N].
+        position: features of the place on the hand [N, C].
+        features: learned features [N, G].
+    """
+
+    shift: Float[Tensor, "N"]
+    position: Float[Tensor, "N C"]
+    features: Float[Tensor, "N G"]
+
+    def __getitem__(self, index: Tensor) -> Geometry:
+        return Geometry(self.shift[index], self.position[index], self.features[index])
+
+
+@dataclass
+class Radiance:
+    """What the field says of the colour of sample points.
+
+    Attributes:
         diffuse: colour without the view-dependent part, linear in the camera's units and unbounded above [N, 3].
         color: colour seen from the given direction [N, 3].
         view_residual: the view-dependent part before the activation; regularised towards zero [N, 3].
     """
 
-    shift: Float[Tensor, "N"]
     diffuse: Float[Tensor, "N 3"]
     color: Float[Tensor, "N 3"]
     view_residual: Float[Tensor, "N 3"]
@@ -82,7 +98,7 @@ class HandField(nn.Module):
                 implementation=implementation,
             )
 
-        self.geometry = network(
+        self.form = network(
             position.out_dim + self.height_encoding.get_out_dim() + pose_dim,
             num_layers=3,
             out_dim=1 + GEOMETRY_FEATURES,
@@ -91,30 +107,34 @@ class HandField(nn.Module):
         self.view = network(GEOMETRY_FEATURES + NUM_SH_LEVELS**2 + 1, num_layers=2, out_dim=3)
         self.light = network(light_dim, num_layers=2, out_dim=3, width=LIGHT_WIDTH) if light_dim else None
 
-    def forward(
-        self, points: SurfacePoints, directions: Float[Tensor, "N 3"], pose_code: Float[Tensor, "N P"]
-    ) -> FieldOutputs:
-        """Evaluates the field.
+    def geometry(self, points: SurfacePoints, pose_code: Float[Tensor, "N P"]) -> Geometry:
+        """Form at sample points.
 
         Args:
             points: where the samples lie relative to the posed surface.
-            directions: unit viewing directions, from the camera, world frame.
             pose_code: code of the pose that the samples' surface is in.
         """
         position = self.position(points)
-        height = points.height[:, None]
-        geometry = self.geometry(torch.cat([position, self.height_encoding(height), pose_code], dim=-1)).float()
-        shift, features = geometry[:, 0], geometry[:, 1:]
-        diffuse_logit = self.diffuse(torch.cat([position, features], dim=-1)).float()
+        height = self.height_encoding(points.height[:, None])
+        found = self.form(torch.cat([position, height, pose_code], dim=-1)).float()
+        return Geometry(torch.tanh(found[:, 0]), position, found[:, 1:])
+
+    def radiance(self, points: SurfacePoints, geometry: Geometry, directions: Float[Tensor, "N 3"]) -> Radiance:
+        """Colour of sample points.
+
+        Args:
+            points: where the samples lie relative to the posed surface.
+            geometry: what :meth:`geometry` said of them.
+            directions: unit viewing directions, from the camera, world frame.
+        """
+        diffuse_logit = self.diffuse(torch.cat([geometry.position, geometry.features], dim=-1)).float()
         # Gloss depends on the mirrored direction rather than on the direction itself (Ref-NeRF, arXiv 2112.03907).
         facing = (directions * points.normal).sum(dim=-1, keepdim=True)
         mirrored = directions - 2 * facing * points.normal
-        view_residual = self.view(
-            torch.cat([features, components_from_spherical_harmonics(NUM_SH_LEVELS, mirrored), facing], dim=-1)
-        ).float()
+        harmonics = components_from_spherical_harmonics(NUM_SH_LEVELS, mirrored)
+        view_residual = self.view(torch.cat([geometry.features, harmonics, facing], dim=-1)).float()
         light = self.light(points.light).float().exp() if self.light is not None else 1.0
-        return FieldOutputs(
-            shift=torch.tanh(shift),
+        return Radiance(
             diffuse=F.softplus(diffuse_logit) * light,
             color=F.softplus(diffuse_logit + view_residual) * light,
             view_residual=view_residual,

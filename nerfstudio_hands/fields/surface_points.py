@@ -28,3 +28,14 @@ class SurfacePoints:
     normal: Float[Tensor, "N 3"]
     light: Float[Tensor, "N C"]
     canonical: Float[Tensor, "N 3"] | None = None
+
+    def __getitem__(self, index: Tensor) -> SurfacePoints:
+        canonical = None if self.canonical is None else self.canonical[index]
+        return SurfacePoints(
+            self.face[index],
+            self.barycentric[index],
+            self.height[index],
+            self.normal[index],
+            self.light[index],
+            canonical,
+        )

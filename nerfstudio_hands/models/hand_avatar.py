@@ -27,7 +27,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
 from nerfstudio_hands.evaluation.perceptual import load_lpips
-from nerfstudio_hands.fields.hand_field import FieldOutputs, HandField
+from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
@@ -36,11 +36,11 @@ from nerfstudio_hands.viewer.pose_controls import PoseControls
 LIGHT_LEVELS = 4
 """Levels of spherical harmonics of the light transfer."""
 
+LEAST_WEIGHT = 1e-3
+"""Weight of a sample in its pixel below which its colour is left out of renderings; of 16 samples, at most 4 of 255."""
+
 SATURATION = 0.98
 """Pixel values from here on say only that the true colour is at least as bright."""
-
-HUBER_DELTA = 0.04
-"""Colour differences beyond this count linearly: they are misfit, not colour."""
 
 
 @dataclass
@@ -75,6 +75,9 @@ class HandAvatarModelConfig(ModelConfig):
     """Learn a gain and a bias a colour channel for every training camera but the first."""
     color_loss: float = 2.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
+    huber_delta: float = 0.04
+    """Colour differences beyond this count linearly: they are misfit, not colour. A large one gives the squared error.
+    """
     diffuse_loss: float = 0.6
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
     opacity_loss: float = 0.1
@@ -184,9 +187,10 @@ class HandAvatarModel(Model):
         """
         origins, directions = ray_bundle.origins, ray_bundle.directions
         camera = None
-        if self.training and ray_bundle.metadata and "camera_index" in ray_bundle.metadata:
+        if ray_bundle.metadata and "camera_index" in ray_bundle.metadata:
             camera = ray_bundle.metadata["camera_index"].view(-1).long()
-            self.camera_seen[camera] = True
+            if self.training:
+                self.camera_seen[camera] = True
         posed = self.hands.for_rays(ray_bundle)
         jitter = torch.rand(len(origins), self.config.num_samples, device=origins.device) if self.training else None
         samples = posed.surfaces.march(
@@ -206,18 +210,24 @@ class HandAvatarModel(Model):
         points = origins[ray, None] + directions[ray, None] * depth[..., None]
         sample_surface = posed.ray_surface[ray, None].expand_as(depth).reshape(-1)
         sample_directions = directions[ray, None].expand_as(points).reshape(-1, 3)
-        outputs, density, normals = self.evaluate(points.reshape(-1, 3), sample_directions, posed, sample_surface)
+        places, geometry, density = self.evaluate(points.reshape(-1, 3), sample_surface, posed)
 
         alpha = 1 - torch.exp(-density.view_as(depth) * samples.width)
         passed = torch.cumprod(1 - alpha + 1e-7, dim=1)
         weights = alpha * torch.cat([torch.ones_like(alpha[:, :1]), passed[:, :-1]], dim=1)  # [M, num_samples]
+        # Outside training most samples weigh nothing, and their colour need not be known.
+        seen = torch.nonzero(weights.view(-1) > (-1 if self.training else LEAST_WEIGHT))[:, 0]
+        radiance = self.field.radiance(places[seen], geometry[seen], sample_directions[seen])
+        sample_ray = ray[:, None].expand_as(depth).reshape(-1)
 
         def composite(values: Float[Tensor, "P C"]) -> Float[Tensor, "R C"]:
-            summed = (weights[..., None] * values.view(*depth.shape, -1)).sum(dim=1)
-            return torch.zeros(len(origins), summed.shape[-1], device=summed.device).index_copy(0, ray, summed)
+            """Weighted sums a ray, of values a sample or a seen sample."""
+            chosen = slice(None) if len(values) == len(sample_ray) else seen
+            weighted = weights.view(-1, 1)[chosen] * values
+            return weighted.new_zeros(len(origins), values.shape[-1]).index_add(0, sample_ray[chosen], weighted)
 
         accumulation = composite(torch.ones_like(depth).view(-1, 1))
-        color = self.camera_response(composite(outputs.color), accumulation, camera)
+        color = self.camera_response(composite(radiance.color), accumulation, camera)
         result = {
             "rgb": color if self.training else color.clamp(0, 1),
             "radiance": color,
@@ -227,11 +237,11 @@ class HandAvatarModel(Model):
                 composite(depth.view(-1, 1)) / accumulation.clamp(min=0.5),
                 self.beyond_scene(origins),
             ),
-            "normals": (F.normalize(composite(normals), dim=-1) + 1) / 2,
+            "normals": (F.normalize(composite(places.normal), dim=-1) + 1) / 2,
         }
         if self.training:
-            result["diffuse"] = self.camera_response(composite(outputs.diffuse), accumulation, camera)
-            result["penalty"] = self.penalty(outputs, posed, weights)
+            result["diffuse"] = self.camera_response(composite(radiance.diffuse), accumulation, camera)
+            result["penalty"] = self.penalty(geometry, radiance, posed)
         return result
 
     def beyond_scene(self, origins: Float[Tensor, "R 3"]) -> Float[Tensor, "R 1"]:
@@ -240,22 +250,17 @@ class HandAvatarModel(Model):
         return (origins - (low + high) / 2).norm(dim=-1, keepdim=True) + (high - low).norm() / 2
 
     def evaluate(
-        self,
-        points: Float[Tensor, "N 3"],
-        directions: Float[Tensor, "N 3"],
-        posed: PosedSurfaces,
-        surface: Int[Tensor, "N"],
-    ) -> Tuple[FieldOutputs, Float[Tensor, "N"], Float[Tensor, "N 3"]]:
-        """The field at points near posed surfaces.
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
+    ) -> Tuple[SurfacePoints, Geometry, Float[Tensor, "N"]]:
+        """Form at points near posed surfaces.
 
         Args:
             points: sample points, nerfstudio's world.
-            directions: unit viewing directions.
-            posed: the posed surfaces.
             surface: which surface each point belongs to.
+            posed: the posed surfaces.
 
         Returns:
-            Field outputs, density in 1/m (0 outside the shell and beyond the wrist), smooth normals.
+            Places on the hand, what the field says of them, density in 1/m (0 outside the shell and beyond the wrist).
         """
         near = posed.surfaces.closest(points, surface, max_distance=2 * self.config.shell)
         num_faces = posed.surfaces.num_own_faces
@@ -264,14 +269,14 @@ class HandAvatarModel(Model):
         inside &= self.hands.surface.face_is_hand[face]
         height = torch.where(inside, near.signed_distance / self.config.shell, torch.ones_like(near.signed_distance))
         there, gate = self.surface_points(points, surface, face, near.barycentric, height, posed)
-        outputs = self.field(there, directions, posed.code[surface])
+        geometry = self.field.geometry(there, posed.code[surface])
         width = self.log_thickness.exp()
-        distance = (height + outputs.shift) * self.config.shell / width
+        distance = (height + geometry.shift) * self.config.shell / width
         occupancy = torch.where(
             distance > 0, 0.5 * torch.exp(-distance.clamp(min=0)), 1 - 0.5 * torch.exp(distance.clamp(max=0))
         )
         density = torch.where(inside, occupancy / width, torch.zeros_like(occupancy))
-        return outputs, density if gate is None else density * gate, there.normal
+        return there, geometry, density if gate is None else density * gate
 
     def surface_points(
         self,
@@ -307,20 +312,22 @@ class HandAvatarModel(Model):
     def camera_response(
         self, color: Float[Tensor, "R 3"], accumulation: Float[Tensor, "R 1"], camera: Int[Tensor, "R"] | None
     ) -> Float[Tensor, "R 3"]:
-        """Colour as a training camera would record it, or the mean of the training cameras where none is given."""
-        if not self.config.camera_colors:
+        """Colour as a training camera records it; where none is given, or one that training has not seen, as the mean
+        of the training cameras."""
+        if not self.config.camera_colors or not self.camera_seen.any():
             return color
-        fixed = torch.arange(len(self.camera_gain), device=color.device) == self.camera_seen.int().argmax()
-        gain = torch.where(fixed[:, None], torch.zeros_like(self.camera_gain), self.camera_gain)
-        bias = torch.where(fixed[:, None], torch.zeros_like(self.camera_bias), self.camera_bias)
-        if camera is not None:
-            return color * gain[camera].exp() + bias[camera] * accumulation
-        seen = self.camera_seen
-        if not seen.any():
-            return color
-        return color * gain[seen].mean(dim=0).exp() + bias[seen].mean(dim=0) * accumulation
+        seen = self.camera_seen[:, None]
+        index = torch.arange(len(seen), device=color.device)[:, None]
+        # The first one is the reference, or a common gain would be free.
+        fixed = index == self.camera_seen.int().argmax()
+        gain, bias = (torch.where(fixed, torch.zeros_like(t), t) for t in (self.camera_gain, self.camera_bias))
+        # The mean stands in for all others.
+        gain, bias = (torch.where(seen, t, t[self.camera_seen].mean(dim=0)) for t in (gain, bias))
+        if camera is None:
+            return color * gain[self.camera_seen].mean(dim=0).exp() + bias[self.camera_seen].mean(dim=0) * accumulation
+        return color * gain[camera].exp() + bias[camera] * accumulation
 
-    def penalty(self, outputs: FieldOutputs, posed: PosedSurfaces, weights: Tensor) -> Float[Tensor, ""]:
+    def penalty(self, geometry: Geometry, radiance: Radiance, posed: PosedSurfaces) -> Float[Tensor, ""]:
         """The regularisers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
         terms = [
@@ -328,9 +335,9 @@ class HandAvatarModel(Model):
             config.seam_penalty * self.field.position.seam_difference(),
             config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean()),
         ]
-        if len(outputs.shift):
-            terms.append(config.offset_penalty * outputs.shift.square().mean())
-            terms.append(config.view_penalty * outputs.view_residual.square().mean())
+        if len(geometry.shift):
+            terms.append(config.offset_penalty * geometry.shift.square().mean())
+            terms.append(config.view_penalty * radiance.view_residual.square().mean())
         if self.hands.deltas is not None:
             terms.append(config.camera_penalty * sum(delta.square().sum() for delta in self.hands.deltas))
         return torch.stack(terms).sum()
@@ -355,14 +362,16 @@ class HandAvatarModel(Model):
         truth = batch["image"].to(self.device)
         hand, known = label == HAND, (label == HAND) | (label == BACKGROUND)
         loss = {
-            "color": config.color_loss * color_loss(outputs["rgb"][hand], truth[hand]),
+            "color": config.color_loss * color_loss(outputs["rgb"][hand], truth[hand], config.huber_delta),
             "opacity": config.opacity_loss
             * F.binary_cross_entropy(
                 outputs["accumulation"].view(-1)[known].clamp(1e-4, 1 - 1e-4), hand[known].to(truth.dtype)
             ),
         }
         if "diffuse" in outputs:
-            loss["diffuse"] = config.diffuse_loss * color_loss(outputs["diffuse"][hand], truth[hand])
+            loss["diffuse"] = config.diffuse_loss * color_loss(
+                outputs["diffuse"][hand], truth[hand], config.huber_delta
+            )
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
         num_patch_rays = batch.get("num_patch_rays", 0)
@@ -410,10 +419,10 @@ class HandAvatarModel(Model):
         return metrics, images
 
 
-def color_loss(predicted: Float[Tensor, "N 3"], truth: Float[Tensor, "N 3"]) -> Float[Tensor, ""]:
+def color_loss(predicted: Float[Tensor, "N 3"], truth: Float[Tensor, "N 3"], delta: float) -> Float[Tensor, ""]:
     """Huber loss; where the truth is saturated only a darker prediction is wrong."""
     if not len(predicted):
         return predicted.sum()
     difference = predicted - truth
     difference = torch.where(truth >= SATURATION, difference.clamp(max=0), difference)
-    return F.huber_loss(difference, torch.zeros_like(difference), delta=HUBER_DELTA)
+    return F.huber_loss(difference, torch.zeros_like(difference), delta=delta)

@@ -13,7 +13,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.fields.canonical_warps import CanonicalHands, NearestSkinning, SkinningVolume
-from nerfstudio_hands.fields.hand_field import FieldOutputs
+from nerfstudio_hands.fields.hand_field import Geometry, Radiance
 from nerfstudio_hands.fields.non_rigid import NonRigidOffset
 from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
@@ -96,8 +96,8 @@ class HandCanonicalModel(HandAvatarModel):
             places = places + self.non_rigid(places, posed.code[surface])
         return places, gate
 
-    def penalty(self, outputs: FieldOutputs, posed: PosedSurfaces, weights: Tensor) -> Float[Tensor, ""]:
-        terms = [super().penalty(outputs, posed, weights)]
+    def penalty(self, geometry: Geometry, radiance: Radiance, posed: PosedSurfaces) -> Float[Tensor, ""]:
+        terms = [super().penalty(geometry, radiance, posed)]
         if isinstance(self.skinning, SkinningVolume):
             terms.append(self.config.volume_penalty * self.skinning.total_variation())
         if self.non_rigid is not None:

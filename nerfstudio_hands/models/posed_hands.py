@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor, nn
 
+from nerfstudio_hands.animation import PoseTrack, first_seen, interpolate_poses
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData, apply_rigid
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.light_transfer import light_transfer
@@ -18,6 +19,10 @@ from nerfstudio_hands.hand_model import HandPose
 POSE_SPREAD_FLOOR = 0.05
 """Radians; a joint that moves less than this over the training frames has nothing to teach and is left out of the
 pose code."""
+
+CAPTURE_FPS = 5.0
+"""Frames a second at which a capture's frames play, as none says when they were taken: those of InterHand2.6M's usual
+download."""
 
 
 @dataclass
@@ -45,9 +50,10 @@ class PosedHands(nn.Module):
     """Poses of every frame, optionally refined, and the surface that they give.
 
     A ray's pose is, in this order: the override set by an exporter, its `frame_index`, the pose that the viewer chose
-    for rays of no frame (neither of the two while training), its `times` (nearest frame), the first frame. Exporters
-    send rays with none of these. The viewer's choice comes after `frame_index`, so that an evaluation stays what it
-    is while somebody bends a finger.
+    for rays of no frame, its `times`, the first training frame; while training, override, choice and track have no
+    effect. `times` run from 0 to 1 over the track that is set, or else over the training frames. Exporters send rays
+    with none of these. The viewer's choice comes after `frame_index`, so that an evaluation stays what it is while
+    somebody bends a finger.
 
     Args:
         avatar: the hands and their poses.
@@ -67,6 +73,7 @@ class PosedHands(nn.Module):
         self.register_buffer("shape", avatar.shape.float())
         self.register_buffer("displacement", avatar.displacement.float())
         self.register_buffer("world_transform", avatar.world_transform.float())
+        self.register_buffer("train_frames", avatar.train_frames.nonzero().flatten(), persistent=False)
         rotations = self.local_rotations[avatar.train_frames].flatten(1)  # [T', H*45]
         low, high = rotations.amin(dim=0), rotations.amax(dim=0)
         moves = high - low > POSE_SPREAD_FLOOR
@@ -86,6 +93,8 @@ class PosedHands(nn.Module):
         self._override_count = 0
         self._free_pose: HandPose | None = None
         self._free_count = 0
+        self._track: PoseTrack | None = None
+        self._track_count = 0
         self._cached: dict[str, tuple[object, PosedSurfaces]] = {}
         self._frame_light: dict[int, Float[Tensor, "V C"]] = {}
 
@@ -109,6 +118,38 @@ class PosedHands(nn.Module):
         # In this order: a render that starts in between must not file the old pose under the new number.
         self._free_pose = pose
         self._free_count += 1
+
+    def set_track(self, track: PoseTrack | None) -> None:
+        """Plays this track to rays that carry `times` and no frame, outside training; None ends it.
+
+        A hand that the track lacks stands still, see `reference`.
+
+        Raises:
+            HandsError: The track has none of the hands.
+        """
+        self._track = None if track is None else track.for_hands(self.surface.sides, self.reference())
+        self._track_count += 1
+
+    @torch.no_grad()
+    def reference(self) -> HandPose:
+        """Each hand in the first training frame that has it [H, ...], capture's world."""
+        return first_seen(self.pose_of(self.train_frames))
+
+    @torch.no_grad()
+    def frames_track(self, fps: float = CAPTURE_FPS) -> PoseTrack:
+        """All frames, held-out ones too, as a track."""
+        frames = torch.arange(self.num_frames, device=self.valid.device)
+        return PoseTrack.of_frames(self.pose_of(frames), self.surface.sides, fps=fps, name="frames of the capture")
+
+    def pose_at(self, times: Float[Tensor, "S"]) -> HandPose:
+        """Poses at times from 0 to 1 over what plays, in the capture's world."""
+        if self._track is not None and not self.training:
+            return self._track.at(times * self._track.duration).to(self.valid.device)
+        place = times.to(self.valid.device).clamp(0, 1) * (len(self.train_frames) - 1)
+        before = place.floor().long()
+        after = (before + 1).clamp(max=len(self.train_frames) - 1)
+        first, second = (self.pose_of(self.train_frames[keys]) for keys in (before, after))
+        return interpolate_poses(first, second, place - before)
 
     def pose_of(self, frames: Int[Tensor, "S"]) -> HandPose:
         """Poses of frames, with the refinement, in the capture's world."""
@@ -143,17 +184,14 @@ class PosedHands(nn.Module):
             if pose is not None and not self.training:
                 first = torch.zeros(len(rays.origins), dtype=torch.long, device=rays.origins.device)
                 return self._posed(slot, count, pose, first)
-        frames = self._ray_frames(rays)
-        used, ray_surface = frames.unique(return_inverse=True)
+        if self.training:
+            self._cached.pop("times", None)  # Its poses are about to be refined.
+        if not framed and rays.times is not None:
+            times, ray_surface = rays.times.view(-1).unique(return_inverse=True)
+            return self._posed("times", [self._track_count, *times.tolist()], self.pose_at(times), ray_surface)
+        frames = rays.metadata["frame_index"] if framed else self.train_frames[:1].expand(len(rays.origins))
+        used, ray_surface = frames.view(-1).long().to(self.valid.device).unique(return_inverse=True)
         return self._posed("frames", used.tolist(), self.pose_of(used), ray_surface)
-
-    def _ray_frames(self, rays: RayBundle) -> Int[Tensor, "R"]:
-        device = self.global_orient.device
-        if rays.metadata is not None and "frame_index" in rays.metadata:
-            return rays.metadata["frame_index"].view(-1).long().to(device)
-        if rays.times is not None:
-            return (rays.times.view(-1) * (self.num_frames - 1)).round().long().clamp(0, self.num_frames - 1).to(device)
-        return torch.zeros(len(rays.origins), dtype=torch.long, device=device)
 
     def _posed(self, slot: str, key: object, pose: HandPose, ray_surface: Int[Tensor, "R"]) -> PosedSurfaces:
         # The viewer may interrupt a render at any line, so a surface is out of the cache while it is being moved.

@@ -33,14 +33,18 @@ def model_with_field(field) -> SimpleNamespace:
 
 @pytest.mark.parametrize("level", [-0.6, 0.0, 0.45])
 def test_color_is_taken_at_the_learned_surface(level):
-    def field(points, directions, code):
+    def geometry(points, code):
         assert torch.equal(code, torch.full((len(points.face), 5), 0.25))
-        torch.testing.assert_close(directions, -points.normal)
         # A surface at `level`, from which the shift departs by 20 % of the distance to it.
-        shift = -level + 0.2 * (points.height - level)
-        diffuse = torch.stack([0.25 + 0.25 * points.height, points.normal[:, 1] / 4, points.barycentric[:, 2]], dim=1)
-        return SimpleNamespace(shift=shift, diffuse=diffuse)
+        return SimpleNamespace(shift=-level + 0.2 * (points.height - level))
 
+    def radiance(points, geometry, directions):
+        torch.testing.assert_close(directions, -points.normal)
+        return SimpleNamespace(
+            diffuse=torch.stack([0.25 + 0.25 * points.height, points.normal[:, 1] / 4, points.barycentric[:, 2]], dim=1)
+        )
+
+    field = SimpleNamespace(geometry=geometry, radiance=radiance)
     color = surface_color_fn(model_with_field(field), HandPose.rest(1, (1,)))
     barycentric = torch.tensor([[0.5, 0.25, 0.25], [0.9, 0.1, 0.0]])
     normal = torch.tensor([[1.0, 0, 0], [1.0, 0, 0]])

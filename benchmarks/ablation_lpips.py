@@ -1,0 +1,118 @@
+"""Both warps, with and without LPIPS: one table of held-out views, held-out poses, and both.
+
+Every row is two commands, printed before they run: `ns-train` with the options of the row, and `ns-eval`. All rows see
+the same pictures for the same number of steps from the same seed. "mse" is the squared error alone, "huber" what the
+methods use by default, "+lpips" either with LPIPS (VGG) on patches after a warm-up.
+
+    ns-hands synthesize interhand --output ih --num-cameras 8 --frames 60
+    python benchmarks/ablation_lpips.py --data ih --steps 5000
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Literal, Optional, Tuple
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+METHODS = {
+    "hand-uvnerf": ["hand-uvnerf"],
+    "hand-canonical": ["hand-canonical", "--pipeline.model.skinning", "nearest"],
+    "hand-canonical (volume)": ["hand-canonical", "--pipeline.model.skinning", "volume"],
+}
+LPIPS = ["--pipeline.model.perceptual-loss", "0.02"]
+LOSSES = {
+    "mse": ["--pipeline.model.huber-delta", "1e6"],
+    "mse+lpips": ["--pipeline.model.huber-delta", "1e6", *LPIPS],
+    "huber": [],
+    "huber+lpips": LPIPS,
+}
+FIGURES = ("hand_psnr", "hand_psnr_calibrated", "hand_ssim", "hand_lpips")
+PROTOCOLS = ("view", "pose", "both")
+
+
+@dataclass
+class Ablation:
+    """Trains every method with every loss on the same capture and evaluates what was held out."""
+
+    data: Path
+    """Capture with several frames, for instance from `ns-hands synthesize interhand`."""
+    dataparser: Literal["interhand-data", "hands-data"] = "interhand-data"
+    """How the capture is read."""
+    eval_cameras: Optional[Tuple[str, ...]] = None
+    """Cameras to hold out; by default every seventh."""
+    eval_frame_fraction: float = 1 / 3
+    """Share of every sequence, from its end, to hold out."""
+    methods: Tuple[str, ...] = tuple(METHODS)
+    """Rows of the table."""
+    losses: Tuple[str, ...] = ("mse", "mse+lpips", "huber", "huber+lpips")
+    """Rows of the table a method."""
+    steps: int = 3000
+    """Training steps of each."""
+    output: Optional[Path] = None
+    """Folder for runs, pictures and figures; by default a temporary one."""
+
+
+def train_and_evaluate(args: Ablation, method: str, loss: str, folder: Path) -> dict[str, float]:
+    """Figures of one row; `seconds` is the wall-clock of `ns-train`. A row that is there already is not run again."""
+    name = f"{method}-{loss}".replace(" ", "-").replace("(", "").replace(")", "").replace("+", "-")
+    result = folder / f"{name}.json"
+    if result.exists():
+        return json.loads(result.read_text())["results"]
+    bin_folder = Path(sys.executable).parent
+    train = [
+        str(bin_folder / "ns-train"), *METHODS[method], *LOSSES[loss],
+        "--data", str(args.data), "--output-dir", str(folder / "runs"), "--experiment-name", name, "--timestamp", "run",
+        "--max-num-iterations", str(args.steps), "--vis", "tensorboard",
+        "--steps-per-eval-image", "1000000", "--steps-per-eval-batch", "1000000",
+        "--pipeline.datamanager.pixel-sampler.patches-from", str(args.steps // 4),
+        args.dataparser, "--eval-frame-fraction", str(args.eval_frame_fraction),
+        *(["--eval-cameras", *args.eval_cameras] if args.eval_cameras else []),
+    ]  # fmt: skip
+    config = folder / "runs" / name / METHODS[method][0] / "run" / "config.yml"
+    evaluate = [
+        str(bin_folder / "ns-eval"), "--load-config", str(config), "--output-path", str(folder / f"{name}.new.json"),
+        "--render-output-path", str(folder / f"{name}-pictures"),
+    ]  # fmt: skip
+    start = time.monotonic()
+    for command in (train, evaluate):
+        print("$", shlex.join([Path(command[0]).name, *command[1:]]), flush=True)
+    with (folder / f"{name}.log").open("w") as log:
+        subprocess.run(train, check=True, stdout=log, stderr=subprocess.STDOUT)
+        seconds = time.monotonic() - start
+        subprocess.run(evaluate, check=True, stdout=log, stderr=subprocess.STDOUT)
+    found = json.loads((folder / f"{name}.new.json").read_text())
+    found["results"]["seconds"] = seconds
+    result.write_text(json.dumps(found, indent=2))
+    return found["results"]
+
+
+def main(args: Ablation) -> None:
+    folder = args.output or Path(mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    table = Table(title=f"{args.data.name}: {args.steps} steps, dB / dB calibrated / SSIM / LPIPS in the hand region")
+    for column in ("method", "loss", "novel view", "novel pose", "both", "train s"):
+        table.add_column(column, no_wrap=True)
+    for method in args.methods:
+        for loss in args.losses:
+            found = train_and_evaluate(args, method, loss, folder)
+            cells = [
+                " / ".join(f"{found.get(f'{p}/{f}', float('nan')):.{2 if 'psnr' in f else 3}f}" for f in FIGURES)
+                for p in PROTOCOLS
+            ]
+            table.add_row(method, loss, *cells, f"{found['seconds']:.0f}")
+    Console(width=160).print(table)
+    print(f"Runs, pictures and figures: {folder}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Ablation))

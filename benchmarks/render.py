@@ -1,0 +1,78 @@
+"""Frames a second of a trained avatar with a new pose in every picture, at InterHand2.6M's 334x512 pixels.
+
+The hand fills what the picture shows of it in the capture. Beside it, in the same run: the same avatar without what
+makes it fast, every sample of every ray given a colour.
+
+    python benchmarks/render.py --load-config outputs/.../config.yml
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from nerfstudio_hands.cli.trained_run import load_run
+from nerfstudio_hands.models import hand_avatar
+
+SIZE = (334, 512)
+"""Width and height of InterHand2.6M's pictures."""
+
+
+@dataclass
+class Benchmark:
+    """Renders poses of the capture, one after the other, from the first camera of the training."""
+
+    load_config: Path
+    """The run's config.yml."""
+    pictures: int = 20
+    """Pictures to render, evenly spread over the frames of the capture."""
+
+
+@torch.no_grad()
+def measure(pipeline, pictures: int) -> tuple[float, float, float]:
+    """Seconds a picture, seconds of these for posing the hand, and the share of the picture that the hand covers."""
+    model = pipeline.model.eval()
+    camera = pipeline.datamanager.train_dataset.cameras[0:1].to(model.device)
+    camera.rescale_output_resolution(SIZE[1] / float(camera.height[0]))
+    frames = torch.linspace(0, model.hands.num_frames - 1, pictures).round().long()
+    total, posing, covered = [], [], []
+    for frame in frames.tolist():
+        start = time.perf_counter()
+        model.hands.set_override(model.hands.pose_of(torch.tensor([frame], device=model.device)))
+        accumulation = model.get_outputs_for_camera(camera)["accumulation"]
+        covered.append(float((accumulation > 0.5).float().mean()))
+        total.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        model.hands.at_pose(model.hands.pose_of(torch.tensor([frame], device=model.device)))
+        posing.append(time.perf_counter() - start)
+    model.hands.set_override(None)
+    # The first picture warms things up.
+    return tuple(sum(values[1:]) / len(values[1:]) for values in (total, posing, covered))
+
+
+def main(args: Benchmark) -> None:
+    _, pipeline = load_run(args.load_config)
+    console = Console(width=120)
+    device = pipeline.model.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    table = Table(title=f"{SIZE[0]}x{SIZE[1]}, a new pose in every picture, {name}")
+    for column in ("", "pictures/s", "ms a picture", "ms of posing", "hand"):
+        table.add_column(column, justify="right")
+    seconds = {}
+    for label, least in (("ours", hand_avatar.LEAST_WEIGHT), ("colour of every sample", -1.0)):
+        hand_avatar.LEAST_WEIGHT = least
+        seconds[label], posing, covered = measure(pipeline, args.pictures)
+        milliseconds = f"{1000 * seconds[label]:.0f}"
+        table.add_row(label, f"{1 / seconds[label]:.2f}", milliseconds, f"{1000 * posing:.0f}", f"{covered:.0%}")
+    console.print(table)
+    console.print(f"ratio to colouring every sample: {seconds['colour of every sample'] / seconds['ours']:.2f}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Benchmark))

@@ -1,0 +1,80 @@
+"""nerfstudio's pipeline with figures a protocol: new views, new poses, and both are never mixed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Dict, Optional, Type
+
+import torch
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils.rich_utils import get_progress
+from torchvision.utils import save_image
+
+
+@dataclass
+class HandPipelineConfig(VanillaPipelineConfig):
+    """Data manager and model of a hand avatar."""
+
+    _target: Type = field(default_factory=lambda: HandPipeline)
+    """target class to instantiate"""
+
+
+class HandPipeline(VanillaPipeline):
+    """Averages the figures of held-out pictures, over all of them and a protocol each.
+
+    With held-out frames every key comes four times: as it is, and with the prefixes `view/` (held-out camera, frame of
+    the training), `pose/` (camera of the training, held-out frame) and `both/`. A picture in which a figure has no
+    pixels to be taken over does not count for it.
+    """
+
+    config: HandPipelineConfig
+
+    def get_average_image_metrics(
+        self,
+        data_loader,
+        image_prefix: str,
+        step: Optional[int] = None,
+        output_path: Optional[Path] = None,
+        get_std: bool = False,
+    ) -> Dict[str, float]:
+        """Evaluates every picture of a loader.
+
+        Args:
+            data_loader: yields (camera, batch).
+            image_prefix: first part of the names of written pictures.
+            step: not used.
+            output_path: folder for pictures; none are written without it.
+            get_std: whether each mean comes with the standard deviation over pictures, as `<key>_std`.
+        """
+        self.eval()
+        protocols = data_loader.dataset.metadata.get("protocols")
+        found = defaultdict(list)
+        if output_path is not None:
+            output_path.mkdir(exist_ok=True, parents=True)
+        with get_progress("Evaluating held-out pictures") as progress:
+            for number, (camera, batch) in enumerate(progress.track(data_loader, total=len(data_loader))):
+                start = monotonic()
+                outputs = self.model.get_outputs_for_camera(camera=camera)
+                fps = 1 / (monotonic() - start)
+                figures, pictures = self.model.get_image_metrics_and_images(outputs, batch)
+                protocol = protocols[int(batch["image_idx"])] if protocols else None
+                for key, value in {**figures, "fps": fps}.items():
+                    found[key].append(value)
+                    if protocol:
+                        found[f"{protocol}/{key}"].append(value)
+                if output_path is not None:
+                    name = f"{image_prefix}_{protocol}" if protocol else image_prefix
+                    for key, picture in pictures.items():
+                        save_image(picture.permute(2, 0, 1).cpu(), output_path / f"{name}_{key}_{number:04d}.png")
+        self.train()
+        means = {}
+        for key, values in found.items():
+            known = torch.tensor(values, dtype=torch.float64)
+            known = known[~known.isnan()]
+            means[key] = float(known.mean())
+            if get_std:
+                means[f"{key}_std"] = float(known.std(correction=0))
+        return means

@@ -1,0 +1,56 @@
+"""A made-up avatar for the tests of models."""
+
+from __future__ import annotations
+
+import torch
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import SceneBox
+
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
+
+
+def make_model(config: HandAvatarModelConfig) -> HandAvatarModel:
+    """A right hand in two poses at the origin of a world that is the capture's."""
+    surface = HandSurface((default_hand("right"),))
+    pose = HandPose.rest(1, (2,))
+    pose.local_rotations[1, :, 3:6, 2] = 0.5
+    avatar = AvatarData(
+        surface=surface,
+        pose=pose,
+        shape=torch.zeros(surface.hands[0].num_shape),
+        displacement=torch.zeros(surface.num_vertices, 3),
+        all_hands=surface,
+        all_pose=pose,
+        all_displacement=torch.zeros(surface.num_vertices, 3),
+        world_transform=torch.eye(3, 4),
+        frame_names=["a", "b"],
+        camera_names=["00", "01", "02"],
+        train_frames=torch.ones(2, dtype=torch.bool),
+    )
+    torch.manual_seed(0)
+    box = SceneBox(torch.tensor([[-0.3] * 3, [0.3] * 3]))
+    return config.setup(scene_box=box, num_train_data=6, metadata={"hands": avatar})
+
+
+def rays_to(points: torch.Tensor, frame: int = 0, camera: int = 0) -> RayBundle:
+    """Rays from 0.5 m above through points."""
+    origins = points + torch.tensor([0.0, 0.5, 0.0])
+    count = len(points)
+    return RayBundle(
+        origins=origins,
+        directions=torch.tensor([[0.0, -1.0, 0.0]]).expand(count, 3).contiguous(),
+        pixel_area=torch.ones(count, 1),
+        camera_indices=torch.zeros(count, 1, dtype=torch.long),
+        metadata={
+            "directions_norm": torch.ones(count, 1),
+            "frame_index": torch.full((count, 1), frame),
+            "camera_index": torch.full((count, 1), camera),
+        },
+    )
+
+
+def vertices(model: HandAvatarModel, frame: int = 0) -> torch.Tensor:
+    """Posed vertices of a frame."""
+    return model.hands.vertices(model.hands.pose_of(torch.tensor([frame])))[0].detach()

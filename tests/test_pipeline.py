@@ -1,0 +1,51 @@
+"""Figures are averaged a protocol each."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from nerfstudio_hands.pipeline import HandPipeline
+
+PSNR = [20.0, 30.0, float("nan"), 10.0, 26.0]
+PROTOCOLS = ["view", "view", "pose", "pose", "both"]
+
+
+class Loader(list):
+    dataset = SimpleNamespace(metadata={"protocols": PROTOCOLS})
+
+
+def evaluate(tmp_path, protocols):
+    loader = Loader((None, {"image_idx": row}) for row in range(len(PSNR)))
+    loader.dataset = SimpleNamespace(metadata={"protocols": protocols})
+    rows = iter(PSNR)
+    picture = torch.zeros(4, 4, 3)
+    pipeline = SimpleNamespace(
+        model=SimpleNamespace(
+            get_outputs_for_camera=lambda camera: {},
+            get_image_metrics_and_images=lambda outputs, batch: ({"psnr": next(rows)}, {"img": picture}),
+        ),
+        eval=lambda: None,
+        train=lambda: None,
+    )
+    return HandPipeline.get_average_image_metrics(pipeline, loader, "eval", output_path=tmp_path, get_std=True)
+
+
+def test_protocols_are_kept_apart_and_pictures_without_a_hand_do_not_count(tmp_path):
+    figures = evaluate(tmp_path, PROTOCOLS)
+    assert figures["view/psnr"] == 25 and figures["view/psnr_std"] == 5
+    assert figures["pose/psnr"] == 10 and figures["both/psnr"] == 26
+    assert figures["psnr"] == pytest.approx((20 + 30 + 10 + 26) / 4)
+    assert figures["fps"] > 0 and not math.isnan(figures["both/fps"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        f"eval_{protocol}_img_{row:04d}.png" for row, protocol in enumerate(PROTOCOLS)
+    )
+
+
+def test_a_capture_of_one_pose_has_no_protocols(tmp_path):
+    figures = evaluate(tmp_path, None)
+    assert set(figures) == {"psnr", "psnr_std", "fps", "fps_std"}
+    assert (tmp_path / "eval_img_0004.png").exists()
