@@ -23,18 +23,13 @@ import torchmetrics.image.lpip
 import tyro
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.configs.method_configs import method_configs
-from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.models.nerfacto import NerfactoModelConfig
 from rich.console import Console
 from rich.table import Table
 
-from nerfstudio_hands.datamanagers.hand_datamanager import (
-    HandDataManager,
-    HandDataManagerConfig,
-    HandPixelSampler,
-    HandPixelSamplerConfig,
-)
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.evaluation.metrics import hand_metrics
@@ -52,29 +47,30 @@ class BlackenedDataset(HandDataset):
         return metadata
 
 
-class WholeFrameSampler(HandPixelSampler):
+class WholeFrameSampler(PixelSampler):
     """Half of the rays from the hand, half from background anywhere in the frame."""
 
     def sample(self, image_batch: dict) -> dict:
-        if self._tables is None:
+        if not hasattr(self, "_tables"):
             labels = image_batch["hand_label"][..., 0]
             self._tables = (torch.nonzero(labels == HAND), torch.nonzero(labels == BACKGROUND))
-        return super().sample(image_batch)
+        picks = [table[torch.randint(len(table), (self.num_rays_per_batch // 2,))] for table in self._tables]
+        row, y, x = torch.cat(picks).T
+        return {
+            "image": image_batch["image"][row, y, x],
+            "indices": torch.stack([image_batch["image_idx"][row], y, x], dim=1),
+        }
 
 
 @dataclass
-class WholeFrameSamplerConfig(HandPixelSamplerConfig):
+class WholeFrameSamplerConfig(PixelSamplerConfig):
     """Settings of :class:`WholeFrameSampler`."""
 
     _target: Type = field(default_factory=lambda: WholeFrameSampler)
-    rim_fraction: float = 0.5
 
 
-class BlackenedDataManager(HandDataManager, VanillaDataManager[BlackenedDataset]):
-    """Our data manager with blackened training pictures; its held-out pictures are ours."""
-
-    def create_train_dataset(self) -> BlackenedDataset:
-        return BlackenedDataset(self.train_dataparser_outputs)
+class BlackenedDataManager(VanillaDataManager[BlackenedDataset]):
+    """nerfstudio's data manager with blackened training pictures; its held-out pictures are ours."""
 
     def create_eval_dataset(self) -> HandDataset:
         return HandDataset(self.dataparser.get_dataparser_outputs(split="test"))
@@ -93,7 +89,7 @@ def nerfacto_config() -> TrainerConfig:
     config = copy.deepcopy(method_configs["nerfacto"])
     ours = our_config()
     config.machine = ours.machine
-    config.pipeline.datamanager = HandDataManagerConfig(
+    config.pipeline.datamanager = VanillaDataManagerConfig(
         _target=BlackenedDataManager,
         dataparser=ours.pipeline.datamanager.dataparser,
         train_num_rays_per_batch=ours.pipeline.datamanager.train_num_rays_per_batch,

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
-from rich.progress import track
 
+from nerfstudio_hands.datamanagers.crop_cache import CropCache
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.dataparsers.capture import image_size, read_image, read_mask
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import (
     BACKGROUND,
     NO_PART,
     NO_SIDE,
+    distance_to,
     hand_region,
     side_image,
     training_labels,
 )
+from nerfstudio_hands.fitting.segmentation import cut_out_hands
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.hand_model import SIDES
 
@@ -30,11 +37,56 @@ twice."""
 RIM = 2.0
 """Pixels on both sides of a mask's boundary, in pictures 1280 pixels wide, that take no part in training."""
 
+MASK_BAND = 0.008
+"""How far a hand that was fitted to joints alone may be off its picture, metres: the band within which GrabCut seeks
+its outline."""
+
+BLACKEST = 16
+"""A picture without any value from here on is black: a camera that dropped a frame."""
+
+FRAMES_KEPT = 4
+"""Posed surfaces that are kept at once."""
+
+CAPTURE, GRABCUT, PROJECTION, NO_HAND, NO_PICTURE = range(5)
+"""Where the mask of a picture comes from: the capture or the fit, GrabCut, the projected hand alone; the last two say
+that no hand is seen, and that the picture is black or cannot be read."""
+
+
+@dataclass
+class PixelLabels:
+    """What is known of the pixels of one picture.
+
+    Attributes:
+        label: 0 background, 1 hand, 2 takes no part in the loss.
+        mask: the mask, all false where it is unusable.
+        region: where hand metrics are taken.
+        source: where the mask comes from.
+    """
+
+    label: UInt8[np.ndarray, "H W"]
+    mask: Bool[np.ndarray, "H W"]
+    region: Bool[np.ndarray, "H W"]
+    source: int
+
+
+@dataclass
+class _Projection:
+    """The hands as one camera sees them; `whole` is the part of `sides` whose pixels are covered to their edges."""
+
+    sides: np.ndarray
+    whole: np.ndarray
+    forearm: np.ndarray
+    depth: float
+
 
 class HandDataset(InputDataset):
     """Adds to every row: `hand_label` [H, W, 1] (0 background, 1 hand, 2 takes no part in the loss), `hand_mask` [H,
     W, 1] (the mask of the capture, all false where it is unusable) and `hand_region` [H, W, 1] (where hand metrics
-    are taken)."""
+    are taken).
+
+    A capture that comes without any mask gets masks of our own. Labels are made when they are asked for, or read from
+    `crops` where the data manager has set these.
+    """
 
     exclude_batch_keys_from_device = InputDataset.exclude_batch_keys_from_device + [
         "hand_label",
@@ -44,56 +96,59 @@ class HandDataset(InputDataset):
 
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
-        avatar: AvatarData = self.metadata["hands"]
-        surfaces = Surfaces(avatar.all_hands.faces, avatar.all_vertices, closing_faces=avatar.all_hands.closing_faces)
-        rows = track(range(len(self)), description="Labelling pixels", transient=True, disable=len(self) < 4)
-        self._labels = [self._label(row, surfaces) for row in rows]
+        self.crops: CropCache | None = None
+        self._surfaces: OrderedDict[int, Surfaces] = OrderedDict()
+        self._posing = threading.Lock()
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the capture, or its fit, brings a mask of any picture."""
+        given = [*self.metadata["mask_paths"], *self.metadata["own_masks"]]
+        return any(mask is not None for mask in given)
 
     def get_numpy_image(self, image_idx: int) -> np.ndarray:
-        """The picture [H, W, 3], reduced by area averaging to the size of its camera."""
-        image = read_image(self._dataparser_outputs.image_filenames[image_idx])
-        return cv2.resize(image, self._size(image_idx), interpolation=cv2.INTER_AREA)
+        """The picture [H, W, 3], reduced by area averaging to the size of its camera; black where it cannot be
+        read."""
+        width, height = self._size(image_idx)
+        try:
+            image = read_image(self._dataparser_outputs.image_filenames[image_idx])
+        except HandsError:
+            return np.zeros((height, width, 3), dtype=np.uint8)
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
     def get_metadata(self, data: dict) -> dict:
-        label, mask, region = self._labels[data["image_idx"]]
+        row, (height, width) = data["image_idx"], data["image"].shape[:2]
+        if self.crops is None:
+            found = self.labels(row, self.get_numpy_image(row))
+        else:
+            found = PixelLabels(*self.crops.labels(row, height, width), source=int(self.crops.index["source"][row]))
         return {
-            "hand_label": torch.from_numpy(label)[..., None],
-            "hand_mask": torch.from_numpy(mask)[..., None],
-            "hand_region": torch.from_numpy(region)[..., None],
+            "hand_label": torch.from_numpy(found.label)[..., None],
+            "hand_mask": torch.from_numpy(found.mask)[..., None],
+            "hand_region": torch.from_numpy(found.region)[..., None],
         }
 
-    def _size(self, row: int) -> tuple[int, int]:
-        return int(self.cameras.width[row]), int(self.cameras.height[row])
+    def labels(self, row: int, image: UInt8[np.ndarray, "H W 3"]) -> PixelLabels:
+        """Labels of a row's picture, which is given because it has been read already; may be called from several
+        threads."""
+        nothing = np.zeros(image.shape[:2], dtype=bool)
+        unknown = np.full(image.shape[:2], NO_PART, dtype=np.uint8)
+        if image.max() < BLACKEST:
+            return PixelLabels(unknown, nothing, nothing, NO_PICTURE)
+        hands = self._project(row)
+        if self.has_masks:
+            return self._labels_of_given_mask(row, hands)
+        if not (hands.sides != NO_SIDE).any():
+            return PixelLabels(unknown, nothing, nothing, NO_HAND)
+        return self._labels_of_own_mask(row, hands, image)
 
-    def _label(self, row: int, surfaces: Surfaces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        avatar: AvatarData = self.metadata["hands"]
-        camera = self.cameras[row]
+    def _labels_of_given_mask(self, row: int, hands: _Projection) -> PixelLabels:
         width, height = self._size(row)
-        camera_to_world = torch.eye(4)
-        camera_to_world[:3] = camera.camera_to_worlds
-        camera_to_world[:, 1:3] *= -1
-        world_to_camera = torch.linalg.inv(camera_to_world)
-
-        def draw(scale: int) -> np.ndarray:
-            drawn = rasterize(
-                surfaces,
-                torch.diag(torch.tensor([scale, scale, 1.0])) @ camera.get_intrinsics_matrices(),
-                world_to_camera,
-                width * scale,
-                height * scale,
-                surface=int(camera.metadata["frame_index"]),
-            )
-            return side_image(drawn.face, avatar.all_hands.face_side, avatar.all_hands.face_is_hand)
-
-        sides = draw(1)
-        modelled = [SIDES.index(side) for side in avatar.surface.sides]
-        dilation = max(2.0, FULL_SIZE_DILATION * width / 1280)
+        modelled, sides, dilation = self._modelled(), hands.sides, self._dilation(row)
         verdict, own = self.metadata["mask_verdicts"][row], self.metadata["own_masks"][row]
         evaluated = self._share(row) if verdict != "useless" else np.zeros_like(sides, dtype=np.float32)
         own = None if own is None else _reduced(own, width, height) > 0.5
         mask = evaluated > 0.5 if verdict == "good" or own is None else own
-        parts = draw(2).reshape(height, 2, width, 2)
-        whole = np.isin(parts, modelled).all(axis=(1, 3))
         if not mask.any():
             label = training_labels(None, sides, dilation=dilation, modelled_sides=modelled, erosion=dilation)
         else:
@@ -103,18 +158,98 @@ class HandDataset(InputDataset):
             if own is not None:
                 # Two masks of the same picture: where they disagree, one has swallowed background, or lost a finger.
                 label[mask != own] = NO_PART
-            # What the projected hand covers wholly is never called empty: masks have holes and miss bright rims.
-            label[whole & (label == BACKGROUND)] = NO_PART
-            # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
-            label[_distance_to_boundary(mask) < max(1.0, RIM * width / 1280)] = NO_PART
+            self._leave_out_boundary(row, label, mask, hands.whole)
         # A pixel that is partly hand has a colour that belongs to neither.
-        region = hand_region(evaluated > 0.99, np.where(whole, sides, NO_SIDE), modelled)
-        return label, evaluated > 0.5, region
+        region = hand_region(evaluated > 0.99, np.where(hands.whole, sides, NO_SIDE), modelled)
+        return PixelLabels(label, evaluated > 0.5, region, CAPTURE)
+
+    def _labels_of_own_mask(self, row: int, hands: _Projection, image: UInt8[np.ndarray, "H W 3"]) -> PixelLabels:
+        modelled, sides, dilation = self._modelled(), hands.sides, self._dilation(row)
+        band = max(2 * dilation, MASK_BAND * float(self.cameras.fx[row]) / hands.depth)
+        projected = sides != NO_SIDE
+        mask = cut_out_hands(image, sides, hands.forearm, band=band)
+        source = PROJECTION if mask is None else GRABCUT
+        if mask is None:
+            mask = projected
+            label = training_labels(None, sides, dilation=dilation, modelled_sides=modelled, erosion=dilation)
+            label[distance_to(projected) > band] = BACKGROUND
+        else:
+            label = training_labels(
+                mask, sides, dilation=band, modelled_sides=modelled, margin=dilation, erosion=dilation
+            )
+            self._leave_out_boundary(row, label, mask, hands.whole)
+        # The mask ends at the wrist, the arm in the picture does not.
+        behind_wrist = distance_to(hands.forearm) <= distance_to(projected) + dilation
+        label[behind_wrist & (label == BACKGROUND)] = NO_PART
+        return PixelLabels(label, mask, hand_region(mask, np.where(hands.whole, sides, NO_SIDE), modelled), source)
+
+    def _leave_out_boundary(self, row: int, label: np.ndarray, mask: np.ndarray, whole: np.ndarray) -> None:
+        # What the projected hand covers wholly is never called empty: masks have holes and miss bright rims.
+        label[whole & (label == BACKGROUND)] = NO_PART
+        # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
+        label[_distance_to_boundary(mask) < max(1.0, RIM * self._size(row)[0] / 1280)] = NO_PART
+
+    def _project(self, row: int) -> _Projection:
+        avatar: AvatarData = self.metadata["hands"]
+        camera = self.cameras[row]
+        width, height = self._size(row)
+        camera_to_world = torch.eye(4)
+        camera_to_world[:3] = camera.camera_to_worlds
+        camera_to_world[:, 1:3] *= -1
+        world_to_camera = torch.linalg.inv(camera_to_world)
+        surfaces = self._posed(int(camera.metadata["frame_index"]))
+
+        def draw(scale: int):
+            drawn = rasterize(
+                surfaces,
+                torch.diag(torch.tensor([scale, scale, 1.0])) @ camera.get_intrinsics_matrices(),
+                world_to_camera,
+                width * scale,
+                height * scale,
+            )
+            return drawn, side_image(drawn.face, avatar.all_hands.face_side, avatar.all_hands.face_is_hand)
+
+        drawn, sides = draw(1)
+        parts = draw(2)[1].reshape(height, 2, width, 2)
+        met = drawn.face >= 0
+        return _Projection(
+            sides=sides,
+            whole=np.isin(parts, self._modelled()).all(axis=(1, 3)),
+            forearm=met.numpy() & (sides == NO_SIDE),
+            depth=float(drawn.z_depth[met].median()) if met.any() else float("inf"),
+        )
+
+    def _posed(self, frame: int) -> Surfaces:
+        """Surface of all hands in one frame; the last few are kept, since rows of a frame follow each other."""
+        avatar: AvatarData = self.metadata["hands"]
+        with self._posing:
+            if frame not in self._surfaces:
+                vertices, closing = avatar.all_vertices([frame]), avatar.all_hands.closing_faces
+                self._surfaces[frame] = Surfaces(avatar.all_hands.faces, vertices, closing_faces=closing)
+                if len(self._surfaces) > FRAMES_KEPT:
+                    self._surfaces.popitem(last=False)
+            return self._surfaces[frame]
+
+    def _modelled(self) -> list[int]:
+        return [SIDES.index(side) for side in self.metadata["hands"].surface.sides]
+
+    def _dilation(self, row: int) -> float:
+        return max(2.0, FULL_SIZE_DILATION * self._size(row)[0] / 1280)
+
+    def _size(self, row: int) -> tuple[int, int]:
+        return int(self.cameras.width[row]), int(self.cameras.height[row])
 
     def _share(self, row: int) -> Float[np.ndarray, "H W"]:
         """Share of each pixel that the capture's mask covers."""
         mask = read_mask(self.metadata["mask_paths"][row], image_size(self._dataparser_outputs.image_filenames[row]))
         return _reduced(mask, *self._size(row))
+
+
+class TrainingPictures(HandDataset):
+    """Rows of pictures alone: training takes its labels from crops, and the viewer, which shows the pictures, none."""
+
+    def get_metadata(self, data: dict) -> dict:
+        return {}
 
 
 def _reduced(mask: Bool[np.ndarray, "h w"], width: int, height: int) -> Float[np.ndarray, "H W"]:

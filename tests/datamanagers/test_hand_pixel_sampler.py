@@ -2,82 +2,145 @@
 
 from __future__ import annotations
 
-import pytest
-import torch
+from collections.abc import Callable
+from pathlib import Path
 
-from nerfstudio_hands.datamanagers.hand_datamanager import HandPixelSampler, HandPixelSamplerConfig
+import numpy as np
+import pytest
+
+from nerfstudio_hands.datamanagers.crop_cache import CropCache, CropWriter
+from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
+from nerfstudio_hands.datamanagers.hand_dataset import CAPTURE, PixelLabels
+from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
 
 SIZE = 64
 
 
+def picture(row: int, top: int = 20, side: int = 12, height: int = SIZE) -> tuple[np.ndarray, PixelLabels]:
+    """Colour says where each pixel is: a square hand, a ring that takes no part, background around."""
+    label = np.full((height, SIZE), BACKGROUND, dtype=np.uint8)
+    label[max(top - 2, 0) : top + side + 2, 18 : 22 + side] = NO_PART
+    label[top : top + side, 20 : 20 + side] = HAND
+    y, x = np.mgrid[:height, :SIZE]
+    nothing = np.zeros(label.shape, dtype=bool)
+    return np.stack([np.full_like(y, row), y, x], -1).astype(np.uint8), PixelLabels(label, nothing, nothing, CAPTURE)
+
+
 @pytest.fixture
-def pictures() -> dict:
-    """Two pictures whose colour says where each pixel is: a hand, a ring that takes no part, background around."""
-    label = torch.full((2, SIZE, SIZE, 1), BACKGROUND, dtype=torch.uint8)
-    label[:, 18:34, 18:34] = NO_PART
-    label[:, 20:32, 20:32] = HAND
-    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
-    image = torch.stack([torch.stack([torch.full_like(y, row), y, x], dim=-1) for row in range(2)]).float()
-    return {"image": image, "hand_label": label, "image_idx": torch.tensor([4, 9])}
+def crops_of(tmp_path: Path) -> Callable[..., CropCache]:
+    """Crops of pictures, with the frame of each."""
+
+    def make(pictures: list, frames: list[int], rows: list[int] | None = None) -> CropCache:
+        writer = CropWriter(tmp_path / f"{len(list(tmp_path.iterdir()))}.npz")
+        for number, ((image, labels), frame) in enumerate(zip(pictures, frames, strict=True)):
+            pixels, top, left = crop_pixels(image, labels, 16)
+            row = number if rows is None else rows[number]
+            writer.add(row=row, frame=frame, source=CAPTURE, pixels=pixels, top=top, left=left)
+        writer.finish()
+        return CropCache(writer.path)
+
+    return make
+
+
+@pytest.fixture
+def two(crops_of) -> CropCache:
+    """Two pictures of one frame, rows 4 and 9 of a data set."""
+    return crops_of([picture(4), picture(9)], [0, 0], rows=[4, 9])
 
 
 def sampler(**options) -> HandPixelSampler:
-    return HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=400, **options))
+    made = HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=400, **options))
+    made.generator = np.random.default_rng(0)
+    return made
 
 
-def test_rays_come_from_the_hand_and_the_background_next_to_it(pictures):
-    batch = sampler(rim_fraction=0.25).sample(pictures)
+def test_rays_come_from_the_hand_and_the_background_next_to_it(two):
+    batch = sampler(rim_fraction=0.25).sample(two)
     label = batch["hand_label"].view(-1)
     assert (label == HAND).sum() == 300 and (label == BACKGROUND).sum() == 100
     _, y, x = batch["indices"][label == BACKGROUND].T
-    assert torch.maximum((y - 25.5).abs(), (x - 25.5).abs()).max() <= 6 + 12
+    assert np.maximum((y - 25.5).abs(), (x - 25.5).abs()).max() <= 6 + 12
     assert set(batch["indices"][:, 0].tolist()) == {4, 9}
 
 
-def test_colours_belong_to_their_pixels(pictures):
-    batch = sampler().sample(pictures)
-    row = (batch["indices"][:, 0] == 9).long()
-    assert torch.equal(batch["image"].long(), torch.cat([row[:, None], batch["indices"][:, 1:]], dim=1))
+def test_colours_belong_to_their_pixels(two, crops_of):
+    # The second has another size, and a hand at its edge.
+    for crops in (two, crops_of([picture(4), picture(9, top=38, height=50)], [0, 1], rows=[4, 9])):
+        batch = sampler().sample(crops)
+        assert np.array_equal((batch["image"] * 255).round().long(), batch["indices"])
+    assert batch["indices"][batch["indices"][:, 0] == 9, 1].max() == 49
 
 
-def test_pictures_of_different_size(pictures):
-    lists = {**pictures, "image": list(pictures["image"]), "hand_label": list(pictures["hand_label"])}
-    lists["image"][1], lists["hand_label"][1] = lists["image"][1][:50], lists["hand_label"][1][:50]
-    batch = sampler().sample(lists)
-    assert torch.equal(batch["image"][:, 1:].long(), batch["indices"][:, 1:])
-    assert batch["indices"][batch["indices"][:, 0] == 9, 1].max() < 50
-
-
-def test_patches_are_whole_squares_in_the_picture(pictures):
-    size = 16
+def test_patches_are_whole_squares_in_the_picture(two, crops_of):
+    size = 32
     with_patches = sampler(num_patches=3, patch_size=size)
-    assert with_patches.sample(pictures)["num_patch_rays"] == 0  # No model has asked.
+    assert with_patches.sample(two)["num_patch_rays"] == 0  # No model has asked.
     with_patches.draws_patches = True
-    batch = with_patches.sample(pictures)
-    assert batch["num_patch_rays"] == 3 * size**2 and len(batch["image"]) == 400 + 3 * size**2
-    for patch in batch["indices"][-3 * size**2 :].view(3, size, size, 3):
-        assert len(patch[..., 0].unique()) == 1
-        assert (patch[1:, :, 1] - patch[:-1, :, 1] == 1).all() and (patch[:, 1:, 2] - patch[:, :-1, 2] == 1).all()
-        assert patch[..., 1:].min() >= 0 and patch[..., 1:].max() < SIZE
+    for crops in (two, crops_of([picture(4, top=0), picture(9, top=52)], [0, 0], rows=[4, 9])):
+        batch = with_patches.sample(crops)
+        assert batch["num_patch_rays"] == 3 * size**2 and len(batch["image"]) == 400 + 3 * size**2
+        assert np.array_equal((batch["image"] * 255).round().long(), batch["indices"])
+        for patch in batch["indices"][-3 * size**2 :].view(3, size, size, 3):
+            assert len(patch[..., 0].unique()) == 1
+            assert (patch[1:, :, 1] - patch[:-1, :, 1] == 1).all() and (patch[:, 1:, 2] - patch[:, :-1, 2] == 1).all()
+            assert patch[..., 1:].min() >= 0 and patch[..., 1:].max() < SIZE
 
 
-def test_patches_start_when_told(pictures):
+def test_patches_start_when_told(two):
     late = sampler(num_patches=1, patches_from=10)
     late.draws_patches = True
-    assert late.sample(pictures)["num_patch_rays"] == 0
+    assert late.sample(two)["num_patch_rays"] == 0
     late.step = 10
-    assert late.sample(pictures)["num_patch_rays"] == 32**2
+    assert late.sample(two)["num_patch_rays"] == 32**2
 
 
-def test_rows_restrict_what_exporters_see(pictures):
-    restricted = sampler()
-    restricted.rows = torch.tensor([1])
-    assert set(restricted.sample(pictures)["indices"][:, 0].tolist()) == {9}
-
-
-def test_no_hand_at_all_is_said(pictures):
-    pictures["hand_label"].fill_(BACKGROUND)
+def test_no_hand_at_all_is_said(crops_of):
     with pytest.raises(HandsError, match="ns-hands check"):
-        sampler().sample(pictures)
+        sampler().sample(crops_of([picture(0, side=0)], [0]))
+
+
+def test_every_hand_pixel_has_the_same_chance_whatever_its_frame(crops_of):
+    # Eleven frames of one to five pictures with hands of 4x4 to 16x16 pixels, and pictures without a hand in between.
+    random = np.random.default_rng(1)
+    frames = [frame for frame in range(11) for _ in range(1 + frame % 5)]
+    sides = random.integers(4, 17, len(frames)) * (np.arange(len(frames)) % 7 > 0)
+    crops = crops_of([picture(row, side=int(side)) for row, side in enumerate(sides)], frames)
+    draws = sampler(frames_per_batch=3, images_per_batch=6)
+    batches, count = 600, np.zeros((len(frames), SIZE, SIZE))
+    for _ in range(batches):
+        batch = draws.sample(crops)
+        row, y, x = batch["indices"][batch["hand_label"][:, 0] == HAND].T.numpy()
+        np.add.at(count, (row, y, x), 1)
+        assert len(np.unique(row)) <= 6 and len({frames[r] for r in row}) <= 3
+    seen = sides > 0
+    share = sides**2 / (sides**2).sum()
+    ratio = count.sum((1, 2))[seen] / (batches * 340 * share[seen])
+    # A batch gives one picture dozens of rays at once, so counts scatter by the number of batches it was in.
+    assert (np.abs(ratio - 1) < 4 / np.sqrt(batches * 6 * share[seen])).all()
+    assert abs((ratio * share[seen]).sum() - 1) < 1e-6
+    assert count[sides == 0].sum() == 0
+    # Within one picture: rows and columns of the hand alike.
+    largest = count[sides.argmax(), 20 : 20 + sides.max(), 20 : 20 + sides.max()]
+    assert np.abs(largest.sum(0) / largest.sum() * sides.max() - 1).max() < 0.25
+
+
+def test_a_small_capture_is_in_every_batch(crops_of):
+    crops = crops_of([picture(row, side=4 + row) for row in range(16)], [0] * 8 + [1] * 8)
+    draws = sampler()
+    for _ in range(10):
+        rows = draws.sample(crops)["indices"][:, 0]
+        assert len(rows.unique()) == 16
+    shares = np.mean([np.bincount(draws.sample(crops)["indices"][:, 0], minlength=16) for _ in range(200)], axis=0)
+    areas = (4 + np.arange(16)) ** 2
+    hand = shares - 60 * np.array([r for r in crops.index["num_rim"]]) / crops.index["num_rim"].sum()
+    assert np.abs(hand / (340 * areas / areas.sum()) - 1).max() < 0.15
+
+
+def test_a_seed_repeats_its_batches_and_another_does_not(two):
+    first, again, other = sampler(), sampler(), sampler()
+    other.generator = np.random.default_rng(1)
+    batches = [[made.sample(two)["indices"] for _ in range(2)] for made in (first, again, other)]
+    assert all((a == b).all() for a, b in zip(batches[0], batches[1], strict=True))
+    assert not (batches[0][0] == batches[2][0]).all() and not (batches[0][0] == batches[0][1]).all()

@@ -1,0 +1,222 @@
+"""Crops of hands, as bytes in one memory-mapped file: what training reads of thousands of pictures.
+
+`NAME.bytes` holds the crops, one after the other, four bytes a pixel: red, green, blue and flags. `NAME.npz` says where
+each lies and is written last, so that it is there only when all are. Until then `NAME.rows` keeps the account, and an
+interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
+
+CROP_VERSION = 1
+"""Raised whenever older files would be read wrongly, or labels are made in another way."""
+
+LABEL, IN_RIM, IN_MASK, IN_REGION = 3, 4, 8, 16
+"""Bits of a pixel's flags: its label, and whether it is background next to the hand, in the mask, in the region where
+hand metrics are taken."""
+
+CROPS_KEPT = 64
+"""Crops that stay in memory between batches: all of a small capture's."""
+
+INDEX = np.dtype(
+    [
+        ("row", "<i4"),
+        ("frame", "<i4"),
+        ("source", "u1"),
+        ("offset", "<i8"),
+        ("top", "<i4"),
+        ("left", "<i4"),
+        ("height", "<i4"),
+        ("width", "<i4"),
+        ("num_hand", "<i4"),
+        ("num_rim", "<i4"),
+    ]
+)
+"""What the index says of a crop: row of the data set, frame, where its mask came from, first byte in the file, box in
+the picture (all zero where the hand is not seen), number of hand pixels and of background pixels next to them."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of one picture round its hand.
+
+    Attributes:
+        pixels: red, green, blue, flags.
+        top, left: where its first pixel lies in the picture.
+    """
+
+    pixels: UInt8[np.ndarray, "h w 4"]
+    top: int
+    left: int
+
+    @property
+    def label(self) -> UInt8[np.ndarray, "h w"]:
+        """`BACKGROUND`, `HAND` or `NO_PART` at each pixel."""
+        return self.pixels[..., 3] & LABEL
+
+    @cached_property
+    def hand(self) -> Int[np.ndarray, "M"]:
+        """Flat indices of the hand's pixels."""
+        return np.flatnonzero(self.label == HAND).astype(np.int32)
+
+    @cached_property
+    def rim(self) -> Int[np.ndarray, "B"]:
+        """Flat indices of background pixels next to the hand."""
+        return np.flatnonzero(self.pixels[..., 3] & IN_RIM).astype(np.int32)
+
+
+class CropCache:
+    """Reads crops; what it maps of the file is let go again, so that memory does not grow with the file.
+
+    Args:
+        path: the index, `NAME.npz`.
+
+    Attributes:
+        index: a record of `INDEX` for each crop.
+
+    Raises:
+        HandsError: no finished cache of this version is there.
+    """
+
+    def __init__(self, path: Path):
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                version, self.index = int(archive["version"]), archive["index"]
+            size = path.with_suffix(".bytes").stat().st_size
+        except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise HandsError(f"{path}: expected an index of crops, found '{error}': remove it, to cut anew.") from error
+        needed = int((self.index["offset"] + _num_bytes(self.index)).max(initial=0))
+        if version != CROP_VERSION or size < needed:
+            raise HandsError(
+                f"{path}: expected {needed} bytes of crops of version {CROP_VERSION}, found {size} of version "
+                f"{version}: remove it, to cut anew."
+            )
+        self._map = None
+        if needed:
+            with path.with_suffix(".bytes").open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.crop = lru_cache(CROPS_KEPT)(self._read)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def prefetch(self, crops: Sequence[int]) -> None:
+        """Tells the system which crops will be asked for next, so that it reads them while training computes."""
+        for number in crops:
+            self._advise("MADV_WILLNEED", self.index[number].item())
+
+    def labels(
+        self, number: int, height: int, width: int
+    ) -> tuple[UInt8[np.ndarray, "H W"], Bool[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
+        """Label, mask and region of a whole picture; pixels outside of the crop take no part."""
+        crop = self.crop(number)
+        flags = np.full((height, width), NO_PART, dtype=np.uint8)
+        flags[crop.top : crop.top + len(crop.pixels), crop.left : crop.left + crop.pixels.shape[1]] = crop.pixels[
+            ..., 3
+        ]
+        return flags & LABEL, (flags & IN_MASK) > 0, (flags & IN_REGION) > 0
+
+    def _read(self, number: int) -> Crop:
+        entry = self.index[number].item()
+        _, _, _, offset, top, left, height, width, _, _ = entry
+        if not height * width:
+            return Crop(np.zeros((0, 0, 4), np.uint8), 0, 0)
+        self._advise("MADV_WILLNEED", entry)
+        pixels = np.frombuffer(self._map, np.uint8, height * width * 4, offset).reshape(height, width, 4).copy()
+        self._advise("MADV_DONTNEED", entry)
+        return Crop(pixels, top, left)
+
+    def _advise(self, advice: str, entry: tuple) -> None:
+        _, _, _, offset, _, _, height, width, _, _ = entry
+        if height * width and hasattr(mmap, advice):
+            start = offset // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(getattr(mmap, advice), start, offset + height * width * 4 - start)
+
+
+class CropWriter:
+    """Writes crops one after the other, or goes on with what an interrupted run has written.
+
+    Args:
+        path: the index that `finish` will write, `NAME.npz`.
+
+    Raises:
+        HandsError: the folder cannot be written, or the disk is full.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        with disk_faults(path, 0):
+            account, crops = path.with_suffix(".rows"), path.with_suffix(".bytes")
+            account.touch()
+            crops.touch()
+            index = np.fromfile(account, INDEX)
+            whole = index["offset"] + _num_bytes(index) <= crops.stat().st_size
+            self.index = list(index[: len(index) if whole.all() else int(whole.argmin())])
+            self._end = int(self.index[-1]["offset"] + _num_bytes(self.index[-1])) if self.index else 0
+            os.truncate(account, len(self.index) * INDEX.itemsize)
+            os.truncate(crops, self._end)
+            self._account, self._crops = account.open("ab"), crops.open("ab")
+
+    def add(
+        self, *, row: int, frame: int, source: int, pixels: UInt8[np.ndarray, "h w 4"], top: int, left: int
+    ) -> None:
+        """Appends a crop."""
+        flags = pixels[..., 3]
+        counts = ((flags & LABEL) == HAND).sum(), ((flags & IN_RIM) > 0).sum()
+        entry = np.array([(row, frame, source, self._end, top, left, *pixels.shape[:2], *counts)], INDEX)
+        with disk_faults(self.path, len(self.index)):
+            self._crops.write(np.ascontiguousarray(pixels).data)
+            self._crops.flush()
+            self._account.write(entry.tobytes())
+            self._account.flush()
+        self._end += pixels.size
+        self.index.append(entry[0])
+
+    def close(self) -> None:
+        """Leaves what has been written for another time."""
+        self._crops.close()
+        self._account.close()
+
+    def finish(self) -> None:
+        """Writes the index."""
+        self.close()
+        temporary = self.path.with_suffix(".writing")
+        with disk_faults(self.path, len(self.index)), temporary.open("wb") as file:
+            np.savez(file, version=CROP_VERSION, index=np.array(self.index, INDEX))
+        temporary.replace(self.path)
+        self.path.with_suffix(".rows").unlink()
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all crops so far."""
+        return self._end
+
+
+def _num_bytes(entry: np.ndarray | np.void) -> np.ndarray | np.int64:
+    return entry["height"].astype(np.int64) * entry["width"] * 4
+
+
+@contextmanager
+def disk_faults(path: Path, done: int) -> Iterator[None]:
+    """Turns faults of the disk into one sentence; `done` crops have been written."""
+    try:
+        yield
+    except OSError as error:
+        raise HandsError(
+            f"{path.parent}: expected a folder with room for crops, found '{error.strerror or error}' after {done:,}: "
+            "free some space, or set NERFSTUDIO_HANDS_CACHE to another folder; what is done is kept."
+        ) from error

@@ -1,0 +1,211 @@
+"""Cuts the crops that training reads out of a capture's pictures, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from filelock import FileLock
+from jaxtyping import UInt8
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from nerfstudio_hands.datamanagers import hand_dataset
+from nerfstudio_hands.datamanagers.crop_cache import (
+    CROP_VERSION,
+    IN_MASK,
+    IN_REGION,
+    IN_RIM,
+    CropCache,
+    CropWriter,
+    disk_faults,
+)
+from nerfstudio_hands.datamanagers.hand_dataset import (
+    GRABCUT,
+    NO_HAND,
+    NO_PICTURE,
+    PROJECTION,
+    HandDataset,
+    PixelLabels,
+)
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.fitting.cache import cache_folder
+
+NEXT_TO_HAND = 12
+"""Pixels round the hand from which background rays are drawn: those that can meet the shell."""
+
+PICTURES_AT_ONCE = 32
+"""Pictures between two looks at the progress bar; so many are in memory."""
+
+MOST_THREADS = 4
+"""Threads that cut; labelling a picture of 1280x1024 takes a quarter of a GB for a moment."""
+
+WORTH_SAYING = 1e9
+"""Bytes from which on the size of a cache is told."""
+
+
+def load_or_cut(
+    dataset: HandDataset, name: str, *, margin: int = NEXT_TO_HAND, rows: Sequence[int] | None = None
+) -> CropCache:
+    """The crops of a data set, cut with a progress bar where they are not there yet, and kept.
+
+    A file is named after everything that its content depends on, so that other options make other files. Of several
+    processes that want the same crops one cuts them, the others wait for it.
+
+    Args:
+        dataset: the pictures and what labels them.
+        name: goes into the name of the file and into messages, "train" for instance.
+        margin: pixels round the hand that a crop holds at least.
+        rows: the rows to cut; by default all. Crop k is of row `rows[k]`.
+
+    Raises:
+        HandsError: a mask cannot be read, the cache cannot be written, or the disk is full.
+    """
+    rows = range(len(dataset)) if rows is None else rows
+    margin = max(margin, NEXT_TO_HAND)
+    path = crops_path(dataset, name, margin=margin, rows=rows)
+    if path.exists():
+        return CropCache(path)
+    lock = FileLock(path.with_suffix(".lock"))
+    with disk_faults(path, 0):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        if not path.exists():
+            writer = CropWriter(path)
+            try:
+                _cut(dataset, name, writer, rows, margin)
+                writer.finish()
+            finally:
+                writer.close()
+            CONSOLE.print(summary(CropCache(path), dataset, name, path))
+    finally:
+        lock.release()
+    return CropCache(path)
+
+
+def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[int]) -> Path:
+    """The index file that belongs to these pictures, labels and options."""
+    digest = hashlib.sha256()
+
+    def add(*parts: object) -> None:
+        for part in parts:
+            if isinstance(part, Tensor):
+                part = part.detach().cpu().contiguous().numpy()
+            if isinstance(part, np.ndarray):
+                digest.update(f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+            elif dataclasses.is_dataclass(part):
+                add(*(getattr(part, field.name) for field in dataclasses.fields(part)))
+            else:
+                digest.update(repr(part).encode())
+
+    constants = (hand_dataset.FULL_SIZE_DILATION, hand_dataset.RIM, hand_dataset.MASK_BAND, hand_dataset.BLACKEST)
+    add("crops", CROP_VERSION, *constants, NEXT_TO_HAND, margin, list(rows))
+    pictures, data = dataset.image_filenames, dataset.metadata
+    for row in rows:
+        add(
+            *_stamp(pictures[row]), *_stamp(data["mask_paths"][row]), data["mask_verdicts"][row], data["own_masks"][row]
+        )
+    cameras = dataset.cameras[torch.tensor(rows)] if len(rows) else dataset.cameras
+    # A tenth of a millimetre: what hangs on the order of additions must not make another cache.
+    add(np.round(cameras.camera_to_worlds.numpy(), 4) + 0.0)
+    add(cameras.fx, cameras.fy, cameras.cx, cameras.cy, cameras.width, cameras.height, cameras.metadata["frame_index"])
+    avatar = data["hands"]
+    add(avatar.surface.sides, avatar.all_pose, avatar.shape, avatar.all_displacement, *avatar.all_hands.hands)
+    folders = {os.path.dirname(os.path.abspath(path)) for path in pictures}
+    capture = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(Path(os.path.commonpath(folders)).parts[-3:])) if folders else ""
+    return cache_folder() / "crops" / f"{capture}-{name}-{digest.hexdigest()[:16]}.npz"
+
+
+def summary(crops: CropCache, dataset: HandDataset, name: str, path: Path) -> str:
+    """One line on where the masks came from and what was left out."""
+    source = crops.index["source"]
+    parts = [
+        f"{count:,} {what}"
+        for kind, what in (
+            (GRABCUT, "masks by GrabCut"),
+            (PROJECTION, "fell back to the projected hand"),
+            (NO_HAND, "without a hand in view"),
+            (NO_PICTURE, "black or unreadable and left out"),
+        )
+        if (count := int((source == kind).sum()))
+    ]
+    broken = [str(dataset.image_filenames[row]) for row in crops.index["row"][source == NO_PICTURE][:3]]
+    if broken:
+        parts[-1] += f" ({', '.join(broken)}{', ..' if (source == NO_PICTURE).sum() > len(broken) else ''})"
+    size = path.with_suffix(".bytes").stat().st_size
+    if size > WORTH_SAYING:
+        parts.append(f"{size / 1e9:.1f} GB in {path.with_suffix('.bytes')}")
+    return f"Hands cut out of {len(crops):,} pictures ({name})" + (": " + ", ".join(parts) if parts else "")
+
+
+def _cut(dataset: HandDataset, name: str, writer: CropWriter, rows: Sequence[int], margin: int) -> None:
+    def cut(row: int) -> dict:
+        image = dataset.get_numpy_image(row)
+        found = dataset.labels(row, image)
+        pixels, top, left = crop_pixels(image, found, margin)
+        frame = int(dataset.cameras.metadata["frame_index"][row])
+        return {"row": row, "frame": frame, "source": found.source, "pixels": pixels, "top": top, "left": left}
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("remaining"),
+        TimeRemainingColumn(),
+    )
+    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    with Progress(*columns, console=CONSOLE, transient=True) as bar, ThreadPoolExecutor(threads) as pool:
+        done = len(writer.index)
+        task = bar.add_task(f"Cutting out hands ({name})", total=len(rows), completed=done)
+        for start in range(done, len(rows), PICTURES_AT_ONCE):
+            # OpenCV and Warp work outside of Python's lock.
+            for crop in pool.map(cut, rows[start : start + PICTURES_AT_ONCE]):
+                writer.add(**crop)
+                bar.advance(task)
+
+
+def crop_pixels(
+    image: UInt8[np.ndarray, "H W 3"], found: PixelLabels, margin: int
+) -> tuple[UInt8[np.ndarray, "h w 4"], int, int]:
+    """The hand and its mask with a margin, as red, green, blue, flags; and where this lies in the picture."""
+    hand = found.label == HAND
+    ys, xs = np.nonzero(hand | found.mask | found.region)
+    if not len(ys):
+        return np.zeros((0, 0, 4), dtype=np.uint8), 0, 0
+    ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEXT_TO_HAND + 1,) * 2)
+    rim = (cv2.dilate(hand.astype(np.uint8), ball) > 0) & (found.label == BACKGROUND)
+    flags = found.label | (rim * IN_RIM) | (found.mask * IN_MASK) | (found.region * IN_REGION)
+    (top, bottom), (left, right) = (
+        _span(int(at.min()), int(at.max()) + 1, margin, size) for at, size in zip((ys, xs), hand.shape, strict=True)
+    )
+    box = np.s_[top:bottom, left:right]
+    return np.dstack([image[box], flags[box].astype(np.uint8)]), top, left
+
+
+def _span(start: int, end: int, margin: int, size: int) -> tuple[int, int]:
+    """A span widened by a margin and moved into the picture, so that a patch of twice the margin fits at its edge."""
+    start, end = start - margin, end + margin
+    shift = max(-start, 0) - max(end - size, 0)
+    return max(start + shift, 0), min(end + shift, size)
+
+
+def _stamp(path: Path | None) -> tuple[object, ...]:
+    """What changes when a file does."""
+    if path is None:
+        return (None,)
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return (os.path.abspath(path), None)
+    return (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)

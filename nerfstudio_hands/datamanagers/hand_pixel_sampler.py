@@ -1,0 +1,166 @@
+"""Rays where the hand is: training pixels come from the hand and its rim, never from the rest of the room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Tuple, Type
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
+
+from nerfstudio_hands.datamanagers.crop_cache import LABEL, Crop, CropCache
+from nerfstudio_hands.errors import HandsError
+
+
+@dataclass
+class HandPixelSamplerConfig(PixelSamplerConfig):
+    """Draws pixels of the hand and of the background next to it."""
+
+    _target: Type = field(default_factory=lambda: HandPixelSampler)
+    """target class to instantiate"""
+    frames_per_batch: int = 4
+    """Frames that a batch mixes; each costs a posed surface."""
+    images_per_batch: int = 16
+    """Pictures at most that a batch takes pixels from."""
+    rim_fraction: float = 0.15
+    """Share of the rays that go to background next to the hand."""
+    num_patches: int = 1
+    """Square patches a batch, after the single rays, where the model has a perceptual loss."""
+    patch_size: int = 32
+    """Side of a patch in pixels."""
+    patches_from: int = 0
+    """Step from which patches are drawn."""
+
+
+class HandPixelSampler(PixelSampler):
+    """Draws pixels out of crops: each pixel of a hand equally often in the long run, whatever frame it is in.
+
+    A batch takes a few frames, with chances in proportion to the hand pixels in them, and of these a few pictures,
+    likewise; every picture so chosen gives as many pixels as the others. Where all pictures fit into a batch, all take
+    part, each in proportion to its hand pixels.
+    """
+
+    config: HandPixelSamplerConfig
+
+    def __init__(self, config: HandPixelSamplerConfig, **kwargs):
+        super().__init__(config, **kwargs)
+        self.generator = np.random.default_rng()
+        """What chance comes from; set by the data manager, another in each process."""
+        self.step = 0
+        self.draws_patches = False
+        """Set by a model that has a use for patches."""
+        self._crops: CropCache | None = None
+
+    def sample(self, image_batch: CropCache) -> Dict:
+        """Draws a batch.
+
+        Args:
+            image_batch: the crops to draw from.
+
+        Returns:
+            `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1] and `num_patch_rays`, how many of the
+            last rays form patches of side `patch_size`.
+
+        Raises:
+            HandsError: no picture shows a hand.
+        """
+        if self._crops is not image_batch:
+            self.start_with(image_batch)
+        config, crops = self.config, image_batch
+        (chosen, weights), self._next = self._next, self._choose()
+        crops.prefetch(self._next[0])
+        rim_weights = weights * self._num_rim[chosen] / self._num_hand[chosen]
+        num_rim = int(self.num_rays_per_batch * config.rim_fraction) if rim_weights.any() else 0
+        num_patches = config.num_patches if self.draws_patches and self.step >= config.patches_from else 0
+        rays = self._share_out(self.num_rays_per_batch - num_rim, weights)
+        rims = self._share_out(num_rim, rim_weights)
+        patches = self._share_out(num_patches, weights)
+        singles, squares = [], []
+        for number, hand_rays, rim_rays, patch_count in zip(chosen, rays, rims, patches, strict=True):
+            crop, row = crops.crop(int(number)), int(crops.index["row"][number])
+            picks = [
+                crop.hand[self.generator.integers(len(crop.hand), size=hand_rays)] if hand_rays else crop.hand[:0],
+                crop.rim[self.generator.integers(len(crop.rim), size=rim_rays)] if rim_rays else crop.rim[:0],
+            ]
+            singles.append(_values(crop, row, np.concatenate(picks)))
+            squares.extend(_values(crop, row, self._patch(crop)) for _ in range(patch_count))
+        indices, values = (np.concatenate(parts) for parts in zip(*singles, *squares, strict=True))
+        return {
+            "image": torch.from_numpy(values[:, :3].astype(np.float32) / 255),
+            "hand_label": torch.from_numpy(values[:, 3:] & LABEL),
+            "indices": torch.from_numpy(indices),
+            "num_patch_rays": num_patches * config.patch_size**2,
+            "patch_size": config.patch_size,
+        }
+
+    def start_with(self, crops: CropCache) -> None:
+        """Gets ready to draw from crops, and has the first of them fetched.
+
+        Raises:
+            HandsError: no picture shows a hand.
+        """
+        self._crops = crops
+        self._num_hand, self._num_rim = (crops.index[key].astype(np.float64) for key in ("num_hand", "num_rim"))
+        self._seen = np.flatnonzero(self._num_hand)
+        if not len(self._seen):
+            raise HandsError(
+                "training pictures: expected pixels of the hand, found none; "
+                "run `ns-hands check` on the capture to see the fit and the masks."
+            )
+        # Rows of a frame side by side, so that a frame is a slice.
+        self._seen = self._seen[np.argsort(crops.index["frame"][self._seen], kind="stable")]
+        _, starts = np.unique(crops.index["frame"][self._seen], return_index=True)
+        self._frames = np.split(self._seen, starts[1:])
+        self._frame_weight = np.add.reduceat(self._num_hand[self._seen], starts)
+        self._next = self._choose()
+        crops.prefetch(self._next[0])
+
+    def _choose(self) -> Tuple[Int[np.ndarray, "S"], Float[np.ndarray, "S"]]:
+        """The crops of the next batch, and the share of its rays that each gets (to a common factor)."""
+        config, total = self.config, self._frame_weight.sum()
+        if len(self._frames) <= config.frames_per_batch:
+            frames, shares = np.arange(len(self._frames)), self._frame_weight / total
+        else:
+            frames = self._systematic(self._frame_weight, config.frames_per_batch)
+            shares = np.full(len(frames), 1 / len(frames))
+        if len(self._frames) <= config.frames_per_batch and len(self._seen) <= config.images_per_batch:
+            return self._seen, self._num_hand[self._seen]
+        chosen: List[np.ndarray] = []
+        weights: List[np.ndarray] = []
+        count = max(config.images_per_batch // len(frames), 1)
+        for frame, share in zip(frames, shares, strict=True):
+            crops = self._frames[frame]
+            if len(crops) <= count:
+                weight = self._num_hand[crops] / self._frame_weight[frame]
+            else:
+                crops = crops[self._systematic(self._num_hand[crops], count)]
+                weight = np.full(count, 1 / count)
+            chosen.append(crops)
+            weights.append(share * weight)
+        return np.concatenate(chosen), np.concatenate(weights)
+
+    def _systematic(self, weights: Float[np.ndarray, "N"], count: int) -> Int[np.ndarray, "count"]:
+        """Systematic sampling: indices, each `count` times its share of the weights on average, and as evenly spread
+        over them as can be."""
+        ends = np.cumsum(weights)
+        ticks = (np.arange(count) + self.generator.random()) / count * ends[-1]
+        return np.minimum(np.searchsorted(ends, ticks, side="right"), len(weights) - 1)
+
+    def _share_out(self, count: int, weights: Float[np.ndarray, "S"]) -> List[int]:
+        return self.generator.multinomial(count, weights / weights.sum()).tolist() if count else [0] * len(weights)
+
+    def _patch(self, crop: Crop) -> Int[np.ndarray, "P"]:
+        """A patch centred on a hand pixel and moved into the crop, row by row."""
+        size, (height, width) = self.config.patch_size, crop.pixels.shape[:2]
+        y, x = divmod(int(crop.hand[self.generator.integers(len(crop.hand))]), width)
+        top, left = (max(min(at - size // 2, limit - size), 0) for at, limit in ((y, height), (x, width)))
+        return ((top + np.arange(size))[:, None] * width + left + np.arange(size)).ravel()
+
+
+def _values(crop: Crop, row: int, pixels: Int[np.ndarray, "R"]) -> Tuple[np.ndarray, np.ndarray]:
+    """(row, y, x) in the picture, and red, green, blue, flags of flat indices into a crop."""
+    y, x = np.divmod(pixels, crop.pixels.shape[1])
+    indices = np.stack([np.full_like(y, row), y + crop.top, x + crop.left], axis=1).astype(np.int64)
+    return indices, crop.pixels.reshape(-1, 4)[pixels]

@@ -1,0 +1,212 @@
+"""Crops are cut once, belong to what they were cut from, and survive bad pictures and interruptions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nerfstudio_hands.datamanagers import crop_cutting, hand_dataset
+from nerfstudio_hands.datamanagers.crop_cutting import crops_path, load_or_cut, summary
+from nerfstudio_hands.datamanagers.hand_dataset import GRABCUT, NO_PICTURE, PROJECTION, HandDataset, TrainingPictures
+from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
+from nerfstudio_hands.fitting.segmentation import cut_out_hands
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def cut_again(*arguments, **options):
+    raise AssertionError("the pictures were looked at again")
+
+
+def test_sampled_pixels_are_those_of_the_pictures(moving_hand):
+    dataset = HandDataset(moving_hand())
+    batch = HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=500)).sample(load_or_cut(dataset, "train"))
+    labels = [dataset[row]["hand_label"] for row in range(len(dataset))]
+    for (row, y, x), color, label in zip(batch["indices"].tolist(), batch["image"], batch["hand_label"], strict=True):
+        truth = np.asarray(Image.open(dataset.image_filenames[row]))[y, x]
+        assert np.allclose(color, truth / 255)
+        assert label == labels[row][y, x] != NO_PART
+        # Hand and wall differ plainly in red.
+        assert (truth[0] > 128) == (label == HAND)
+
+
+def test_masks_of_our_own_end_at_the_wrist(moving_hand):
+    dataset = HandDataset(moving_hand())
+    for row in range(len(dataset)):
+        hands = dataset._project(row)
+        drawn = np.asarray(Image.open(dataset.image_filenames[row]))[..., 0] > 128
+        truth = drawn & (hands.sides >= 0)
+        found = dataset[row]
+        mask, label, region = (found[key][..., 0].numpy() for key in ("hand_mask", "hand_label", "hand_region"))
+        assert (mask & truth).sum() / (mask | truth).sum() > 0.9
+        deep = cv2.distanceTransform((drawn & ~truth).astype(np.uint8), cv2.DIST_L2, 3) > 2
+        assert not mask[deep].any() and not np.isin(label[deep], (HAND, BACKGROUND)).any()
+        assert region.any() and not region[~mask].any() and not (label[region] == BACKGROUND).any()
+        # Most of the hand trains.
+        assert (label[truth] == HAND).mean() > 0.6 and not (label[~drawn] == HAND).any()
+
+
+def test_a_hand_that_is_a_little_off_is_found_by_its_colour(moving_hand):
+    outputs = moving_hand(1)
+    image = np.asarray(Image.open(outputs.image_filenames[0]))
+    shifted = np.roll(image, -3, axis=1)  # 7.5 mm at half a metre.
+    Image.fromarray(shifted).save(outputs.image_filenames[0])
+    dataset = HandDataset(outputs)
+    truth = (shifted[..., 0] > 128) & (np.roll(dataset._project(0).sides, -3, axis=1) >= 0)
+    projected = dataset._project(0).sides >= 0
+    mask = dataset[0]["hand_mask"][..., 0].numpy()
+
+    def overlap(found):
+        return (found & truth).sum() / (found | truth).sum()
+
+    assert overlap(mask) > 0.88 > 0.83 > overlap(projected)
+
+
+def test_crops_are_reused(moving_hand, monkeypatch):
+    outputs = moving_hand()
+    first = load_or_cut(HandDataset(outputs), "train")
+    path = crops_path(HandDataset(outputs), "train", margin=12, rows=range(6))
+    written = path.stat().st_mtime_ns, path.with_suffix(".bytes").stat().st_mtime_ns
+    monkeypatch.setattr(HandDataset, "labels", cut_again)
+    again = load_or_cut(HandDataset(outputs), "train")
+    assert np.array_equal(first.index, again.index) and (first.crop(3).pixels == again.crop(3).pixels).all()
+    assert written == (path.stat().st_mtime_ns, path.with_suffix(".bytes").stat().st_mtime_ns)
+
+
+@pytest.mark.parametrize("change", ["margin", "rows", "picture", "pose", "camera", "mask", "hand", "label option"])
+def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, change: str):
+    outputs = moving_hand()
+
+    def path(margin: int = 16, rows=range(6)) -> Path:
+        return crops_path(HandDataset(outputs), "train", margin=margin, rows=rows)
+
+    before = path()
+    assert path() == before
+    hands = outputs.metadata["hands"]
+    if change == "margin":
+        assert path(margin=17) != before
+    elif change == "rows":
+        assert path(rows=[0, 1]) != before
+    else:
+        if change == "picture":
+            os.utime(outputs.image_filenames[2], (1, 1))
+        elif change == "pose":
+            hands.all_pose.local_rotations[2, 0, 3, 1] += 1e-3
+        elif change == "camera":
+            outputs.cameras.fx[1] += 0.5
+        elif change == "mask":
+            outputs.metadata["own_masks"][0] = np.ones((112, 96), dtype=bool)
+        elif change == "hand":
+            hands.all_displacement[5] += 1e-3
+        else:
+            monkeypatch.setattr(hand_dataset, "MASK_BAND", 0.009)
+        assert path() != before
+
+
+def test_an_interrupted_cut_goes_on_where_it_stopped(moving_hand, monkeypatch, own_cache):
+    outputs, labels, looked_at = moving_hand(), HandDataset.labels, []
+    monkeypatch.setattr(crop_cutting, "PICTURES_AT_ONCE", 2)
+
+    def stopped(self, row, image):
+        if row == 4:
+            raise KeyboardInterrupt
+        return labels(self, row, image)
+
+    def watched(self, row, image):
+        looked_at.append(row)
+        return labels(self, row, image)
+
+    whole = load_or_cut(HandDataset(outputs), "train", margin=20)  # Another file, for comparison.
+    monkeypatch.setattr(HandDataset, "labels", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        load_or_cut(HandDataset(outputs), "train", margin=19)
+    monkeypatch.setattr(HandDataset, "labels", watched)
+    resumed = load_or_cut(HandDataset(outputs), "train", margin=19)
+    assert sorted(looked_at) == [4, 5]
+    assert np.array_equal(whole.index["num_hand"], resumed.index["num_hand"])
+    for crop, larger in ((resumed.crop(row), whole.crop(row)) for row in range(6)):
+        down, right = crop.top - larger.top, crop.left - larger.left
+        height, width = crop.pixels.shape[:2]
+        assert np.array_equal(crop.pixels, larger.pixels[down : down + height, right : right + width])
+
+
+def test_bad_pictures_are_survived_and_counted(moving_hand):
+    outputs = moving_hand()
+    paths = outputs.image_filenames
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:200])
+    Image.new("RGB", (96, 112)).save(paths[2])
+    dataset = HandDataset(outputs)
+    crops = load_or_cut(dataset, "train")
+    assert crops.index["source"].tolist() == [NO_PICTURE] * 3 + [GRABCUT] * 3
+    assert crops.index["height"].astype(bool).tolist() == [False] * 3 + [True] * 3
+    sentence = summary(crops, dataset, "train", crops_path(dataset, "train", margin=12, rows=range(6)))
+    assert "3 masks by GrabCut" in sentence and "3 black or unreadable" in sentence and str(paths[0]) in sentence
+    batch = HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=100)).sample(crops)
+    assert set(batch["indices"][:, 0].tolist()) == {3, 4, 5}
+    assert dataset[0]["image"].shape == (112, 96, 3) and not dataset[0]["hand_region"].any()
+
+
+def test_a_hand_that_cannot_be_told_from_its_surroundings_falls_back_to_the_projection(moving_hand):
+    outputs = moving_hand(1)
+    # In place of the hand a bright bar across it: nothing like the projection.
+    image = np.zeros((112, 96, 3), dtype=np.uint8) + np.array([30, 60, 50], dtype=np.uint8)
+    image[:, 52:56] = 220
+    Image.fromarray(image).save(outputs.image_filenames[0])
+    dataset = HandDataset(outputs)
+    crops = load_or_cut(dataset, "train")
+    assert crops.index["source"].tolist() == [PROJECTION, GRABCUT]
+    assert "1 masks by GrabCut, 1 fell back to the projected hand" in summary(
+        crops, dataset, "train", crops_path(dataset, "train", margin=12, rows=range(2))
+    )
+    hands, found = dataset._project(0), dataset[0]
+    assert np.array_equal(found["hand_mask"][..., 0], hands.sides >= 0)
+    label = found["hand_label"][..., 0].numpy()
+    assert (label[hands.sides < 0] != HAND).all() and (label[hands.sides >= 0] != BACKGROUND).all()
+    assert (label == HAND).any() and (label == BACKGROUND).any()
+
+
+def test_a_hand_too_thin_to_cut_out_is_refused():
+    sides = np.full((40, 40), -1)
+    sides[20, 5:35] = 1
+    nothing = np.zeros((40, 40), dtype=bool)
+    assert cut_out_hands(np.zeros((40, 40, 3), np.uint8), sides, nothing, band=4) is None
+
+
+def test_a_speck_is_no_hand_but_both_pieces_of_a_hidden_one_are():
+    image = np.zeros((80, 120, 3), dtype=np.uint8)
+    sides = np.full((80, 120), -1)
+    sides[20:60, 10:40], sides[20:60, 60:90] = 0, 1  # A left hand, and a right one
+    sides[35:45, 60:90] = 0  # before which a finger of the left passes.
+    image[sides >= 0] = 200
+    image[30:36, 46:50] = 200
+    mask = cut_out_hands(image, sides, np.zeros(sides.shape, dtype=bool), band=8)
+    assert np.array_equal(mask, sides >= 0)
+
+
+def test_the_viewer_s_pictures_are_not_labelled(moving_hand, monkeypatch):
+    monkeypatch.setattr(HandDataset, "labels", cut_again)
+    assert set(TrainingPictures(moving_hand())[1]) == {"image", "image_idx"}
+
+
+def test_labels_come_from_the_crops_where_these_are_there(moving_hand, monkeypatch):
+    outputs = moving_hand(1)
+    direct, cropped = HandDataset(outputs), HandDataset(outputs)
+    cropped.crops = load_or_cut(cropped, "held-out")
+    truth = direct[0]
+    monkeypatch.setattr(HandDataset, "labels", cut_again)
+    found, entry = cropped[0], cropped.crops.index[0]
+    box = np.s_[entry["top"] : entry["top"] + entry["height"], entry["left"] : entry["left"] + entry["width"]]
+    assert all(torch.equal(truth[key], found[key]) for key in ("image", "hand_mask", "hand_region"))
+    assert torch.equal(truth["hand_label"][box], found["hand_label"][box])
