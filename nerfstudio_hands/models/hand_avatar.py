@@ -93,7 +93,10 @@ class HandAvatarModelConfig(ModelConfig):
     seam_penalty: float = 0.1
     """Weight of the squared difference of features across the seams of the texture atlas."""
     camera_penalty: float = 1e-2
-    """Weight of the squared gains, biases and pose corrections."""
+    """Weight of the squared gains and biases."""
+    pose_penalty: float = 0.03
+    """Weight of the squared corrections of the poses, radians (and decimetres of translation) summed over each frame's
+    hands: what keeps them near the fit."""
 
 
 class HandAvatarModel(Model):
@@ -339,7 +342,7 @@ class HandAvatarModel(Model):
             terms.append(config.offset_penalty * geometry.shift.square().mean())
             terms.append(config.view_penalty * radiance.view_residual.square().mean())
         if self.hands.deltas is not None:
-            terms.append(config.camera_penalty * sum(delta.square().sum() for delta in self.hands.deltas))
+            terms.append(config.pose_penalty * self.hands.correction())
         return torch.stack(terms).sum()
 
     def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Tensor:

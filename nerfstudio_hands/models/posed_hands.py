@@ -25,6 +25,11 @@ CAPTURE_FPS = 5.0
 download."""
 
 
+DELTA_UNITS = (1.0, 1.0, 0.1)
+"""Units of the corrections of global orientation, local rotations (radians) and translation (metres): a step of any of
+them moves a fingertip about as far."""
+
+
 @dataclass
 class PosedSurfaces:
     """The posed surfaces that a batch of rays needs.
@@ -155,13 +160,21 @@ class PosedHands(nn.Module):
         """Poses of frames, with the refinement, in the capture's world."""
         tables = [self.global_orient[frames], self.local_rotations[frames], self.translation[frames]]
         if self.deltas is not None:
-            tables = [table + delta[frames] for table, delta in zip(tables, self.deltas, strict=True)]
+            tables = [
+                table + unit * delta[frames] for table, unit, delta in zip(tables, DELTA_UNITS, self.deltas, strict=True)
+            ]
         return HandPose(*tables, valid=self.valid[frames])
 
     @property
     def light_dim(self) -> int:
         """Numbers of the light transfer."""
         return self.light_levels**2
+
+    def correction(self) -> Float[Tensor, ""]:
+        """Squared corrections of the poses, in units of `DELTA_UNITS`, summed over a frame; the mean over frames."""
+        if self.deltas is None:
+            return self.shape.new_zeros(())
+        return torch.stack([delta.square().sum() for delta in self.deltas]).sum() / self.num_frames
 
     def vertices(self, pose: HandPose) -> Float[Tensor, "S V 3"]:
         """Posed vertices in nerfstudio's world."""
