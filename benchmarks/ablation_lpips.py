@@ -58,6 +58,8 @@ class Ablation:
     """Rows of the table a method."""
     steps: int = 3000
     """Training steps of each."""
+    max_eval_images: int = 30
+    """Pictures evaluated of novel views, of novel poses, and of both."""
     output: Optional[Path] = None
     """Folder for runs, pictures and figures; by default a temporary one."""
 
@@ -76,6 +78,7 @@ def train_and_evaluate(args: Ablation, method: str, loss: str, folder: Path) -> 
         "--steps-per-eval-image", "1000000", "--steps-per-eval-batch", "1000000",
         "--pipeline.datamanager.pixel-sampler.patches-from", str(args.steps // 4),
         args.dataparser, "--eval-frame-fraction", str(args.eval_frame_fraction),
+        "--max-eval-images", str(args.max_eval_images),
         *(["--eval-cameras", *args.eval_cameras] if args.eval_cameras else []),
     ]  # fmt: skip
     config = folder / "runs" / name / METHODS[method][0] / "run" / "config.yml"

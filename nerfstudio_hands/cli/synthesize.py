@@ -2,52 +2,95 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from nerfstudio_hands.synthesis.interhand_options import InterHandOptions
 
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureRoom:
+    """Render one or a few moments in the layout `capture-room`, finely: about ten seconds a picture.
+
+    Writes <output>/1/{img,mask,pose,camera} and, for further frames, <output>/2 and so on; the true mesh, pose, shape
+    and colour gains in <output>/truth. The same options give the same files.
+    """
+
+    output: Path
+    """Folder to make; it must not exist."""
+    num_cameras: int = 12
+    """Cameras around the hands."""
+    resolution: int = 256
+    """Width and height of the pictures in pixels."""
+    seed: int = 0
+    """Another seed is another person, another skin and another rig."""
+    hand: Literal["right", "left", "both"] = "right"
+    """Which hands are in the pictures."""
+    frames: int = 1
+    """Moments of a slow movement, each a scan of its own."""
+    supersampling: int = 3
+    """Samples a pixel along each axis."""
+
+    def run(self) -> None:
+        from nerfstudio.utils.rich_utils import CONSOLE, get_progress
+
+        from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, synthesize_capture_room
+
+        options = CaptureRoomOptions(
+            num_cameras=self.num_cameras,
+            resolution=self.resolution,
+            seed=self.seed,
+            hand=self.hand,
+            frames=self.frames,
+            supersampling=self.supersampling,
+        )
+        with get_progress("Rendering capture-room") as bar:
+            task = bar.add_task("", total=self.frames * self.num_cameras)
+            synthesize_capture_room(self.output, options, progress=lambda done, _: bar.update(task, completed=done))
+        CONSOLE.print(f"Capture: {self.output}/1; truth: {self.output}/truth", soft_wrap=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterHand(InterHandOptions):
+    """Render range-of-motion takes in the layout of InterHand2.6M: about one second a picture.
+
+    Writes <output>/{images,annotations} as InterHand2.6M has them, the built-in hand in MANO's own files in
+    <output>/mano, and true meshes, poses, masks and colour responses in <output>/truth.
+    """
+
+    output: Path
+    """Folder to make; it must not exist."""
+    processes: int = 2
+    """Frames are rendered by so many processes side by side; the files do not depend on it."""
+
+    def run(self) -> None:
+        from nerfstudio.utils.rich_utils import CONSOLE, get_progress
+
+        from nerfstudio_hands.synthesis.interhand import synthesize_interhand
+
+        options = InterHandOptions(**{field.name: getattr(self, field.name) for field in fields(InterHandOptions)})
+        with get_progress("Rendering interhand") as bar:
+            task = bar.add_task("", total=None)
+            synthesize_interhand(
+                self.output,
+                options,
+                processes=self.processes,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        CONSOLE.print(f"Capture: {self.output}; truth: {self.output}/truth", soft_wrap=True)
+
+
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 def synthesize(
-    layout: Annotated[Literal["capture-room"], tyro.conf.Positional],
-    *,
-    output: Path,
-    num_cameras: int = 12,
-    resolution: int = 256,
-    seed: int = 0,
-    hand: Literal["right", "left", "both"] = "right",
-    frames: int = 1,
-    supersampling: int = 3,
+    layout: Annotated[CaptureRoom, tyro.conf.subcommand("capture-room")]
+    | Annotated[InterHand, tyro.conf.subcommand("interhand")],
 ) -> None:
     """Render a capture of the built-in hand with made-up skin, in the layout of real captures, and its truth beside it.
 
-    The same options give the same files. Takes about ten seconds a picture at the default size. The pictures are
-    synthetic: good for trying things out and for tests, no substitute for a real capture in a comparison.
-
-    Args:
-        layout: "capture-room": <output>/1/{img,mask,pose,camera} and, for further frames, <output>/2 and so on;
-            the true mesh, pose, shape and colour gains in <output>/truth.
-        output: Folder to make; it must not exist.
-        num_cameras: Cameras around the hands.
-        resolution: Width and height of the pictures in pixels.
-        seed: Another seed is another person, another skin and another rig.
-        hand: Which hands are in the pictures.
-        frames: Moments of a slow movement, each a scan of its own.
-        supersampling: Samples a pixel along each axis.
+    The pictures are synthetic: good for trying things out and for tests, no substitute for a real capture in a
+    comparison.
     """
-    from nerfstudio.utils.rich_utils import CONSOLE, get_progress
-
-    from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, synthesize_capture_room
-
-    options = CaptureRoomOptions(
-        num_cameras=num_cameras,
-        resolution=resolution,
-        seed=seed,
-        hand=hand,
-        frames=frames,
-        supersampling=supersampling,
-    )
-    with get_progress(f"Rendering {layout}") as bar:
-        task = bar.add_task("", total=frames * num_cameras)
-        synthesize_capture_room(output, options, progress=lambda done, total: bar.update(task, completed=done))
-    CONSOLE.print(f"Capture: {output}/1; truth: {output}/truth", soft_wrap=True)
+    layout.run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,12 @@ from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.detections import imperfect_detections, normalised_landmarks
 from nerfstudio_hands.synthesis.light import studio
-from nerfstudio_hands.synthesis.render import GAMMA, Picture, render
+from nerfstudio_hands.synthesis.render import Picture, render
 from nerfstudio_hands.synthesis.rig import RigCamera, ring_of_cameras
 from nerfstudio_hands.synthesis.scene import assemble
+from nerfstudio_hands.synthesis.shading import GAMMA
 from nerfstudio_hands.synthesis.subject import HandTruth, Subject, make_subject, pose_subject
+from nerfstudio_hands.synthesis.whole_folder import whole_folder
 
 TRUTH_VERSION = 1
 
@@ -78,22 +79,8 @@ def synthesize_capture_room(
     """
     _check(options)
     output = Path(output).expanduser()
-    if output.exists():
-        raise HandsError(
-            f"{output}: expected a folder that does not exist yet, found one: give another --output or remove it."
-        )
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with whole_folder(output) as partial:
         _render_all(partial, options, progress or (lambda done, total: None))
-        partial.rename(output)
-    except OSError as error:
-        raise HandsError(
-            f"{output}: expected a place to write a capture, found '{error.strerror or error}': give another --output."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return output
 
 

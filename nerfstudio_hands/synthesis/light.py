@@ -163,6 +163,9 @@ def bake(
     normals: Float[np.ndarray, "V 3"],
     albedo: Float[np.ndarray, "V 3"],
     surfaces: Surfaces,
+    *,
+    shadow_rays: int = SHADOW_RAYS,
+    ambient_rays: int = AMBIENT_RAYS,
 ) -> BakedLight:
     """Trace shadow and ambient rays from every vertex.
 
@@ -173,12 +176,14 @@ def bake(
         normals: Unit vertex normals.
         albedo: Linear RGB, for the light that one part of the scene throws on another.
         surfaces: The same vertices and faces, for ray casting.
+        shadow_rays: Rays a point of a soft box and a vertex; penumbrae are smoothed by the scattering as well.
+        ambient_rays: Rays a vertex over the hemisphere.
     """
     start = vertices + RAY_OFFSET * normals
     blur = SurfaceBlur(vertices, faces)
-    visibility = blur(_box_visibility(room, start, normals, surfaces), PENUMBRA)
+    visibility = blur(_box_visibility(room, start, normals, surfaces, shadow_rays), PENUMBRA)
     direct = box_irradiance(room, vertices, normals, visibility)
-    ambient, openness = _ambient(room, start, normals, direct, albedo, faces, surfaces)
+    ambient, openness = _ambient(room, start, normals, direct, albedo, faces, surfaces, ambient_rays)
     total = direct + ambient
     blurred = [blur(total[:, c : c + 1], width) for c, width in enumerate(SCATTERING)]
     scattered = np.concatenate(blurred, axis=1) - total
@@ -229,21 +234,23 @@ def irradiance_basis(normals: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 
     )
 
 
-def _box_visibility(room: Room, start: np.ndarray, normals: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+def _box_visibility(
+    room: Room, start: np.ndarray, normals: np.ndarray, surfaces: Surfaces, num_rays: int
+) -> np.ndarray:
     visibility = np.zeros((len(start), len(room.boxes) * POINTS_PER_BOX))
     # The R2 sequence of Roberts fills the unit square evenly; each vertex starts elsewhere in it.
     shift = np.outer(np.arange(len(start)), [0.75487767, 0.56984029])
     for b, box in enumerate(room.boxes):
         for k, point in enumerate(box.quarter_points()):
             hits = np.zeros(len(start))
-            for ray in range(SHADOW_RAYS):
+            for ray in range(num_rays):
                 place = (shift + ray * np.array([0.75487767, 0.56984029])) % 1.0 - 0.5
                 target = point + place[:, :1] * box.right + place[:, 1:] * box.up
                 toward = target - start
                 toward /= np.linalg.norm(toward, axis=1, keepdims=True)
                 facing = np.flatnonzero((toward * normals).sum(1) > 0)
                 hits[facing] += _cast(surfaces, start[facing], toward[facing]) < 0
-            visibility[:, b * POINTS_PER_BOX + k] = hits / SHADOW_RAYS
+            visibility[:, b * POINTS_PER_BOX + k] = hits / num_rays
     return visibility
 
 
@@ -255,6 +262,7 @@ def _ambient(
     albedo: np.ndarray,
     faces: np.ndarray,
     surfaces: Surfaces,
+    num_rays: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Irradiance from the walls, straight and once reflected by the scene, and the free part of the hemisphere."""
     helper = np.where(np.abs(normals[:, :1]) < 0.7, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
@@ -265,9 +273,9 @@ def _ambient(
     walls = np.zeros_like(start)
     free = np.zeros(len(start))
     hit_faces = []
-    for ray in range(AMBIENT_RAYS):
+    for ray in range(num_rays):
         # Cosine-weighted directions (Malley's method) on a golden-angle spiral.
-        radius = np.sqrt((ray + 0.5) / AMBIENT_RAYS)
+        radius = np.sqrt((ray + 0.5) / num_rays)
         angle = turn + ray * 2.399963
         direction = (radius * np.cos(angle))[:, None] * tangent + (radius * np.sin(angle))[:, None] * bitangent
         direction += np.sqrt(1 - radius**2) * normals
@@ -276,14 +284,14 @@ def _ambient(
         walls[missed] += room.walls(direction[missed])
         free += missed
         hit_faces.append(face.astype(np.int32))
-    walls *= np.pi / AMBIENT_RAYS
+    walls *= np.pi / num_rays
     # What is hit shines with the light of its face, as first reached by boxes and walls.
     face_glow = (albedo * (direct + walls))[faces].mean(1)
     bounced = np.zeros_like(start)
     for face in hit_faces:
         hit = face >= 0
         bounced[hit] += face_glow[face[hit]]
-    return walls + bounced / AMBIENT_RAYS, free / AMBIENT_RAYS
+    return walls + bounced / num_rays, free / num_rays
 
 
 def _sparse(matrix: torch.Tensor) -> sparse.csr_matrix:

@@ -10,21 +10,12 @@ from jaxtyping import Bool, Float
 
 from nerfstudio_hands.geometry.rasterize import pixel_rays, rasterize
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
-from nerfstudio_hands.synthesis.light import box_irradiance, box_points, irradiance_basis
 from nerfstudio_hands.synthesis.rig import RigCamera
 from nerfstudio_hands.synthesis.scene import Scene, appearance
-
-GAMMA = 2.2
-"""Pixel value = radiance^(1 / GAMMA). A pure power makes a gain on the light a gain on the pixels."""
-
-EXPOSURE = 1.3
+from nerfstudio_hands.synthesis.shading import EXPOSURE, GAMMA, diffuse_irradiance, gloss
 
 DIFFERENCE = 1.2e-4
 """Metres over which the slope of the fine relief is measured."""
-
-NORMAL_SOFTNESS = np.array([0.55, 0.25, 0.1])
-"""How far the shading normal of red, green and blue is smoothed towards the mesh's, because light that wandered under
-the skin has forgotten the fine relief (Ma et al., EGSR 2007, measured such normal maps)."""
 
 SAMPLES_PER_STRIP = 300_000
 
@@ -103,55 +94,11 @@ def shade(
     ambient, scattered = interpolate(scene.light.ambient), interpolate(scene.light.scattered)
     openness = interpolate(scene.light.openness)
 
-    harmonics = scene.room.harmonics()
-    unshadowed = irradiance_basis(smooth) @ harmonics
-    irradiance = np.empty_like(position)
-    for channel in range(3):
-        softness = NORMAL_SOFTNESS[channel]
-        soft = softness * smooth + (1 - softness) * normal
-        soft /= np.linalg.norm(soft, axis=1, keepdims=True)
-        boxes = box_irradiance(scene.room, position, soft, visibility)[:, channel]
-        turned = (irradiance_basis(soft) @ harmonics)[:, channel] / unshadowed[:, channel]
-        irradiance[:, channel] = boxes + ambient[:, channel] * np.clip(turned, 0, 2) + scattered[:, channel]
+    irradiance = diffuse_irradiance(scene.room, position, smooth, normal, visibility, ambient, scattered)
     diffuse = look.albedo * np.clip(irradiance, 0, None) / np.pi
-    gloss = _gloss(scene, position, smooth, normal, -directions, visibility, openness, look.roughness, look.reflectance)
-    return diffuse + gloss
-
-
-def _gloss(
-    scene: Scene,
-    position: np.ndarray,
-    smooth: np.ndarray,
-    normal: np.ndarray,
-    toward_camera: np.ndarray,
-    visibility: np.ndarray,
-    openness: np.ndarray,
-    roughness: np.ndarray,
-    reflectance: np.ndarray,
-) -> np.ndarray:
-    """Mirror-like reflection by microfacets (GGX; Walter et al., EGSR 2007), widened by the size of the light."""
-    facing = np.clip((normal * toward_camera).sum(1), 0.05, None)
-    total = np.zeros_like(position)
-    for box, toward_light, distance, seen in box_points(scene.room, position, visibility):
-        half = toward_light + toward_camera
-        half /= np.linalg.norm(half, axis=1, keepdims=True)
-        cosine = np.clip((normal * toward_light).sum(1), 0, None)
-        spread = 0.25 * np.sqrt(box.quarter_area) / distance
-        alpha = np.clip(roughness**2 + spread, 0, 1)
-        squared = alpha**2
-        peak = np.clip((normal * half).sum(1), 0, 1) ** 2 * (squared - 1) + 1
-        distribution = squared / (np.pi * peak**2)
-        k = 0.5 * alpha
-        masking = 1 / ((facing * (1 - k) + k) * (cosine * (1 - k) + k))
-        fresnel = reflectance + (1 - reflectance) * (1 - np.clip((half * toward_camera).sum(1), 0, 1)) ** 5
-        falloff = np.clip(-(toward_light @ box.normal), 0, None) * box.quarter_area / distance**2
-        total += (seen * cosine * falloff * distribution * masking * fresnel / 4)[:, None] * box.radiance
-    mirrored = 2 * (normal * toward_camera).sum(1, keepdims=True) * normal - toward_camera
-    # Seen at a grazing angle the relief hides its own far sides, so the smooth surface decides how strong the rim is.
-    grazing = (1 - np.clip((smooth * toward_camera).sum(1), 0, 1)) ** 5
-    rim = reflectance + 0.5 * np.clip(1 - roughness - reflectance, 0, None) * grazing
-    walls = np.clip(irradiance_basis(mirrored) @ scene.room.harmonics(), 0, None) / np.pi
-    return total + (rim * openness**1.5)[:, None] * walls
+    return diffuse + gloss(
+        scene.room, position, smooth, normal, -directions, visibility, openness, look.roughness, look.reflectance
+    )
 
 
 def _relief_normal(scene: Scene, face: np.ndarray, points: SurfacePoints, smooth: np.ndarray) -> np.ndarray:

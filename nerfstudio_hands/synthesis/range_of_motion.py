@@ -1,0 +1,202 @@
+"""Range-of-motion takes: what the hands do in each sequence of a capture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.interpolate import PchipInterpolator
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
+from nerfstudio_hands.hand_model.model import default_hand, mirror_rotations
+from nerfstudio_hands.synthesis import gestures
+from nerfstudio_hands.synthesis.gestures import Gesture
+
+UPRIGHT = Rotation.from_matrix(np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]))
+"""Stands the rest hand up: fingers from -x to the world's z, the back to +y, a right thumb to +x."""
+
+TREMOR = 2.0
+"""Degrees by which joints wander on top of the gestures, so that no two people move alike."""
+
+SWAY = (4.0, 0.004)
+"""Degrees and metres by which a whole hand wanders."""
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """A gesture and how the right hand is held while making it; keyframes are evenly spaced in time."""
+
+    gesture: Gesture
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Degrees from upright, about the forearm (positive shows the palm to the thumb's side), then the axis of knuckles
+    (positive bends towards the palm), then the axis out of the back (positive leans to the thumb's side)."""
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Millimetres in the world, z up."""
+
+
+@dataclass(frozen=True)
+class HandMotion:
+    """One hand over T frames, in the convention of `pose_hand` for its side."""
+
+    global_orient: Float[Tensor, "T 3"]
+    local_rotations: Float[Tensor, "T 15 3"]
+    middle: Float[np.ndarray, "T 3"]
+    """Where the middle of the palm is, metres from the middle of the dome."""
+
+
+Take = dict[str, list[Keyframe]]
+"""Keyframes of each side that takes part, as a right hand would do them: a left hand does the mirror image."""
+
+
+def no_occlusion() -> list[Keyframe]:
+    """Every finger by itself, spreading, a fist, counting, and the wrist turning: fingers rarely hide each other."""
+    g = gestures
+    return [
+        Keyframe(g.OPEN),
+        Keyframe(g.SPREAD, (12, 0, 6)),
+        Keyframe(g.FLAT, (-10, -6, 0)),
+        Keyframe(g.flexed("thumb"), (-20, 0, -4)),
+        Keyframe(g.flexed("index"), (-28, 4, 0), (4, 0, 4)),
+        Keyframe(g.flexed("middle"), (-12, 6, 4)),
+        Keyframe(g.flexed("ring"), (10, 4, 6), (-4, 0, 6)),
+        Keyframe(g.flexed("pinky"), (26, 0, 2)),
+        Keyframe(g.SPREAD, (34, -12, -8), (-6, 4, 0)),
+        Keyframe(g.FIST, (18, 6, 0)),
+        Keyframe(g.counting(1), (-8, 10, 4)),
+        Keyframe(g.counting(2), (-24, 4, 0), (0, 6, 4)),
+        Keyframe(g.counting(3), (-34, -4, -6)),
+        Keyframe(g.counting(4), (-16, -8, 0), (6, 0, 0)),
+        Keyframe(g.SPREAD, (0, 0, 8)),
+        Keyframe(g.TABLE, (20, -14, 4)),
+        Keyframe(g.OPEN, (70, 0, 0), (0, -4, -4)),
+        Keyframe(g.GRASP, (30, 18, 8)),
+        Keyframe(g.OPEN, (-60, 10, -10), (4, 4, 0)),
+        Keyframe(g.OPEN, (-8, -16, 12)),
+        Keyframe(g.OPEN),
+    ]
+
+
+def occlusion() -> list[Keyframe]:
+    """Fists and fingers that touch or pass before each other."""
+    g = gestures
+    return [
+        Keyframe(g.OPEN, (10, 0, 0)),
+        Keyframe(g.FIST, (-16, 0, 0)),
+        Keyframe(g.FIST, (38, 14, 8), (0, 4, 0)),
+        Keyframe(g.pinch("index"), (16, 6, 0)),
+        Keyframe(g.pinch("middle"), (-14, 0, 4), (-4, 0, 4)),
+        Keyframe(g.pinch("ring"), (-34, 4, -4)),
+        Keyframe(g.pinch("pinky"), (-10, 8, 0)),
+        Keyframe(g.HOOK, (22, -8, 4), (4, 0, 0)),
+        Keyframe(g.TABLE, (46, -18, 0)),
+        Keyframe(g.THUMB_ACROSS, (12, -4, -8)),
+        Keyframe(g.CROSSED, (-26, 0, 0), (0, 4, 4)),
+        Keyframe(g.GRASP, (-52, 12, 8)),
+        Keyframe(g.counting(2), (-20, 20, 0)),
+        Keyframe(g.FIST, (60, 0, -8), (0, -4, 0)),
+        Keyframe(g.SPREAD, (24, 10, 6)),
+        Keyframe(g.OPEN),
+    ]
+
+
+def finger_occlusions() -> list[Keyframe]:
+    """Fingers bent one after the other in front of those that follow, seen from many sides."""
+    g = gestures
+    return [
+        Keyframe(g.OPEN),
+        Keyframe(g.flexed("index", "middle"), (-20, 0, 4)),
+        Keyframe(g.flexed("ring", "pinky"), (24, 6, 0), (4, 0, 0)),
+        Keyframe(g.flexed("index", "pinky"), (50, -8, -6)),
+        Keyframe(g.flexed("middle", "ring"), (8, 10, 0)),
+        Keyframe(g.pinch("index"), (-36, 0, 8), (0, 4, 4)),
+        Keyframe(g.flexed("thumb", "index", "middle"), (-60, 8, 0)),
+        Keyframe(g.flexed("middle", "ring", "pinky"), (-14, -10, 4)),
+        Keyframe(g.pinch("ring"), (20, 14, 0), (-4, 0, -4)),
+        Keyframe(g.CROSSED, (40, 0, -8)),
+        Keyframe(g.flexed("thumb", "pinky"), (0, -6, 0)),
+        Keyframe(g.SPREAD, (-18, 6, 6)),
+    ]
+
+
+def fingers_touching() -> list[Keyframe]:
+    """Two hands palm to palm, their fingers meeting tip to tip; each keyframe is done by both in the mirror."""
+    g = gestures
+    steeple = g.all_fingers((26, 18, 12, 0), thumb=(0, 8, 10, 10, 0))
+    return [
+        Keyframe(g.OPEN, (78, 0, 0), (-72, 0, 0)),
+        Keyframe(steeple, (84, 10, 0), (-70, 0, 0)),
+        Keyframe(steeple, (84, 14, 4), (-65, 0, 4)),
+        Keyframe(g.FLAT, (86, -2, 0), (-58, 0, 0)),
+        Keyframe(g.pinch("index"), (70, 0, 6), (-76, 0, 0)),
+        Keyframe(g.GRASP, (80, 6, 0), (-72, 4, 6)),
+        Keyframe(g.FIST, (76, 0, 0), (-66, 0, 0)),
+        Keyframe(g.counting(1), (84, 12, 0), (-66, 0, -6)),
+        Keyframe(g.counting(2), (60, 8, 6), (-70, 0, 0)),
+        Keyframe(g.OPEN, (88, 4, 0), (-59, 0, 0)),
+    ]
+
+
+SEQUENCES: dict[str, Callable[[], Take]] = {
+    "ROM03_RT_No_Occlusion": lambda: {"right": no_occlusion()},
+    "ROM03_LT_No_Occlusion": lambda: {"left": no_occlusion()},
+    "ROM04_RT_Occlusion": lambda: {"right": occlusion()},
+    "ROM04_LT_Occlusion": lambda: {"left": occlusion()},
+    "ROM07_RT_Finger_Occlusions": lambda: {"right": finger_occlusions()},
+    "ROM07_LT_Finger_Occlusions": lambda: {"left": finger_occlusions()},
+    "ROM09_Interaction_Fingers_Touching": lambda: {"left": fingers_touching(), "right": fingers_touching()},
+}
+"""Sequences by name; names and their order of numbers are those of InterHand2.6M."""
+
+
+def perform(take: Take, num_frames: int, rng: np.random.Generator) -> dict[str, HandMotion]:
+    """Play a whole take in a number of frames: smooth through the keyframes, within the joint limits.
+
+    Args:
+        take: What each side does.
+        num_frames: T; few frames are far apart in time, the take is always played to its end.
+        rng: Draws how this person wanders from the keyframes.
+
+    Returns:
+        Motions by side.
+    """
+    return {side: _perform_hand(keyframes, side, num_frames, rng) for side, keyframes in take.items()}
+
+
+def _perform_hand(keyframes: list[Keyframe], side: str, num_frames: int, rng: np.random.Generator) -> HandMotion:
+    time = np.linspace(0, 1, num_frames)
+    knots = np.linspace(0, 1, len(keyframes))
+
+    def play(values: list, wander: float) -> np.ndarray:
+        # Monotone between keyframes, hence without overshooting what a keyframe asks for.
+        smooth = PchipInterpolator(knots, np.array(values, dtype=float))(time)
+        return smooth + wander * _wandering(time, smooth.shape[1:], len(keyframes), rng)
+
+    right = default_hand("right")
+    limits = joint_limits(right).double().numpy()
+    tremor = TREMOR * np.array([1.0, 0.5, 0.3])
+    angles = play([k.gesture for k in keyframes], 0.0) + tremor * _wandering(time, (15, 3), len(keyframes), rng)
+    angles = np.clip(np.radians(angles), limits[..., 0], limits[..., 1])
+    local = angles_to_rotations(joint_axes(right), torch.from_numpy(angles).float())
+    turn = play([k.turn for k in keyframes], SWAY[0])
+    # In the world of the upright hand: z along the forearm, x along the knuckles, y out of the back.
+    spin = Rotation.from_euler("ZXY", turn, degrees=True)
+    orient = torch.from_numpy((spin * UPRIGHT).as_rotvec()).float()
+    middle = 1e-3 * play([k.shift for k in keyframes], 1e3 * SWAY[1])
+    if side == "left":
+        orient, local = mirror_rotations(orient), mirror_rotations(local)
+        middle = middle * np.array([-1.0, 1.0, 1.0])
+    return HandMotion(orient, local, middle)
+
+
+def _wandering(time: np.ndarray, shape: tuple[int, ...], num_keyframes: int, rng: np.random.Generator) -> np.ndarray:
+    """Smooth random values of standard deviation one: three slow waves of random phase."""
+    total = np.zeros((len(time), *shape))
+    for cycles in (0.15, 0.33, 0.6):
+        phase = rng.uniform(0, 2 * np.pi, shape)
+        total += np.sin(2 * np.pi * cycles * num_keyframes * time.reshape(-1, *(1,) * len(shape)) + phase)
+    return total * np.sqrt(2 / 3)
