@@ -6,6 +6,7 @@ import sys
 
 import tyro
 
+from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.check import check
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.fetch_weights import fetch_weights
@@ -19,6 +20,7 @@ COMMANDS = {
     "fit": fit,
     "export": export,
     "turntable": turntable,
+    "animate": animate,
     "synthesize": synthesize,
     "fetch-weights": fetch_weights,
 }

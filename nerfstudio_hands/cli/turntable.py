@@ -25,32 +25,23 @@ def turntable(
         elevation: Angle of the camera above the horizon in degrees.
         frame: Frame of the capture whose pose is shown.
     """
-    import imageio_ffmpeg
-    import mediapy
     import numpy as np
     import torch
-    from nerfstudio.utils.eval_utils import eval_setup
     from nerfstudio.utils.rich_utils import CONSOLE
-    from rich.progress import track
 
-    from nerfstudio_hands.errors import HandsError
+    from nerfstudio_hands.cli.trained_run import load_run
+    from nerfstudio_hands.cli.video import write_video
     from nerfstudio_hands.viewer.orbit import orbit_cameras
 
-    if not load_config.is_file():
-        raise HandsError(f"{load_config}: expected the config.yml of a run, found no file; check --load-config.")
-    _, pipeline, _, _ = eval_setup(load_config, test_mode="inference")
+    _, pipeline = load_run(load_config)
     model = pipeline.model
     model.hands.set_override(model.hands.pose_of(torch.tensor([frame], device=model.device)))
     cameras = orbit_cameras(
         model.scene_box, num_cameras=num_frames, width=width, height=height, elevation=elevation
     ).to(model.device)
-    pictures = [
+    pictures = (
         (model.get_outputs_for_camera(cameras[i : i + 1])["rgb"].cpu().numpy() * 255).astype(np.uint8)
-        for i in track(range(num_frames), description="Rendering", transient=True)
-    ]
-    mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}")
-    mediapy.write_video(partial, pictures, fps=24)
-    partial.replace(output)
+        for i in range(num_frames)
+    )
+    write_video(output, pictures, width=width, height=height, count=num_frames, fps=24)
     CONSOLE.print(f"Turntable: {output}")

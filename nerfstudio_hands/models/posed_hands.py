@@ -160,9 +160,8 @@ class PosedHands(nn.Module):
         """Poses of frames, with the refinement, in the capture's world."""
         tables = [self.global_orient[frames], self.local_rotations[frames], self.translation[frames]]
         if self.deltas is not None:
-            tables = [
-                table + unit * delta[frames] for table, unit, delta in zip(tables, DELTA_UNITS, self.deltas, strict=True)
-            ]
+            found = zip(tables, DELTA_UNITS, self.deltas, strict=True)
+            tables = [table + unit * delta[frames] for table, unit, delta in found]
         return HandPose(*tables, valid=self.valid[frames])
 
     @property

@@ -13,7 +13,14 @@ FILL = 0.75
 
 
 def orbit_cameras(
-    scene_box: SceneBox, *, num_cameras: int, width: int, height: int, elevation: float = 20.0, fov: float = 25.0
+    scene_box: SceneBox,
+    *,
+    num_cameras: int,
+    width: int,
+    height: int,
+    elevation: float = 20.0,
+    rise: float = 0.0,
+    fov: float = 25.0,
 ) -> Cameras:
     """Cameras that circle once round the vertical axis and look at the middle of the scene box.
 
@@ -22,7 +29,8 @@ def orbit_cameras(
         num_cameras: cameras on the circle.
         width: picture width in pixels.
         height: picture height in pixels.
-        elevation: angle above the horizon in degrees.
+        elevation: angle above the horizon in degrees, of the first camera.
+        rise: degrees by which the way climbs up to the last camera: a circle becomes a spiral.
         fov: vertical field of view in degrees.
     """
     centre = scene_box.aabb.mean(dim=0)
@@ -30,10 +38,8 @@ def orbit_cameras(
     half_angle = math.radians(fov) / 2 * min(1.0, width / height)
     distance = FILL * radius / math.tan(half_angle)
     azimuth = torch.linspace(0, 2 * math.pi, num_cameras + 1)[:-1]
-    up = math.radians(elevation)
-    backward = torch.stack(
-        [azimuth.cos() * math.cos(up), azimuth.sin() * math.cos(up), torch.full_like(azimuth, math.sin(up))], dim=-1
-    )
+    up = torch.deg2rad(torch.linspace(elevation, elevation + rise, num_cameras))
+    backward = torch.stack([azimuth.cos() * up.cos(), azimuth.sin() * up.cos(), up.sin()], dim=-1)
     right = torch.nn.functional.normalize(
         torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]).expand_as(backward), backward), dim=-1
     )

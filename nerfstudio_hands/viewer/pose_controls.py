@@ -1,4 +1,4 @@
-"""Sliders in nerfstudio's web viewer that bend the fingers of an avatar."""
+"""Controls in nerfstudio's web viewer that bend the fingers of an avatar, and play its poses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +18,7 @@ from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.viewer.finger_angles import angle_ranges, bend_hand, hand_angles
 from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognisable, set_first_view
+from nerfstudio_hands.viewer.player import Player
 
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
@@ -33,12 +34,13 @@ MESH_COLOR = (90, 200, 255)
 
 
 class PoseControls(ViewerElement, ViewerControl):
-    """A folder a hand with a slider for every angle, a frame slider, a reset button and the posed mesh as an overlay.
+    """A folder a hand with a slider for every angle, a frame slider, a reset button, the posed mesh as an overlay, and
+    a :class:`Player`.
 
-    The sliders show the angles of the chosen frame. Moving one departs from the frame's pose in this angle alone;
-    reset, or another frame, returns to what the frame has. Before the first touch nothing changes; later only rays
-    that belong to no frame see the pose, so that training and evaluation stay what they are. Nothing of it is part of
-    the model's state.
+    The sliders show the angles of the chosen frame, or of the pose at which a track stopped. Moving one departs from
+    that pose in this angle alone; reset, or another frame, returns to what the frame has. Before the first touch
+    nothing changes; later only rays that belong to no frame see the pose, so that training and evaluation stay what
+    they are. Nothing of it is part of the model's state.
 
     nerfstudio's own elements wait, at every slider event, for the training step or the picture in progress; these need
     not, because the pose is handed over in one assignment.
@@ -57,9 +59,12 @@ class PoseControls(ViewerElement, ViewerControl):
         self._lock: contextlib.AbstractContextManager = contextlib.nullcontext()
         self._viewer: Viewer | None = None
         self._sliders: dict[tuple[int, str], viser.GuiInputHandle[float]] = {}
-        self._frame_values: dict[tuple[int, str], float] = {}
-        self._frame = 0
+        self._base_values: dict[tuple[int, str], float] = {}
+        self._ranges: dict[tuple[int, str], tuple[float, float]] = {}
+        self._frame = int(hands.train_frames[0])
+        self._base: HandPose | None = None  # None stands for the frame's pose, which training may refine.
         self._pose: HandPose | None = None
+        self._player: Player | None = None
         self._mesh: viser.MeshHandle | None = None
         self._mesh_server: viser.ViserServer | None = None
 
@@ -69,14 +74,15 @@ class PoseControls(ViewerElement, ViewerControl):
         """Adds the controls to the folder that nerfstudio has opened for this element."""
         # The viewer delivers events on several threads at once. Before, there is no lock, so that models can be copied.
         self._lock = threading.Lock()
+        self._player = Player(self, self._hands)
         self._create_gui_handle(viser_server)
 
     def _create_gui_handle(self, viser_server: viser.ViserServer) -> None:
         gui = viser_server.gui
         if len(self._frame_names) > 1:
             last = len(self._frame_names) - 1
-            frame = gui.add_slider("Frame", 0, last, 1, 0, hint="Frame of the capture whose pose is shown")
-            label = gui.add_markdown(f"Frame {self._frame_names[0]}")
+            frame = gui.add_slider("Frame", 0, last, 1, self._frame, hint="Frame of the capture whose pose is shown")
+            label = gui.add_markdown(f"Frame {self._frame_names[self._frame]}")
 
             def choose_frame() -> None:
                 label.content = f"Frame {self._frame_names[frame.value]}"
@@ -87,18 +93,20 @@ class PoseControls(ViewerElement, ViewerControl):
         reset.on_click(lambda _: self.show_frame(self._frame))
         mesh = gui.add_checkbox("Show mesh", False, hint="Draw the posed mesh over the picture")
         _on_user_update(mesh, lambda: self.show_mesh(viser_server if mesh.value else None))
+        self._player.install(viser_server)
         poses = self._poses(range(self._hands.num_frames))
         for hand, model in enumerate(self._hands.surface.hands):
             angles = hand_angles(model, poses.local_rotations[:, hand])
             with gui.add_folder(f"{model.side.capitalize()} hand", expand_by_default=hand == 0):
                 for name, (lower, upper) in angle_ranges(model).items():
                     # A fit may lie beyond the usual limits, and its slider must be able to say so.
-                    lower = math.floor(min(lower, float(angles[name].min())))
-                    upper = math.ceil(max(upper, float(angles[name].max())))
-                    value = float(round(float(angles[name][0])))
-                    slider = gui.add_slider(name, float(lower), float(upper), 1.0, value, hint="Degrees")
+                    lower = float(math.floor(min(lower, float(angles[name].min()))))
+                    upper = float(math.ceil(max(upper, float(angles[name].max()))))
+                    value = float(round(float(angles[name][self._frame])))
+                    slider = gui.add_slider(name, lower, upper, 1.0, value, hint="Degrees")
                     self._sliders[hand, name] = slider
-                    self._frame_values[hand, name] = value
+                    self._base_values[hand, name] = value
+                    self._ranges[hand, name] = lower, upper
                     _on_user_update(slider, self.bend)
 
     def _setup(self, viewer: Viewer) -> None:
@@ -111,32 +119,73 @@ class PoseControls(ViewerElement, ViewerControl):
             set_first_view(client, self._scene_box, viewer.pipeline.datamanager.train_dataset.cameras)
             viewer.train_util = TRAINING_SHARE
 
+        # The player's progress takes the place of nerfstudio's time, which a pose shown here overrides.
+        viewer.control_panel._time_enabled = False
+        viewer.control_panel._time.set_hidden(True)
+
     # What a person does ----------------------------------------------------------------------------------------------
 
     def show_frame(self, frame: int) -> None:
         """Shows a frame as it is: its pose in the picture, its angles on the sliders."""
         with self._lock:
-            self._frame = frame
-            pose = self._poses([frame])
-            for hand, model in enumerate(self._hands.surface.hands):
-                for name, values in hand_angles(model, pose.local_rotations[:, hand]).items():
-                    value = float(round(float(values[0])))
-                    self._frame_values[hand, name] = value
-                    self._sliders[hand, name].value = value
-            self._show(pose)
+            self._player.halt()
+            self._frame, self._base = frame, None
+            self._set_sliders()
+            self._show(self._base_pose())
 
     def bend(self) -> None:
-        """Shows the frame's pose with the angles of the sliders that have been moved."""
+        """Shows the base pose with the angles of the sliders that have been moved."""
         with self._lock:
-            pose = self._poses([self._frame])
+            moved = {
+                key: slider.value for key, slider in self._sliders.items() if slider.value != self._base_values[key]
+            }
+            if self._player.playing:
+                self._player.halt()
+                self._base = self._pose
+                self._set_sliders(keep=moved)
+            pose = self._base_pose()
             for hand, model in enumerate(self._hands.surface.hands):
-                moved = {
-                    name: slider.value
-                    for (owner, name), slider in self._sliders.items()
-                    if owner == hand and slider.value != self._frame_values[owner, name]
-                }
-                pose = bend_hand(model, pose, hand, moved)
+                pose = bend_hand(
+                    model, pose, hand, {name: value for (owner, name), value in moved.items() if owner == hand}
+                )
             self._show(pose)
+
+    def adopt(self, pose: HandPose) -> None:
+        """Shows a pose ([1, H, ...], capture's world), from which the sliders depart from now on."""
+        with self._lock:
+            self._player.halt()
+            self._base = pose.to(self._hands.valid.device)
+            self._set_sliders()
+            self._show(self._base)
+
+    def settle(self) -> None:
+        """Ends the playing at the pose that is shown."""
+        with self._lock:
+            if self._player.playing:
+                self._player.halt()
+                self._base = self._pose
+                self._set_sliders()
+
+    def show_unless(self, stop: threading.Event, pose: HandPose) -> bool:
+        """Shows a pose of a track between two pictures, so that none of them is of two poses.
+
+        Args:
+            stop: Whether the track has been stopped in the meantime; then nothing is shown.
+            pose: The pose [1, H, ...], capture's world.
+
+        Returns:
+            Whether it was shown.
+        """
+        lock = self._viewer.train_lock if self._viewer is not None else None
+        with lock or contextlib.nullcontext(), self._lock:
+            if stop.is_set():
+                return False
+            self._show(pose.to(self._hands.valid.device), hold_training=False)
+            return True
+
+    def pose(self) -> HandPose:
+        """The pose that is shown, or would be if somebody had touched a control [1, H, ...]."""
+        return self._base_pose() if self._pose is None else self._pose
 
     def show_mesh(self, viser_server: viser.ViserServer | None) -> None:
         """Adds the posed mesh to the scene of this viewer; None removes it."""
@@ -160,13 +209,30 @@ class PoseControls(ViewerElement, ViewerControl):
             local_rotations=pose.local_rotations.masked_fill(absent[..., None], 0.0),
         )
 
-    def _show(self, pose: HandPose) -> None:
+    def _base_pose(self) -> HandPose:
+        return self._poses([self._frame]) if self._base is None else self._base
+
+    def _set_sliders(self, keep: Container[tuple[int, str]] = ()) -> None:
+        """Puts the sliders at the angles of the base pose, but for some that a person has just moved."""
+        pose = self._base_pose()
+        for hand, model in enumerate(self._hands.surface.hands):
+            for name, values in hand_angles(model, pose.local_rotations[:, hand].cpu()).items():
+                lower, upper = self._ranges[hand, name]
+                value = min(max(float(round(float(values[0]))), lower), upper)
+                self._base_values[hand, name] = value
+                if (hand, name) not in keep:
+                    self._sliders[hand, name].value = value
+
+    def _show(self, pose: HandPose, *, hold_training: bool = True) -> None:
         self._pose = pose
         self._hands.set_free_pose(pose)
         self._draw_mesh()
-        if self._viewer is not None:
+        if self._viewer is None:
+            return
+        if hold_training:
             # nerfstudio holds the training back for a moment after the camera moved, so that the picture can follow.
             self._viewer.last_move_time = time.time()
+        with contextlib.suppress(KeyError):  # A browser that leaves at this moment.
             self._viewer._trigger_rerender()
 
     @torch.no_grad()
@@ -174,8 +240,7 @@ class PoseControls(ViewerElement, ViewerControl):
         """Adds the mesh to the scene, where a mesh of the same name gives way to it."""
         if self._mesh_server is None:
             return
-        pose = self._poses([self._frame]) if self._pose is None else self._pose
-        vertices = self._hands.vertices(pose)[0]
+        vertices = self._hands.vertices(self.pose())[0]
         self._mesh = self._mesh_server.scene.add_mesh_simple(
             MESH_NAME,
             vertices.cpu().numpy() * VIEWER_SCALE,

@@ -3,143 +3,19 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, Callable
 
 import pytest
 import torch
-from nerfstudio.cameras.rays import RayBundle
+from fake_viewer import FakeServer, frame_rays, posed_frame, seen, viewer_rays
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 from torch import nn
 
-from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand
 from nerfstudio_hands.models.posed_hands import PosedHands
 from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognisable
 from nerfstudio_hands.viewer.pose_controls import PoseControls
-
-
-class FakeHandle:
-    """A control that a test can move as a person would."""
-
-    def __init__(self, label: str, value: Any = None):
-        self.label, self.value, self.content = label, value, label
-        self._actions: list[Callable] = []
-
-    def on_update(self, action: Callable) -> None:
-        self._actions.append(action)
-
-    on_click = on_update
-
-    def use(self, value: Any = None) -> None:
-        self.value = value
-        for action in self._actions:
-            action(SimpleNamespace(client=object()))
-
-    def __enter__(self) -> FakeHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class FakeServer:
-    """As much of a viser server as the controls use."""
-
-    def __init__(self) -> None:
-        self.gui, self.scene = self, self
-        self.handles: dict[str, list[FakeHandle]] = {}
-        self.meshes: dict[str, Any] = {}
-
-    def _add(self, label: str, value: Any = None) -> FakeHandle:
-        handle = FakeHandle(label, value)
-        self.handles.setdefault(label, []).append(handle)
-        return handle
-
-    def add_slider(self, label: str, lower: float, upper: float, step: float, value: float, *, hint: str) -> FakeHandle:
-        assert lower <= value <= upper
-        return self._add(label, value)
-
-    def add_checkbox(self, label: str, value: bool, *, hint: str) -> FakeHandle:
-        return self._add(label, value)
-
-    def add_button(self, label: str, *, icon: object, hint: str) -> FakeHandle:
-        return self._add(label)
-
-    def add_markdown(self, content: str) -> FakeHandle:
-        return self._add("markdown", content)
-
-    def add_folder(self, label: str, *, expand_by_default: bool) -> FakeHandle:
-        return self._add(label)
-
-    def add_mesh_simple(self, name: str, vertices: Any, faces: Any, **_: object) -> SimpleNamespace:
-        self.meshes[name] = vertices
-        return SimpleNamespace(remove=lambda: self.meshes.pop(name))
-
-
-@pytest.fixture
-def hands() -> PosedHands:
-    """Two hands in three frames; the index of the right hand is bent more from frame to frame."""
-    surface = HandSurface([default_hand(side) for side in SIDES])
-    pose = HandPose.rest(2, (3,))
-    pose.local_rotations[:, 1, 0, 2] = torch.tensor([0.2, 0.5, 0.8])
-    world_transform = torch.eye(4)[:3]
-    world_transform[:, 3] = torch.tensor([0.1, -0.2, 0.3])
-    avatar = AvatarData(
-        surface=surface,
-        pose=pose,
-        shape=torch.zeros(10),
-        displacement=torch.zeros(surface.num_vertices, 3),
-        all_hands=surface,
-        all_pose=pose,
-        all_displacement=torch.zeros(surface.num_vertices, 3),
-        world_transform=world_transform,
-        frame_names=["10", "20", "30"],
-        camera_names=["00"],
-        train_frames=torch.ones(3, dtype=torch.bool),
-    )
-    return PosedHands(avatar, refine=True).eval()
-
-
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
-def controls(hands: PosedHands, server: FakeServer) -> PoseControls:
-    controls = PoseControls(hands, ["10", "20", "30"], SceneBox(torch.tensor([[-0.1] * 3, [0.1] * 3])))
-    controls.install(server)
-    return controls
-
-
-def viewer_rays() -> RayBundle:
-    """Rays as nerfstudio's viewer sends them: a time, and no frame."""
-    return RayBundle(
-        origins=torch.zeros(4, 3),
-        directions=torch.ones(4, 3),
-        pixel_area=torch.ones(4, 1),
-        times=torch.zeros(4, 1),
-        metadata={"cam_idx": 0},
-    )
-
-
-def frame_rays(frame: int) -> RayBundle:
-    """Rays of a data set's camera."""
-    rays = viewer_rays()
-    rays.metadata = {"frame_index": torch.full((4, 1), frame)}
-    return rays
-
-
-def seen(hands: PosedHands, rays: RayBundle) -> torch.Tensor:
-    posed = hands.for_rays(rays)
-    return posed.surfaces.vertices[posed.ray_surface[0]].detach().clone()
-
-
-def posed_frame(hands: PosedHands, frame: int) -> torch.Tensor:
-    return hands.vertices(hands.pose_of(torch.tensor([frame])))[0].detach()
 
 
 def test_sliders_show_the_frame_and_follow_it(hands: PosedHands, controls: PoseControls, server: FakeServer) -> None:

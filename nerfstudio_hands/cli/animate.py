@@ -1,0 +1,155 @@
+"""`ns-hands animate`: a video of an avatar that moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Optional
+
+from nerfstudio_hands.errors import HandsError
+
+if TYPE_CHECKING:
+    from nerfstudio_hands.animation import PoseTrack
+    from nerfstudio_hands.models.posed_hands import PosedHands
+
+Mesh = Literal["none", "beside", "split"]
+
+SPIRAL_SAMPLES = 24
+"""Poses of a track from which the room is measured that a spiral goes round."""
+
+
+def animate(
+    load_config: Path,
+    output: Path = Path("animation.mp4"),
+    *,
+    track: Optional[Path] = None,
+    track_capture: Optional[str] = None,
+    track_frames: Optional[tuple[int, int]] = None,
+    in_place: bool = False,
+    camera: Optional[str] = None,
+    spiral: bool = False,
+    camera_path: Optional[Path] = None,
+    mesh: Mesh = "none",
+    fps: float = 24.0,
+    speed: float = 1.0,
+    seconds: Optional[float] = None,
+    size: int = 480,
+) -> None:
+    """Write a video of a trained avatar that plays a pose track.
+
+    Args:
+        load_config: The run's config.yml.
+        output: Video file to write, .mp4; there must be none of this name.
+        track: Poses to play: an .npz that the viewer saved, or MANO parameters in InterHand2.6M's JSON form. By
+            default the frames of the capture, held-out ones too.
+        track_capture: Which capture of a JSON file that holds several.
+        track_frames: First and last frame number to play of a JSON file.
+        in_place: Only fingers move, wrists stay where the capture has them: for tracks of another capture.
+        camera: Look from this camera of the capture; by default from the first one that training saw.
+        spiral: Circle once round the hands instead, and rise.
+        camera_path: Follow this camera path instead, which the viewer's Render tab saves; `render_time` in it chooses
+            the pose, where there is one.
+        mesh: Show the posed hand model as well: beside the avatar, or in the right half of a split picture.
+        fps: Pictures a second.
+        speed: 2 plays the track twice as fast.
+        seconds: Length of the video; a track that ends begins anew. By default as long as the track or the camera path.
+        size: Longest side of a picture in pixels.
+    """
+    import numpy as np
+    import torch
+    from nerfstudio.utils.rich_utils import CONSOLE
+
+    from nerfstudio_hands.animation import read_track
+    from nerfstudio_hands.cli.output_folder import prepare_output_folder
+    from nerfstudio_hands.cli.shots import at_size, capture_shot, path_shot, spiral_shot
+    from nerfstudio_hands.cli.trained_run import load_run
+    from nerfstudio_hands.cli.video import write_video
+    from nerfstudio_hands.viewer.mesh_picture import mesh_picture
+
+    _check_output(output)
+    if (camera is not None) + spiral + (camera_path is not None) > 1:
+        raise HandsError("Expected one of --camera, --spiral and --camera-path, found several: choose one.")
+    for name, value, least in (
+        ("fps", fps, 0.1),
+        ("speed", speed, 0.001),
+        ("seconds", seconds, 0.0),
+        ("size", size, 16),
+    ):
+        if value is not None and not value >= least:
+            raise HandsError(f"--{name}: expected a number from {least} on, found {value}: give a larger one.")
+    path = None if camera_path is None else path_shot(camera_path)
+    read = None if track is None or track.suffix == ".json" else read_track(track)
+
+    config, pipeline = load_run(load_config)
+    prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
+    model, data = pipeline.model, pipeline.datamanager
+    hands: PosedHands = model.hands
+    played = read or _track(hands, track, track_capture, track_frames)
+    reference = hands.reference().to("cpu")
+    played = played.for_hands(hands.surface.sides, reference)
+    if in_place:
+        played = played.anchored(reference)
+    elif played.is_far_from(reference):
+        CONSOLE.print("The track moves the hands away from where the capture has them; --in-place keeps them there.")
+
+    if seconds is None and path is None and not played.duration:
+        raise HandsError(
+            f"{track or load_config}: expected several poses, found one, which does not move: give another --track, or "
+            "--seconds for a video of this one."
+        )
+    count = round((played.duration / speed if seconds is None else seconds) * fps)
+    if path is not None:
+        count = len(path) if seconds is None else min(len(path), count)
+    count = max(count, 1)
+    times = torch.arange(count) * speed / fps
+    if path is not None:
+        cameras = path[:count]
+        if path.times is not None:
+            times = path.times[:count, 0] * played.duration
+    elif spiral:
+        sampled = played.at(torch.linspace(0, played.duration, SPIRAL_SAMPLES)).to(model.device)
+        cameras = spiral_shot(hands.vertices(sampled).detach(), count)
+    else:
+        rows = [data.train_dataset.cameras, data.eval_dataset.cameras]
+        cameras = capture_shot(rows, model.camera_names, camera, count)
+    cameras = at_size(cameras, size).to(model.device)
+    width, height = int(cameras.width[0]), int(cameras.height[0])
+    poses = played.at(torch.where(times > played.duration, times % max(played.duration, 1e-9), times)).to(model.device)
+
+    @torch.no_grad()
+    def picture(index: int) -> np.ndarray:
+        view, pose = cameras[index : index + 1], poses[index : index + 1]
+        hands.set_override(pose)
+        avatar = (model.get_outputs_for_camera(view)["rgb"].cpu().numpy() * 255).astype(np.uint8)
+        if mesh == "none":
+            return avatar
+        drawn = mesh_picture(hands.surface, hands.vertices(pose)[0], view)
+        if mesh == "split":
+            return np.concatenate([avatar[:, : width // 2], drawn[:, width // 2 :]], axis=1)
+        return np.concatenate([avatar, drawn], axis=1)
+
+    pictures = (picture(index) for index in range(count))
+    width = 2 * width if mesh == "beside" else width
+    write_video(output, pictures, width=width, height=height, count=count, fps=fps)
+    CONSOLE.print(f"Animation: {output} ({count} pictures)")
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix != ".mp4":
+        raise HandsError(
+            f"{output}: expected a video file that ends in .mp4, found '{output.suffix}': rename --output."
+        )
+    if output.exists():
+        raise HandsError(f"{output}: expected a new video file, found one there: give another --output.")
+
+
+def _track(hands: PosedHands, path: Path | None, capture: str | None, frames: tuple[int, int] | None) -> PoseTrack:
+    """The track of a JSON file, or the frames of the capture."""
+    from nerfstudio.utils.rich_utils import CONSOLE
+
+    from nerfstudio_hands.animation import read_mano_json
+
+    if path is not None:
+        return read_mano_json(path, hands.surface.hands, capture=capture, frames=frames)
+    held_out = hands.num_frames - len(hands.train_frames)
+    CONSOLE.print(f"Playing the {hands.num_frames} frame(s) of the capture, {held_out} of them held out.")
+    return hands.frames_track().to("cpu")

@@ -1,0 +1,196 @@
+"""What plays a pose track in nerfstudio's web viewer, and makes one of keyframes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import viser
+
+from nerfstudio_hands.animation import PoseTrack, join_poses, read_track, save_track
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model import HandPose
+
+if TYPE_CHECKING:
+    from nerfstudio_hands.models.posed_hands import PosedHands
+    from nerfstudio_hands.viewer.pose_controls import PoseControls
+
+TRACKS_FOLDER = Path("pose_tracks")
+"""Folder of the user's tracks, in the folder where the training or the viewer was started."""
+
+FRAMES, KEYFRAMES = "Frames of the capture", "Keyframes"
+"""What the picker offers besides files."""
+
+KEYFRAME_SECONDS = 1.0
+"""From a keyframe made by hand to the next."""
+
+TICK = 1 / 24
+"""Seconds between two poses at least. nerfstudio begins a sharp picture when nothing has moved for 0.2 s."""
+
+
+class Player:
+    """A folder "Play": picks a track, plays it over and over, and makes one of keyframes.
+
+    Poses are shown as those of the sliders are, see :class:`PoseControls`; a pose that a person sets there ends the
+    playing, and so does the last browser that leaves.
+
+    Args:
+        controls: Shows the poses.
+        hands: The avatar's hands and the poses of the capture's frames.
+    """
+
+    def __init__(self, controls: PoseControls, hands: PosedHands):
+        self._controls = controls
+        self._hands = hands
+        self._keyframes: list[HandPose] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._stop.set()
+
+    def install(self, viser_server: viser.ViserServer) -> None:
+        """Adds the folder to the panel."""
+        self._server = viser_server
+        gui = viser_server.gui
+        with gui.add_folder("Play", expand_by_default=True):
+            options = self._options()
+            self._picker = gui.add_dropdown("Track", options, options[0], hint=f"Poses, or a file in {TRACKS_FOLDER}/")
+            self._play = gui.add_button("Play", icon=viser.Icon.PLAYER_PLAY, hint="Over and over")
+            self._pause = gui.add_button("Pause", icon=viser.Icon.PLAYER_PAUSE, hint="Keep the pose")
+            self._pause.visible = False
+            self._progress = gui.add_slider("Progress", 0.0, 100.0, 0.1, 0.0, hint="Percent of the track")
+            self._speed = gui.add_slider("Speed", 0.1, 4.0, 0.1, 1.0, hint="1 is the track's own")
+            self._in_place = gui.add_checkbox("In place", False, hint="Only fingers move, wrists stay")
+            add = gui.add_button("Add keyframe", icon=viser.Icon.PLUS, hint="Append the pose that is shown")
+            clear = gui.add_button("Clear keyframes", icon=viser.Icon.TRASH, hint="Begin anew")
+            self._name = gui.add_text("Name", "my-track", hint=f"Of the file in {TRACKS_FOLDER}/")
+            save = gui.add_button("Save track", icon=viser.Icon.DEVICE_FLOPPY, hint="Write the track to a new file")
+            self._status = gui.add_markdown("")
+        for handle, action in ((self._picker, self.rewind), (self._progress, self.seek), (self._in_place, self.seek)):
+            handle.on_update(lambda event, action=action: self._try(action) if event.client is not None else None)
+        for button, action in (
+            (self._play, self.play),
+            (self._pause, self._controls.settle),
+            (add, self.add_keyframe),
+            (clear, self.clear_keyframes),
+            (save, self.save),
+        ):
+            button.on_click(lambda _, action=action: self._try(action))
+        viser_server.on_client_connect(lambda _: self._offer())
+
+    @property
+    def playing(self) -> bool:
+        """Whether a track plays."""
+        return not self._stop.is_set()
+
+    # What a person does ----------------------------------------------------------------------------------------------
+
+    def play(self) -> None:
+        """Plays the chosen track from where the progress stands."""
+        track = self._track()
+        if not track.duration:
+            raise HandsError(f"{track.name!r} is a single pose, so nothing moves.")
+        place = self._progress.value / 100 * track.duration % track.duration
+        # The sliders depart from here as soon as one of them is moved.
+        self._controls.adopt(_pose_at(track, place))
+        with self._lock:
+            self._stop.set()
+            self._stop = stop = threading.Event()
+        self._play.visible, self._pause.visible = False, True
+        threading.Thread(target=self._run, args=(track, place, stop), name="pose-player", daemon=True).start()
+
+    def halt(self) -> None:
+        """Ends the playing; no pose of it is shown afterwards. For who holds the lock of the controls."""
+        with self._lock:
+            self._stop.set()
+        self._play.visible, self._pause.visible = True, False
+
+    def rewind(self) -> None:
+        """Shows the first pose of the chosen track."""
+        self._progress.value = 0.0
+        self.seek()
+
+    def seek(self) -> None:
+        """Shows the pose where the progress stands."""
+        track = self._track()
+        self._controls.adopt(_pose_at(track, self._progress.value / 100 * track.duration))
+
+    def add_keyframe(self) -> None:
+        """Appends the pose that is shown to the keyframes, and chooses these."""
+        self._keyframes.append(self._controls.pose().to("cpu"))
+        self._picker.value = KEYFRAMES
+        self._say(f"{len(self._keyframes)} keyframe(s), {KEYFRAME_SECONDS:g} s apart")
+
+    def clear_keyframes(self) -> None:
+        """Forgets the keyframes."""
+        self._keyframes.clear()
+        self._controls.settle()
+        self._say("No keyframes")
+
+    def save(self) -> None:
+        """Writes the chosen track to a new file, and chooses that."""
+        name = self._name.value.strip()
+        if not name or Path(name).name != name:
+            raise HandsError(f"Expected a name for the file, found {name!r}: give one without a folder.")
+        path = TRACKS_FOLDER / f"{name.removesuffix('.npz')}.npz"
+        save_track(path, replace(self._track(), name=path.stem))
+        self._offer()
+        self._picker.value = path.name
+        self._say(f"Saved {path}")
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _run(self, track: PoseTrack, place: float, stop: threading.Event) -> None:
+        clock = time.monotonic()
+        while not stop.wait(TICK) and self._server.get_clients():
+            now = time.monotonic()
+            place = (place + self._speed.value * (now - clock)) % track.duration
+            clock = now
+            if self._controls.show_unless(stop, _pose_at(track, place)):
+                self._progress.value = round(100 * place / track.duration, 1)
+        if not stop.is_set():
+            self._controls.settle()
+
+    @torch.no_grad()
+    def _track(self) -> PoseTrack:
+        """The chosen track, for the avatar's hands."""
+        chosen, sides, reference = self._picker.value, self._hands.surface.sides, self._hands.reference().to("cpu")
+        if chosen == FRAMES:
+            track = self._hands.frames_track().to("cpu")
+        elif chosen != KEYFRAMES:
+            track = read_track(TRACKS_FOLDER / chosen).for_hands(sides, reference)
+        elif self._keyframes:
+            track = PoseTrack.of_frames(join_poses(self._keyframes), sides, fps=1 / KEYFRAME_SECONDS, name=KEYFRAMES)
+        else:
+            raise HandsError("There are no keyframes yet: set a pose and press 'Add keyframe'.")
+        self._say(f"{track.num_keys} poses, {track.duration:.1f} s")
+        if self._in_place.value:
+            return track.anchored(reference)
+        if track.is_far_from(reference):
+            self._say(f"{chosen} moves the hands away from where the capture has them: tick 'In place' to see them.")
+        return track
+
+    def _options(self) -> list[str]:
+        frames = [FRAMES] if self._hands.num_frames > 1 else []
+        return [*frames, KEYFRAMES, *sorted(path.name for path in TRACKS_FOLDER.glob("*.npz"))]
+
+    def _offer(self) -> None:
+        """Brings the picker up to date with the folder."""
+        self._picker.options = self._options()
+
+    def _say(self, text: str) -> None:
+        self._status.content = text
+
+    def _try(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except HandsError as error:
+            self._say(str(error))
+
+
+def _pose_at(track: PoseTrack, seconds: float) -> HandPose:
+    return track.at(torch.tensor([seconds]))
