@@ -26,6 +26,8 @@ from rich.table import Table
 
 METHODS = {
     "hand-uvnerf": ["hand-uvnerf"],
+    "hand-uvnerf (no light transfer)": ["hand-uvnerf", "--pipeline.model.light-transfer", "False"],
+    "hand-uvnerf (no pose code)": ["hand-uvnerf", "--pipeline.model.pose-code", "False"],
     "hand-canonical": ["hand-canonical", "--pipeline.model.skinning", "nearest"],
     "hand-canonical (volume)": ["hand-canonical", "--pipeline.model.skinning", "volume"],
 }
@@ -52,8 +54,8 @@ class Ablation:
     """Cameras to hold out; by default every seventh."""
     eval_frame_fraction: float = 1 / 3
     """Share of every sequence, from its end, to hold out."""
-    methods: Tuple[str, ...] = tuple(METHODS)
-    """Rows of the table."""
+    methods: Tuple[str, ...] = ("hand-uvnerf", "hand-canonical", "hand-canonical (volume)")
+    """Rows of the table; also "hand-uvnerf (no light transfer)" and "hand-uvnerf (no pose code)"."""
     losses: Tuple[str, ...] = ("mse", "mse+lpips", "huber", "huber+lpips")
     """Rows of the table a method."""
     steps: int = 3000
