@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from nerfstudio_hands.animation.pose_track import PoseTrack
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
+from nerfstudio_hands.npz_writing import write_npz
 
 FORMAT = "nerfstudio-hands pose track 1"
 """Written into every file; the number changes when older readers would misread it."""
@@ -37,28 +36,18 @@ def save_track(path: Path, track: PoseTrack) -> None:
     if path.exists():
         raise HandsError(f"{path}: expected a new file for the pose track, found one there: choose another name.")
     arrays = {name: getattr(track.pose, name).detach().cpu().numpy() for name in _WIDTHS}
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}", suffix=".partial")
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez_compressed(
-                file,
-                format=FORMAT,
-                sides=np.array(track.sides),
-                name=track.name,
-                times=track.times.cpu().numpy(),
-                **arrays,
-            )
-        os.replace(temporary, path)
-    except OSError as error:
-        raise HandsError(
-            f"{path}: expected a place to write the pose track, found '{error.strerror or error}': free some space or "
-            "choose another folder."
-        ) from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+    write_npz(
+        path,
+        {
+            "format": FORMAT,
+            "sides": np.array(track.sides),
+            "name": track.name,
+            "times": track.times.cpu().numpy(),
+            **arrays,
+        },
+        expected="a place to write the pose track",
+        remedy="free some space or choose another folder",
+    )
 
 
 def read_track(path: Path) -> PoseTrack:

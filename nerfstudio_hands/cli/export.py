@@ -36,15 +36,14 @@ def export(
         texture_size: Texels along each side of the texture, a power of two.
         rigged: Write rigged.glb as well: the hands at rest with 16 joints each and skin weights.
     """
+    from nerfstudio_hands.cli.trained_run import check_config, load_run
     from nerfstudio_hands.errors import HandsError
     from nerfstudio_hands.export.bake import check_texture_size
 
     check_texture_size(texture_size)
-    if not load_config.is_file():
-        raise HandsError(f"{load_config}: expected the config.yml of a run, found no file; check --load-config.")
+    check_config(load_config)
 
     import torch
-    from nerfstudio.utils.eval_utils import eval_setup
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
@@ -53,7 +52,7 @@ def export(
     from nerfstudio_hands.export.surface_color import surface_color_fn
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
 
-    config, pipeline, _, _ = eval_setup(load_config, test_mode="inference")
+    config, pipeline = load_run(load_config)
     output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     model = pipeline.model
     if not 0 <= frame < model.hands.num_frames:

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
-from nerfstudio_hands.fitting.record import write_arrays
+from nerfstudio_hands.npz_writing import write_npz
 
 HAND_TYPES = ("right", "left", "interacting")
 """Which hands an image shows, as the files name it."""
@@ -87,7 +87,7 @@ def read_annotations(root: Path, split: str, capture: int) -> InterHandAnnotatio
             return InterHandAnnotations(**{field.name: archive[field.name] for field in fields(InterHandAnnotations)})
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         found = _stream_annotations(root, split, str(capture))
-    write_arrays(kept, vars(found))
+    write_npz(kept, vars(found), expected="to write the compact annotations")
     return found
 
 

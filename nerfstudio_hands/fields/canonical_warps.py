@@ -123,23 +123,19 @@ class SkinningVolume(nn.Module):
     def __init__(self, hands: CanonicalHands, *, resolution: int, margin: float = 0.015):
         super().__init__()
         self.hands = hands
-        lows, sizes, priors = [], [], []
-        num_hands = len(hands.place)
-        boxes = []
-        for hand in range(num_hands):
+        corners = []
+        for hand in range(len(hands.place)):
             own = hands.rest[hands.faces[hands.face_hand == hand].unique()]
-            boxes.append((own.amin(dim=0) - margin, own.amax(dim=0) + margin))
-        size = torch.stack([high - low for low, high in boxes]).amax(dim=0)
+            corners.append(torch.stack([own.amin(dim=0) - margin, own.amax(dim=0) + margin]))
+        low, high = torch.stack(corners, dim=1)  # [H, 3] each
+        size = (high - low).amax(dim=0)
+        low = (low + high - size) / 2
         cells = (size / size.max() * resolution).round().long().clamp(min=2).tolist()
-        for hand, (low, high) in enumerate(boxes):
-            low = (low + high - size) / 2
-            axes = [torch.linspace(0, 1, n) * s + a for n, s, a in zip(cells, size, low, strict=True)]
-            grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-            lows.append(low)
-            sizes.append(size)
-            priors.append(self._prior(hand, grid.view(-1, 3)).T.reshape(-1, *cells))
-        self.register_buffer("low", torch.stack(lows), persistent=False)
-        self.register_buffer("size", torch.stack(sizes), persistent=False)
+        steps = [torch.linspace(0, 1, n) for n in cells]
+        places = torch.stack(torch.meshgrid(*steps, indexing="ij"), dim=-1) * size
+        priors = [self._prior(hand, (places + low[hand]).view(-1, 3)).T.reshape(-1, *cells) for hand in range(len(low))]
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("size", size, persistent=False)
         self.register_buffer("log_prior", torch.stack(priors).log(), persistent=False)
         self.learned = nn.Parameter(torch.zeros_like(self.log_prior))
 
@@ -170,7 +166,7 @@ class SkinningVolume(nn.Module):
         hand = self.hands.face_hand[face]
         # Bones are rigid, so that their inverse is cheap.
         back = torch.einsum("nbji,nbj->nbi", bones[..., :3, :3], points[:, None] - bones[..., :3, 3])  # [N, 16, 3]
-        grid = (back - self.low[hand][:, None]) / self.size[hand][:, None] * 2 - 1
+        grid = (back - self.low[hand][:, None]) / self.size * 2 - 1
         volume = self.likelihoods()[:, :-1]
         found = back.new_zeros(back.shape[:2])
         for index in range(len(volume)):

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from nerfstudio_hands.fitting.record import write_arrays
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.npz_writing import write_npz
 
 # At most this much work is lost when a process is killed; whoever interrupts it loses nothing.
 SECONDS_BETWEEN_SAVES = 10.0
@@ -68,7 +68,8 @@ class PartialTrack:
         if self.path is None or not self.count:
             return
         shared = {"shape": self.shape, "landmark_offset": self.landmark_offset, "total": torch.tensor(self.total)}
-        write_arrays(self.path, {name: value.numpy() for name, value in {**self.arrays, **shared}.items()})
+        arrays = {name: value.numpy() for name, value in {**self.arrays, **shared}.items()}
+        write_npz(self.path, arrays, expected="to write the fitted hands")
         self._saved = time.monotonic()
 
     def _read(self) -> None:

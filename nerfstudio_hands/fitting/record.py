@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch import Tensor
 from nerfstudio_hands.dataparsers.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.npz_writing import write_npz
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
 FIT_VERSION = 2
@@ -63,7 +62,7 @@ class HandFit:
         return replace(camera, world_to_camera=world_to_camera)
 
     def save(self, path: Path) -> None:
-        """Writes an .npz (`write_arrays`).
+        """Writes an .npz (`write_npz`).
 
         Raises:
             HandsError: The folder cannot be written or the disk is full.
@@ -88,7 +87,7 @@ class HandFit:
             "keypoints_3d": np.asarray(self.keypoints_3d),
             **{f"mask_{number}": np.packbits(mask) for number, mask in enumerate(self.masks.values())},
         }
-        write_arrays(path, arrays)
+        write_npz(path, arrays, expected="to write the fitted hands")
 
     @staticmethod
     def load(path: Path) -> HandFit:
@@ -135,27 +134,3 @@ class HandFit:
             },
             report=header["report"],
         )
-
-
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes an .npz: to a temporary name first, so that an interruption or a full disk leaves no broken file.
-
-    Raises:
-        HandsError: The folder cannot be written or the disk is full.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".partial")
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise HandsError(
-            f"{path}: expected to write the fitted hands, found '{error.strerror or error}': free some space, or "
-            "set NERFSTUDIO_HANDS_CACHE to a folder that can be written."
-        ) from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)

@@ -303,14 +303,11 @@ class HandAvatarModel(Model):
         Returns:
             The points' places, and the warp's factor on their density (None for one).
         """
-        corners, owner = posed.surfaces.faces[face], surface[:, None]
-
-        def interpolate(values: Float[Tensor, "S V C"]) -> Float[Tensor, "N C"]:
-            return (barycentric[..., None] * values[owner, corners]).sum(dim=1)
-
-        canonical, gate = self.warp(points, surface, face, barycentric, posed)
-        normals = F.normalize(interpolate(posed.normals), dim=-1)
-        return SurfacePoints(face, barycentric, height, normals, interpolate(posed.light), canonical), gate
+        at = (surface, face, barycentric)
+        canonical, gate = self.warp(points, *at, posed)
+        normals = F.normalize(posed.interpolate(posed.normals, *at), dim=-1)
+        light = posed.interpolate(posed.light, *at)
+        return SurfacePoints(face, barycentric, height, normals, light, canonical), gate
 
     def camera_response(
         self, color: Float[Tensor, "R 3"], accumulation: Float[Tensor, "R 1"], camera: Int[Tensor, "R"] | None

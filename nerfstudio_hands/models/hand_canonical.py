@@ -88,8 +88,7 @@ class HandCanonicalModel(HandAvatarModel):
         barycentric: Float[Tensor, "N 3"],
         posed: PosedSurfaces,
     ) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, "N"] | None]:
-        corners = posed.surfaces.vertices[surface[:, None], posed.surfaces.faces[face]]
-        nearest = (barycentric[..., None] * corners).sum(dim=1)
+        nearest = posed.interpolate(posed.surfaces.vertices, surface, face, barycentric)
         bones = posed.bones[surface, self.skinning.hands.face_hand[face]]
         places, gate = self.skinning(points, face, barycentric, nearest, bones)
         if self.non_rigid is not None:

@@ -50,6 +50,16 @@ class PosedSurfaces:
     code: Float[Tensor, "S P"]
     ray_surface: Int[Tensor, "R"]
 
+    def interpolate(
+        self,
+        values: Float[Tensor, "S V C"],
+        surface: Int[Tensor, "N"],
+        face: Int[Tensor, "N"],
+        barycentric: Float[Tensor, "N 3"],
+    ) -> Float[Tensor, "N C"]:
+        """Values of the vertices at points of the surfaces."""
+        return (barycentric[..., None] * values[surface[:, None], self.surfaces.faces[face]]).sum(dim=1)
+
 
 class PosedHands(nn.Module):
     """Poses of every frame, optionally refined, and the surface that they give.

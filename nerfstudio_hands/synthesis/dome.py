@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from nerfstudio_hands.synthesis.light import Room, SoftBox
+from nerfstudio_hands.synthesis.light import Room, SoftBox, facing_box
 from nerfstudio_hands.synthesis.profiles import smoothstep
 from nerfstudio_hands.synthesis.rig import RigCamera, look_at
 
@@ -58,17 +58,12 @@ def dome(centre: Float[np.ndarray, "3"], rng: np.random.Generator) -> Dome:
     )
     boxes = []
     for azimuth, elevation, distance, half, radiance in plan:
-        a, e = np.radians([azimuth, elevation] + rng.uniform(-8, 8, 2))
-        outward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
-        right = np.cross(outward, [0.0, 0.0, 1.0])
-        right /= np.linalg.norm(right)
-        # right x up looks back at the hands.
-        up = np.cross(right, outward)
+        direction = [azimuth, elevation] + rng.uniform(-8, 8, 2)
         warmth = 1 + rng.uniform(-0.04, 0.04)
         colour = radiance * np.array([warmth, 1.0, 1 / warmth])
         # Single precision keeps the shading of many samples in it, which halves its time.
-        box = (centre + distance * outward, half * right, half * up, colour)
-        boxes.append(SoftBox(*(values.astype(np.float32) for values in box)))
+        box = facing_box(centre, direction, distance, half, colour)
+        boxes.append(SoftBox(*(values.astype(np.float32) for values in (box.centre, box.right, box.up, box.radiance))))
     return Dome(tuple(boxes), centre)
 
 

@@ -129,14 +129,33 @@ def studio(centre: Float[np.ndarray, "3"], rng: np.random.Generator) -> Room:
     )
     boxes = []
     for azimuth, elevation, distance, half, radiance in plan:
-        a, e = np.radians([azimuth, elevation] + rng.uniform(-8, 8, 2))
-        outward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
-        right = np.cross(outward, [0.0, 0.0, 1.0])
-        right /= np.linalg.norm(right)
-        up = np.cross(right, outward)
-        # right x up looks back at the subject.
-        boxes.append(SoftBox(centre + distance * outward, half * right, half * up, np.array(radiance)))
+        direction = [azimuth, elevation] + rng.uniform(-8, 8, 2)
+        boxes.append(facing_box(centre, direction, distance, half, np.array(radiance)))
     return Room(tuple(boxes), centre)
+
+
+def facing_box(
+    centre: Float[np.ndarray, "3"],
+    direction: Float[np.ndarray, "2"],
+    distance: float,
+    half: float,
+    radiance: Float[np.ndarray, "3"],
+) -> SoftBox:
+    """A square soft box that looks at a point.
+
+    Args:
+        centre: The point, world metres, z up.
+        direction: Azimuth and elevation of the box seen from there, degrees.
+        distance: Metres from there.
+        half: Half a side of the box, metres.
+        radiance: What it shines with.
+    """
+    a, e = np.radians(direction)
+    outward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+    right = np.cross(outward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    up = np.cross(right, outward)
+    return SoftBox(centre + distance * outward, half * right, half * up, radiance)
 
 
 class SurfaceBlur:

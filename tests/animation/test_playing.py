@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.camera_paths import get_path_from_json
 from nerfstudio.cameras.rays import RayBundle
 from test_pose_track import made_up_track
 
 from nerfstudio_hands.animation import PoseTrack
-from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.models.posed_hands import PosedHands
@@ -27,19 +27,8 @@ def hands() -> PosedHands:
     """A right hand in four frames, the second of which is held out."""
     surface = HandSurface([default_hand("right")])
     pose = bent(0.1, 1.3, 0.3, 0.5)
-    avatar = AvatarData(
-        surface=surface,
-        pose=pose,
-        shape=torch.zeros(10),
-        displacement=torch.zeros(surface.num_vertices, 3),
-        all_hands=surface,
-        all_pose=pose,
-        all_displacement=torch.zeros(surface.num_vertices, 3),
-        world_transform=torch.eye(3, 4),
-        frame_names=["a", "b", "c", "d"],
-        camera_names=["00"],
-        train_frames=torch.tensor([True, False, True, True]),
-    )
+    trained = torch.tensor([True, False, True, True])
+    avatar = made_up_avatar(surface, pose, frame_names=list("abcd"), camera_names=["00"], train_frames=trained)
     return PosedHands(avatar, refine=True, light_levels=0).eval()
 
 

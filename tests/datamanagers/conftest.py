@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
@@ -27,19 +28,7 @@ def avatar_of(frames: int) -> AvatarData:
     pose.global_orient[:, 0, 1] = torch.linspace(0, 1, frames)
     middle = surface.pose(pose, torch.zeros(surface.hands[0].num_shape)).vertices.mean(dim=1)
     pose.translation[:, 0] -= middle
-    return AvatarData(
-        surface=surface,
-        pose=pose,
-        shape=torch.zeros(surface.hands[0].num_shape),
-        displacement=torch.zeros(surface.num_vertices, 3),
-        all_hands=surface,
-        all_pose=pose,
-        all_displacement=torch.zeros(surface.num_vertices, 3),
-        world_transform=torch.eye(3, 4),
-        frame_names=[str(frame) for frame in range(frames)],
-        camera_names=["a", "b"],
-        train_frames=torch.ones(frames, dtype=torch.bool),
-    )
+    return made_up_avatar(surface, pose, frame_names=[str(frame) for frame in range(frames)], camera_names=["a", "b"])
 
 
 def look_from(camera: int) -> torch.Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
+from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 
-from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
 
@@ -16,19 +16,7 @@ def make_model(config: HandAvatarModelConfig) -> HandAvatarModel:
     surface = HandSurface((default_hand("right"),))
     pose = HandPose.rest(1, (2,))
     pose.local_rotations[1, :, 3:6, 2] = 0.5
-    avatar = AvatarData(
-        surface=surface,
-        pose=pose,
-        shape=torch.zeros(surface.hands[0].num_shape),
-        displacement=torch.zeros(surface.num_vertices, 3),
-        all_hands=surface,
-        all_pose=pose,
-        all_displacement=torch.zeros(surface.num_vertices, 3),
-        world_transform=torch.eye(3, 4),
-        frame_names=["a", "b"],
-        camera_names=["00", "01", "02"],
-        train_frames=torch.ones(2, dtype=torch.bool),
-    )
+    avatar = made_up_avatar(surface, pose, frame_names=["a", "b"], camera_names=["00", "01", "02"])
     torch.manual_seed(0)
     box = SceneBox(torch.tensor([[-0.3] * 3, [0.3] * 3]))
     return config.setup(scene_box=box, num_train_data=6, metadata={"hands": avatar})

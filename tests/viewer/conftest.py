@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from fake_viewer import FakeServer
+from made_up_avatar import made_up_avatar
 from nerfstudio.data.scene_box import SceneBox
 
-from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand
 from nerfstudio_hands.models.posed_hands import PosedHands
 from nerfstudio_hands.viewer.pose_controls import PoseControls
@@ -23,18 +23,8 @@ def hands() -> PosedHands:
     pose.local_rotations[:, 1, 0, 2] = torch.tensor([0.2, 0.5, 0.8])
     world_transform = torch.eye(4)[:3]
     world_transform[:, 3] = torch.tensor([0.1, -0.2, 0.3])
-    avatar = AvatarData(
-        surface=surface,
-        pose=pose,
-        shape=torch.zeros(10),
-        displacement=torch.zeros(surface.num_vertices, 3),
-        all_hands=surface,
-        all_pose=pose,
-        all_displacement=torch.zeros(surface.num_vertices, 3),
-        world_transform=world_transform,
-        frame_names=["10", "20", "30"],
-        camera_names=["00"],
-        train_frames=torch.ones(3, dtype=torch.bool),
+    avatar = made_up_avatar(
+        surface, pose, frame_names=["10", "20", "30"], camera_names=["00"], world_transform=world_transform
     )
     return PosedHands(avatar, refine=True).eval()
 
