@@ -40,8 +40,9 @@ class HandModel:
     """Skinning weights, rows sum to one."""
     shape_dirs: Float[Tensor, "V 3 B"]
     """Vertex offsets of one standard deviation along each shape direction, metres."""
-    pose_dirs: Float[Tensor, "V 3 135"]
-    """Vertex offsets per entry of the 15 local rotation matrices minus identity; zero where a source has none."""
+    pose_dirs: Float[Tensor, "V 3 P"]
+    """Vertex offsets per entry of the 15 local rotation matrices minus identity, P = 135. Where a source has none they
+    are zero, or P is 0 where zeros would be costly."""
     joint_regressor: Float[Tensor, "16 V"]
     """The 16 joints in MANO order from rest vertices."""
     keypoint_regressor: Float[Tensor, "21 V"]
@@ -142,7 +143,7 @@ def pose_hand(
     rotations = batch_rodrigues(axis_angle.reshape(-1, 3)).view(batch, NUM_JOINTS, 3, 3)
     identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
     pose_feature = (rotations[:, 1:] - identity).reshape(batch, NUM_POSE_FEATURES)
-    rest = rest + torch.einsum("bp,vcp->bvc", pose_feature, model.pose_dirs)
+    rest = rest + torch.einsum("bp,vcp->bvc", pose_feature[:, : model.pose_dirs.shape[-1]], model.pose_dirs)
 
     parents = torch.tensor(model.parents, device=rest.device)
     posed_joints, transforms = batch_rigid_transform(rotations, joints, parents, dtype=rest.dtype)
@@ -162,7 +163,7 @@ def mirror_hand(model: HandModel) -> HandModel:
     """
     flip = model.template.new_tensor([-1.0, 1.0, 1.0])
     # Entry (r, c) of a mirrored rotation matrix changes its sign when exactly one of r and c is x.
-    feature_flip = (flip[:, None] * flip[None, :]).reshape(9).repeat(NUM_JOINTS - 1)
+    feature_flip = (flip[:, None] * flip[None, :]).reshape(9).repeat(NUM_JOINTS - 1)[: model.pose_dirs.shape[-1]]
     other = SIDES[1 - SIDES.index(model.side)]
     return dataclasses.replace(
         model,

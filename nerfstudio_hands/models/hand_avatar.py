@@ -1,4 +1,4 @@
-"""What every volumetric hand avatar shares: posed surface, samples in its shell, compositing, losses, pictures.
+"""What every volumetric hand avatar shares: posed surface, samples in its shell, compositing, losses.
 
 A method adds its field: see `models/hand_uvnerf.py`.
 """
@@ -8,30 +8,24 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Tuple, Type
+from typing import Dict, List, Tuple, Type
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
-from nerfstudio.models.base_model import Model, ModelConfig
-from nerfstudio.utils import colormaps
 from nerfstudio.utils.external import TCNN_EXISTS
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
-from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
-from nerfstudio_hands.evaluation.perceptual import load_lpips
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
 from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
-from nerfstudio_hands.viewer.pose_controls import PoseControls
 
 LIGHT_LEVELS = 4
 """Levels of spherical harmonics of the light transfer."""
@@ -39,18 +33,13 @@ LIGHT_LEVELS = 4
 LEAST_WEIGHT = 1e-3
 """Weight of a sample in its pixel below which its colour is left out of renderings; of 16 samples, at most 4 of 255."""
 
-SATURATION = 0.98
-"""Pixel values from here on say only that the true colour is at least as bright."""
-
 
 @dataclass
-class HandAvatarModelConfig(ModelConfig):
+class HandAvatarModelConfig(PosedHandModelConfig):
     """Choices that every volumetric hand avatar shares."""
 
     _target: Type = field(default_factory=lambda: HandAvatarModel)
     """target class to instantiate"""
-    enable_collider: bool = False
-    """The shell round the hand bounds the rays; no collider is needed."""
     eval_num_rays_per_chunk: int = 16384
     """Rays rendered at once outside training."""
     shell: float = 0.005
@@ -69,21 +58,12 @@ class HandAvatarModelConfig(ModelConfig):
     """Tell the field the local rotations of the pose, where the training frames show more than one."""
     light_transfer: bool = True
     """Tell the field what light reaches each point in a pose: shading and self-shadow then hold in new poses."""
-    refine_poses: bool = False
-    """Let training move the poses of the fit, through the surface query."""
-    camera_colors: bool = True
-    """Learn a gain and a bias a colour channel for every training camera but the first."""
     color_loss: float = 2.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
-    huber_delta: float = 0.04
-    """Colour differences beyond this count linearly: they are misfit, not colour. A large one gives the squared error.
-    """
     diffuse_loss: float = 0.6
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
     opacity_loss: float = 0.1
     """Weight of the binary cross-entropy between accumulated opacity and mask."""
-    perceptual_loss: float = 0.0
-    """Weight of LPIPS on patches (needs `ns-hands fetch-weights`; try 0.01); 0 costs nothing."""
     view_penalty: float = 1e-2
     """Weight of the squared view-dependent part of the colour."""
     offset_penalty: float = 1e-2
@@ -92,14 +72,9 @@ class HandAvatarModelConfig(ModelConfig):
     """Weight of the field's own regularisation (total variation of feature planes)."""
     seam_penalty: float = 0.1
     """Weight of the squared difference of features across the seams of the texture atlas."""
-    camera_penalty: float = 1e-2
-    """Weight of the squared gains and biases."""
-    pose_penalty: float = 0.03
-    """Weight of the squared corrections of the poses, radians (and decimetres of translation) summed over each frame's
-    hands: what keeps them near the fit."""
 
 
-class HandAvatarModel(Model):
+class HandAvatarModel(PosedHandModel):
     """A hand avatar rendered from samples in a thin shell round the posed surface.
 
     Methods differ in what stands for a sample's place on the hand: see `make_position_encoding` and `warp`.
@@ -112,31 +87,24 @@ class HandAvatarModel(Model):
 
     def populate_modules(self):
         super().populate_modules()
-        avatar: AvatarData = self.kwargs["metadata"]["hands"]
-        self.camera_names = avatar.camera_names
-        self.frame_names = avatar.frame_names
-        self.hands = PosedHands(
-            avatar,
-            refine=self.config.refine_poses,
-            pose_code=self.config.pose_code,
-            light_levels=LIGHT_LEVELS if self.config.light_transfer else 0,
-        )
         if not TCNN_EXISTS:
             CONSOLE.log("tinycudann is not installed: the networks run on torch.")
         self.field = HandField(
-            self.make_position_encoding(avatar),
+            self.make_position_encoding(self.kwargs["metadata"]["hands"]),
             pose_dim=self.hands.code_dim,
             light_dim=self.hands.light_dim,
             hidden_dim=self.config.hidden_dim,
             implementation="tcnn" if TCNN_EXISTS else "torch",
         )
         self.log_thickness = Parameter(torch.tensor(math.log(self.config.thickness)))
-        num_cameras = len(self.camera_names)
-        self.camera_gain = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
-        self.camera_bias = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
-        self.register_buffer("camera_seen", torch.zeros(num_cameras, dtype=torch.bool))
-        self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box)
-        self.perceptual = None
+
+    def make_hands(self, avatar: AvatarData) -> PosedHands:
+        return PosedHands(
+            avatar,
+            refine=self.config.refine_poses,
+            pose_code=self.config.pose_code,
+            light_levels=LIGHT_LEVELS if self.config.light_transfer else 0,
+        )
 
     @abstractmethod
     def make_position_encoding(self, avatar: AvatarData) -> PositionEncoding:
@@ -158,24 +126,7 @@ class HandAvatarModel(Model):
         return None, None
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
-        groups = {"fields": [*self.field.parameters(), self.log_thickness]}
-        if self.config.camera_colors:
-            groups["camera_colors"] = [self.camera_gain, self.camera_bias]
-        if self.config.refine_poses:
-            groups["poses"] = list(self.hands.deltas.parameters())
-        return groups
-
-    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
-        """Called once before training: what only training needs is made ready here, and missing weights are said."""
-        if self.config.perceptual_loss > 0:
-            try:
-                network = load_lpips("vgg")
-            except HandsError as error:
-                raise SystemExit(f"error: {error}") from error
-            # Kept out of the module tree: its weights belong neither into checkpoints nor to an optimiser.
-            self.__dict__["perceptual"] = network.to(self.device).requires_grad_(False)
-            attributes.pipeline.datamanager.train_pixel_sampler.draws_patches = True
-        return super().get_training_callbacks(attributes)
+        return {"fields": [*self.field.parameters(), self.log_thickness], **super().get_param_groups()}
 
     # Rendering ------------------------------------------------------------------------------------------------------
 
@@ -189,11 +140,7 @@ class HandAvatarModel(Model):
             `diffuse` [R, 3] and the scalar `penalty`.
         """
         origins, directions = ray_bundle.origins, ray_bundle.directions
-        camera = None
-        if ray_bundle.metadata and "camera_index" in ray_bundle.metadata:
-            camera = ray_bundle.metadata["camera_index"].view(-1).long()
-            if self.training:
-                self.camera_seen[camera] = True
+        camera = self.camera_of(ray_bundle)
         posed = self.hands.for_rays(ray_bundle)
         jitter = torch.rand(len(origins), self.config.num_samples, device=origins.device) if self.training else None
         samples = posed.surfaces.march(
@@ -246,11 +193,6 @@ class HandAvatarModel(Model):
             result["diffuse"] = self.camera_response(composite(radiance.diffuse), accumulation, camera)
             result["penalty"] = self.penalty(geometry, radiance, posed)
         return result
-
-    def beyond_scene(self, origins: Float[Tensor, "R 3"]) -> Float[Tensor, "R 1"]:
-        """A distance from each origin at which the scene box is left in every direction, metres."""
-        low, high = self.scene_box.aabb.to(origins)
-        return (origins - (low + high) / 2).norm(dim=-1, keepdim=True) + (high - low).norm() / 2
 
     def evaluate(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
@@ -309,45 +251,18 @@ class HandAvatarModel(Model):
         light = posed.interpolate(posed.light, *at)
         return SurfacePoints(face, barycentric, height, normals, light, canonical), gate
 
-    def camera_response(
-        self, color: Float[Tensor, "R 3"], accumulation: Float[Tensor, "R 1"], camera: Int[Tensor, "R"] | None
-    ) -> Float[Tensor, "R 3"]:
-        """Colour as a training camera records it; where none is given, or one that training has not seen, as the mean
-        of the training cameras."""
-        if not self.config.camera_colors or not self.camera_seen.any():
-            return color
-        seen = self.camera_seen[:, None]
-        index = torch.arange(len(seen), device=color.device)[:, None]
-        # The first one is the reference, or a common gain would be free.
-        fixed = index == self.camera_seen.int().argmax()
-        gain, bias = (torch.where(fixed, torch.zeros_like(t), t) for t in (self.camera_gain, self.camera_bias))
-        # The mean stands in for all others.
-        gain, bias = (torch.where(seen, t, t[self.camera_seen].mean(dim=0)) for t in (gain, bias))
-        if camera is None:
-            return color * gain[self.camera_seen].mean(dim=0).exp() + bias[self.camera_seen].mean(dim=0) * accumulation
-        return color * gain[camera].exp() + bias[camera] * accumulation
-
     def penalty(self, geometry: Geometry, radiance: Radiance, posed: PosedSurfaces) -> Float[Tensor, ""]:
         """The regularisers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
         terms = [
             config.smoothness_penalty * self.field.position.regularisation(),
             config.seam_penalty * self.field.position.seam_difference(),
-            config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean()),
+            self.common_penalty(),
         ]
         if len(geometry.shift):
             terms.append(config.offset_penalty * geometry.shift.square().mean())
             terms.append(config.view_penalty * radiance.view_residual.square().mean())
-        if self.hands.deltas is not None:
-            terms.append(config.pose_penalty * self.hands.correction())
         return torch.stack(terms).sum()
-
-    def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Tensor:
-        """Colour without the black behind it, and opacity, as exporters want them."""
-        accumulation = (
-            outputs[output_name.replace("rgb", "accumulation")] if "rgb" in output_name else outputs["accumulation"]
-        )
-        return torch.cat([(outputs[output_name] / accumulation.clamp(min=1e-6)).clamp(0, 1), accumulation], dim=-1)
 
     # Learning -------------------------------------------------------------------------------------------------------
 
@@ -380,49 +295,3 @@ class HandAvatarModel(Model):
                 outputs["rgb"][-num_patch_rays:], truth[-num_patch_rays:], label[-num_patch_rays:], batch["patch_size"]
             )
         return loss
-
-    def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
-        """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
-        known = (label != NO_PART)[:, None]
-        hand = (label == HAND)[:, None]
-        patches = [
-            (values * keep).view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
-            for values, keep in ((predicted, known), (truth, hand))
-        ]
-        return self.perceptual(*patches).mean()
-
-    # Evaluation -----------------------------------------------------------------------------------------------------
-
-    def get_image_metrics_and_images(
-        self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
-    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """Metrics of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
-        prediction as it is."""
-        mask = batch["hand_mask"][..., 0].bool().to(self.device)
-        region = batch["hand_region"][..., 0].bool().to(self.device)
-        truth = batch["image"].to(self.device)
-        metrics = hand_metrics(outputs["radiance"], outputs["accumulation"][..., 0], truth, mask, region)
-        black = truth * region[..., None]
-        accumulation = outputs["accumulation"]
-        covered = region & (accumulation[..., 0] > COVERED)
-        calibrated = calibrate_colors(outputs["radiance"], truth, covered, accumulation[..., 0]).clamp(0, 1)
-        error = (calibrated - black).abs().mean(dim=-1, keepdim=True) * region[..., None]
-        images = {
-            "img": torch.cat([black, calibrated * accumulation, outputs["rgb"]], dim=1),
-            "truth": truth,
-            "region": region[..., None].float().expand(-1, -1, 3),
-            "error": colormaps.apply_colormap((error * 4).clamp(0, 1)),
-            "accumulation": colormaps.apply_colormap(outputs["accumulation"]),
-            "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=outputs["accumulation"]),
-            "normals": outputs["normals"] * outputs["accumulation"],
-        }
-        return metrics, images
-
-
-def color_loss(predicted: Float[Tensor, "N 3"], truth: Float[Tensor, "N 3"], delta: float) -> Float[Tensor, ""]:
-    """Huber loss; where the truth is saturated only a darker prediction is wrong."""
-    if not len(predicted):
-        return predicted.sum()
-    difference = predicted - truth
-    difference = torch.where(truth >= SATURATION, difference.clamp(max=0), difference)
-    return F.huber_loss(difference, torch.zeros_like(difference), delta=delta)

@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from nerfstudio_hands.geometry.mesh import boundary_loops, vertex_normals
+from nerfstudio_hands.geometry.subdivision import interpolating_controls, loop_subdivision
 from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.synthesis.anatomy import Anatomy, dorsality, finger_membership
-from nerfstudio_hands.synthesis.subdivision import interpolating_controls, loop_subdivision
 
 FOREARM_LENGTH = 0.085
 """Metres of bare skin behind the template's wrist; a sleeve begins before its end."""

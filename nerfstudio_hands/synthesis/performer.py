@@ -13,6 +13,7 @@ from torch import Tensor
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.geometry.rasterize import pixel_rays
+from nerfstudio_hands.geometry.subdivision import loop_subdivision
 from nerfstudio_hands.hand_model.model import HandModel, shaped_template
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices
@@ -21,7 +22,6 @@ from nerfstudio_hands.synthesis.rig import RigCamera
 from nerfstudio_hands.synthesis.shading import EXPOSURE, GAMMA, diffuse_irradiance, gloss
 from nerfstudio_hands.synthesis.skin import BLOOD, MELANIN, Skin
 from nerfstudio_hands.synthesis.sleeve import sleeve, sleeve_appearance
-from nerfstudio_hands.synthesis.subdivision import loop_subdivision
 
 CLOTH, ARM, HAND = 0, 1, 2
 """Labels of faces: the sleeve, the forearm that the hand model lacks, the surface of the hand model."""

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from nerfstudio_hands.geometry.subdivision import loop_subdivision
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.body import arm_axis, band
 from nerfstudio_hands.synthesis.noise import fractal_noise
 from nerfstudio_hands.synthesis.skin import Appearance
-from nerfstudio_hands.synthesis.subdivision import loop_subdivision
 
 SLEEVE_START = 0.055
 """Metres behind the wrist."""

@@ -13,8 +13,8 @@ from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.light_transfer import light_transfer
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
-from nerfstudio_hands.models.hand_avatar import SATURATION, color_loss
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModel, HandUVNeRFModelConfig
+from nerfstudio_hands.models.posed_hand_model import SATURATION, color_loss
 
 
 def uvnerf(**options) -> HandUVNeRFModel:

@@ -6,9 +6,57 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import sparse
+from scipy.sparse.linalg import splu
 from torch import Tensor
 
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.geometry.mesh import edges
+
+
+class InterpolatingSubdivision:
+    """Loop subdivision through the old vertices, for anything stored per vertex; linear in the values.
+
+    Loop's rule alone shrinks a shape. Here the controls are solved for, so that the subdivided surface passes through
+    the values given (Hoppe et al., "Piecewise smooth surface reconstruction", SIGGRAPH 1994, use the same system). It
+    is well conditioned: on a regular mesh its smallest eigenvalue is a quarter.
+
+    Args:
+        faces: Vertex indices; every edge has one or two faces.
+        num_vertices: V.
+        levels: How often each triangle is cut in four.
+
+    Attributes:
+        faces: ``[G, 3]``, G = 4^levels F; the four children of face f of the level before, F faces, are f + k F.
+
+    Raises:
+        HandsError: If the faces are no surface, see :func:`loop_subdivision`.
+    """
+
+    def __init__(self, faces: Int[Tensor, "F 3"], num_vertices: int, levels: int) -> None:
+        self.faces: Int[Tensor, "G 3"]
+        self.faces, self._matrix = loop_subdivision(faces, num_vertices, levels)
+        self._controls = splu(self._matrix[:num_vertices].tocsc())
+
+    def __call__(self, values: Float[Tensor, "V *C"]) -> Float[Tensor, "W *C"]:
+        """Values at the W fine vertices, the first V of which are the old ones with their old values; no gradients."""
+        flat = values.detach().cpu().double().reshape(len(values), -1).numpy()
+        fine = torch.from_numpy(self._matrix @ self._controls.solve(flat)).to(values)
+        fine[: len(values)] = values.detach().reshape(len(values), -1)
+        return fine.reshape(-1, *values.shape[1:])
+
+
+def subdivide_corners(corners: Float[Tensor, "F 3 C"], levels: int) -> Float[Tensor, "G 3 C"]:
+    """Values per corner of each face, linear within it, at the corners of the subdivided faces.
+
+    The faces are those of :func:`loop_subdivision`; neighbours that disagree along their edge (a seam of a texture
+    atlas) go on doing so.
+    """
+    for _ in range(levels):
+        middle = (corners + corners.roll(-1, dims=1)) / 2
+        corners = torch.cat(
+            [torch.stack([corners[:, k], middle[:, k], middle[:, k - 1]], 1) for k in range(3)] + [middle]
+        )
+    return corners
 
 
 def loop_subdivision(
@@ -22,15 +70,19 @@ def loop_subdivision(
         levels: How often each triangle is cut in four.
 
     Returns:
-        Faces (G = 4^levels F) and the matrix (W, V) that takes values at the V vertices to the W new ones. The first
-        V of these are the old ones, moved.
+        Faces (G = 4^levels F), on the device of `faces`, and the matrix (W, V) that takes values at the V vertices to
+        the W new ones. The first V of these are the old ones, moved.
+
+    Raises:
+        HandsError: If an edge has more than two faces, or more than one border passes through a vertex.
     """
-    matrix = sparse.identity(num_vertices, format="csr")
+    device = faces.device
+    faces, matrix = faces.cpu(), sparse.identity(num_vertices, format="csr")
     for _ in range(levels):
         faces, step = _loop_step(faces, num_vertices)
         matrix = (step @ matrix).tocsr()
         num_vertices = step.shape[0]
-    return faces, matrix
+    return faces.to(device), matrix
 
 
 def interpolating_controls(
@@ -54,6 +106,12 @@ def _loop_step(faces: Tensor, num_vertices: int) -> tuple[Tensor, sparse.csr_mat
     num_edges = len(pairs)
     num_faces = np.bincount(face_edges.ravel(), minlength=num_edges)
     border = num_faces == 1
+    border_edges = np.bincount(pairs[border].ravel(), minlength=num_vertices)
+    if num_faces.max(initial=0) > 2 or border_edges.max(initial=0) > 2:
+        raise HandsError(
+            f"faces: expected a surface, found {(num_faces > 2).sum()} edges with more than two faces and "
+            f"{(border_edges > 2).sum()} vertices where borders touch; repair the mesh first."
+        )
 
     rows, columns, values = [], [], []
 
@@ -72,8 +130,7 @@ def _loop_step(faces: Tensor, num_vertices: int) -> tuple[Tensor, sparse.csr_mat
 
     # Old vertex: Loop's weights over the ring of n neighbours; (1/8, 3/4, 1/8) along a border.
     valence = np.bincount(pairs.ravel(), minlength=num_vertices)
-    on_border = np.zeros(num_vertices, dtype=bool)
-    on_border[pairs[border].ravel()] = True
+    on_border = border_edges > 0
     n = np.maximum(valence, 1)
     ring = (0.625 - (0.375 + 0.25 * np.cos(2 * np.pi / n)) ** 2) / n
     vertex = np.arange(num_vertices)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import trimesh
 
-from nerfstudio_hands.synthesis.subdivision import interpolating_controls, loop_subdivision
+from nerfstudio_hands.geometry.subdivision import interpolating_controls, loop_subdivision
 
 
 def _open_sphere() -> trimesh.Trimesh:

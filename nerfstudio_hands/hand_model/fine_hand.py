@@ -1,0 +1,76 @@
+"""Hands of many vertices: a hand model subdivided, for detail that its template is too coarse to carry."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfstudio_hands.geometry.mesh import edges
+from nerfstudio_hands.geometry.subdivision import InterpolatingSubdivision, subdivide_corners
+from nerfstudio_hands.hand_model.model import HandModel
+from nerfstudio_hands.hand_model.surface import HandSurface
+
+
+def subdivide_hand(model: HandModel, levels: int) -> HandModel:
+    """The hand with each face cut in 4^levels, by Loop subdivision through the vertices it has.
+
+    The model's vertices are the first of the fine hand and keep all they have, so that these are the same in every
+    shape and pose, and with them the joints and keypoints, whose regressors know the old vertices only. The surface
+    between them is smooth. Texture coordinates are linear within each old face; seams stay seams.
+
+    Args:
+        model: The hand.
+        levels: How often each triangle is cut in four; 0 returns the model.
+
+    Raises:
+        HandsError: If the hand's faces are no surface.
+    """
+    if levels == 0:
+        return model
+    subdivision = InterpolatingSubdivision(model.faces, model.num_vertices, levels)
+    template = subdivision(model.template)
+    # A smooth curve through weights that fall to zero undershoots.
+    weights = subdivision(model.weights).clamp(min=0)
+    # Pose directions of a hand that has none would be most of its memory and of the time to pose it.
+    pose_dirs = subdivision(model.pose_dirs) if model.pose_dirs.any() else template.new_zeros(len(template), 3, 0)
+    new = len(template) - model.num_vertices
+    return dataclasses.replace(
+        model,
+        template=template,
+        faces=subdivision.faces,
+        weights=weights / weights.sum(dim=1, keepdim=True),
+        shape_dirs=subdivision(model.shape_dirs),
+        pose_dirs=pose_dirs,
+        joint_regressor=torch.nn.functional.pad(model.joint_regressor, (0, new)),
+        keypoint_regressor=torch.nn.functional.pad(model.keypoint_regressor, (0, new)),
+        uv=subdivide_corners(model.uv, levels),
+        name=f"{model.name}, subdivided {levels} times",
+    )
+
+
+def levels_for(model: HandModel, target_vertices: int = 50_000) -> int:
+    """Levels of subdivision that bring the number of vertices nearest, in ratio, to the target."""
+    vertices, num_edges, faces = model.num_vertices, len(edges(model.faces)[0]), len(model.faces)
+    levels = 0
+    # One more level is nearer as long as the target exceeds the geometric mean of the two numbers of vertices.
+    while vertices * (vertices + num_edges) < target_vertices**2:
+        vertices, num_edges, faces = vertices + num_edges, 2 * num_edges + 3 * faces, 4 * faces
+        levels += 1
+    return levels
+
+
+def fine_surface(surface: HandSurface, levels: int) -> HandSurface:
+    """The surface with each of its hands subdivided, see :func:`subdivide_hand`."""
+    return HandSurface([subdivide_hand(hand, levels) for hand in surface.hands])
+
+
+def carry_to_fine(surface: HandSurface, values: Float[Tensor, "V C"], levels: int) -> Float[Tensor, "W C"]:
+    """Values per vertex of a surface at the vertices of `fine_surface(surface, levels)`, smooth and without gradients.
+
+    A displacement carried along with the template gives the subdivision of the displaced template.
+    """
+    parts = zip(surface.hands, surface.split_vertices(values), strict=True)
+    return torch.cat([InterpolatingSubdivision(hand.faces, len(part), levels)(part) for hand, part in parts])

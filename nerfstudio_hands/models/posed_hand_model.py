@@ -1,0 +1,187 @@
+"""What every model of hands in known poses shares: posed surface, colour responses, losses and figures of pictures."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, Dict, List, Tuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.utils import colormaps
+from torch import Tensor
+from torch.nn import Parameter
+
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
+from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
+from nerfstudio_hands.evaluation.perceptual import load_lpips
+from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.viewer.pose_controls import PoseControls
+
+SATURATION = 0.98
+"""Pixel values from here on say only that the true colour is at least as bright."""
+
+
+@dataclass
+class PosedHandModelConfig(ModelConfig):
+    """Choices that every model of hands in known poses shares."""
+
+    enable_collider: bool = False
+    """The hand bounds the rays; no collider is needed."""
+    refine_poses: bool = False
+    """Let training move the poses of the fit."""
+    camera_colors: bool = True
+    """Learn a gain and a bias a colour channel for every training camera but the first."""
+    huber_delta: float = 0.04
+    """Colour differences beyond this count linearly: they are misfit, not colour. A large one gives the squared error.
+    """
+    perceptual_loss: float = 0.0
+    """Weight of LPIPS on patches (needs `ns-hands fetch-weights`; try 0.01); 0 costs nothing."""
+    camera_penalty: float = 1e-2
+    """Weight of the squared gains and biases."""
+    pose_penalty: float = 0.03
+    """Weight of the squared corrections of the poses, radians (and decimetres of translation) summed over each frame's
+    hands: what keeps them near the fit."""
+
+
+class PosedHandModel(Model):
+    """Hands of a capture in known poses, and the colour responses of its cameras.
+
+    A method says in `make_hands` which surface is posed, and renders it.
+    """
+
+    config: PosedHandModelConfig
+
+    def populate_modules(self):
+        super().populate_modules()
+        avatar: AvatarData = self.kwargs["metadata"]["hands"]
+        self.camera_names = avatar.camera_names
+        self.frame_names = avatar.frame_names
+        self.hands = self.make_hands(avatar)
+        num_cameras = len(self.camera_names)
+        self.camera_gain = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
+        self.camera_bias = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
+        self.register_buffer("camera_seen", torch.zeros(num_cameras, dtype=torch.bool))
+        self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box)
+        self.perceptual = None
+
+    @abstractmethod
+    def make_hands(self, avatar: AvatarData) -> PosedHands:
+        """The hands that are posed."""
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        groups = {}
+        if self.config.camera_colors:
+            groups["camera_colors"] = [self.camera_gain, self.camera_bias]
+        if self.config.refine_poses:
+            groups["poses"] = list(self.hands.deltas.parameters())
+        return groups
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        """Called once before training: what only training needs is made ready here, and missing weights are said."""
+        if self.config.perceptual_loss > 0:
+            try:
+                network = load_lpips("vgg")
+            except HandsError as error:
+                raise SystemExit(f"error: {error}") from error
+            # Kept out of the module tree: its weights belong neither into checkpoints nor to an optimiser.
+            self.__dict__["perceptual"] = network.to(self.device).requires_grad_(False)
+            attributes.pipeline.datamanager.train_pixel_sampler.draws_patches = True
+        return super().get_training_callbacks(attributes)
+
+    def camera_response(
+        self, color: Float[Tensor, "*R 3"], accumulation: Float[Tensor, "*R 1"], camera: Int[Tensor, "*R"] | None
+    ) -> Float[Tensor, "*R 3"]:
+        """Colour as a training camera records it; where none is given, or one that training has not seen, as the mean
+        of the training cameras."""
+        if not self.config.camera_colors or not self.camera_seen.any():
+            return color
+        seen = self.camera_seen[:, None]
+        index = torch.arange(len(seen), device=color.device)[:, None]
+        # The first one is the reference, or a common gain would be free.
+        fixed = index == self.camera_seen.int().argmax()
+        gain, bias = (torch.where(fixed, torch.zeros_like(t), t) for t in (self.camera_gain, self.camera_bias))
+        # The mean stands in for all others.
+        gain, bias = (torch.where(seen, t, t[self.camera_seen].mean(dim=0)) for t in (gain, bias))
+        if camera is None:
+            return color * gain[self.camera_seen].mean(dim=0).exp() + bias[self.camera_seen].mean(dim=0) * accumulation
+        return color * gain[camera].exp() + bias[camera] * accumulation
+
+    def beyond_scene(self, origins: Float[Tensor, "R 3"]) -> Float[Tensor, "R 1"]:
+        """A distance from each origin at which the scene box is left in every direction, metres."""
+        low, high = self.scene_box.aabb.to(origins)
+        return (origins - (low + high) / 2).norm(dim=-1, keepdim=True) + (high - low).norm() / 2
+
+    def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Tensor:
+        """Colour without the black behind it, and opacity, as exporters want them."""
+        accumulation = (
+            outputs[output_name.replace("rgb", "accumulation")] if "rgb" in output_name else outputs["accumulation"]
+        )
+        return torch.cat([(outputs[output_name] / accumulation.clamp(min=1e-6)).clamp(0, 1), accumulation], dim=-1)
+
+    def camera_of(self, rays: RayBundle) -> Int[Tensor, "*R"] | None:
+        """The camera that each ray belongs to, noted as seen in training; None where rays name none."""
+        if not rays.metadata or "camera_index" not in rays.metadata:
+            return None
+        camera = rays.metadata["camera_index"][..., 0].long()
+        if self.training:
+            self.camera_seen[camera.reshape(-1)] = True
+        return camera
+
+    def common_penalty(self) -> Float[Tensor, ""]:
+        """What keeps colour responses and poses near what was known before, with its weights."""
+        config = self.config
+        found = config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean())
+        return found if self.hands.deltas is None else found + config.pose_penalty * self.hands.correction()
+
+    def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
+        """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
+        known = (label != NO_PART)[:, None]
+        hand = (label == HAND)[:, None]
+        patches = [
+            (values * keep).view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
+            for values, keep in ((predicted, known), (truth, hand))
+        ]
+        return self.perceptual(*patches).mean()
+
+    # Evaluation -----------------------------------------------------------------------------------------------------
+
+    def get_image_metrics_and_images(
+        self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
+    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
+        """Metrics of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
+        prediction as it is."""
+        mask = batch["hand_mask"][..., 0].bool().to(self.device)
+        region = batch["hand_region"][..., 0].bool().to(self.device)
+        truth = batch["image"].to(self.device)
+        metrics = hand_metrics(outputs["radiance"], outputs["accumulation"][..., 0], truth, mask, region)
+        black = truth * region[..., None]
+        accumulation = outputs["accumulation"]
+        covered = region & (accumulation[..., 0] > COVERED)
+        calibrated = calibrate_colors(outputs["radiance"], truth, covered, accumulation[..., 0]).clamp(0, 1)
+        error = (calibrated - black).abs().mean(dim=-1, keepdim=True) * region[..., None]
+        images = {
+            "img": torch.cat([black, calibrated * accumulation, outputs["rgb"]], dim=1),
+            "truth": truth,
+            "region": region[..., None].float().expand(-1, -1, 3),
+            "error": colormaps.apply_colormap((error * 4).clamp(0, 1)),
+            "accumulation": colormaps.apply_colormap(outputs["accumulation"]),
+            "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=outputs["accumulation"]),
+            "normals": outputs["normals"] * outputs["accumulation"],
+        }
+        return metrics, images
+
+
+def color_loss(predicted: Float[Tensor, "N 3"], truth: Float[Tensor, "N 3"], delta: float) -> Float[Tensor, ""]:
+    """Huber loss; where the truth is saturated only a darker prediction is wrong."""
+    if not len(predicted):
+        return predicted.sum()
+    difference = predicted - truth
+    difference = torch.where(truth >= SATURATION, difference.clamp(max=0), difference)
+    return F.huber_loss(difference, torch.zeros_like(difference), delta=delta)
