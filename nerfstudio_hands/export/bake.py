@@ -81,13 +81,18 @@ def surface_points_of_texels(
     The islands are laid flat in the plane z = 0 and the nearest point of them is asked for, in units of texels: it is
     the texel's own centre inside an island and the nearest point of its edge outside.
     """
-    flat = torch.nn.functional.pad(uv.reshape(-1, 2) * size, (0, 1)).float()
-    islands = Surfaces(torch.arange(len(flat), device=uv.device).reshape(-1, 3), flat[None])
+    islands = islands_of_texture(uv, size)
     centres = torch.arange(size, device=uv.device) + 0.5
     row, column = torch.meshgrid(size - centres, centres, indexing="ij")
     texels = torch.stack([column, row, torch.zeros_like(row)], dim=-1).reshape(-1, 3)
     nearest = islands.closest(texels, max_distance=padding)
     return nearest.face.reshape(size, size), nearest.barycentric.reshape(size, size, 3)
+
+
+def islands_of_texture(uv: Float[Tensor, "F 3 2"], size: int) -> Surfaces:
+    """The faces of a texture laid flat in the plane z = 0, in units of texels, v upwards."""
+    flat = torch.nn.functional.pad(uv.reshape(-1, 2) * size, (0, 1)).float()
+    return Surfaces(torch.arange(len(flat), device=uv.device).reshape(-1, 3), flat[None])
 
 
 def to_bytes(colors: Float[Tensor, "*N 3"]) -> UInt8[Tensor, "*N 3"]:

@@ -15,6 +15,9 @@ _SHAPES = {(): "SCALAR", (2,): "VEC2", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4
 _VERTEX_DATA, _INDEX_DATA = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP_TO_EDGE = 9729, 9987, 33071
 
+SKIN_ROUGHNESS = 0.55
+"""Of a lit skin: a soft gloss, whose microfacets have slopes of about 0.3, which is its square."""
+
 
 class GlbBuilder:
     """Collects the objects of one file; each `add` returns the index by which others refer to the object."""
@@ -49,7 +52,8 @@ class GlbBuilder:
             "type": _SHAPES[values.shape[1:]],
         }
         if bounds:
-            accessor |= {"min": values.min(axis=0).tolist(), "max": values.max(axis=0).tolist()}
+            columns = values.reshape(len(values), -1)
+            accessor |= {"min": columns.min(axis=0).tolist(), "max": columns.max(axis=0).tolist()}
         return self.add("accessors", accessor)
 
     def add_primitive(
@@ -60,6 +64,7 @@ class GlbBuilder:
         uv: Float[np.ndarray, "V 2"],
         faces: Int[np.ndarray, "F 3"],
         material: int,
+        tangents: Float[np.ndarray, "V 4"] | None = None,
         joints: Int[np.ndarray, "V 4"] | None = None,
         weights: Float[np.ndarray, "V 4"] | None = None,
     ) -> dict[str, Any]:
@@ -71,6 +76,7 @@ class GlbBuilder:
             uv: Texture coordinates, v upwards; glTF's v points downwards, which is turned here.
             faces: Triangles, counter-clockwise seen from outside.
             material: Index of the material.
+            tangents: Unit tangents and the sign of the bitangent, see `tangent_frames.vertex_tangents`.
             joints: The joints that move each vertex, by their place in the skin.
             weights: How much they do, rows sum to one.
         """
@@ -79,6 +85,8 @@ class GlbBuilder:
             "NORMAL": self._vertex_data(normals),
             "TEXCOORD_0": self._vertex_data(uv * [1, -1] + [0, 1]),
         }
+        if tangents is not None:
+            attributes["TANGENT"] = self._vertex_data(tangents)
         if joints is not None:
             attributes["JOINTS_0"] = self.add_array(joints.astype(np.uint8), target=_VERTEX_DATA)
             attributes["WEIGHTS_0"] = self._vertex_data(weights)
@@ -86,21 +94,27 @@ class GlbBuilder:
         indices = self.add_array(faces.reshape(-1).astype(index_type), target=_INDEX_DATA)
         return {"attributes": attributes, "indices": indices, "material": material}
 
-    def add_skin_material(self, png: bytes) -> int:
-        """A material that shows a texture as it is: the light of the capture is in it already.
+    def add_skin_material(self, texture_png: bytes, *, lit: bool = False, normal_map_png: bytes | None = None) -> int:
+        """A material for skin.
 
-        Viewers that do not know the unlit extension see a rough material without metal.
+        Args:
+            texture_png: The colours.
+            lit: They are an albedo, to be lit. Otherwise the light of the capture is in them and they are shown as they
+                are; viewers that do not know the unlit extension see a rough material without metal.
+            normal_map_png: Normals in the tangent space of the mesh; what is not lit does not show them.
         """
-        image = self.add("images", {"mimeType": "image/png", "bufferView": self._add_bytes(png)})
-        sampler = {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR}
-        sampler |= {"wrapS": _CLAMP_TO_EDGE, "wrapT": _CLAMP_TO_EDGE}
-        texture = self.add("textures", {"sampler": self.add("samplers", sampler), "source": image})
-        self.document["extensionsUsed"] = ["KHR_materials_unlit"]
-        surface = {"baseColorTexture": {"index": texture}, "metallicFactor": 0.0, "roughnessFactor": 0.9}
-        return self.add(
-            "materials",
-            {"name": "skin", "pbrMetallicRoughness": surface, "extensions": {"KHR_materials_unlit": {}}},
-        )
+        surface = {
+            "baseColorTexture": {"index": self._add_texture(texture_png)},
+            "metallicFactor": 0.0,
+            "roughnessFactor": SKIN_ROUGHNESS if lit else 0.9,
+        }
+        material = {"name": "skin", "pbrMetallicRoughness": surface}
+        if normal_map_png is not None:
+            material["normalTexture"] = {"index": self._add_texture(normal_map_png)}
+        if not lit:
+            self.document["extensionsUsed"] = ["KHR_materials_unlit"]
+            material["extensions"] = {"KHR_materials_unlit": {}}
+        return self.add("materials", material)
 
     def to_bytes(self) -> bytes:
         """The file."""
@@ -108,6 +122,13 @@ class GlbBuilder:
         text = json.dumps(self.document, separators=(",", ":")).encode()
         chunks = _chunk(_JSON_CHUNK, text, b" ") + _chunk(_BINARY_CHUNK, bytes(self.binary), b"\0")
         return struct.pack("<III", _MAGIC, 2, 12 + len(chunks)) + chunks
+
+    def _add_texture(self, png: bytes) -> int:
+        image = self.add("images", {"mimeType": "image/png", "bufferView": self._add_bytes(png)})
+        if "samplers" not in self.document:
+            sampler = {"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR}
+            self.add("samplers", sampler | {"wrapS": _CLAMP_TO_EDGE, "wrapT": _CLAMP_TO_EDGE})
+        return self.add("textures", {"sampler": 0, "source": image})
 
     def _vertex_data(self, values: np.ndarray, *, bounds: bool = False) -> int:
         return self.add_array(values.astype(np.float32), target=_VERTEX_DATA, bounds=bounds)

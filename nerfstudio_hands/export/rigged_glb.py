@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from nerfstudio_hands.animation.pose_track import PoseTrack
 from nerfstudio_hands.export.glb import GlbBuilder
+from nerfstudio_hands.export.joint_animation import add_animation
+from nerfstudio_hands.export.tangent_frames import vertex_tangents
 from nerfstudio_hands.export.textured_mesh import png_bytes, split_at_seams
 
 INFLUENCES = 4
@@ -19,7 +22,7 @@ class Rig:
     """One hand in its rest pose; metres.
 
     Attributes:
-        name: Prefix of the names of its nodes, "right" say.
+        name: "left" or "right", the prefix of the names of its nodes.
         vertices: Rest positions.
         faces: Triangles.
         normals: Unit normals of the vertices.
@@ -43,17 +46,34 @@ class Rig:
     offset: Float[np.ndarray, 3]
 
 
-def rigged_glb_bytes(rigs: list[Rig], texture: UInt8[np.ndarray, "S S 3"]) -> bytes:
+def rigged_glb_bytes(
+    rigs: list[Rig],
+    texture: UInt8[np.ndarray, "S S 3"],
+    *,
+    lit: bool = False,
+    normal_map: UInt8[np.ndarray, "N N 3"] | None = None,
+    track: PoseTrack | None = None,
+) -> bytes:
     """Binary glTF 2.0 with a skinned mesh and a skeleton per hand, sharing one texture.
 
     At rest no joint is turned, so a node's rotation is the local rotation of MANO's convention, as a quaternion.
     Offsets that depend on the pose (MANO's `posedirs`) have no counterpart in glTF and are left out; a vertex keeps
     its `INFLUENCES` largest weights.
+
+    Args:
+        rigs: The hands.
+        texture: Colours, first row at v = 1.
+        lit: They are an albedo, to be lit by the viewer; otherwise they are shown as they are.
+        normal_map: Normals in the tangent frames of the rigs' vertices, see `normal_map.bake_normal_map`.
+        track: Poses that the file plays; the hands then are where the track has them. Hands are told by their names,
+            and those that the track lacks stand still.
     """
     glb = GlbBuilder()
-    material = glb.add_skin_material(png_bytes(texture))
+    detail = None if normal_map is None else png_bytes(normal_map)
+    material = glb.add_skin_material(png_bytes(texture), lit=lit, normal_map_png=detail)
+    skeletons = {}
     for rig in rigs:
-        nodes = _add_skeleton(glb, rig)
+        nodes = skeletons[rig.name] = _add_skeleton(glb, rig)
         inverse_bind = np.tile(np.eye(4, dtype=np.float32), (len(nodes), 1, 1))
         inverse_bind[:, :3, 3] = -rig.joints
         skin = {"name": rig.name, "joints": nodes, "inverseBindMatrices": glb.add_array(inverse_bind)}
@@ -65,12 +85,16 @@ def rigged_glb_bytes(rigs: list[Rig], texture: UInt8[np.ndarray, "S S 3"]) -> by
             uv=split.uv,
             faces=split.faces,
             material=material,
+            tangents=None if normal_map is None else vertex_tangents(rig.vertices, rig.normals, split),
             joints=joints[split.source],
             weights=weights[split.source],
         )
         mesh = glb.add("meshes", {"name": f"{rig.name}_hand", "primitives": [primitive]})
         # A skinned mesh must be a root of the scene: its own place in the tree of nodes has no effect.
         glb.add_root(glb.add("nodes", {"name": f"{rig.name}_hand", "mesh": mesh, "skin": glb.add("skins", skin)}))
+    if track is not None:
+        # MANO turns a hand about its wrist's place at rest; the node that places the rig is undone.
+        add_animation(glb, track, skeletons, {rig.name: rig.joints[0] - rig.offset for rig in rigs})
     return glb.to_bytes()
 
 
