@@ -28,6 +28,7 @@ METHODS = {
     "hand-uvnerf": ["hand-uvnerf"],
     "hand-uvnerf (no light transfer)": ["hand-uvnerf", "--pipeline.model.light-transfer", "False"],
     "hand-uvnerf (no pose code)": ["hand-uvnerf", "--pipeline.model.pose-code", "False"],
+    "hand-uvnerf (refined poses)": ["hand-uvnerf", "--pipeline.model.refine-poses", "True"],
     "hand-canonical": ["hand-canonical", "--pipeline.model.skinning", "nearest"],
     "hand-canonical (volume)": ["hand-canonical", "--pipeline.model.skinning", "volume"],
 }
@@ -55,7 +56,7 @@ class Ablation:
     eval_frame_fraction: float = 1 / 3
     """Share of every sequence, from its end, to hold out."""
     methods: Tuple[str, ...] = ("hand-uvnerf", "hand-canonical", "hand-canonical (volume)")
-    """Rows of the table; also "hand-uvnerf (no light transfer)" and "hand-uvnerf (no pose code)"."""
+    """Rows of the table; also "hand-uvnerf" with "(no light transfer)", "(no pose code)" or "(refined poses)"."""
     losses: Tuple[str, ...] = ("mse", "mse+lpips", "huber", "huber+lpips")
     """Rows of the table a method."""
     steps: int = 3000
