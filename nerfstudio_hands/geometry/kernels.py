@@ -339,3 +339,191 @@ def march_kernel(
             passed += length
             current += 1
         out_depth[item, i] = begins[current] + wp.min(position, ends[current] - begins[current])
+
+
+MAX_FOLDS = wp.constant(8)
+"""Folds of the surface between two rays after which the outline is given up: a pixel of noise rather than a shape."""
+
+MAX_WALK = wp.constant(512)
+"""Faces walked over between two rays; half the ring of faces around a finger is far less."""
+
+BEYOND = wp.constant(2.0e-3)
+"""How far past a fold one looks for what is behind it, as part of the way from ray to ray; float32 resolves a tenth."""
+
+SEAM = wp.constant(1.0e-6)
+"""Part of a face by which it is drawn larger than it is, so that no pixel falls between two by rounding."""
+
+
+@wp.func
+def crossing(u: wp.vec3, v: wp.vec3, start: wp.vec3, step: wp.vec3) -> float:
+    """The t at which the ray from zero along `start + t step` meets the line through u and v."""
+    n = wp.cross(u, v - u)
+    slope = wp.dot(n, step)
+    if slope == 0.0:
+        return 0.0
+    return -wp.dot(n, start) / slope
+
+
+@wp.kernel(enable_backward=False)
+def outline_kernel(
+    first: int,
+    meshes: wp.array(dtype=wp.uint64),
+    vertices: wp.array2d(dtype=wp.vec3),
+    faces: wp.array(dtype=wp.vec3i),
+    neighbours: wp.array(dtype=wp.vec3i),
+    surface: int,
+    origins: wp.array(dtype=wp.vec3),
+    starts: wp.array(dtype=wp.vec3),
+    ends: wp.array(dtype=wp.vec3),
+    start_faces: wp.array(dtype=wp.int64),
+    end_is_empty: wp.array(dtype=wp.bool),
+    out_edge: wp.array2d(dtype=wp.int64),
+):
+    item = first + wp.tid()
+    out_edge[item, 0] = wp.int64(-1)
+    out_edge[item, 1] = wp.int64(-1)
+    origin = origins[item]
+    start = starts[item]
+    step = ends[item] - start
+    # Which side of the plane of the two rays a vertex lies on is decided by this vector alone, the same for all faces
+    # around it, so every face of the walk that is entered is also left.
+    plane = wp.cross(start, step)
+    face = int(start_faces[item])
+    largest = float(0.0)
+    for _ in range(MAX_FOLDS):
+        # The edge by which the polygon leaves the first face towards the second ray.
+        corners = faces[face]
+        left = int(-1)
+        right = int(-1)
+        edge = int(-1)
+        t = float(-wp.inf)
+        for k in range(3):
+            i = corners[k]
+            j = corners[(k + 1) % 3]
+            u = vertices[surface, i] - origin
+            v = vertices[surface, j] - origin
+            if (wp.dot(plane, u) >= 0.0) != (wp.dot(plane, v) >= 0.0):
+                here = crossing(u, v, start, step)
+                if here > t:
+                    t = here
+                    left = i
+                    right = j
+                    edge = k
+        if edge < 0:
+            break
+        folded = bool(False)
+        for _step in range(MAX_WALK):
+            if t >= 1.0:
+                break
+            following = neighbours[face][edge]
+            if following < 0:
+                folded = True
+                break
+            corners = faces[following]
+            apex = corners[0]
+            corner = int(0)
+            for k in range(1, 3):
+                if corners[k] != left and corners[k] != right:
+                    apex = corners[k]
+                    corner = k
+            p = vertices[surface, apex] - origin
+            u = vertices[surface, left] - origin
+            v = vertices[surface, right] - origin
+            keep = left
+            q = u
+            if (wp.dot(plane, p) >= 0.0) == (wp.dot(plane, u) >= 0.0):
+                keep = right
+                q = v
+            here = crossing(p, q, start, step)
+            if here < t:
+                folded = True
+                break
+            t = here
+            edge = corner
+            if corners[(corner + 1) % 3] != keep:
+                edge = (corner + 2) % 3
+            left = apex
+            right = keep
+            face = following
+        if not folded or t < 0.0:
+            break
+        u = vertices[surface, left] - origin
+        v = vertices[surface, right] - origin
+        above = wp.dot(plane, u)
+        below = wp.dot(plane, v)
+        point = u + (v - u) * (above / (above - below))
+        ray = start + t * step
+        depth = wp.dot(point, ray) / wp.dot(ray, ray)
+        query = wp.mesh_query_ray(meshes[surface], origin, start + (t + BEYOND) * step, wp.inf)
+        if not query.result:
+            out_edge[item, 0] = wp.int64(left)
+            out_edge[item, 1] = wp.int64(right)
+            break
+        behind = query.t - depth
+        if behind > largest and behind > depth * wp.length(step) and not end_is_empty[item]:
+            largest = behind
+            out_edge[item, 0] = wp.int64(left)
+            out_edge[item, 1] = wp.int64(right)
+        face = query.face
+
+
+@wp.kernel(enable_backward=False)
+def scan_kernel(
+    band: int,
+    rows: int,
+    pixels: wp.array(dtype=wp.vec3d),
+    faces: wp.array(dtype=wp.vec3i),
+    nearness: wp.array2d(dtype=float),
+    out_face: wp.array2d(dtype=wp.int64),
+    out_barycentric: wp.array2d(dtype=wp.vec3),
+):
+    """A band of `rows` rows of a picture: every face in turn is drawn into it where it is the nearest one yet.
+
+    Pixel coordinates are columns and rows with centres at whole numbers; the third is one over depth, which like all
+    that lies on a plane is affine in them. `nearness` is the largest of these so far, zero where there is none.
+    """
+    top = (band + wp.tid()) * rows
+    bottom = wp.min(top + rows, out_face.shape[0]) - 1
+    width = out_face.shape[1]
+    for face in range(faces.shape[0]):
+        corners = faces[face]
+        a = pixels[corners[0]]
+        b = pixels[corners[1]]
+        c = pixels[corners[2]]
+        # Limited while they are no integers, which could not hold what lies far beside the picture.
+        left = int(wp.ceil(wp.max(wp.min(a[0], wp.min(b[0], c[0])), wp.float64(0.0))))
+        low = int(wp.ceil(wp.max(wp.min(a[1], wp.min(b[1], c[1])), wp.float64(top))))
+        right = int(wp.floor(wp.min(wp.max(a[0], wp.max(b[0], c[0])), wp.float64(width - 1))))
+        high = int(wp.floor(wp.min(wp.max(a[1], wp.max(b[1], c[1])), wp.float64(bottom))))
+        if left > right or low > high:
+            continue
+        ab_x = b[0] - a[0]
+        ab_y = b[1] - a[1]
+        ac_x = c[0] - a[0]
+        ac_y = c[1] - a[1]
+        area = ab_x * ac_y - ab_y * ac_x
+        if area == wp.float64(0.0):
+            continue
+        # The weights of corners b and c at the first pixel, and how they change from column to column and row to row.
+        x = wp.float64(left) - a[0]
+        y = wp.float64(low) - a[1]
+        scale = wp.float64(1.0) / area
+        v_first = float((x * ac_y - y * ac_x) * scale)
+        w_first = float((y * ab_x - x * ab_y) * scale)
+        v_right = float(ac_y * scale)
+        v_down = float(-ac_x * scale)
+        w_right = float(-ab_y * scale)
+        w_down = float(ab_x * scale)
+        near_a = float(a[2])
+        near_b = float(b[2])
+        near_c = float(c[2])
+        for row in range(low, high + 1):
+            for column in range(left, right + 1):
+                v = v_first + v_right * float(column - left) + v_down * float(row - low)
+                w = w_first + w_right * float(column - left) + w_down * float(row - low)
+                u = 1.0 - v - w
+                near = u * near_a + v * near_b + w * near_c
+                if wp.min(u, wp.min(v, w)) >= -SEAM and near > nearness[row, column]:
+                    nearness[row, column] = near
+                    out_face[row, column] = wp.int64(face)
+                    out_barycentric[row, column] = wp.vec3(u * near_a, v * near_b, w * near_c) / near

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import warp as wp
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.geometry import kernels
@@ -176,7 +177,7 @@ class Surfaces:
                 as_array(normal, wp.vec3),
             ],
         )
-        if not _recompute(points, self.vertices):
+        if not needs_recompute(points, self.vertices):
             return ClosestPoints(face, barycentric, point, distance, normal)
         dtype = torch.promote_types(points.dtype, self.vertices.dtype)
         points, normal, found = points.to(dtype), normal.to(dtype), face >= 0
@@ -229,17 +230,73 @@ class Surfaces:
                 as_array(depth, wp.float32),
             ],
         )
-        if not _recompute(origins, directions, self.vertices):
+        if not needs_recompute(origins, directions, self.vertices):
             return RayHits(face, barycentric, depth)
-        corners, found = self._corners(face, surface), face >= 0
-        a = corners[:, 0]
-        ab, ac, ao = corners[:, 1] - a, corners[:, 2] - a, origins - a
-        # Moeller and Trumbore, "Fast, minimum storage ray/triangle intersection", 1997.
-        p, q = torch.linalg.cross(directions, ac), torch.linalg.cross(ao, ab)
-        determinant = torch.where(found, (ab * p).sum(-1), 1.0)
-        v, w = (ao * p).sum(-1) / determinant, (directions * q).sum(-1) / determinant
-        depth = torch.where(found, (ac * q).sum(-1) / determinant, math.inf)
-        return RayHits(face, torch.stack([1 - v - w, v, w], dim=-1) * found[:, None], depth)
+        hit = torch.nonzero(face >= 0)[:, 0]
+        corners = self._corners(face[hit], surface[hit] if len(surface) else surface)
+        weights, length = plane_barycentric(origins[hit], directions[hit], corners)
+        return RayHits(
+            face,
+            weights.new_zeros(count, 3).index_copy(0, hit, weights),
+            length.new_full((count,), math.inf).index_copy(0, hit, length),
+        )
+
+    def cross_outline(
+        self,
+        origins: Float[Tensor, "N 3"],
+        starts: Float[Tensor, "N 3"],
+        ends: Float[Tensor, "N 3"],
+        face: Int[Tensor, " N"],
+        end_is_empty: Bool[Tensor, " N"],
+        *,
+        surface: int = 0,
+    ) -> Int[Tensor, "N 2"]:
+        """The edge in which the outline of what is seen crosses the fan of rays between two rays of one origin.
+
+        The plane of the two rays cuts the surface in polygons. From the face that the first ray sees, the polygon is
+        walked towards the second ray, from face to neighbouring face, until it folds back: there it leaves an edge of
+        the outline, or the border of an open mesh. What is seen just beyond is asked by one ray; where this is more of
+        the surface, the walk goes on from there, so that small folds in a rough surface do not end it. Of all folds
+        met, the one with the largest step in depth is the answer. No ray has to hit the edge, so faces may be far
+        smaller than the angle between the rays.
+
+        Args:
+            origins: Origins of the rays, metres.
+            starts: Directions of the first rays.
+            ends: Directions of the second rays.
+            face: Face that the first ray sees first, closing faces included.
+            end_is_empty: Whether the second ray hits nothing; the answer is then a fold with nothing behind it.
+            surface: Which of the surfaces.
+
+        Returns:
+            Vertex indices of the edge, int64; -1 where no fold with a step of at least the distance of the two rays in
+            depth is met. Without gradients.
+        """
+        count = len(origins)
+        # The kernel reads memory at these indices, so a wrong one must not reach it.
+        if not 0 <= surface < self.num_surfaces:
+            raise ValueError(f"expected a surface in [0, {self.num_surfaces}), found {surface}")
+        if count and not (0 <= int(face.min()) and int(face.max()) < len(self.faces)):
+            raise ValueError(f"expected faces in [0, {len(self.faces)}), found {int(face.min())} to {int(face.max())}")
+        pairs = torch.empty(count, 2, dtype=torch.int64, device=origins.device)
+        positions, faces = self._tables[:2]
+        launch(
+            kernels.outline_kernel,
+            count,
+            [
+                self._mesh_ids,
+                positions,
+                faces,
+                as_array(self._topology.neighbours, wp.vec3i),
+                surface,
+                *(as_array(_contiguous_float32(rays), wp.vec3) for rays in (origins, starts, ends)),
+                as_array(face.contiguous(), wp.int64),
+                as_array(end_is_empty.contiguous(), wp.bool),
+                as_array(pairs, wp.int64),
+            ],
+            chunk=512,
+        )
+        return pairs
 
     @torch.no_grad()
     def march(
@@ -367,6 +424,31 @@ def closest_barycentric(points: Float[Tensor, "N 3"], corners: Float[Tensor, "N 
     return torch.stack([u, v, w], dim=-1)
 
 
+def plane_barycentric(
+    origins: Float[Tensor, "N 3"],
+    directions: Float[Tensor, "N 3"],
+    corners: Float[Tensor, "N 3 3"],
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
+    """Where each ray meets the plane of its triangle, differentiable in all three.
+
+    Args:
+        origins: Ray origins.
+        directions: Ray directions, not along the plane.
+        corners: Triangles, one corner a row.
+
+    Returns:
+        Barycentric coordinates, and depths in lengths of the directions (Moeller and Trumbore, "Fast, minimum storage
+        ray/triangle intersection", 1997).
+    """
+    a = corners[:, 0]
+    ab, ac, ao = corners[:, 1] - a, corners[:, 2] - a, origins - a
+    p, q = torch.linalg.cross(directions, ac), torch.linalg.cross(ao, ab)
+    determinant = (ab * p).sum(-1)
+    determinant = torch.where(determinant == 0, 1.0, determinant)
+    v, w = (ao * p).sum(-1) / determinant, (directions * q).sum(-1) / determinant
+    return torch.stack([1 - v - w, v, w], dim=-1), (ac * q).sum(-1) / determinant
+
+
 class _Topology:
     """What depends on the faces only, on the device of the faces."""
 
@@ -380,6 +462,18 @@ class _Topology:
         self.face_edges = face_edges.to(torch.int32).contiguous()
         self.vertex_faces = _incidence(faces, num_vertices)
         self.edge_faces = _incidence(face_edges, self.num_edges)
+
+    @cached_property
+    def neighbours(self) -> Tensor:
+        """Per face, the face across each of its edges, int32, shape (F, 3); -1 where there is not exactly one."""
+        starts, incident = self.edge_faces
+        # The two faces of an edge add up to a number from which either is got by taking away the other.
+        sums = torch.zeros(self.num_edges, dtype=torch.int64, device=incident.device)
+        edge = torch.repeat_interleave(starts.diff())
+        sums.index_add_(0, edge, incident.long())
+        own = torch.arange(len(self.faces), device=incident.device)[:, None]
+        across = sums[self.face_edges.long()] - own
+        return torch.where(starts.diff()[self.face_edges.long()] == 2, across, -1).to(torch.int32).contiguous()
 
     def tables(self, vertices: Tensor) -> tuple[list[wp.array], Tensor]:
         """Vertices, faces, edges of faces, and unit normals of faces, edges and vertices, as the kernels take them.
@@ -421,7 +515,8 @@ def _incidence(members: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return starts, (order // 3).to(torch.int32)
 
 
-def _recompute(*tensors: Tensor) -> bool:
+def needs_recompute(*tensors: Tensor) -> bool:
+    """Whether what a kernel found has to be computed again in torch: for gradients, or for float64."""
     graph = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     return graph or any(tensor.dtype == torch.float64 for tensor in tensors)
 

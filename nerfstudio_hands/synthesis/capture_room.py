@@ -96,11 +96,16 @@ def _check(options: CaptureRoomOptions) -> None:
         raise HandsError(f"--hand: expected left, right or both, found '{options.hand}': give one of the three.")
 
 
-def _render_all(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
+def perform(options: CaptureRoomOptions) -> tuple[Subject, list[list[HandTruth]]]:
+    """The subject, and its hands in every frame with the surface that is rendered."""
     sides = SIDES if options.hand == "both" else (options.hand,)
     subject = make_subject(sides, subdivisions=options.subdivisions, seed=options.seed)
     moments = np.linspace(0, 1, options.frames) if options.frames > 1 else np.zeros(1)
-    poses = [pose_subject(subject, CENTRE, float(moment)) for moment in moments]
+    return subject, [pose_subject(subject, CENTRE, float(moment)) for moment in moments]
+
+
+def _render_all(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
+    subject, poses = perform(options)
     everything = np.concatenate([hand.vertices for hands in poses for hand in hands])
     centre = 0.5 * (everything.min(0) + everything.max(0))
     radius = MARGIN * float(np.linalg.norm(everything - centre, axis=1).max())

@@ -1,10 +1,25 @@
 from __future__ import annotations
 
+import numpy as np
+import open3d as o3d
+import pytest
 import torch
 import trimesh
 from torch import Tensor
 
-from nerfstudio_hands.geometry import Surfaces, rasterize
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.geometry import (
+    Surfaces,
+    interpolate,
+    interpolate_corners,
+    nvdiffrast_backend,
+    rasterize,
+    rasterize_rays,
+)
+from nerfstudio_hands.geometry.mesh import closing_faces
+from nerfstudio_hands.geometry.rasterize import pixel_rays
+from nerfstudio_hands.geometry.subdivision import loop_subdivision
+from nerfstudio_hands.hand_model import default_hand
 
 
 def camera() -> tuple[Tensor, Tensor]:
@@ -89,3 +104,148 @@ def test_camera_inside_the_surface_sees_it_everywhere() -> None:
     raster = rasterize(surfaces, intrinsics, torch.eye(4), 160, 120)
     assert (raster.face >= 0).all()
     assert 0.45 < raster.ray_depth.min() <= raster.ray_depth.max() < 0.501
+
+
+@pytest.fixture(scope="module")
+def fine_hand() -> tuple[Tensor, Tensor]:
+    """Vertices, about the origin, and faces of the default hand with four faces for one, closed at the wrist."""
+    hand = default_hand("right")
+    closed = torch.cat([hand.faces, closing_faces(hand.faces)])
+    faces, matrix = loop_subdivision(closed, len(hand.template), 1)
+    vertices = torch.from_numpy(matrix @ hand.template.double().numpy()).float()
+    return vertices - vertices.mean(0), faces
+
+
+@pytest.mark.parametrize("backend", ["scan", "cast"])
+def test_faces_and_depths_are_those_of_embree(fine_hand: tuple[Tensor, Tensor], backend: str) -> None:
+    vertices, faces = fine_hand
+    intrinsics, matrix = camera()
+    scale = torch.tensor([[2.0], [2.0], [1.0]])
+    raster = rasterize(Surfaces(faces, vertices[None]), intrinsics * scale, matrix, 320, 240, backend=backend)
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(o3d.core.Tensor(vertices.numpy()), o3d.core.Tensor(faces.numpy().astype(np.uint32)))
+    y, x = torch.meshgrid(torch.arange(240) + 0.5, torch.arange(320) + 0.5, indexing="ij")
+    in_camera = torch.stack([x, y, torch.ones_like(x)], -1) @ torch.linalg.inv(intrinsics * scale).T
+    origin = (-matrix[:3, :3].T @ matrix[:3, 3]).expand(240, 320, 3)
+    found = scene.cast_rays(o3d.core.Tensor(torch.cat([origin, in_camera @ matrix[:3, :3]], -1).numpy()))
+    depth = torch.from_numpy(found["t_hit"].numpy())
+    face = torch.from_numpy(found["primitive_ids"].numpy().astype(np.int64))
+    face = torch.where(depth.isinf(), -1, face)
+    assert (face >= 0).sum() > 15_000
+    # Rays within rounding of an edge may go to either face.
+    assert (raster.face != face).sum() < 5
+    same = (raster.face == face) & (face >= 0)
+    assert (raster.z_depth - depth)[same].abs().max() < 3e-6
+    assert raster.barycentric.min() > -1e-4
+
+
+@pytest.mark.parametrize("backend", ["scan", "cast"])
+def test_rays_of_a_crop_see_what_the_picture_sees(fine_hand: tuple[Tensor, Tensor], backend: str) -> None:
+    vertices, faces = fine_hand
+    surfaces = Surfaces(faces, vertices[None])
+    intrinsics, matrix = camera()
+    whole = rasterize(surfaces, intrinsics, matrix, 160, 120, backend=backend)
+    origins, directions = pixel_rays(intrinsics, matrix, 160, 120)
+    for crop in ((slice(30, 71), slice(50, 110)), (slice(40, 41), slice(0, 160)), (slice(0, 120), slice(75, 77))):
+        part = rasterize_rays(surfaces, origins[crop], directions[crop], backend=backend)
+        assert (part.face >= 0).any()
+        assert (part.face != whole.face[crop]).sum() <= 1
+        same = (part.face == whole.face[crop]) & (part.face >= 0)
+        assert (part.ray_depth - whole.ray_depth[crop])[same].abs().max() < 2e-6
+
+
+def test_faces_that_cross_the_plane_of_the_camera() -> None:
+    # A floor that begins behind the camera: half of the picture.
+    vertices = torch.tensor([[-9.0, 0.1, -1.0], [9.0, 0.1, -1.0], [9.0, 0.1, 90.0], [-9.0, 0.1, 90.0]])
+    surfaces = Surfaces(torch.tensor([[0, 1, 2], [0, 2, 3]]), vertices[None])
+    raster = rasterize(surfaces, torch.tensor([[50.0, 0, 20], [0, 50.0, 15], [0, 0, 1]]), torch.eye(4), 40, 30)
+    assert (raster.face[:15] == -1).all()
+    assert (raster.face[16:] >= 0).all()
+    assert torch.allclose(raster.z_depth[-1], torch.tensor(0.1 * 50 / 14.5), rtol=1e-4)
+
+
+def test_bent_rays_are_refused(bumpy: tuple[Tensor, Tensor]) -> None:
+    vertices, faces = bumpy
+    origins, directions = pixel_rays(*camera(), 160, 120)
+    centre = directions[60, 80]
+    bent = directions + 0.5 * (directions - centre).square().sum(-1, keepdim=True) * (directions - centre)
+    with pytest.raises(ValueError, match="affine in column and row"):
+        rasterize_rays(Surfaces(faces, vertices[None]), origins, bent)
+
+
+def test_interpolated_positions_lie_on_the_rays(bumpy: tuple[Tensor, Tensor]) -> None:
+    vertices, faces = bumpy
+    vertices = vertices - vertices.mean(0)
+    intrinsics, matrix = camera()
+    surfaces = Surfaces(faces, vertices[None])
+    origins, directions = pixel_rays(intrinsics, matrix, 160, 120)
+    raster = rasterize_rays(surfaces, origins, directions)
+    hit = raster.face >= 0
+    seen = interpolate(vertices, raster, faces)
+    expected = origins + raster.z_depth.where(hit, 0)[..., None] * directions
+    assert (seen - expected)[hit].abs().max() < 2e-6
+    assert (seen[~hit] == 0).all()
+    assert torch.equal(interpolate_corners(vertices[faces], raster), seen)
+    # Faces beyond those of the values count as missed.
+    few = interpolate(vertices, raster, faces[:400])
+    assert torch.equal(few, torch.where((raster.face < 400)[..., None], seen, 0))
+
+
+def test_gradients_of_interpolation(bumpy: tuple[Tensor, Tensor]) -> None:
+    vertices, faces = bumpy
+    vertices = (vertices - vertices.mean(0)).double()
+    intrinsics, matrix = (tensor.double() for tensor in camera())
+    generator = torch.Generator().manual_seed(0)
+    values, motion = (torch.randn(len(vertices), 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    step = 1e-7
+
+    def seen(moved: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+        raster = rasterize(Surfaces(faces, moved[None]), intrinsics, matrix, 80, 60)
+        return raster.face, interpolate(colours, raster, faces)
+
+    leaves = vertices.clone().requires_grad_(), values.clone().requires_grad_()
+    face, colours = seen(*leaves)
+    (face_before, before), (face_after, after) = (seen(vertices + s * motion, values) for s in (-step, step))
+    same = (face >= 0) & (face_before == face) & (face_after == face)
+    gradient, by_values = torch.autograd.grad(colours[same].square().sum(), leaves)
+    expected = (after[same].square().sum() - before[same].square().sum()) / (2 * step)
+    assert torch.isclose((gradient * motion).sum(), expected, rtol=1e-5)
+    # Quadratic in the values.
+    assert torch.isclose((by_values * values).sum(), 2 * colours[same].square().sum())
+
+
+def test_without_nvdiffrast_or_cuda_the_backend_says_so(bumpy: tuple[Tensor, Tensor]) -> None:
+    vertices, faces = bumpy
+    with pytest.raises(HandsError, match="expected tensors on a CUDA device, found cpu"):
+        rasterize(Surfaces(faces, vertices[None] - vertices.mean(0)), *camera(), 16, 12, backend="nvdiffrast")
+
+
+def test_nvdiffrast_gets_opengl_clip_space(bumpy: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    class OpenGL:
+        """Brute force over faces, by the conventions that nvdiffrast documents: the first row is that of lowest y."""
+
+        @staticmethod
+        def rasterize(_: None, clip: Tensor, faces: Tensor, resolution: tuple[int, int], grad_db: bool) -> tuple:
+            height, width = resolution
+            points = (clip[0, :, :3] / clip[0, :, 3:]).double()
+            assert (points[:, 2].abs() <= 1).all()
+            y = (torch.arange(height).double() + 0.5) / height * 2 - 1
+            x = (torch.arange(width).double() + 0.5) / width * 2 - 1
+            here = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+            nearest, drawn = torch.full((height, width), 1.0).double(), torch.zeros(height, width)
+            for index, corners in enumerate(points[faces.long()]):
+                sides = torch.stack([corners[1, :2] - corners[0, :2], corners[2, :2] - corners[0, :2]], 1)
+                v, w = ((here - corners[0, :2]) @ torch.linalg.inv(sides).T).unbind(-1)
+                depth = corners[0, 2] + v * (corners[1, 2] - corners[0, 2]) + w * (corners[2, 2] - corners[0, 2])
+                closer = (v >= 0) & (w >= 0) & (v + w <= 1) & (depth < nearest)
+                nearest[closer], drawn[closer] = depth[closer], float(index + 1)
+            return torch.cat([torch.zeros(height, width, 3), drawn[..., None]], -1)[None], None
+
+    monkeypatch.setattr(nvdiffrast_backend, "_context", lambda device: (OpenGL, None))
+    vertices, faces = bumpy
+    surfaces = Surfaces(faces, vertices[None] - vertices.mean(0))
+    asked, own = (rasterize(surfaces, *camera(), 80, 60, backend=backend) for backend in ("nvdiffrast", "scan"))
+    assert (own.face >= 0).sum() > 500
+    assert (asked.face != own.face).sum() <= 2
+    same = asked.face == own.face
+    assert (asked.barycentric - own.barycentric)[same].abs().max() < 1e-3

@@ -1,0 +1,140 @@
+"""Vertex positions in a parameter in which gradient steps are smooth (Nicolet, Jacobson and Jakob, "Large steps in
+inverse rendering of geometry", SIGGRAPH Asia 2021)."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Type
+
+import torch
+from cholespy import CholeskySolverD, CholeskySolverF, MatrixType
+from jaxtyping import Float
+from nerfstudio.engine.optimizers import OptimizerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+
+from nerfstudio_hands.geometry.laplacian import Laplacian
+
+PAPER_SMOOTHNESS = 19.0
+"""The authors' usual weight, in their notation alpha = 0.95."""
+
+
+_alive: weakref.WeakSet[LargeSteps] = weakref.WeakSet()
+
+
+@atexit.register
+def _drop_solvers() -> None:
+    """Before nanobind looks for what is left of its own, and complains."""
+    for steps in _alive:
+        del steps._solver
+
+
+class LargeSteps:
+    """Positions ``x`` as a function of a parameter ``u = (I + smoothness L) x``.
+
+    A step along the gradient in ``u`` is the gradient in ``x`` smoothed twice by ``(I + smoothness L)^-1``, hence a
+    bi-Laplacian preconditioner: noise and silhouette gradients, which sit on few vertices, move their neighbourhood
+    instead of pulling out spikes, yet nothing is penalised and every shape can be reached. The neighbourhood is of
+    about ``sqrt(1.5 smoothness)`` edges (uniform weights, six neighbours). Use with :class:`AdamUniform`.
+
+    Args:
+        laplacian: Of the mesh; its device and dtype are those of positions and parameter.
+        smoothness: Not negative; with zero the parameter is the position.
+    """
+
+    def __init__(self, laplacian: Laplacian, smoothness: float = PAPER_SMOOTHNESS) -> None:
+        if not smoothness >= 0:
+            raise ValueError(f"expected a smoothness of at least 0, found {smoothness}")
+        self._laplacian = laplacian
+        self._smoothness = smoothness
+        matrix = laplacian.matrix.to_sparse_coo().coalesce()
+        vertex = torch.arange(len(matrix), device=matrix.device)
+        row, column = torch.cat([matrix.indices(), vertex.expand(2, -1)], dim=1).int().contiguous()
+        values = torch.cat([smoothness * matrix.values(), torch.ones_like(laplacian.diagonal)]).double()
+        solver = CholeskySolverD if laplacian.diagonal.dtype == torch.float64 else CholeskySolverF
+        self._solver = solver(len(matrix), row, column, values, MatrixType.COO)
+        _alive.add(self)
+
+    def parameter(self, positions: Float[Tensor, "V C"]) -> Float[Tensor, "V C"]:
+        """The parameter that gives these positions."""
+        return positions + self._smoothness * self._laplacian.times(positions)
+
+    def positions(self, parameter: Float[Tensor, "V C"]) -> Float[Tensor, "V C"]:
+        """Positions, or displacements, of a parameter; differentiable."""
+        return _Solve.apply(self, parameter)
+
+    def solve(self, right: Float[Tensor, "V C"]) -> Float[Tensor, "V C"]:
+        """``(I + smoothness L)^-1 right``, without gradients."""
+        right = right.detach().contiguous()
+        solution = torch.zeros_like(right)
+        self._solver.solve(right, solution)
+        return solution
+
+
+class _Solve(torch.autograd.Function):
+    """The matrix is symmetric, so that the backward pass is the same solve."""
+
+    @staticmethod
+    def forward(ctx, steps: LargeSteps, right: Tensor) -> Tensor:
+        ctx.steps = steps
+        return steps.solve(right)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, _Solve.apply(ctx.steps, gradient)
+
+
+class AdamUniform(Optimizer):
+    """Adam that divides by the largest second moment of a tensor instead of by each entry's own.
+
+    Adam scales every entry's step to the same size, which turns the smooth steps of :class:`LargeSteps` rough again
+    (section 4 of the paper). The learning rate is still about the largest step of any entry.
+
+    Args:
+        params: Tensors or parameter groups.
+        lr: Learning rate.
+        betas: Decay of the means of gradient and squared gradient.
+        eps: Added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One step; `closure` recomputes the loss, as in any torch optimiser."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            first, second = group["betas"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
+                state["step"] += 1
+                state["mean"].lerp_(parameter.grad, 1 - first)
+                state["square"].lerp_(parameter.grad.square(), 1 - second)
+                scale = (state["square"].max() / (1 - second ** state["step"])).sqrt() + group["eps"]
+                parameter.sub_(group["lr"] / (1 - first ** state["step"]) * state["mean"] / scale)
+        return loss
+
+
+@dataclass
+class AdamUniformOptimizerConfig(OptimizerConfig):
+    """Optimiser for parameters of :class:`LargeSteps`."""
+
+    _target: Type = AdamUniform
+    """The optimizer class to use."""
