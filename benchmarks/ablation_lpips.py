@@ -10,11 +10,6 @@ methods use by default, "+lpips" either with LPIPS (VGG) on patches after a warm
 
 from __future__ import annotations
 
-import json
-import shlex
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -23,6 +18,7 @@ from typing import Literal, Optional, Tuple
 import tyro
 from rich.console import Console
 from rich.table import Table
+from trained_rows import train_and_evaluate
 
 METHODS = {
     "hand-uvnerf": ["hand-uvnerf"],
@@ -67,39 +63,19 @@ class Ablation:
     """Folder for runs, pictures and figures; by default a temporary one."""
 
 
-def train_and_evaluate(args: Ablation, method: str, loss: str, folder: Path) -> dict[str, float]:
-    """Figures of one row; `seconds` is the wall-clock of `ns-train`. A row that is there already is not run again."""
+def train_row(args: Ablation, method: str, loss: str, folder: Path) -> dict[str, float]:
+    """Figures of one row."""
     name = f"{method}-{loss}".replace(" ", "-").replace("(", "").replace(")", "").replace("+", "-")
-    result = folder / f"{name}.json"
-    if result.exists():
-        return json.loads(result.read_text())["results"]
-    bin_folder = Path(sys.executable).parent
-    train = [
-        str(bin_folder / "ns-train"), *METHODS[method], *LOSSES[loss],
-        "--data", str(args.data), "--output-dir", str(folder / "runs"), "--experiment-name", name, "--timestamp", "run",
-        "--max-num-iterations", str(args.steps), "--vis", "tensorboard",
-        "--steps-per-eval-image", "1000000", "--steps-per-eval-batch", "1000000",
+    options = [
+        *METHODS[method], *LOSSES[loss], "--max-num-iterations", str(args.steps),
         "--pipeline.datamanager.pixel-sampler.patches-from", str(args.steps // 4),
-        args.dataparser, "--eval-frame-fraction", str(args.eval_frame_fraction),
+    ]  # fmt: skip
+    data = [
+        "--data", str(args.data), args.dataparser, "--eval-frame-fraction", str(args.eval_frame_fraction),
         "--max-eval-images", str(args.max_eval_images),
         *(["--eval-cameras", *args.eval_cameras] if args.eval_cameras else []),
     ]  # fmt: skip
-    config = folder / "runs" / name / METHODS[method][0] / "run" / "config.yml"
-    evaluate = [
-        str(bin_folder / "ns-eval"), "--load-config", str(config), "--output-path", str(folder / f"{name}.new.json"),
-        "--render-output-path", str(folder / f"{name}-pictures"),
-    ]  # fmt: skip
-    start = time.monotonic()
-    for command in (train, evaluate):
-        print("$", shlex.join([Path(command[0]).name, *command[1:]]), flush=True)
-    with (folder / f"{name}.log").open("w") as log:
-        subprocess.run(train, check=True, stdout=log, stderr=subprocess.STDOUT)
-        seconds = time.monotonic() - start
-        subprocess.run(evaluate, check=True, stdout=log, stderr=subprocess.STDOUT)
-    found = json.loads((folder / f"{name}.new.json").read_text())
-    found["results"]["seconds"] = seconds
-    result.write_text(json.dumps(found, indent=2))
-    return found["results"]
+    return train_and_evaluate(folder, name, options, data)
 
 
 def main(args: Ablation) -> None:
@@ -110,7 +86,7 @@ def main(args: Ablation) -> None:
         table.add_column(column, no_wrap=True)
     for method in args.methods:
         for loss in args.losses:
-            found = train_and_evaluate(args, method, loss, folder)
+            found = train_row(args, method, loss, folder)
             cells = [
                 " / ".join(f"{found.get(f'{p}/{f}', float('nan')):.{2 if 'psnr' in f else 3}f}" for f in FIGURES)
                 for p in PROTOCOLS

@@ -15,6 +15,8 @@ from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch.optim import Optimizer, lr_scheduler
 
+from nerfstudio_hands.errors import HandsError
+
 
 @dataclass
 class CosineDecaySchedulerConfig(SchedulerConfig):
@@ -87,7 +89,16 @@ class HandTrainer(Trainer):
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:
-        """Writes the checkpoint of a step and, unless all are kept, removes older ones afterwards."""
+        """Writes the checkpoint of a step and, unless all are kept, removes older ones afterwards.
+
+        Raises:
+            HandsError: A parameter is not finite; nothing is written.
+        """
+        if not all(parameter.isfinite().all() for parameter in self.pipeline.parameters()):
+            raise HandsError(
+                f"training: expected finite parameters, found others at step {step}; no checkpoint of them is written, "
+                "and older ones are kept. Lower the learning rates."
+            )
         final_dir, self.checkpoint_dir = self.checkpoint_dir, self.checkpoint_dir / ".writing"
         try:
             super().save_checkpoint(step)
@@ -119,9 +130,17 @@ class HandTrainer(Trainer):
             super().train()
         except KeyboardInterrupt:
             if self.training_state != "completed" and self.step > self._start_step:
-                self.save_checkpoint(self.step)
-                CONSOLE.print(f"Stopped at step {self.step}. To go on: --load-dir {self.checkpoint_dir}")
+                self._keep_state()
             raise
+        except HandsError as error:
+            # The parameters were good before this step, unless it is they that this error tells of.
+            if all(parameter.isfinite().all() for parameter in self.pipeline.parameters()):
+                self._keep_state()
+            raise SystemExit(f"error: {error}") from error
+
+    def _keep_state(self) -> None:
+        self.save_checkpoint(self.step)
+        CONSOLE.print(f"Stopped at step {self.step}. To go on: --load-dir {self.checkpoint_dir}")
 
 
 def default_device() -> str:

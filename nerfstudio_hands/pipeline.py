@@ -13,6 +13,8 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import get_progress
 from torchvision.utils import save_image
 
+from nerfstudio_hands.errors import HandsError
+
 
 @dataclass
 class HandPipelineConfig(VanillaPipelineConfig):
@@ -31,6 +33,21 @@ class HandPipeline(VanillaPipeline):
     """
 
     config: HandPipelineConfig
+
+    def get_train_loss_dict(self, step: int):
+        """nerfstudio's, but a loss that is not finite stops the training before it spoils the parameters.
+
+        Raises:
+            HandsError: A term of the loss is not a finite number.
+        """
+        outputs, losses, metrics = super().get_train_loss_dict(step)
+        for name, value in losses.items():
+            if not value.isfinite().all():
+                raise HandsError(
+                    f"training: expected finite losses, found {float(value)} for '{name}' at step {step}; "
+                    "lower its weight or the learning rates."
+                )
+        return outputs, losses, metrics
 
     def get_average_image_metrics(
         self,

@@ -11,6 +11,7 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from torch.optim import Adam
 
 from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainer
+from nerfstudio_hands.errors import HandsError
 
 
 def test_the_schedule_warms_up_falls_and_reloads_under_safe_loading():
@@ -49,3 +50,12 @@ def test_a_schedule_without_an_end_lasts_as_long_as_the_training():
     assert scheduler.lr_lambdas[0](110) == pytest.approx(0.1) and scheduler.lr_lambdas[0](60) == pytest.approx(0.55)
     with pytest.raises(ValueError, match="max_steps"):
         CosineDecaySchedulerConfig().setup().get_scheduler(Adam([parameter]), 1e-2)
+
+
+def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
+    broken = torch.nn.Linear(2, 1)
+    broken.weight.data[0, 0] = float("nan")
+    trainer = SimpleNamespace(pipeline=broken, checkpoint_dir=tmp_path)
+    with pytest.raises(HandsError, match="step 12; no checkpoint of them is written, and older ones are kept"):
+        HandTrainer.save_checkpoint(trainer, 12)
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Both methods from end to end on a synthetic capture in InterHand2.6M's layout: two hands that interact."""
+"""All methods from end to end on a synthetic capture in InterHand2.6M's layout: two hands that interact."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ METHODS = {
     "hand-uvnerf": ["hand-uvnerf", "--pipeline.model.refine-poses", "True"],
     "nearest": ["hand-canonical"],
     "volume": ["hand-canonical", "--pipeline.model.skinning", "volume"],
+    "hand-mesh": ["hand-mesh", "--pipeline.model.subdivisions", "1", "--pipeline.model.refine-poses", "True"],
+    "hand-mesh-neural": ["hand-mesh-neural", "--pipeline.model.subdivisions", "1", "--pipeline.model.shader", "unet"],
 }
 
 

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.pipeline import HandPipeline
 
 PSNR = [20.0, 30.0, float("nan"), 10.0, 26.0]
@@ -49,3 +51,12 @@ def test_a_capture_of_one_pose_has_no_protocols(tmp_path):
     figures = evaluate(tmp_path, None)
     assert set(figures) == {"psnr", "psnr_std", "fps", "fps_std"}
     assert (tmp_path / "eval_img_0004.png").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_is_named(monkeypatch):
+    losses = {"color": torch.tensor(0.3), "mask": torch.tensor(float("nan"))}
+    monkeypatch.setattr(VanillaPipeline, "get_train_loss_dict", lambda self, step: ({}, losses, {}))
+    with pytest.raises(HandsError, match="finite losses, found nan for 'mask' at step 7"):
+        HandPipeline.get_train_loss_dict(HandPipeline.__new__(HandPipeline), 7)
+    losses["mask"] = torch.tensor(0.1)
+    assert HandPipeline.get_train_loss_dict(HandPipeline.__new__(HandPipeline), 7)[1] is losses

@@ -29,6 +29,7 @@ def animate(
     spiral: bool = False,
     camera_path: Optional[Path] = None,
     mesh: Mesh = "none",
+    light: Optional[str] = None,
     fps: float = 24.0,
     speed: float = 1.0,
     seconds: Optional[float] = None,
@@ -49,6 +50,8 @@ def animate(
         camera_path: Follow this camera path instead, which the viewer's Render tab saves; `render_time` in it chooses
             the pose, where there is one.
         mesh: Show the posed hand model as well: beside the avatar, or in the right half of a split picture.
+        light: Another light for a mesh (`hand-mesh`): studio, window, sunset, overcast, or a file: a panorama (.hdr,
+            .png, .jpg) or coefficients (.npz, .json).
         fps: Pictures a second.
         speed: 2 plays the track twice as fast.
         seconds: Length of the video; a track that ends begins anew. By default as long as the track or the camera path.
@@ -63,6 +66,8 @@ def animate(
     from nerfstudio_hands.cli.shots import at_size, capture_shot, path_shot, spiral_shot
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.cli.video import write_video
+    from nerfstudio_hands.geometry.environment_light import load_environment
+    from nerfstudio_hands.models.hand_mesh import HandMeshModel
     from nerfstudio_hands.viewer.mesh_picture import mesh_picture
 
     _check_output(output)
@@ -79,9 +84,17 @@ def animate(
     path = None if camera_path is None else path_shot(camera_path)
     read = None if track is None or track.suffix == ".json" else read_track(track)
 
+    environment = None if light is None else load_environment(light)
     config, pipeline = load_run(load_config)
     prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     model, data = pipeline.model, pipeline.datamanager
+    if environment is not None:
+        if not isinstance(model, HandMeshModel):
+            raise HandsError(
+                f"--light: expected a run of hand-mesh, whose colours are without light, found {config.method_name}: "
+                "leave --light out."
+            )
+        model.relight(environment)
     hands: PosedHands = model.hands
     played = read or _track(hands, track, track_capture, track_frames)
     reference = hands.reference().to("cpu")

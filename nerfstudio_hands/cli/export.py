@@ -18,12 +18,16 @@ def export(
     frame: int = 0,
     pose: Optional[Path] = None,
     format: tuple[Format, ...] = ("ply", "obj", "glb"),
+    rest: bool = False,
     texture_size: int = 1024,
     rigged: bool = False,
+    track: Optional[Path] = None,
+    sequence: Optional[Literal["obj", "ply"]] = None,
 ) -> None:
     """Write the hands of a trained avatar as meshes with a texture baked from it.
 
-    The meshes lie in the capture's world, in metres. PLY holds colours per vertex, OBJ and GLB a texture.
+    The meshes lie in the capture's world, in metres. PLY holds colours per vertex, OBJ and GLB a texture. The colours
+    of a radiance field have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit.
 
     Args:
         load_config: The run's config.yml.
@@ -33,8 +37,13 @@ def export(
             if wanted, global_orient [H, 3], translation [H, 3] and valid [H]; what it lacks is taken from the frame.
             H counts the modelled hands, left before right.
         format: Files to write.
+        rest: Show the flat hands side by side (T-pose) instead of a pose of the capture.
         texture_size: Texels along each side of the texture, a power of two.
-        rigged: Write rigged.glb as well: the hands at rest with 16 joints each and skin weights.
+        rigged: Write rigged.glb as well: the hands at rest with 16 joints each and skin weights; of a mesh, the hand
+            model with the detail as a normal map.
+        track: Pose track (an .npz that the viewer saved) that rigged.glb plays and --sequence follows; by default
+            rigged.glb stands still, and the sequence follows the frames of the capture.
+        sequence: Write a mesh of every frame as well, in this format, into the folder `sequence`.
     """
     from nerfstudio_hands.cli.trained_run import check_config, load_run
     from nerfstudio_hands.errors import HandsError
@@ -46,43 +55,61 @@ def export(
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
+    from nerfstudio_hands.animation import read_track
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
-    from nerfstudio_hands.export.avatar import rigs, textured_mesh, visible_part
+    from nerfstudio_hands.export.appearance import appearance_of
+    from nerfstudio_hands.export.avatar import textured_mesh, visible_part
+    from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
-    from nerfstudio_hands.export.surface_color import surface_color_fn
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
 
+    if rest and pose is not None:
+        raise HandsError("Expected --pose or --rest, found both: choose one.")
+    played = None if track is None else read_track(track)
     config, pipeline = load_run(load_config)
     output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     model = pipeline.model
-    if not 0 <= frame < model.hands.num_frames:
-        raise HandsError(
-            f"--frame should be a number from 0 to {model.hands.num_frames - 1} for this run, but is {frame}."
-        )
-    shown = model.hands.pose_of(torch.tensor([frame], device=model.device))
+    hands = model.hands
+    if not 0 <= frame < hands.num_frames:
+        raise HandsError(f"--frame should be a number from 0 to {hands.num_frames - 1} for this run, but is {frame}.")
+    shown = hands.pose_of(torch.tensor([frame], device=model.device))
     if pose is not None:
         shown = read_pose(pose, shown)
     if not shown.valid.any():
         raise HandsError(f"Frame {frame} should show a hand, but none was fitted there; choose another --frame.")
 
-    with torch.no_grad():
-        surface, shape, displacement = model.hands.surface, model.hands.shape, model.hands.displacement
-        part = visible_part(surface, shown[0], shape, displacement)
-        mesh = textured_mesh(part, surface_color_fn(model, shown), texture_size)
-        files: dict[str, bytes] = {}
-        if "ply" in format:
-            files["hands.ply"] = ply_bytes(mesh)
-        if "obj" in format:
-            files |= obj_files(mesh, "hands")
-        if "glb" in format:
-            files["hands.glb"] = glb_bytes(mesh, "hands")
-        if rigged:
-            files["rigged.glb"] = rigged_glb_bytes(
-                rigs(surface, shown.valid[0].tolist(), shape, displacement), mesh.texture
-            )
-    for name, content in files.items():
+    def write(name: str, content: bytes) -> None:
         write_bytes(output_dir / name, content)
         CONSOLE.print(f"Wrote {output_dir / name} ({len(content) / 1e6:.1f} MB)", soft_wrap=True)
+
+    with torch.no_grad():
+        look = appearance_of(model, shown)
+        stands = rest_pose(hands.surface) if rest else shown[0]
+        part = visible_part(hands.surface, stands, hands.shape, hands.zero_pose_offset)
+        mesh = textured_mesh(part, look.color_fn, texture_size)
+        if "ply" in format:
+            write("hands.ply", ply_bytes(mesh))
+        if "obj" in format:
+            for name, content in obj_files(mesh, "hands", lit=look.lit).items():
+                write(name, content)
+        if "glb" in format:
+            write("hands.glb", glb_bytes(mesh, "hands", lit=look.lit))
+        if rigged:
+            rigs, normal_map = look.rigs(shown.valid[0].tolist(), texture_size)
+            write(
+                "rigged.glb",
+                rigged_glb_bytes(rigs, mesh.texture, lit=look.lit, normal_map=normal_map, track=played),
+            )
+        if sequence is not None:
+            moving = hands.frames_track() if played is None else played
+            poses = moving.for_hands(hands.surface.sides, hands.reference()).pose.to(model.device)
+            seen = torch.nonzero(poses.valid.any(dim=-1))[:, 0].tolist()
+            parts = (visible_part(hands.surface, poses[n], hands.shape, hands.zero_pose_offset) for n in seen)
+            (output_dir / "sequence").mkdir(exist_ok=True)
+            files = mesh_sequence(parts, mesh.texture, num_frames=len(seen), format=sequence, lit=look.lit)
+            for name, content in files:
+                write_bytes(output_dir / "sequence" / name, content)
+            CONSOLE.print(f"Wrote {len(seen)} meshes to {output_dir / 'sequence'}", soft_wrap=True)
 
 
 def read_pose(path: Path, default: HandPose) -> HandPose:

@@ -137,7 +137,7 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         # nerfstudio's ray generator looks through all cameras at every batch; these are a few of many.
         rows, camera = batch["indices"][:, 0].unique(return_inverse=True)
         rays = cameras[rows].generate_rays(camera_indices=camera[:, None], coords=batch["indices"][:, 1:] + 0.5)
-        return rays, batch
+        return rays.reshape(batch["grid"]) if "grid" in batch else rays, batch
 
 
 @contextmanager

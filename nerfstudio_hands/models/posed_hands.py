@@ -110,6 +110,8 @@ class PosedHands(nn.Module):
         self._free_count = 0
         self._track: PoseTrack | None = None
         self._track_count = 0
+        self.offset: Float[Tensor, "V 3"] | None = None
+        self._offset_count = 0
         self._cached: dict[str, tuple[object, PosedSurfaces]] = {}
         self._frame_light: dict[int, Float[Tensor, "V C"]] = {}
 
@@ -122,6 +124,17 @@ class PosedHands(nn.Module):
     def code_dim(self) -> int:
         """Numbers of the pose code: none where the training frames show one pose only."""
         return int(self.code_scale.count_nonzero())
+
+    def set_offset(self, offset: Float[Tensor, "V 3"] | None) -> None:
+        """Moves the vertices of the zero pose by this, metres, on top of what the fit displaced them by; gradients
+        reach it."""
+        self.offset = offset
+        self._offset_count += 1
+
+    @property
+    def zero_pose_offset(self) -> Float[Tensor, "V 3"]:
+        """What the vertices of the zero pose are moved by, metres: by the fit and by `set_offset`."""
+        return self.displacement if self.offset is None else self.displacement + self.offset
 
     def set_override(self, pose: HandPose | None) -> None:
         """Shows this pose ([1, H, ...], capture's world) instead of any frame's outside training; None ends it."""
@@ -187,7 +200,7 @@ class PosedHands(nn.Module):
 
     def vertices(self, pose: HandPose) -> Float[Tensor, "S V 3"]:
         """Posed vertices in nerfstudio's world."""
-        posed = self.surface.pose(pose, self.shape, self.displacement)
+        posed = self.surface.pose(pose, self.shape, self.zero_pose_offset)
         return apply_rigid(self.world_transform, posed.vertices)
 
     def code(self, pose: HandPose) -> Float[Tensor, "S P"]:
@@ -217,11 +230,12 @@ class PosedHands(nn.Module):
 
     def _posed(self, slot: str, key: object, pose: HandPose, ray_surface: Int[Tensor, "R"]) -> PosedSurfaces:
         # The viewer may interrupt a render at any line, so a surface is out of the cache while it is being moved.
+        key = (self._offset_count, key)
         cached_key, cached = self._cached.pop(slot, (None, None))
         if cached is not None and cached_key == key and not (self.deltas is not None and self.training):
             self._cached[slot] = (cached_key, cached)
             return replace(cached, ray_surface=ray_surface)
-        frames = key if slot == "frames" else None
+        frames = key[1] if slot == "frames" else None
         posed = self._build(pose, frames, ray_surface, cached.surfaces if cached is not None else None)
         self._cached[slot] = (key, posed)
         return posed
@@ -234,7 +248,7 @@ class PosedHands(nn.Module):
         self, pose: HandPose, frames: list[int] | None, ray_surface: Int[Tensor, "R"], surfaces: Surfaces | None
     ) -> PosedSurfaces:
         """Poses the surface; `surfaces` are reused where they fit."""
-        posed = self.surface.pose(pose, self.shape, self.displacement)
+        posed = self.surface.pose(pose, self.shape, self.zero_pose_offset)
         vertices = apply_rigid(self.world_transform, posed.vertices)
         to_world = torch.nn.functional.pad(self.world_transform, (0, 0, 0, 1))
         to_world[3, 3] = 1
@@ -255,15 +269,19 @@ class PosedHands(nn.Module):
         if not self.light_levels:
             return normals[..., :0]
         if frames is None:
-            return light_transfer(surfaces, normals.detach(), num_levels=self.light_levels)
+            return self.cast_light(surfaces, normals.detach())
         if any(frame not in self._frame_light for frame in frames):
-            found = light_transfer(surfaces, normals.detach(), num_levels=self.light_levels)
+            found = self.cast_light(surfaces, normals.detach())
             self._frame_light.update(zip(frames, found.half(), strict=True))
         return torch.stack([self._frame_light[frame] for frame in frames]).float()
 
+    def cast_light(self, surfaces: Surfaces, normals: Float[Tensor, "S V 3"]) -> Float[Tensor, "S V C"]:
+        """What is kept of how posed surfaces are lit."""
+        return light_transfer(surfaces, normals, num_levels=self.light_levels)
+
     def __getstate__(self):
         """Drops the surface query: it lives in native memory and is rebuilt on demand."""
-        return {**self.__dict__, "_cached": {}, "_frame_light": {}}
+        return {**self.__dict__, "_cached": {}, "_frame_light": {}, "offset": None}
 
     def _apply(self, fn, recurse=True):
         self._cached, self._frame_light = {}, {}

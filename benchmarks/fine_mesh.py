@@ -1,0 +1,122 @@
+"""How much nearer to the true surface inverse rendering brings a hand: `hand-mesh` on a synthetic capture.
+
+Prints point-to-surface distances and normal errors of the fitted template and of the refined mesh against the surface
+that was rendered, which has creases, veins and knuckles that the template lacks; and how well albedo and light agree
+with the truth up to scale. Only the hand counts, not the forearm.
+
+    ns-hands synthesize capture-room --output room --num-cameras 10 --resolution 512
+    ns-train hand-mesh --data room/1 hands-data --eval-cameras 3 7
+    python benchmarks/fine_mesh.py --load-config outputs/.../config.yml --truth room/truth
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from nerfstudio_hands.cli.trained_run import load_run
+from nerfstudio_hands.evaluation.mesh_metrics import Mesh, SurfaceErrors, surface_errors
+from nerfstudio_hands.fields.warps import uv_warp
+from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.self_intersection import intersecting_faces
+from nerfstudio_hands.hand_model import HandSurface
+from nerfstudio_hands.models.hand_mesh import GAMMA, HandMeshModel
+from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, perform
+
+
+@dataclass
+class FineMesh:
+    """Errors of a trained mesh against the truth of the synthetic capture that it was trained on."""
+
+    load_config: Path
+    """config.yml of the run."""
+    truth: Path
+    """Folder `truth` of the capture."""
+    frame: int = 0
+    """Frame that is compared."""
+
+
+def main(args: FineMesh) -> None:
+    _, pipeline = load_run(args.load_config)
+    model = pipeline.model.eval()
+    hands = model.hands
+    with np.load(args.truth / "truth.npz") as file:
+        sides, seed, frames = file["sides"].tolist(), int(file["seed"]), len(file["frames"])
+    options = CaptureRoomOptions(seed=seed, hand=sides[0] if len(sides) == 1 else "both", frames=frames)
+    _, performed = perform(options)
+    truth = _joined([(hand.surface, hand.faces) for hand in performed[args.frame]])
+    pose = hands.pose_of(torch.tensor([args.frame]))[0]
+
+    def posed(surface: HandSurface, displacement: torch.Tensor) -> Mesh:
+        vertices = surface.pose(pose, hands.shape, displacement).vertices
+        return Mesh(vertices.detach(), surface.faces, surface.face_is_hand)
+
+    model.displace()
+    coarse, own = hands.model_surface, hands.model_vertices
+    meshes = {
+        "fitted template": posed(coarse, hands.displacement[own]),
+        "the same, subdivided": posed(hands.surface, hands.displacement),
+        "refined": posed(hands.surface, hands.zero_pose_offset),
+    }
+    table = Table(title=f"{args.truth.parent.name}, synthetic: mesh to truth | truth to mesh")
+    for column in ("mesh", "vertices", "mean mm", "median mm", "95 % mm", "normals deg", "crossing faces"):
+        table.add_column(column, no_wrap=True)
+    # The truth has a forearm that no mesh of ours has: its region is what lies near the fitted hand.
+    for name, mesh in meshes.items():
+        errors = surface_errors(mesh, _near_hand(truth, meshes["fitted template"]))
+        crossing = len(intersecting_faces(mesh.vertices, mesh.faces))
+        table.add_row(name, f"{len(mesh.vertices)}", *_cells(errors), f"{crossing}")
+    Console(width=140).print(table)
+    scales, error, correlation = albedo_agreement(model, meshes["refined"], args)
+    print(
+        f"Albedo over the true one, a channel: {', '.join(f'{scale:.2f}' for scale in scales)}; up to these factors off"
+    )
+    print(f"by {error:.1%} of its mean on average, correlated with it by {correlation:.2f}.")
+
+
+def albedo_agreement(model: HandMeshModel, mesh: Mesh, args: FineMesh) -> tuple[list[float], float, float]:
+    """Scale a channel between learned and true albedo (linear), mean difference up to it over the mean, correlation."""
+    ply = trimesh.load(args.truth / f"mesh_{args.frame + 1}.ply", process=False)
+    true = torch.from_numpy(np.array(ply.visual.vertex_colors[:, :3]) / 255.0).float() ** GAMMA
+    points = torch.from_numpy(np.array(ply.vertices)).float()
+    near = Surfaces(mesh.faces, mesh.vertices[None]).closest(points, max_distance=0.002)
+    of_hand = (near.face >= 0) & mesh.region[near.face.clamp(min=0)]
+    with torch.no_grad():
+        found = model.albedo(uv_warp(model.face_uv, near.face[of_hand], near.barycentric[of_hand]))
+    true = true[of_hand]
+    scale = (found / true).median(dim=0).values
+    off = (found / scale - true).abs().mean() / true.mean()
+    correlation = torch.corrcoef(torch.stack([(found / scale).flatten(), true.flatten()]))[0, 1]
+    return scale.tolist(), float(off), float(correlation)
+
+
+def _cells(errors: SurfaceErrors) -> list[str]:
+    rows = [
+        (getattr(errors.to_truth, key), getattr(errors.from_truth, key)) for key in ("mean", "median", "percentile_95")
+    ]
+    rows.append((errors.normal_to_truth, errors.normal_from_truth))
+    return [f"{first:.2f} | {second:.2f}" for first, second in rows]
+
+
+def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> Mesh:
+    starts = np.cumsum([0] + [len(vertices) for vertices, _ in parts])
+    faces = np.concatenate([faces + start for (_, faces), start in zip(parts, starts[:-1], strict=True)])
+    return Mesh(torch.from_numpy(np.concatenate([v for v, _ in parts])).float(), torch.from_numpy(faces))
+
+
+def _near_hand(truth: Mesh, template: Mesh) -> Mesh:
+    """The truth with the faces nearest to the template's hand, not to its stub, as region."""
+    centres = truth.vertices[truth.faces].mean(dim=1)
+    near = Surfaces(template.faces, template.vertices[None]).closest(centres, max_distance=0.01)
+    return Mesh(truth.vertices, truth.faces, (near.face >= 0) & template.region[near.face.clamp(min=0)])
+
+
+if __name__ == "__main__":
+    main(tyro.cli(FineMesh))

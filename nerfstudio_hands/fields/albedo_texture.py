@@ -1,0 +1,69 @@
+"""What a surface reflects, as a texture over its atlas."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from nerfstudio_hands.fields.seams import seam_edges
+
+
+class AlbedoTexture(nn.Module):
+    """Colours in (0, 1) over texture coordinates: the logistic function of a sum of textures, each half as fine as the
+    next.
+
+    What no picture shows is filled by the coarse levels, and a wrong colour of a whole region is mended by few texels.
+    It starts as grey.
+
+    Args:
+        faces: Faces of the surface.
+        face_uv: Texture coordinates in [0, 1] of every corner.
+        size: Texels along the height of the finest level, a power of two; as many along each hand's width.
+        coarsest: Texels along the height of the coarsest.
+        num_hands: Hands whose atlases lie side by side.
+    """
+
+    def __init__(
+        self,
+        faces: Int[Tensor, "F 3"],
+        face_uv: Float[Tensor, "F 3 2"],
+        *,
+        size: int,
+        coarsest: int = 16,
+        num_hands: int = 1,
+    ):
+        super().__init__()
+        self.num_hands = num_hands
+        face, corner = seam_edges(faces, face_uv)
+        self.register_buffer("seams", face_uv[face[..., None], corner], persistent=False)
+        sizes = [coarsest << level for level in range((size // coarsest).bit_length())]
+        self.levels = nn.ParameterList(nn.Parameter(torch.zeros(1, 3, side, side * num_hands)) for side in sizes)
+
+    def forward(self, uv: Float[Tensor, "N 2"]) -> Float[Tensor, "N 3"]:
+        grid = (uv * 2 - 1)[None, :, None]
+        read = [F.grid_sample(level, grid, padding_mode="border", align_corners=False) for level in self.levels]
+        return torch.sigmoid(torch.stack(read).sum(dim=0)[0, :, :, 0].T)
+
+    @torch.no_grad()
+    def picture(self) -> Float[Tensor, "S W 3"]:
+        """The finest level's texels with all levels in them, first row at v = 1 as in OBJ."""
+        height, width = self.levels[-1].shape[-2:]
+        v, u = (torch.arange(n, device=self.levels[0].device).add(0.5) / n for n in (height, width))
+        v, u = torch.meshgrid(v.flip(0), u, indexing="ij")
+        return self(torch.stack([u, v], dim=-1).view(-1, 2)).view(height, width, 3)
+
+    def roughness(self) -> Float[Tensor, ""]:
+        """Mean squared difference of neighbouring texels before the logistic function, summed over the levels."""
+        terms = [level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean() for level in self.levels]
+        return torch.stack(terms).sum()
+
+    def seam_difference(self) -> Float[Tensor, ""]:
+        """Mean squared difference of the colours on both sides of a random point of every seam."""
+        if not len(self.seams):
+            return self.levels[0].new_zeros(())
+        along = torch.rand(len(self.seams), 1, 1, device=self.seams.device)
+        points = torch.lerp(self.seams[:, :, 0], self.seams[:, :, 1], along)  # [E, side, 2]
+        first, second = self(points.transpose(0, 1).reshape(-1, 2)).chunk(2)
+        return (first - second).square().mean()

@@ -1,0 +1,85 @@
+"""`hand-mesh-neural`: the mesh of `hand-mesh`, drawn by a network, after the neural renderer of FMHR (AAAI 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Literal, Tuple, Type
+
+from jaxtyping import Bool, Float
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from torch import Tensor
+from torch.nn import Parameter
+
+from nerfstudio_hands.fields.neural_shader import NeuralShader, SurfaceLook
+from nerfstudio_hands.models.hand_mesh import HandMeshModel, HandMeshModelConfig
+
+
+@dataclass
+class HandMeshNeuralModelConfig(HandMeshModelConfig):
+    """Choices of `hand-mesh-neural`."""
+
+    _target: Type = field(default_factory=lambda: HandMeshNeuralModel)
+    """target class to instantiate"""
+    shader: Literal["mlp", "unet"] = "mlp"
+    """Whether the network looks at a pixel alone or at its neighbourhood too."""
+    vertex_features: int = 20
+    """Learned features a vertex."""
+    hidden_dim: int = 64
+    """Width of the network."""
+    num_layers: int = 4
+    """Layers of the `mlp`."""
+    shader_from: float = 0.4
+    """Share of the training after which the network learns, on a mesh that stays as it is."""
+    joint_from: float = 0.7
+    """Share of the training after which the mesh learns on, with the network."""
+    view_penalty: float = 1e-2
+    """Weight of the squared view-dependent part of the colour."""
+
+
+class HandMeshNeuralModel(HandMeshModel):
+    """Three stages: the mesh; a network that draws it, the mesh held fixed; both."""
+
+    config: HandMeshNeuralModelConfig
+
+    def populate_modules(self):
+        super().populate_modules()
+        config, surface = self.config, self.hands.surface
+        self.shader = NeuralShader(
+            surface.faces,
+            surface.canonical,
+            variant=config.shader,
+            num_features=config.vertex_features,
+            hidden_dim=config.hidden_dim,
+            num_layers=config.num_layers,
+        )
+        self.stage: Literal["mesh", "shader", "joint"] = "joint"
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        return {**super().get_param_groups(), "shader": list(self.shader.parameters())}
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        steps = attributes.trainer.config.max_num_iterations
+
+        def choose_stage(step: int) -> None:
+            share = step / steps
+            later = "shader" if share < self.config.joint_from else "joint"
+            self.stage = "mesh" if share < self.config.shader_from else later
+
+        callback = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], choose_stage)
+        return [*super().get_training_callbacks(attributes), callback]
+
+    def color(self, look: SurfaceLook, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
+        # Exporters send rays of no picture; to a network that looks at neighbours these say nothing.
+        if not self.draws or (self.config.shader == "unet" and visible.ndim != 2):
+            return super().color(look, visible)
+        found, view = self.shader(look, visible)
+        return found, self.config.view_penalty * view.square().mean()
+
+    @property
+    def draws(self) -> bool:
+        # What the network has learned holds in the light of the capture only.
+        return self.stage != "mesh" and not self.is_relit
+
+    @property
+    def mesh_is_fixed(self) -> bool:
+        return self.training and self.stage == "shader"
