@@ -112,3 +112,18 @@ def test_both_hands_are_exported(run: Path, tmp_path: Path):
     # One pose, that of the first frame, and not a mixture of all.
     nearest = np.linalg.norm(np.asarray(points)[::7, None] - posed[None], axis=-1).min(axis=1)
     assert len(points) > 500 and np.quantile(nearest, 0.9) < 0.012
+
+
+def test_rigs_sequences_and_the_flat_pose_are_exported(run: Path, tmp_path: Path):
+    export(run, tmp_path, format=("glb",), rest=True, rigged=True, sequence="ply", texture_size=64)
+    rig = trimesh.load(tmp_path / "rigged.glb")
+    assert len(rig.geometry) == 2
+    for part in rig.geometry.values():
+        # Only a mesh knows more of the surface than its rig.
+        assert (part.visual.material.normalTexture is not None) == ("hand-mesh" in str(run))
+    moments = [trimesh.load(file).vertices for file in sorted((tmp_path / "sequence").glob("*.ply"))]
+    assert len(moments) == 4 and np.abs(moments[0] - moments[2]).max() > 0.005
+    flat = trimesh.load(tmp_path / "hands.glb").to_mesh().vertices
+    _, pipeline, _, _ = eval_setup(run, test_mode="test")
+    canonical = pipeline.model.hands.surface.canonical.numpy()
+    assert np.abs(np.ptp(flat, axis=0) - np.ptp(canonical, axis=0)).max() < 0.03
