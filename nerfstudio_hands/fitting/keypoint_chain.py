@@ -271,4 +271,4 @@ def _joints_and_tips(hand: HandModel) -> Float[Tensor, "21 V"]:
 def _tips_are_rigid(hand: HandModel) -> bool:
     tips = hand.keypoint_regressor[list(TIP_JOINTS)]
     own = (tips @ hand.weights)[range(5), [JOINT_BONES[joint] for joint in TIP_JOINTS]]
-    return bool((own > 1 - 1e-6).all() and hand.pose_dirs.abs().max() < 1e-9)
+    return bool((own > 1 - 1e-6).all() and (hand.pose_dirs.abs() < 1e-9).all())

@@ -158,9 +158,9 @@ class HandMeshModel(PosedHandModel):
 
         Returns:
             `rgb` over black, outside training held in [0, 1]; `radiance`, the same unbounded above; `accumulation`, the
-            share of the pixel that the hand covers; in training the scalar `penalty`, else `albedo`, `shading`
-            (irradiance over pi), `normals` in [0, 1], `wireframe`, and `depth` along the unit ray in metres, beyond the
-            scene where nothing is met.
+            share of the pixel that the hand covers; `shaded`, the colour of the matt surface; in training the scalar
+            `penalty`, else `albedo`, `shading` (half of irradiance over pi, encoded as pictures are), `normals` in [0, 1],
+            `wireframe`, and `depth` along the unit ray in metres, beyond the scene where nothing is met.
         """
         camera = self.camera_of(ray_bundle)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.mesh_is_fixed):
@@ -193,7 +193,7 @@ class HandMeshModel(PosedHandModel):
             "shaded": shaded.clamp(0, 1),
             "depth": torch.where(visible, raster.ray_depth, self.beyond_scene(ray_bundle.origins)[..., 0])[..., None],
             "albedo": spread(look.albedo ** (1 / GAMMA)),
-            "shading": spread(shading).clamp(0, 1),
+            "shading": (spread(shading) / 2).clamp(0, 1) ** (1 / GAMMA),
             "normals": (spread(look.normal) + 1) / 2,
             "wireframe": spread(torch.where(line, 0, facing)).expand(*visible.shape, 3),
         }
