@@ -12,6 +12,7 @@ from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.fetch_weights import fetch_weights
 from nerfstudio_hands.cli.fit import fit
 from nerfstudio_hands.cli.synthesize import synthesize
+from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "animate": animate,
     "synthesize": synthesize,
     "fetch-weights": fetch_weights,
+    "train-pose-network": train_pose_network,
 }
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain, PosedChain, carried_by
+from nerfstudio_hands.fitting.network_start import start_from_network
 from nerfstudio_hands.fitting.partial_track import PartialTrack
 from nerfstudio_hands.fitting.pose_fit import (
     FEWEST_JOINTS,
@@ -34,6 +35,8 @@ JOINT_METRES = 0.002
 # Rounds of a fit: the distance at which a joint begins to be taken for an outlier, metres, loose while the hand may be
 # far, then close; and the step below which a hand rests (largest of its unknowns, radians or metres).
 ROUNDS = ((0.03, 0.02), (0.02, 0.001))
+# A joint that a fit leaves this far away is an outlier, or the fit is caught in a local minimum.
+DOUBTFUL_METRES = 0.012
 # Hands from which shape and landmarks are found.
 SAMPLE = 200
 ITERATIONS = 25
@@ -67,6 +70,11 @@ class _Targets:
 
     points: Float[Tensor, "N 21 3"]
     present: Float[Tensor, "N 21"]
+
+    @property
+    def joints(self) -> Float[Tensor, "N 21 3"]:
+        """The joints, NaN where absent."""
+        return torch.where(self.present[..., None] > 0, self.points, torch.nan)
 
     def at(self, chosen: Tensor) -> _Targets:
         return _Targets(self.points[chosen], self.present[chosen])
@@ -211,13 +219,33 @@ def _shared_slopes(chain: KeypointChain, pose: ChainPose, posed: PosedChain) -> 
 def _fit_poses(
     chain: KeypointChain, targets: _Targets, hand: Tensor, shape: Tensor, offset: Tensor
 ) -> tuple[ChainPose, Float[Tensor, " N"]]:
-    """Poses of some hands and their mean distances from the joints."""
+    """Poses of some hands and their mean distances from the joints.
+
+    A hand that leaves a joint doubtful may have been caught in a local minimum: it is fitted again from where the pose
+    network sees it, and the fit of lower cost is kept.
+    """
     pose = start_from_bones(chain, targets, hand, shape)
+    pose, cost, distance = _fit_from(pose, chain, targets, shape, offset)
+    doubtful = (distance.amax(-1) > DOUBTFUL_METRES).nonzero()[:, 0]
+    if len(doubtful):
+        sought = targets.at(doubtful)
+        other = start_from_network(chain, sought.joints, hand[doubtful], shape)
+        other, other_cost, other_distance = _fit_from(other, chain, sought, shape, offset)
+        better = other_cost < cost[doubtful]
+        pose = pose.put(doubtful[better], other.at(better))
+        distance[doubtful[better]] = other_distance[better]
+    return pose, distance.sum(-1) / targets.present.sum(-1)
+
+
+def _fit_from(
+    pose: ChainPose, chain: KeypointChain, targets: _Targets, shape: Tensor, offset: Tensor
+) -> tuple[ChainPose, Float[Tensor, " N"], Float[Tensor, "N 21"]]:
+    """Poses fitted from some start, their costs, and distances from the joints, zero where absent."""
     # Tips that move against their bones are placed anew before each round.
     for scale, still in ROUNDS if chain.is_rigid else (*ROUNDS, ROUNDS[-1]):
         pose = _minimise(chain, targets, pose, shape, offset, scale, still)
-    distance = _residuals(targets, chain.pose(pose, *_rest_and_offsets(chain, pose, shape, offset))).norm(dim=-1)
-    return pose, distance.sum(-1) / targets.present.sum(-1)
+    posed = chain.pose(pose, *_rest_and_offsets(chain, pose, shape, offset))
+    return pose, _cost(chain, targets, pose, posed, ROUNDS[-1][0]), _residuals(targets, posed).norm(dim=-1)
 
 
 def _minimise(

@@ -21,7 +21,7 @@ POSE_SIZE = 51
 """Unknowns of a posed hand: turn of the wrist (world axes), translation, 5 fingers x 3 joints x 3 angles."""
 
 # For finger f in the order of `FINGERS`, joint j: its place among MANO's joints 1-15.
-_MANO_ROWS = [[3 * MANO_FINGERS.index(finger) + joint for joint in range(3)] for finger in FINGERS]
+MANO_ROWS = [[3 * MANO_FINGERS.index(finger) + joint for joint in range(3)] for finger in FINGERS]
 # The bone, of the three of a finger, that carries each of its four keypoints.
 _CARRIERS = [0, 1, 2, 2]
 
@@ -115,8 +115,8 @@ class KeypointChain:
             ]
         )
         prior = PosePrior.of(surface.to("cpu", dtype))
-        self.axes: Float[Tensor, "H 5 3 3 3"] = prior.axes[:, _MANO_ROWS]
-        self.limits: Float[Tensor, "H 5 3 3 2"] = prior.limits[:, _MANO_ROWS]
+        self.axes: Float[Tensor, "H 5 3 3 3"] = prior.axes[:, MANO_ROWS]
+        self.limits: Float[Tensor, "H 5 3 3 2"] = prior.limits[:, MANO_ROWS]
         signs = [[1.0 if side == "right" else -1.0, 1.0, 1.0] for side in surface.sides]
         self.mirror: Float[Tensor, "H 3"] = self.rest.new_tensor(signs)
         self.is_rigid: bool = all(_tips_are_rigid(hand) for hand in self.hands)
@@ -209,9 +209,17 @@ class KeypointChain:
     def to_hand_pose(self, pose: ChainPose) -> HandPose:
         """N single hands as the hand model takes them (no axis of hands)."""
         local = torch.empty(len(pose), 15, 3, dtype=pose.angles.dtype)
-        local[:, torch.tensor(_MANO_ROWS)] = self.rotations(pose)
+        local[:, torch.tensor(MANO_ROWS)] = self.rotations(pose)
         valid = torch.ones(len(pose), dtype=torch.bool)
         return HandPose(axis_angle(pose.orientation), local, pose.translation, valid)
+
+    def from_hand_pose(self, record: HandPose, hand: Int[Tensor, " N"]) -> ChainPose:
+        """Inverse of `to_hand_pose` for N single hands."""
+        local = record.local_rotations.to(self.axes)[:, torch.tensor(MANO_ROWS)]
+        angles = torch.einsum("nfjc,nfjac->nfja", local, self.axes[hand])
+        return ChainPose(
+            hand, rotation_matrix(record.global_orient.to(self.axes)), record.translation.to(self.axes), angles
+        )
 
 
 def carried_by(pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 21 3 3"]:

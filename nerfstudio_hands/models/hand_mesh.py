@@ -157,10 +157,11 @@ class HandMeshModel(PosedHandModel):
         """Renders rays [R], or the pinhole rays of a picture [H, W], whose silhouettes then are antialiased.
 
         Returns:
-            `rgb` over black, outside training held in [0, 1]; `radiance`, the same unbounded above; `shaded`, the colour
-            of the matt surface; `accumulation`, the share of the pixel that the hand covers; in training the scalar
-            `penalty`, else `albedo`, `shading` (half of irradiance over pi), both encoded as pictures are, `normals` in
-            [0, 1], `wireframe`, and `depth` along the unit ray in metres, beyond the scene where nothing is met.
+            `rgb` over black, outside training held in [0, 1]; `radiance`, the same unbounded above; `shaded`, the
+            colour of the matt surface; `accumulation`, the share of the pixel that the hand covers; in training the
+            scalar `penalty`. Else `albedo` and `shading` (half of irradiance over pi), encoded as pictures are,
+            `normals` in [0, 1], `wireframe`, and `depth` along the unit ray in metres, beyond the scene where nothing
+            is met.
         """
         camera = self.camera_of(ray_bundle)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.mesh_is_fixed):

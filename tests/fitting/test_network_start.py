@@ -1,0 +1,81 @@
+"""Fits that are caught where they start, and that the pose network frees."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from made_up_track import random_poses
+
+from nerfstudio_hands.fitting import joint_track
+from nerfstudio_hands.fitting.joint_track import fit_joint_track
+from nerfstudio_hands.fitting.keypoint_chain import ChainPose, KeypointChain
+from nerfstudio_hands.fitting.network_start import start_from_network
+from nerfstudio_hands.hand_model import HandSurface, default_hand
+
+SHAPE = torch.tensor([0.7, -0.5, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+HALF_TURN = torch.diag(torch.tensor([-1.0, 1.0, -1.0], dtype=torch.float64))
+
+
+@pytest.fixture(scope="module")
+def both() -> HandSurface:
+    return HandSurface((default_hand("left"), default_hand("right")))
+
+
+def errors(surface: HandSurface, joints: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean distance of each fitted hand's joints from the truth."""
+    fit = fit_joint_track(surface, joints, shape=SHAPE)
+    return (surface.pose(fit.pose, SHAPE).keypoints - truth).norm(dim=-1).mean(-1)
+
+
+def test_starts_are_near_the_truth_on_both_sides(both):
+    truth = both.pose(random_poses(both, 40, seed=31), SHAPE).keypoints
+    joints = truth.clone()
+    joints[:, :, [3, 9]] = torch.nan
+    hand = torch.arange(2).repeat(40)
+    chain = KeypointChain(both)
+    start = start_from_network(chain, joints.flatten(0, 1), hand, SHAPE.double())
+    found = chain.pose(start, chain.rest_of(hand, SHAPE.double())).landmarks.float()
+    error = (found - truth.flatten(0, 1)).norm(dim=-1).mean(-1)
+    assert error[hand == 0].mean() < 0.015
+    assert error[hand == 1].mean() < 0.015
+
+
+def test_poses_go_to_chains_and_back(both):
+    pose = random_poses(both, 5, seed=32).to(dtype=torch.float64)[:, 1]
+    chain = KeypointChain(both)
+    again = chain.to_hand_pose(chain.from_hand_pose(pose, torch.ones(5, dtype=torch.long)))
+    for name in ("global_orient", "local_rotations", "translation"):
+        torch.testing.assert_close(getattr(again, name), getattr(pose, name), atol=1e-6, rtol=0)
+
+
+def test_an_upside_down_start_is_rescued(both, monkeypatch):
+    truth = both.pose(random_poses(both, 60, seed=33), SHAPE).keypoints
+    sound = joint_track.start_from_bones
+
+    def upside_down(*args) -> ChainPose:
+        pose = sound(*args)
+        pose.orientation = pose.orientation @ HALF_TURN
+        pose.angles = torch.zeros_like(pose.angles)
+        return pose
+
+    monkeypatch.setattr(joint_track, "start_from_bones", upside_down)
+    with monkeypatch.context() as patch:
+        patch.setattr(joint_track, "DOUBTFUL_METRES", float("inf"))
+        caught = errors(both, truth, truth) > 0.02
+    assert caught.sum() >= 3
+    assert errors(both, truth, truth).max() < 2e-3
+
+
+def test_outliers_catch_fewer_hands(both, monkeypatch):
+    truth = both.pose(random_poses(both, 100, seed=34), SHAPE).keypoints
+    generator = torch.Generator().manual_seed(6)
+    way = torch.nn.functional.normalize(torch.randn(truth.shape, generator=generator), dim=-1)
+    moved = torch.rand(truth.shape[:-1], generator=generator).argsort(-1) < 4
+    joints = torch.where(moved[..., None], truth + 0.15 * way, truth)
+    with monkeypatch.context() as patch:
+        patch.setattr(joint_track, "DOUBTFUL_METRES", float("inf"))
+        alone = errors(both, joints, truth)
+    helped = errors(both, joints, truth)
+    assert (alone > 0.015).sum() >= 4
+    assert (helped > 0.015).sum() <= 0.5 * (alone > 0.015).sum()
+    assert helped.mean() < alone.mean()
