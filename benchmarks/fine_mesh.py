@@ -61,7 +61,7 @@ def main(args: FineMesh) -> None:
     model.displace()
     coarse, own = hands.model_surface, hands.model_vertices
     meshes = {
-        "fitted template": posed(coarse, hands.displacement[own]),
+        "fitted template": posed(coarse, hands.carry.undo(hands.displacement[own])),
         "the same, subdivided": posed(hands.surface, hands.displacement),
         "refined": posed(hands.surface, hands.zero_pose_offset),
     }
