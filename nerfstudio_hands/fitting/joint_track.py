@@ -36,7 +36,7 @@ JOINT_METRES = 0.002
 # far, then close; and the step below which a hand rests (largest of its unknowns, radians or metres).
 ROUNDS = ((0.03, 0.02), (0.02, 0.001))
 # A joint that a fit leaves this far away is an outlier, or the fit is caught in a local minimum.
-DOUBTFUL_METRES = 0.012
+DOUBTFUL_METRES = 0.02
 # Hands from which shape and landmarks are found.
 SAMPLE = 200
 ITERATIONS = 25
