@@ -1,9 +1,9 @@
 """The network: joints to pose, shape and vertices of a right hand.
 
-After the graph network of FMHR (Ren et al., "Fine-grained multi-view hand reconstruction using inverse rendering",
+After the graph network of FMHR (Gan et al., "Fine-grained multi-view hand reconstruction using inverse rendering",
 AAAI 2024): fully connected layers to features at the coarsest level of the template's mesh, residual blocks of
 Chebyshev convolutions, upsampling to the template's vertices. Unlike there, pose and shape are read off the fully
-connected layers: read off the mesh, they learn many times more slowly.
+connected layers, and the graph convolutions make vertices only.
 """
 
 from __future__ import annotations
