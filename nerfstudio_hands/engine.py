@@ -94,7 +94,7 @@ class HandTrainer(Trainer):
         Raises:
             HandsError: A parameter is not finite; nothing is written.
         """
-        if not all(parameter.isfinite().all() for parameter in self.pipeline.parameters()):
+        if not all_finite(self.pipeline):
             raise HandsError(
                 f"training: expected finite parameters, found others at step {step}; no checkpoint of them is written, "
                 "and older ones are kept. Lower the learning rates."
@@ -134,13 +134,18 @@ class HandTrainer(Trainer):
             raise
         except HandsError as error:
             # The parameters were good before this step, unless it is they that this error tells of.
-            if all(parameter.isfinite().all() for parameter in self.pipeline.parameters()):
+            if all_finite(self.pipeline):
                 self._keep_state()
             raise SystemExit(f"error: {error}") from error
 
     def _keep_state(self) -> None:
         self.save_checkpoint(self.step)
         CONSOLE.print(f"Stopped at step {self.step}. To go on: --load-dir {self.checkpoint_dir}")
+
+
+def all_finite(module: torch.nn.Module) -> bool:
+    """Whether every parameter is a finite number."""
+    return all(bool(parameter.isfinite().all()) for parameter in module.parameters())
 
 
 def default_device() -> str:

@@ -84,8 +84,8 @@ class HandPixelSampler(PixelSampler):
                 crop.hand[self.generator.integers(len(crop.hand), size=hand_rays)] if hand_rays else crop.hand[:0],
                 crop.rim[self.generator.integers(len(crop.rim), size=rim_rays)] if rim_rays else crop.rim[:0],
             ]
-            singles.append(_values(crop, row, np.concatenate(picks)))
-            squares.extend(_values(crop, row, self._patch(crop)) for _ in range(patch_count))
+            singles.append(pixel_values(crop, row, np.concatenate(picks)))
+            squares.extend(pixel_values(crop, row, self._patch(crop)) for _ in range(patch_count))
         indices, values = (np.concatenate(parts) for parts in zip(*singles, *squares, strict=True))
         return {
             "image": torch.from_numpy(values[:, :3].astype(np.float32) / 255),
@@ -159,7 +159,7 @@ class HandPixelSampler(PixelSampler):
         return ((top + np.arange(size))[:, None] * width + left + np.arange(size)).ravel()
 
 
-def _values(crop: Crop, row: int, pixels: Int[np.ndarray, "R"]) -> Tuple[np.ndarray, np.ndarray]:
+def pixel_values(crop: Crop, row: int, pixels: Int[np.ndarray, "R"]) -> Tuple[np.ndarray, np.ndarray]:
     """(row, y, x) in the picture, and red, green, blue, flags of flat indices into a crop."""
     y, x = np.divmod(pixels, crop.pixels.shape[1])
     indices = np.stack([np.full_like(y, row), y + crop.top, x + crop.left], axis=1).astype(np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nerfstudio_hands.datamanagers.crop_cache import IN_MASK, LABEL, CropCache
-from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
+from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig, pixel_values
 
 
 @dataclass
@@ -49,12 +49,11 @@ class PictureSampler(HandPixelSampler):
         number = self._order.pop()
         crop = image_batch.crop(number)
         height, width = crop.pixels.shape[:2]
-        y, x = np.indices((height, width)).reshape(2, -1)
-        row = np.full_like(y, image_batch.index["row"][number])
+        indices, _ = pixel_values(crop, int(image_batch.index["row"][number]), np.arange(height * width))
         return {
             "image": torch.from_numpy(crop.pixels[..., :3].astype(np.float32) / 255),
             "hand_label": torch.from_numpy(crop.pixels[..., 3:] & LABEL),
             "in_mask": torch.from_numpy(crop.pixels[..., 3:] & IN_MASK) > 0,
-            "indices": torch.from_numpy(np.stack([row, y + crop.top, x + crop.left], axis=1).astype(np.int64)),
+            "indices": torch.from_numpy(indices),
             "grid": (height, width),
         }

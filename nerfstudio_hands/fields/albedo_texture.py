@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nerfstudio_hands.fields.seams import seam_edges
+from nerfstudio_hands.fields.plane_encoding import total_variation
+from nerfstudio_hands.fields.seams import seam_difference, seam_uv
 
 
 class AlbedoTexture(nn.Module):
@@ -36,8 +37,7 @@ class AlbedoTexture(nn.Module):
     ):
         super().__init__()
         self.num_hands = num_hands
-        face, corner = seam_edges(faces, face_uv)
-        self.register_buffer("seams", face_uv[face[..., None], corner], persistent=False)
+        self.register_buffer("seams", seam_uv(faces, face_uv), persistent=False)
         sizes = [coarsest << level for level in range((size // coarsest).bit_length())]
         self.levels = nn.ParameterList(nn.Parameter(torch.zeros(1, 3, side, side * num_hands)) for side in sizes)
 
@@ -56,14 +56,10 @@ class AlbedoTexture(nn.Module):
 
     def roughness(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighbouring texels before the logistic function, summed over the levels."""
-        terms = [level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean() for level in self.levels]
-        return torch.stack(terms).sum()
+        return total_variation(self.levels)
 
     def seam_difference(self) -> Float[Tensor, ""]:
         """Mean squared difference of the colours on both sides of a random point of every seam."""
         if not len(self.seams):
             return self.levels[0].new_zeros(())
-        along = torch.rand(len(self.seams), 1, 1, device=self.seams.device)
-        points = torch.lerp(self.seams[:, :, 0], self.seams[:, :, 1], along)  # [E, side, 2]
-        first, second = self(points.transpose(0, 1).reshape(-1, 2)).chunk(2)
-        return (first - second).square().mean()
+        return seam_difference(self.seams, self)

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from nerfstudio.field_components.encodings import NeRFEncoding
 from nerfstudio.field_components.mlp import MLP
-from nerfstudio.utils.math import components_from_spherical_harmonics
 from torch import Tensor, nn
 
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.geometry.spherical_harmonics import spherical_harmonics
 
 NUM_SH_LEVELS = 4
 GEOMETRY_FEATURES = 15
@@ -131,7 +131,7 @@ class HandField(nn.Module):
         # Gloss depends on the mirrored direction rather than on the direction itself (Ref-NeRF, arXiv 2112.03907).
         facing = (directions * points.normal).sum(dim=-1, keepdim=True)
         mirrored = directions - 2 * facing * points.normal
-        harmonics = components_from_spherical_harmonics(NUM_SH_LEVELS, mirrored)
+        harmonics = spherical_harmonics(NUM_SH_LEVELS, mirrored)
         view_residual = self.view(torch.cat([geometry.features, harmonics, facing], dim=-1)).float()
         light = self.light(points.light).float().exp() if self.light is not None else 1.0
         return Radiance(

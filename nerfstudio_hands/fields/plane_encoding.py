@@ -6,7 +6,7 @@ after K-Planes, arXiv 2301.10241). It needs no compiled kernel and trains well o
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -46,5 +46,10 @@ class PlaneEncoding(nn.Module):
 
     def total_variation(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighbouring texels, summed over the levels."""
-        terms = [(level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean()) for level in self.levels]
-        return torch.stack(terms).sum()
+        return total_variation(self.levels)
+
+
+def total_variation(levels: Iterable[Float[Tensor, "*B H W"]]) -> Float[Tensor, ""]:
+    """Mean squared difference of neighbouring texels, summed over pictures."""
+    terms = [level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean() for level in levels]
+    return torch.stack(terms).sum()

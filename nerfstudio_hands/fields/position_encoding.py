@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nerfstudio_hands.fields.plane_encoding import PlaneEncoding
-from nerfstudio_hands.fields.seams import seam_edges
+from nerfstudio_hands.fields.seams import seam_difference, seam_uv
 from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.fields.warps import surface_warp, uv_warp
 
@@ -61,8 +61,7 @@ class SurfaceEncoding(PositionEncoding):
         super().__init__()
         self.register_buffer("faces", faces, persistent=False)
         self.register_buffer("face_uv", face_uv, persistent=False)
-        face, corner = seam_edges(faces, face_uv)
-        self.register_buffer("seams", face_uv[face[..., None], corner], persistent=False)
+        self.register_buffer("seams", seam_uv(faces, face_uv), persistent=False)
         lower, upper = canonical.amin(dim=0), canonical.amax(dim=0)
         self.register_buffer("canonical", (canonical - lower) / (upper - lower), persistent=False)
         self.uv_planes = (
@@ -86,10 +85,7 @@ class SurfaceEncoding(PositionEncoding):
     def seam_difference(self) -> Float[Tensor, ""]:
         if self.uv_planes is None or not len(self.seams):
             return super().seam_difference()
-        along = torch.rand(len(self.seams), 1, 1, device=self.seams.device)
-        points = torch.lerp(self.seams[:, :, 0], self.seams[:, :, 1], along)  # [E, side, 2]
-        first, second = self.uv_planes(points.transpose(0, 1).reshape(-1, 2)).chunk(2)
-        return (first - second).square().mean()
+        return seam_difference(self.seams, self.uv_planes)
 
 
 class CanonicalEncoding(PositionEncoding):

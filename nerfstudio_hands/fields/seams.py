@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -31,3 +33,24 @@ def seam_edges(
     uv = face_uv[face[..., None], corner]  # [E, side, end, 2]
     apart = ((uv[:, 0] - uv[:, 1]).abs() > 1e-5).flatten(1).any(dim=1)
     return face[apart], corner[apart]
+
+
+def seam_uv(faces: Int[Tensor, "F 3"], face_uv: Float[Tensor, "F 3 2"]) -> Float[Tensor, "E 2 2 2"]:
+    """Texture coordinates of the seams: of both sides of each, at both ends, the same end first."""
+    face, corner = seam_edges(faces, face_uv)
+    return face_uv[face[..., None], corner]
+
+
+def seam_difference(
+    seams: Float[Tensor, "E 2 2 2"], look_up: Callable[[Float[Tensor, "N 2"]], Float[Tensor, "N C"]]
+) -> Float[Tensor, ""]:
+    """Mean squared difference of what is looked up on both sides of a random point of every seam.
+
+    Args:
+        seams: At least one, see `seam_uv`.
+        look_up: Values at texture coordinates.
+    """
+    along = torch.rand(len(seams), 1, 1, device=seams.device)
+    points = torch.lerp(seams[:, :, 0], seams[:, :, 1], along)  # [E, side, 2]
+    first, second = look_up(points.transpose(0, 1).reshape(-1, 2)).chunk(2)
+    return (first - second).square().mean()

@@ -28,6 +28,7 @@ from nerfstudio_hands.fitting.pose_fit import (
     SHAPE_PRIOR,
 )
 from nerfstudio_hands.fitting.variables import geman_mcclure
+from nerfstudio_hands.geometry.nearest_rotation import nearest_rotation
 from nerfstudio_hands.hand_model import HandPose, HandSurface
 
 # Scatter of annotated joints; smaller than that of a detector's, so that a fist is not pulled open by the pose prior.
@@ -373,9 +374,7 @@ def _place(chain: KeypointChain, targets: _Targets, pose: ChainPose, shape: Tens
     source_mean = (source * weights).sum(1, keepdim=True) / total
     target_mean = (targets.points * weights).sum(1, keepdim=True) / total
     covariance = (weights * (targets.points - target_mean)).mT @ (source - source_mean)
-    u, _, v = torch.linalg.svd(covariance)
-    u[..., 2] *= torch.det(u @ v)[..., None]
-    rotation = u @ v
+    rotation = nearest_rotation(covariance)
     wrist = target_mean[:, 0] + (rotation @ (rest[:, 0] - source_mean[:, 0])[..., None])[..., 0]
     return ChainPose(pose.hand, rotation @ pose.orientation, wrist - rest[:, 0], pose.angles)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.triangulate import Triangulation
 from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimise
+from nerfstudio_hands.geometry.nearest_rotation import nearest_rotation
 from nerfstudio_hands.hand_model import HandSurface, SurfacePose
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES, MANO_TO_JOINTS, TIP_JOINTS
@@ -218,10 +219,7 @@ def _place(surface: HandSurface, terms: JointTerms, start: Variables) -> Variabl
     source_mean = (rest * weights).sum(-2, keepdim=True) / total
     target_mean = (terms.points * weights).sum(-2, keepdim=True) / total
     covariance = (weights * (terms.points - target_mean)).transpose(-1, -2) @ (rest - source_mean)
-    u, _, v = torch.linalg.svd(covariance)
-    sign = torch.det(u @ v)
-    u = torch.cat([u[..., :2], u[..., 2:] * sign[..., None, None]], -1)
-    rotation = u @ v
+    rotation = nearest_rotation(covariance)
     # The orientation turns about the root joint, which is the wrist keypoint.
     root = rest[..., :1, :]
     translation = target_mean - ((source_mean - root) @ rotation.transpose(-1, -2) + root)

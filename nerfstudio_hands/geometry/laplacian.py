@@ -28,7 +28,7 @@ class Laplacian:
         self.diagonal: Float[Tensor, " V"] = (
             matrix.values().new_zeros(len(matrix)).index_add(0, row[same], matrix.values()[same])
         )
-        self.matrix: Float[Tensor, "V V"] = _compressed(matrix)
+        self.matrix: Float[Tensor, "V V"] = compressed_rows(matrix)
 
     @staticmethod
     def graph(pairs: Int[Tensor, "E 2"], size: int) -> Laplacian:
@@ -78,7 +78,8 @@ class _SymmetricProduct(torch.autograd.Function):
         return None, _SymmetricProduct.apply(ctx.matrix, gradient)
 
 
-def _compressed(matrix: Tensor) -> Tensor:
+def compressed_rows(matrix: Float[Tensor, "M N"]) -> Float[Tensor, "M N"]:
+    """A matrix as compressed sparse rows, the form whose products are fast, without torch's warning that it is new."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
         return matrix.to_sparse_csr()

@@ -267,9 +267,7 @@ class HandAvatarModel(PosedHandModel):
     # Learning -------------------------------------------------------------------------------------------------------
 
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
-        hand = batch["hand_label"].view(-1).to(self.device) == HAND
-        error = (outputs["rgb"].clamp(0, 1) - batch["image"].to(self.device))[hand].square().mean()
-        return {"psnr": -10 * torch.log10(error.clamp(min=1e-10)), "thickness_mm": self.log_thickness.exp() * 1000}
+        return {**super().get_metrics_dict(outputs, batch), "thickness_mm": self.log_thickness.exp() * 1000}
 
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
         config = self.config

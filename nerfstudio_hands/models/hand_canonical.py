@@ -7,7 +7,7 @@ from typing import Dict, List, Literal, Tuple, Type
 
 import torch
 from jaxtyping import Float, Int
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -71,13 +71,12 @@ class HandCanonicalModel(HandAvatarModel):
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         callbacks = super().get_training_callbacks(attributes)
         if self.non_rigid is not None:
-            steps = attributes.trainer.config.max_num_iterations
 
-            def let_in(step: int) -> None:
-                share = (step / steps - self.config.non_rigid_from) / 0.1
-                self.non_rigid.share.fill_(min(max(share, 0.0), 1.0))
+            def let_in(share: float) -> None:
+                since = (share - self.config.non_rigid_from) / 0.1
+                self.non_rigid.share.fill_(min(max(since, 0.0), 1.0))
 
-            callbacks.append(TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], let_in))
+            callbacks.append(self.before_each_step(attributes, let_in))
         return callbacks
 
     def warp(

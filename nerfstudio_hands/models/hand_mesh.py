@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -143,13 +143,10 @@ class HandMeshModel(PosedHandModel):
         return {**groups, "light": [self.light], **super().get_param_groups()}
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
-        steps = attributes.trainer.config.max_num_iterations
+        def release(share: float) -> None:
+            self.displaces = share >= self.config.displace_from
 
-        def release(step: int) -> None:
-            self.displaces = step >= self.config.displace_from * steps
-
-        callback = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], release)
-        return [*super().get_training_callbacks(attributes), callback]
+        return [*super().get_training_callbacks(attributes), self.before_each_step(attributes, release)]
 
     # Rendering ------------------------------------------------------------------------------------------------------
 
@@ -268,7 +265,7 @@ class HandMeshModel(PosedHandModel):
 
     def light_on(self, camera: Int[Tensor, "N"] | None = None) -> Float[Tensor, "*N 9 3"]:
         """Coefficients of the light, nerfstudio's world: one for all, or one a pixel where cameras have their own."""
-        if self._other_light is not None and not self.training:
+        if self.is_relit:
             return self._other_light.to(self.device)
         if len(self.light) == 1:
             return self.light[0]
@@ -324,13 +321,8 @@ class HandMeshModel(PosedHandModel):
     # Learning -------------------------------------------------------------------------------------------------------
 
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
-        hand = batch["hand_label"].view(-1).to(self.device) == HAND
-        rgb, truth = outputs["rgb"].view(-1, 3), batch["image"].view(-1, 3).to(self.device)
-        error = (rgb.clamp(0, 1) - truth)[hand].square().mean()
-        return {
-            "psnr": -10 * torch.log10(error.clamp(min=1e-10)),
-            "displacement_mm": self.hands.offset.norm(dim=-1).mean() * 1000,
-        }
+        moved = self.hands.offset.norm(dim=-1).mean() * 1000
+        return {**super().get_metrics_dict(outputs, batch), "displacement_mm": moved}
 
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
         config = self.config

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Literal, Tuple, Type
 
 from jaxtyping import Bool, Float
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -58,15 +58,11 @@ class HandMeshNeuralModel(HandMeshModel):
         return {**super().get_param_groups(), "shader": list(self.shader.parameters())}
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
-        steps = attributes.trainer.config.max_num_iterations
-
-        def choose_stage(step: int) -> None:
-            share = step / steps
+        def choose_stage(share: float) -> None:
             later = "shader" if share < self.config.joint_from else "joint"
             self.stage = "mesh" if share < self.config.shader_from else later
 
-        callback = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], choose_stage)
-        return [*super().get_training_callbacks(attributes), callback]
+        return [*super().get_training_callbacks(attributes), self.before_each_step(attributes, choose_stage)]
 
     def color(self, look: SurfaceLook, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
         # Exporters send rays of no picture; to a network that looks at neighbours these say nothing.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils import colormaps
 from torch import Tensor
@@ -95,6 +95,17 @@ class PosedHandModel(Model):
             attributes.pipeline.datamanager.train_pixel_sampler.draws_patches = True
         return super().get_training_callbacks(attributes)
 
+    def before_each_step(
+        self, attributes: TrainingCallbackAttributes, act: Callable[[float], None]
+    ) -> TrainingCallback:
+        """Calls `act` before every training step with the share of the training that is over."""
+        steps = attributes.trainer.config.max_num_iterations
+
+        def call(step: int) -> None:
+            act(step / steps)
+
+        return TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], call)
+
     def camera_response(
         self, color: Float[Tensor, "*R 3"], accumulation: Float[Tensor, "*R 1"], camera: Int[Tensor, "*R"] | None
     ) -> Float[Tensor, "*R 3"]:
@@ -139,6 +150,12 @@ class PosedHandModel(Model):
         config = self.config
         found = config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean())
         return found if self.hands.deltas is None else found + config.pose_penalty * self.hands.correction()
+
+    def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
+        hand = batch["hand_label"].view(-1).to(self.device) == HAND
+        rgb, truth = outputs["rgb"].view(-1, 3), batch["image"].view(-1, 3).to(self.device)
+        error = (rgb.clamp(0, 1) - truth)[hand].square().mean()
+        return {"psnr": -10 * torch.log10(error.clamp(min=1e-10))}
 
     def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
         """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""

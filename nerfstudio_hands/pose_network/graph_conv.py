@@ -5,11 +5,11 @@ Values at the N vertices of B hands are [N, B, C], so that a product with a matr
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from nerfstudio_hands.geometry.laplacian import compressed_rows
 
 GROUPS = 4
 """Groups of channels that are normalised together."""
@@ -21,8 +21,8 @@ class SparseMap(nn.Module):
     def __init__(self, matrix: Float[Tensor, "M N"]) -> None:
         super().__init__()
         # The transpose is kept beside it: turning a sparse matrix takes longer than the product.
-        self.register_buffer("matrix", _compressed(matrix), persistent=False)
-        self.register_buffer("transposed", _compressed(matrix.T), persistent=False)
+        self.register_buffer("matrix", compressed_rows(matrix), persistent=False)
+        self.register_buffer("transposed", compressed_rows(matrix.T), persistent=False)
 
     def forward(self, values: Float[Tensor, "N B C"]) -> Float[Tensor, "M B C"]:
         return _Product.apply(values.flatten(1), self.matrix, self.transposed).unflatten(1, values.shape[1:])
@@ -92,9 +92,3 @@ def scaled_laplacian(edges: Int[Tensor, "E 2"], size: int) -> Float[Tensor, "N N
     result = torch.zeros(size, size)
     result[rows, columns] = -scale[rows] * scale[columns]
     return result
-
-
-def _compressed(matrix: Tensor) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return matrix.to_sparse_csr()

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nerfstudio_hands.geometry.nearest_rotation import nearest_rotation
 from nerfstudio_hands.hand_model.joints import JOINT_PARENTS
 
 PALM = (0, 5, 9, 13, 17)
@@ -86,7 +87,5 @@ def _rigid(
     """Rotation and translation that lay the source on the target (Kabsch 1976)."""
     share = (weights / weights.sum(-1, keepdim=True).clamp_min(1e-9))[..., None]
     source_mean, target_mean = (share * source).sum(1, keepdim=True), (share * target).sum(1, keepdim=True)
-    u, _, v = torch.linalg.svd((share * (target - target_mean)).mT @ (source - source_mean))
-    u = torch.cat([u[..., :2], u[..., 2:] * torch.det(u @ v)[..., None, None]], -1)
-    rotation = u @ v
+    rotation = nearest_rotation((share * (target - target_mean)).mT @ (source - source_mean))
     return rotation, (target_mean - source_mean @ rotation.mT)[:, 0]
