@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -184,3 +185,8 @@ def test_viewer_serves_the_run(tiny_run: Path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_command_line_does_not_wait_for_torch():
+    code = "import sys, nerfstudio_hands.cli.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

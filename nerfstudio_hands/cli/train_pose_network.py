@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from nerfstudio_hands.pose_network.training import TrainingOptions
+from nerfstudio_hands.pose_network.training_options import TrainingOptions
 
 
 def train_pose_network(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import open3d as o3d
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -70,6 +69,8 @@ def build_hierarchy(template: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -
 def _decimated(
     vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], num_faces: int
 ) -> tuple[Float[Tensor, "C 3"], Int[Tensor, "D 3"]]:
+    import open3d as o3d  # slow to import, and needed only where a hierarchy is built, not where weights are read
+
     mesh = o3d.geometry.TriangleMesh(
         o3d.utility.Vector3dVector(vertices.double().numpy()), o3d.utility.Vector3iVector(faces.int().numpy())
     ).simplify_quadric_decimation(num_faces)
