@@ -126,6 +126,8 @@ class HandTrainer(Trainer):
         super()._load_checkpoint()
 
     def train(self) -> None:
+        # nerfstudio makes this folder if it is not there, which fails where two processes do so at once.
+        self.base_dir.mkdir(parents=True, exist_ok=True)
         try:
             super().train()
         except KeyboardInterrupt:
