@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from nerfstudio_hands.dataparsers.calibration_checks import check_intrinsics, check_rigid
 from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, check_size, image_size
 from nerfstudio_hands.errors import HandsError
 
@@ -23,9 +24,6 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 MAX_NORMALISED = 4.0
 """Landmarks are in [-1, 1] and may lie somewhat outside of the picture; a median beyond this means pixels."""
-
-ROTATION_TOLERANCE = 1e-3
-"""Largest entry of R R^T - I that rounding in a calibration file explains (float32 and four printed digits)."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,8 @@ def _read_calibration(path: Path) -> _Calibration:
     intrinsics, world_to_camera = {}, {}
     for index in indices:
         matrices = {name: _matrix(path, arrays, f"{name}_{index}") for name in ("int", "ext")}
-        _check_intrinsics(path, f"int_{index}", matrices["int"])
-        _check_rigid(path, f"ext_{index}", matrices["ext"])
+        check_intrinsics(path, f"int_{index}", matrices["int"])
+        check_rigid(path, f"ext_{index}", matrices["ext"])
         if f"world_mat_{index}" in arrays:
             _check_product(path, index, _matrix(path, arrays, f"world_mat_{index}"), matrices["int"] @ matrices["ext"])
         intrinsics[f"{index:02d}"] = matrices["int"][:3, :3]
@@ -182,41 +180,6 @@ def _matrix(path: Path, arrays: dict[str, np.ndarray], key: str) -> Float[np.nda
             f"{path}: expected finite numbers in {key}, found NaN or infinity: calibrate this camera again."
         )
     return array.astype(np.float64)
-
-
-def _check_intrinsics(path: Path, key: str, matrix: Float[np.ndarray, "4 4"]) -> None:
-    if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        raise HandsError(
-            f"{path}: expected positive focal lengths in {key}, found {matrix[0, 0]:g} and {matrix[1, 1]:g}: "
-            "use OpenCV axes (x right, y down, z forward)."
-        )
-    bottom = np.abs(matrix[2, :3] - (0, 0, 1)).max()
-    if (
-        bottom > 1e-6
-        or max(abs(matrix[1, 0]), abs(matrix[0, 1])) > 1e-3 * matrix[0, 0]
-        or np.abs(matrix[:3, 3]).max() > 1e-6
-    ):
-        raise HandsError(
-            f"{path}: expected {key} to hold K = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in its upper left 3x3, found "
-            f"{matrix[:3].round(3).tolist()}: undistort the pictures to square pixel axes and export K again."
-        )
-
-
-def _check_rigid(path: Path, key: str, matrix: Float[np.ndarray, "4 4"]) -> None:
-    rotation = matrix[:3, :3]
-    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
-    determinant = np.linalg.det(rotation)
-    if error > ROTATION_TOLERANCE or determinant < 0:
-        raise HandsError(
-            f"{path}: expected a rotation in the upper left 3x3 of {key}, found a matrix with "
-            f"determinant {determinant:.4g} that is off orthonormal by {error:.2g}: "
-            "export the world-to-camera transform without scale or mirror."
-        )
-    if np.abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-6:
-        raise HandsError(
-            f"{path}: expected the last row of {key} to be 0 0 0 1, found {matrix[3].tolist()}: "
-            "export the world-to-camera transform, translation in the last column."
-        )
 
 
 def _check_product(path: Path, index: int, found: np.ndarray, expected: np.ndarray) -> None:

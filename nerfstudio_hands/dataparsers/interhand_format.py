@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from rich.progress import track
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, ManoAnnotations, image_size, read_image
+from nerfstudio_hands.dataparsers.camera_mending import fitting_camera
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.dataparsers.interhand_annotations import HAND_TYPES, InterHandAnnotations, read_annotations
+from nerfstudio_hands.dataparsers.picture_files import (
+    MANY_FOLDERS,
+    folders_in,
+    listed_pictures,
+    picture_fate,
+    some_frames,
+)
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
 
@@ -24,22 +30,6 @@ COLOUR_PREFIX = "400"
 
 WRIST = 20
 """The wrist among the 21 joints of a hand."""
-
-JPEG_HEADER, FEWEST_BYTES = 1000, 0.03
-"""A picture with less than a header and this many bytes a pixel may be black and is decoded to find out; 6 kB at
-334x512."""
-
-BRIGHTEST_BLACK = 16
-"""A picture is black whose values all stay below this: what JPEG makes of a frame without light."""
-
-MANY_FOLDERS = 200
-"""Folders of pictures whose listing may take seconds."""
-
-INSIDE = 0.5
-"""A calibration fits its pictures if at least this share of the joints falls into them."""
-
-LOOKED_AT = 12
-"""Frames in which that is tried."""
 
 
 def is_interhand(root: Path) -> bool:
@@ -94,13 +84,13 @@ def read_interhand(
         raise HandsError(_wrong_root(root))
     _check_options(frame_range, frame_stride, hand_type)
     split = _known(root / "images", "--split", split, [name for name in SPLITS if (root / "images" / name).is_dir()])
-    _known(root / "images" / split, "--capture", str(capture), _folders(root / "images" / split, "Capture"))
+    _known(root / "images" / split, "--capture", str(capture), folders_in(root / "images" / split, "Capture"))
     folder = root / "images" / split / f"Capture{capture}"
-    there = _folders(folder)
+    there = folders_in(folder)
     chosen = [_known(folder, "--sequences", name, there) for name in sequences] if sequences else there
     annotations = read_annotations(root, split, capture)
 
-    in_sequence = {name: _folders(folder / name, "cam") for name in chosen}
+    in_sequence = {name: folders_in(folder / name, "cam") for name in chosen}
     there = sorted({camera for names in in_sequence.values() for camera in names})
     if cameras is not None:
         wanted = {_known(folder, "--cameras", name, there) for name in cameras}
@@ -156,7 +146,7 @@ class _Pictures:
 
     def add(self, folder: Path, cameras: Sequence[str]) -> None:
         """Takes up the pictures of a sequence."""
-        listed = {camera: _listed(folder / f"cam{camera}") for camera in cameras}
+        listed = {camera: listed_pictures(folder / f"cam{camera}") for camera in cameras}
         low, high = self._frame_range
         numbers = sorted({n for entries in listed.values() for n in entries if low <= n <= high})
         self._unannotated += [n for n in numbers if n not in self.row_of]
@@ -167,25 +157,13 @@ class _Pictures:
         for n in kept:
             for camera in cameras:
                 entry = listed[camera].get(n)
-                fate = self._fate(camera, entry) if entry is not None else self._absent(camera, n)
+                fate = picture_fate(camera, entry, self.sizes) if entry is not None else self._absent(camera, n)
                 self.count[fate] += 1
                 if fate == "good":
                     self.paths.setdefault((folder.name, n), {})[camera] = Path(entry.path)
 
     def _absent(self, camera: str, number: int) -> str:
         return "missing" if (number, self._camera_index[camera]) in self._images else "never published"
-
-    def _fate(self, camera: str, entry: os.DirEntry) -> str:
-        """ "good", "black" or "unreadable"."""
-        try:
-            if camera not in self.sizes:
-                self.sizes[camera] = image_size(Path(entry.path))
-            width, height = self.sizes[camera]
-            if entry.stat().st_size > JPEG_HEADER + FEWEST_BYTES * width * height:
-                return "good"
-            return "black" if read_image(Path(entry.path)).max() < BRIGHTEST_BLACK else "good"
-        except (HandsError, OSError):
-            return "unreadable"
 
     def why_none(self) -> str:
         """What was expected and found, where no picture is left."""
@@ -196,9 +174,9 @@ class _Pictures:
             )
         if not self.count["annotated"]:
             return (
-                f"expected pictures of annotated frames, found pictures of {_some(self._unannotated)} and annotations "
-                f"of {_some(self.row_of)}: download images and annotations of the same release and frame rate (5 or 30 "
-                "a second)."
+                f"expected pictures of annotated frames, found pictures of {some_frames(self._unannotated)} and "
+                f"annotations of {some_frames(self.row_of)}: download images and annotations of the same release and "
+                "frame rate (5 or 30 a second)."
             )
         if not self.count["of type"]:
             types = sorted({str(self._types[self.row_of[n]]) for n in self.row_of})
@@ -226,7 +204,7 @@ class _Pictures:
         }
         sentences = [f"{text}: {self.count[fate]}." for fate, text in said.items() if self.count[fate]]
         if self._unannotated:
-            sentences.append(f"Pictures of frames without joints, left out: {_some(self._unannotated)}.")
+            sentences.append(f"Pictures of frames without joints, left out: {some_frames(self._unannotated)}.")
         return sentences
 
 
@@ -295,88 +273,10 @@ def _camera(
     intrinsics[:2, 2] = annotations.princpt[row] + 0.5  # The centre of our upper left pixel is (0.5, 0.5).
     camera = CaptureCamera(name, intrinsics, world_to_camera, *found.sizes[name])
 
-    shown = [(found.row_of[n], paths[name]) for (_, n), paths in found.paths.items() if name in paths]
+    shown = [(joints[found.row_of[n]], paths[name]) for (_, n), paths in found.paths.items() if name in paths]
     if not shown:
         return None
-    usual = Counter(found.sizes.values()).most_common(1)[0][0]
-    some = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, LOOKED_AT).round().astype(int))]
-    points = [joints[row][np.isfinite(joints[row]).all(axis=-1)] for row, _ in some]
-    if camera.size == usual and _share_inside(camera, points) >= INSIDE:
-        return camera
-    return _mended(camera, points, [path for _, path in some], usual, problems)
-
-
-def _mended(
-    camera: CaptureCamera,
-    points: list[Float[np.ndarray, "_ 3"]],
-    pictures: list[Path],
-    usual: tuple[int, int],
-    problems: list[str],
-) -> CaptureCamera | None:
-    """The reading of a calibration under which the joints lie on the hands: on the brightest pixels, as hands are lit
-    and the room is not."""
-    exchange = np.eye(4)[[1, 0, 2, 3]]
-    intrinsics = exchange[:3, :3] @ camera.intrinsics @ exchange[:3, :3]
-    readings = {
-        "as they are": camera,
-        "with x and y exchanged": replace(
-            camera, intrinsics=intrinsics, world_to_camera=exchange @ camera.world_to_camera
-        ),
-        "with x and y of focal and princpt exchanged": replace(camera, intrinsics=intrinsics),
-    }
-    images = [read_image(path) for path in pictures]
-    fitting = {
-        said: np.mean([_light(reading, p, image) for p, image in zip(points, images, strict=True)])
-        for said, reading in readings.items()
-        if _share_inside(reading, points) >= INSIDE
-    }
-    size = f"{camera.width}x{camera.height}"
-    if not fitting:
-        if camera.size == usual:
-            return camera  # The hands are out of its sight.
-        problems.append(
-            f"Camera {camera.name}: joints fall beside its {size} pictures (others have {usual[0]}x{usual[1]}), also "
-            "transposed; it was left out."
-        )
-        return None
-    said = max(fitting, key=fitting.get)
-    if readings[said] is not camera:
-        problems.append(f"Camera {camera.name}: its {size} pictures fit the calibration {said}; it was read so.")
-    return readings[said]
-
-
-def _project(camera: CaptureCamera, points: Float[np.ndarray, "N 3"]) -> tuple[np.ndarray, Bool[np.ndarray, " N"]]:
-    """Pixels of points, and which of them are in the picture."""
-    in_camera = points @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
-    pixels = (in_camera @ camera.intrinsics.T)[:, :2] / np.maximum(in_camera[:, 2:], 1e-6)
-    return pixels, (in_camera[:, 2] > 0) & (pixels >= 0).all(axis=-1) & (pixels < camera.size).all(axis=-1)
-
-
-def _share_inside(camera: CaptureCamera, points: list[Float[np.ndarray, "_ 3"]]) -> float:
-    return float(np.concatenate([_project(camera, frame)[1] for frame in points]).mean())
-
-
-def _light(camera: CaptureCamera, points: Float[np.ndarray, "N 3"], image: UInt8[np.ndarray, "H W 3"]) -> float:
-    """Mean brightness at the joints, nothing for those outside."""
-    pixels, inside = _project(camera, points)
-    x, y = pixels[inside].astype(int).T
-    return float(image[y, x].max(axis=-1).sum() / max(len(points), 1))
-
-
-def _listed(folder: Path) -> dict[int, os.DirEntry]:
-    """Pictures image<frame>.jpg of a folder by frame number; no file is touched."""
-    with os.scandir(folder) as entries:
-        return {
-            int(entry.name[5:-4]): entry
-            for entry in entries
-            if entry.name.startswith("image") and entry.name.endswith(".jpg") and entry.name[5:-4].isdecimal()
-        }
-
-
-def _folders(folder: Path, prefix: str = "") -> list[str]:
-    """Names of the folders in a folder that begin with a prefix, without it."""
-    with os.scandir(folder) as entries:
-        return sorted(e.name[len(prefix) :] for e in entries if e.name.startswith(prefix) and e.is_dir())
+    return fitting_camera(camera, shown, Counter(found.sizes.values()).most_common(1)[0][0], problems)
 
 
 def _known(folder: Path, option: str, name: str, there: Sequence[str]) -> str:
@@ -411,9 +311,3 @@ def _wrong_root(root: Path) -> str:
     return (
         f"{root}: expected the folders images/ (with train/, val/ or test/) and annotations/, found {found}: {remedy}"
     )
-
-
-def _some(numbers: Iterable[int]) -> str:
-    """The first few frame numbers and how many there are."""
-    numbers = list(numbers)
-    return f"{len(numbers)} frames ({', '.join(map(str, numbers[:3]))}{', ...' * (len(numbers) > 3)})"

@@ -9,6 +9,7 @@ from typing import Any
 
 from nerfstudio_hands.dataparsers.capture import Capture
 from nerfstudio_hands.dataparsers.capture_room_format import is_capture_room, read_capture_room
+from nerfstudio_hands.dataparsers.deephandmesh_format import is_deephandmesh, read_deephandmesh
 from nerfstudio_hands.dataparsers.interhand_format import is_interhand, nearby_interhand, read_interhand
 from nerfstudio_hands.errors import HandsError
 
@@ -33,6 +34,7 @@ LAYOUTS = {
         is_capture_room, read_capture_room, "img/ and camera/param.npz in the folder or one level below"
     ),
     "interhand": Layout(is_interhand, read_interhand, "images/ and annotations/"),
+    "deephandmesh": Layout(is_deephandmesh, read_deephandmesh, "images/subject_N/ and annotations/KRT_512"),
 }
 """Layouts by name, in the order in which they are tried."""
 
