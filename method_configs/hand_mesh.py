@@ -8,7 +8,7 @@ from nerfstudio.plugins.types import MethodSpecification
 from nerfstudio_hands.datamanagers.picture_sampler import PictureSamplerConfig
 from nerfstudio_hands.engine import CosineDecaySchedulerConfig
 from nerfstudio_hands.geometry.large_steps import AdamUniformOptimizerConfig
-from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
+from nerfstudio_hands.method_configs.hand_uvnerf import ON_GPU, hand_uvnerf
 from nerfstudio_hands.models.hand_mesh import HandMeshModelConfig
 from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModelConfig
 
@@ -17,6 +17,7 @@ config.method_name = "hand-mesh"
 config.pipeline.datamanager.pixel_sampler = PictureSamplerConfig()
 config.pipeline.model = HandMeshModelConfig()
 del config.optimizers["fields"]
+config.max_num_iterations = 2000 if ON_GPU else 1000
 for group, optimizer in {
     "displacement": AdamUniformOptimizerConfig(lr=1e-3),
     "albedo": AdamOptimizerConfig(lr=2e-2, eps=1e-15),

@@ -42,6 +42,10 @@ hand_uvnerf = MethodSpecification(
                 "optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-10),
                 "scheduler": CosineDecaySchedulerConfig(),
             },
+            "camera_opt": {
+                "optimizer": AdamOptimizerConfig(lr=4e-4, eps=1e-10),
+                "scheduler": CosineDecaySchedulerConfig(),
+            },
             "poses": {
                 "optimizer": AdamOptimizerConfig(lr=2e-4, eps=1e-10),
                 "scheduler": CosineDecaySchedulerConfig(),

@@ -1,4 +1,4 @@
-"""What nerfstudio's trainer does not do: checkpoints that a kill cannot spoil, and schedules that reload."""
+"""What nerfstudio's trainer does not do: checkpoints that no kill and no fault can spoil, and schedules that reload."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
-from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch.optim import Optimizer, lr_scheduler
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.memory import memory_faults, rendering_remedy, training_remedy
 
 
 @dataclass
@@ -73,9 +74,24 @@ class HandTrainerConfig(TrainerConfig):
 
 
 class HandTrainer(Trainer):
-    """Writes a checkpoint under a temporary name first, and one more when the user stops the training."""
+    """Writes a checkpoint under a temporary name first, and one more when the user or a fault stops the training."""
 
     config: HandTrainerConfig
+
+    def setup(self, test_mode: typing.Literal["test", "val", "inference"] = "val") -> None:
+        try:
+            with memory_faults("model", training_remedy(self.config.pipeline)):
+                super().setup(test_mode)
+        except HandsError as error:
+            raise SystemExit(f"error: {error}") from error
+
+    def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
+        with memory_faults(f"training step {step}", training_remedy(self.config.pipeline)):
+            return super().train_iteration(step)
+
+    def eval_iteration(self, step: int) -> None:
+        with memory_faults(f"evaluation at step {step}", rendering_remedy(self.config.pipeline.model)):
+            super().eval_iteration(step)
 
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's, with the length of the training in schedules that leave it open."""
@@ -130,19 +146,14 @@ class HandTrainer(Trainer):
         self.base_dir.mkdir(parents=True, exist_ok=True)
         try:
             super().train()
-        except KeyboardInterrupt:
-            if self.training_state != "completed" and self.step > self._start_step:
-                self._keep_state()
-            raise
-        except HandsError as error:
+        except (KeyboardInterrupt, HandsError, SystemExit) as error:
             # The parameters were good before this step, unless it is they that this error tells of.
-            if all_finite(self.pipeline):
-                self._keep_state()
-            raise SystemExit(f"error: {error}") from error
-
-    def _keep_state(self) -> None:
-        self.save_checkpoint(self.step)
-        CONSOLE.print(f"Stopped at step {self.step}. To go on: --load-dir {self.checkpoint_dir}")
+            if self.training_state != "completed" and self.step > self._start_step and all_finite(self.pipeline):
+                self.save_checkpoint(self.step)
+                CONSOLE.print(f"Stopped at step {self.step}. To go on: --load-dir {self.checkpoint_dir}")
+            if isinstance(error, HandsError):
+                raise SystemExit(f"error: {error}") from error
+            raise
 
 
 def all_finite(module: torch.nn.Module) -> bool:

@@ -14,6 +14,7 @@ from nerfstudio.utils.rich_utils import get_progress
 from torchvision.utils import save_image
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.memory import memory_faults, rendering_remedy
 
 
 @dataclass
@@ -71,7 +72,8 @@ class HandPipeline(VanillaPipeline):
         found = defaultdict(list)
         if output_path is not None:
             output_path.mkdir(exist_ok=True, parents=True)
-        with get_progress("Evaluating held-out pictures") as progress:
+        faults = memory_faults("evaluation", rendering_remedy(self.config.model))
+        with get_progress("Evaluating held-out pictures") as progress, faults:
             for number, (camera, batch) in enumerate(progress.track(data_loader, total=len(data_loader))):
                 start = monotonic()
                 outputs = self.model.get_outputs_for_camera(camera=camera)

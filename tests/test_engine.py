@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
+from nerfstudio.engine.trainer import Trainer
 from torch.optim import Adam
 
 from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainer
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
 
 
 def test_the_schedule_warms_up_falls_and_reloads_under_safe_loading():
@@ -50,6 +52,17 @@ def test_a_schedule_without_an_end_lasts_as_long_as_the_training():
     assert scheduler.lr_lambdas[0](110) == pytest.approx(0.1) and scheduler.lr_lambdas[0](60) == pytest.approx(0.55)
     with pytest.raises(ValueError, match="max_steps"):
         CosineDecaySchedulerConfig().setup().get_scheduler(Adam([parameter]), 1e-2)
+
+
+def test_a_fault_in_the_making_of_the_model_is_one_sentence(monkeypatch):
+    def torn(self, test_mode):
+        raise HandsError("hand.npz: expected a surface, found 3 edges with more than two faces; mend it.")
+
+    monkeypatch.setattr(Trainer, "setup", torn)
+    trainer = HandTrainer.__new__(HandTrainer)
+    trainer.config = hand_mesh.config
+    with pytest.raises(SystemExit, match="^error: hand.npz: expected a surface"):
+        trainer.setup()
 
 
 def test_parameters_that_are_not_finite_are_never_saved(tmp_path):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from nerfstudio.models.base_model import ModelConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 
 from nerfstudio_hands.errors import HandsError
@@ -26,6 +27,7 @@ def evaluate(tmp_path, protocols):
     rows = iter(PSNR)
     picture = torch.zeros(4, 4, 3)
     pipeline = SimpleNamespace(
+        config=SimpleNamespace(model=ModelConfig()),
         model=SimpleNamespace(
             get_outputs_for_camera=lambda camera: {},
             get_image_metrics_and_images=lambda outputs, batch: ({"psnr": next(rows)}, {"img": picture}),

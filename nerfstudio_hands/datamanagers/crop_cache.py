@@ -22,7 +22,7 @@ from jaxtyping import Bool, Int, UInt8
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
 
-CROP_VERSION = 1
+CROP_VERSION = 2
 """Raised whenever older files would be read wrongly, or labels are made in another way."""
 
 LABEL, IN_RIM, IN_MASK, IN_REGION = 3, 4, 8, 16

@@ -31,7 +31,6 @@ from nerfstudio_hands.datamanagers.crop_cache import (
 )
 from nerfstudio_hands.datamanagers.hand_dataset import (
     GRABCUT,
-    NO_HAND,
     NO_PICTURE,
     PROJECTION,
     HandDataset,
@@ -49,6 +48,9 @@ PICTURES_AT_ONCE = 32
 MOST_THREADS = 4
 """Threads that cut; labelling a picture of 1280x1024 takes a quarter of a GB for a moment."""
 
+NAMED = 5
+"""Pictures without a hand that are named."""
+
 WORTH_SAYING = 1e9
 """Bytes from which on the size of a cache is told."""
 
@@ -56,7 +58,8 @@ WORTH_SAYING = 1e9
 def load_or_cut(
     dataset: HandDataset, name: str, *, margin: int = NEXT_TO_HAND, rows: Sequence[int] | None = None
 ) -> CropCache:
-    """The crops of a data set, cut with a progress bar where they are not there yet, and kept.
+    """The crops of a data set, cut with a progress bar where they are not there yet, and kept; a warning counts and
+    names the pictures without a hand.
 
     A file is named after everything that its content depends on, so that other options make other files. Of several
     processes that want the same crops one cuts them, the others wait for it.
@@ -73,24 +76,27 @@ def load_or_cut(
     rows = range(len(dataset)) if rows is None else rows
     margin = max(margin, NEXT_TO_HAND)
     path = crops_path(dataset, name, margin=margin, rows=rows)
-    if path.exists():
-        return CropCache(path)
-    lock = FileLock(path.with_suffix(".lock"))
-    with disk_faults(path, 0):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        if not path.exists():
-            writer = CropWriter(path)
-            try:
-                _cut(dataset, name, writer, rows, margin)
-                writer.finish()
-            finally:
-                writer.close()
-            CONSOLE.print(summary(CropCache(path), dataset, name, path))
-    finally:
-        lock.release()
-    return CropCache(path)
+    if not path.exists():
+        lock = FileLock(path.with_suffix(".lock"))
+        with disk_faults(path, 0):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        try:
+            if not path.exists():
+                writer = CropWriter(path)
+                try:
+                    _cut(dataset, name, writer, rows, margin)
+                    writer.finish()
+                finally:
+                    writer.close()
+                CONSOLE.print(summary(CropCache(path), name, path))
+        finally:
+            lock.release()
+    crops = CropCache(path)
+    warning = left_out(crops, dataset, name)
+    if warning:
+        CONSOLE.print(warning, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
+    return crops
 
 
 def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[int]) -> Path:
@@ -126,26 +132,32 @@ def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[i
     return cache_folder() / "crops" / f"{capture}-{name}-{digest.hexdigest()[:16]}.npz"
 
 
-def summary(crops: CropCache, dataset: HandDataset, name: str, path: Path) -> str:
-    """One line on where the masks came from and what was left out."""
+def summary(crops: CropCache, name: str, path: Path) -> str:
+    """One line on where the masks came from."""
     source = crops.index["source"]
     parts = [
         f"{count:,} {what}"
-        for kind, what in (
-            (GRABCUT, "masks by GrabCut"),
-            (PROJECTION, "fell back to the projected hand"),
-            (NO_HAND, "without a hand in view"),
-            (NO_PICTURE, "black or unreadable and left out"),
-        )
+        for kind, what in ((GRABCUT, "masks by GrabCut"), (PROJECTION, "fell back to the projected hand"))
         if (count := int((source == kind).sum()))
     ]
-    broken = [str(dataset.image_filenames[row]) for row in crops.index["row"][source == NO_PICTURE][:3]]
-    if broken:
-        parts[-1] += f" ({', '.join(broken)}{', ..' if (source == NO_PICTURE).sum() > len(broken) else ''})"
     size = path.with_suffix(".bytes").stat().st_size
     if size > WORTH_SAYING:
         parts.append(f"{size / 1e9:.1f} GB in {path.with_suffix('.bytes')}")
     return f"Hands cut out of {len(crops):,} pictures ({name})" + (": " + ", ".join(parts) if parts else "")
+
+
+def left_out(crops: CropCache, dataset: HandDataset, name: str) -> str:
+    """One line on the pictures without any pixel of the hand; empty where there are none."""
+    index = crops.index[crops.index["num_hand"] == 0]
+    if not len(index):
+        return ""
+    broken = int((index["source"] == NO_PICTURE).sum())
+    paths = [str(dataset.image_filenames[row]) for row in index["row"][:NAMED]]
+    return (
+        f"{len(index):,} of {len(crops):,} pictures ({name}) show no pixel of the hand and are left out"
+        f"{f', {broken:,} of them black or unreadable' if broken else ''}: {', '.join(paths)}"
+        f"{', ..' if len(index) > NAMED else ''}"
+    )
 
 
 def _cut(dataset: HandDataset, name: str, writer: CropWriter, rows: Sequence[int], margin: int) -> None:

@@ -17,10 +17,11 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
-from nerfstudio_hands.datamanagers.crop_cache import CropCache
-from nerfstudio_hands.datamanagers.crop_cutting import load_or_cut
+from nerfstudio_hands.datamanagers.crop_cache import IN_REGION, CropCache
+from nerfstudio_hands.datamanagers.crop_cutting import NAMED, load_or_cut
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset, TrainingPictures
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.errors import HandsError
@@ -84,19 +85,42 @@ class HandDataManager(VanillaDataManager[HandDataset]):
 
     def setup_eval(self):
         self.eval_dataset.crops = self._crops(self.eval_dataset, "held-out")
+        self._eval_seen = np.flatnonzero(self.eval_dataset.crops.index["num_hand"])
+        if not len(self._eval_seen):
+            CONSOLE.print("[bold yellow]No held-out picture shows the hand: there is no evaluation.")
+            self.eval_dataset = self.eval_dataset.without_rows()
+            return
         self.eval_pixel_sampler = self._sampler(self.eval_dataset, self.config.eval_num_rays_per_batch)
         self._eval_cameras = self.eval_dataset.cameras.to(self.device)
 
     @cached_property
     def fixed_indices_eval_dataloader(self) -> FixedIndicesEvalDataloader:
-        """Every held-out picture in which a hand is seen, one at a time."""
+        """Every held-out picture with a region over which figures are taken, one at a time."""
         if not len(self.eval_dataset):
             raise SystemExit(
-                "error: evaluation: expected held-out pictures, found none: train with some held out, `--eval-cameras`."
+                "error: evaluation: expected held-out pictures of the hand, found none: train with some held out, "
+                "`--eval-cameras`."
             )
-        # Where there is no hand, there is no figure of merit either.
-        shown = None if self.eval_dataset.crops is None else np.flatnonzero(self.eval_dataset.crops.index["height"])
-        return FixedIndicesEvalDataloader(self.eval_dataset, shown, device=self.device)
+        crops = self.eval_dataset.crops
+        if crops is None:
+            return FixedIndicesEvalDataloader(self.eval_dataset, device=self.device)
+        has_region = np.array([(crops.crop(row).pixels[..., 3] & IN_REGION).any() for row in self._eval_seen])
+        others = [str(self.eval_dataset.image_filenames[row]) for row in self._eval_seen[~has_region]]
+        if not has_region.any():
+            raise SystemExit(
+                "error: evaluation: expected masks of the hand in held-out pictures, found none in "
+                f"{', '.join(others[:NAMED])}: hold out cameras with masks, `--eval-cameras`."
+            )
+        if others:
+            CONSOLE.print(
+                f"{len(others):,} held-out pictures have no mask where the hand is and are not evaluated: "
+                f"{', '.join(others[:NAMED])}{', ..' if len(others) > NAMED else ''}",
+                style="bold yellow",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        return FixedIndicesEvalDataloader(self.eval_dataset, self._eval_seen[has_region], device=self.device)
 
     @cached_property
     def eval_dataloader(self) -> RandIndicesEvalDataloader:
@@ -122,6 +146,10 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         self.eval_count += 1
         with _faults_said():
             return self._batch(self.eval_pixel_sampler, self.eval_dataset.crops, self._eval_cameras)
+
+    def next_eval_image(self, step: int) -> Tuple[Cameras, Dict]:
+        """A random held-out picture that shows the hand."""
+        return self.eval_dataloader.get_camera(int(self.eval_pixel_sampler.generator.choice(self._eval_seen)))
 
     def _crops(self, dataset: HandDataset, name: str, rows: Optional[List[int]] = None) -> CropCache:
         return load_or_cut(dataset, name, margin=-(-self.config.pixel_sampler.patch_size // 2), rows=rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -100,6 +100,11 @@ class HandDataset(InputDataset):
         self._surfaces: OrderedDict[int, Surfaces] = OrderedDict()
         self._posing = threading.Lock()
 
+    def without_rows(self) -> HandDataset:
+        """The same data set with no picture in it."""
+        outputs = self._dataparser_outputs
+        return type(self)(replace(outputs, image_filenames=[], cameras=outputs.cameras[:0]))
+
     @property
     def has_masks(self) -> bool:
         """Whether the capture, or its fit, brings a mask of any picture."""
@@ -146,7 +151,13 @@ class HandDataset(InputDataset):
         width, height = self._size(row)
         modelled, sides, dilation = self._modelled(), hands.sides, self._dilation(row)
         verdict, own = self.metadata["mask_verdicts"][row], self.metadata["own_masks"][row]
-        evaluated = self._share(row) if verdict != "useless" else np.zeros_like(sides, dtype=np.float32)
+        share = np.zeros_like(sides, dtype=np.float32)
+        if self.metadata["mask_paths"][row] is not None:
+            share = self._share(row)
+            if own is None and not share.any():
+                # Neither the capture nor the fit finds a hand where it should be.
+                return PixelLabels(np.full_like(sides, NO_PART, dtype=np.uint8), share > 0, share > 0, NO_HAND)
+        evaluated = share if verdict != "useless" else np.zeros_like(share)
         own = None if own is None else _reduced(own, width, height) > 0.5
         mask = evaluated > 0.5 if verdict == "good" or own is None else own
         if not mask.any():

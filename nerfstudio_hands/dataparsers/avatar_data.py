@@ -19,7 +19,9 @@ from nerfstudio_hands.dataparsers.capture import Capture
 from nerfstudio_hands.dataparsers.splits import Split, evaluation_rows, training_rows
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, load_hand
+from nerfstudio_hands.hand_model.model import shaped_template
 
 SCENE_MARGIN = 0.03
 """Metres round the hands that belong to the scene: shell, misfit and what a moved finger needs."""
@@ -29,6 +31,12 @@ MEASURED_FRAMES = 200
 
 PARKED_BEYOND = 100.0
 """Metres from the origin beyond which a vertex belongs to a hand that is absent from the frame."""
+
+NEAREST_CAMERA = 0.01
+"""Metres between a camera and a hand: no lens of a capture is nearer."""
+
+REACH = 1.5
+"""Factor on the distance of a hand model's farthest vertex from its wrist within which the hand is in every pose."""
 
 
 @dataclass
@@ -109,7 +117,8 @@ def capture_to_outputs(
         max_resolution: longest side of a picture where there is no scale.
 
     Raises:
-        HandsError: the hand asked for was not fitted, or a scale out of range.
+        HandsError: the hand asked for was not fitted, a scale is out of range, no picture is there to train on, or a
+            camera lies in a hand.
     """
     if resolution_scale is not None and not 0 < resolution_scale <= 1:
         raise HandsError(
@@ -126,13 +135,20 @@ def capture_to_outputs(
     shown = avatar.pose.valid.any(dim=1).numpy()
     if train:
         rows, protocols = training_rows(capture, split, shown), None
+        if not rows:
+            raise HandsError(
+                f"{capture.root}: expected training pictures of frames in which a hand was fitted, found none; hold "
+                "out fewer frames and cameras, or run `ns-hands check` to see the fit."
+            )
     else:
         rows, protocols = evaluation_rows(capture, split, shown, max_images=max_eval_images)
+    cameras = _cameras(capture, fit, rows, world, resolution_scale, max_resolution)
+    _require_cameras_outside(capture, avatar, cameras)
     keys = [(capture.frames[frame], name) for frame, name in rows]
     verdicts = {(frame, name): verdict for frame, name, verdict in fit.report.get("mask_verdicts", [])}
     return DataparserOutputs(
         image_filenames=[capture.images[key] for key in keys],
-        cameras=_cameras(capture, fit, rows, world, resolution_scale, max_resolution),
+        cameras=cameras,
         scene_box=SceneBox(aabb=_box(capture, avatar)),
         metadata={
             "hands": avatar,
@@ -240,3 +256,32 @@ def _cameras(
             "camera_index": torch.tensor(indices, dtype=torch.long).reshape(-1, 1),
         },
     )
+
+
+def _require_cameras_outside(capture: Capture, avatar: AvatarData, cameras: Cameras) -> None:
+    """Raises a HandsError where a camera lies in a hand that it sees, or all but touches it."""
+    centres, frames = cameras.camera_to_worlds[:, :, 3], cameras.metadata["frame_index"][:, 0]
+    close = torch.zeros(len(centres), dtype=torch.bool)
+    # Thousands of frames are not posed for cameras that are far from every wrist.
+    for hand, translation in zip(avatar.all_hands.hands, avatar.all_pose.translation.unbind(dim=1), strict=True):
+        rest = shaped_template(hand, avatar.shape[None])[0]
+        wrist = hand.joint_regressor[0] @ rest
+        reach = REACH * (rest - wrist).norm(dim=-1).max() + NEAREST_CAMERA
+        close |= (centres - apply_rigid(avatar.world_transform, translation + wrist)[frames]).norm(dim=-1) < reach
+    for frame in frames[close].unique().tolist():
+        rows = torch.nonzero(close & (frames == frame))[:, 0]
+        hands = Surfaces(
+            avatar.all_hands.faces, avatar.all_vertices([frame]), closing_faces=avatar.all_hands.closing_faces
+        )
+        distance = hands.closest(centres[rows].contiguous()).signed_distance
+        if not (distance < NEAREST_CAMERA).any():
+            continue
+        nearest, more = int(distance.argmin()), int((distance < NEAREST_CAMERA).sum()) - 1
+        name, found = avatar.camera_names[int(cameras.metadata["camera_index"][rows[nearest]])], float(distance.min())
+        raise HandsError(
+            f"{capture.root}: expected cameras at least {NEAREST_CAMERA * 1000:.0f} mm outside of the hands, found "
+            f"camera {name} {abs(found) * 1000:.1f} mm {'inside' if found < 0 else 'outside'} in frame "
+            f"{avatar.frame_names[frame]}{f', and {more} more as near' if more else ''}: check the unit of the "
+            "translations, and that extrinsics lead from world to camera, not back; or leave cameras out with "
+            "--exclude-cameras."
+        )

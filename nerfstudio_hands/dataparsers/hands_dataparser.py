@@ -29,7 +29,7 @@ class HandsDataParserConfig(DataParserConfig):
     data: Path = Path()
     """Folder of the capture."""
     layout: str = "auto"
-    """Layout of the folder: "auto" recognises it, "capture-room" or "interhand" insists on that one."""
+    """Layout of the folder: "auto" recognises it, "capture-room", "interhand" or "deephandmesh" insists on one."""
     hand: typing.Literal["left", "right", "both"] = "both"
     """Which hand becomes the avatar; "both" means every hand that was detected."""
     hand_model: str = "default"

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from nerfstudio.field_components.encodings import NeRFEncoding
 from nerfstudio.field_components.mlp import MLP
 from torch import Tensor, nn
 
+from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.geometry.spherical_harmonics import spherical_harmonics
@@ -80,7 +80,7 @@ class HandField(nn.Module):
     ):
         super().__init__()
         self.position = position
-        self.height_encoding = NeRFEncoding(
+        self.height_encoding = FrequencyEncoding(
             in_dim=1,
             num_frequencies=HEIGHT_FREQUENCIES,
             min_freq_exp=-1.0,

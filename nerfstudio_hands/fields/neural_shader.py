@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from nerfstudio.field_components.encodings import NeRFEncoding
 from torch import Tensor, nn
 
+from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 from nerfstudio_hands.fields.warps import surface_warp
 from nerfstudio_hands.geometry.spherical_harmonics import spherical_harmonics
 
@@ -70,7 +70,7 @@ class NeuralShader(nn.Module):
         self.register_buffer("faces", faces, persistent=False)
         self.register_buffer("canonical", (canonical - low) / (high - low).max(), persistent=False)
         self.features = nn.Parameter(0.1 * torch.randn(len(canonical), num_features))
-        self.encoding = NeRFEncoding(
+        self.encoding = FrequencyEncoding(
             in_dim=3,
             num_frequencies=POSITION_FREQUENCIES,
             min_freq_exp=0.0,

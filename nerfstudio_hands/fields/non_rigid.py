@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from nerfstudio.field_components.encodings import NeRFEncoding
 from nerfstudio.field_components.mlp import MLP
 from torch import Tensor, nn
+
+from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 
 
 class NonRigidOffset(nn.Module):
@@ -33,7 +34,7 @@ class NonRigidOffset(nn.Module):
         self.register_buffer("size", high - low, persistent=False)
         self.register_buffer("share", torch.zeros(()))
         self.reach = reach
-        self.encoding = NeRFEncoding(
+        self.encoding = FrequencyEncoding(
             in_dim=3, num_frequencies=5, min_freq_exp=0.0, max_freq_exp=4.0, include_input=True
         )
         self.network = MLP(

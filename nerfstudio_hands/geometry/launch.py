@@ -59,6 +59,9 @@ def launch(kernel: wp.Kernel, count: int, arguments: Sequence[Any], *, chunk: in
 def as_array(tensor: Tensor, dtype: Any) -> wp.array:
     """The memory of a contiguous tensor as a Warp array."""
     _start_warp()
+    if not tensor.numel():
+        # It counts as contiguous to torch whatever its strides, but not to Warp.
+        tensor = torch.empty_like(tensor, memory_format=torch.contiguous_format)
     return wp.from_torch(tensor.detach(), dtype=dtype, requires_grad=False)
 
 

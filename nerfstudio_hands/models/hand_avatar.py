@@ -139,8 +139,9 @@ class HandAvatarModel(PosedHandModel):
             fusion learns from it what is empty), `accumulation` [R, 1], `normals` [R, 3] in [0, 1]; in training also
             `diffuse` [R, 3] and the scalar `penalty`.
         """
-        origins, directions = ray_bundle.origins, ray_bundle.directions
         camera = self.camera_of(ray_bundle)
+        ray_bundle = self.correct_cameras(ray_bundle, camera)
+        origins, directions = ray_bundle.origins, ray_bundle.directions
         posed = self.hands.for_rays(ray_bundle)
         jitter = torch.rand(len(origins), self.config.num_samples, device=origins.device) if self.training else None
         samples = posed.surfaces.march(

@@ -161,6 +161,7 @@ class HandMeshModel(PosedHandModel):
             is met.
         """
         camera = self.camera_of(ray_bundle)
+        ray_bundle = self.correct_cameras(ray_bundle, camera)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.mesh_is_fixed):
             self.displace()
             posed = self.hands.for_rays(ray_bundle.flatten())

@@ -69,7 +69,7 @@ class HandMeshNeuralModel(HandMeshModel):
         if not self.draws or (self.config.shader == "unet" and visible.ndim != 2):
             return super().color(look, visible)
         found, view = self.shader(look, visible)
-        return found, self.config.view_penalty * view.square().mean()
+        return found, self.config.view_penalty * view.square().sum() / max(view.numel(), 1)
 
     @property
     def draws(self) -> bool:

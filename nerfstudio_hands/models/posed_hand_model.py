@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.utils import colormaps
@@ -21,6 +24,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
 from nerfstudio_hands.evaluation.perceptual import load_lpips
+from nerfstudio_hands.memory import memory_faults, rendering_remedy
 from nerfstudio_hands.models.posed_hands import PosedHands
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 
@@ -36,6 +40,8 @@ class PosedHandModelConfig(ModelConfig):
     """The hand bounds the rays; no collider is needed."""
     refine_poses: bool = False
     """Let training move the poses of the fit."""
+    refine_cameras: bool = False
+    """Let training turn and shift the cameras that it sees, for calibrations that are some pixels off."""
     camera_colors: bool = True
     """Learn a gain and a bias a colour channel for every training camera but the first."""
     huber_delta: float = 0.04
@@ -45,6 +51,8 @@ class PosedHandModelConfig(ModelConfig):
     """Weight of LPIPS on patches (needs `ns-hands fetch-weights`; try 0.01); 0 costs nothing."""
     camera_penalty: float = 1e-2
     """Weight of the squared gains and biases."""
+    camera_pose_penalty: float = 20.0
+    """Weight of the squared corrections of the cameras, radians and metres: without it hand and rig grow together."""
     pose_penalty: float = 0.03
     """Weight of the squared corrections of the poses, radians (and decimetres of translation) summed over each frame's
     hands: what keeps them near the fit."""
@@ -67,6 +75,7 @@ class PosedHandModel(Model):
         num_cameras = len(self.camera_names)
         self.camera_gain = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
         self.camera_bias = Parameter(torch.zeros(num_cameras, 3), requires_grad=self.config.camera_colors)
+        self.camera_poses = Parameter(torch.zeros(num_cameras, 6), requires_grad=self.config.refine_cameras)
         self.register_buffer("camera_seen", torch.zeros(num_cameras, dtype=torch.bool))
         self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box)
         self.perceptual = None
@@ -79,6 +88,8 @@ class PosedHandModel(Model):
         groups = {}
         if self.config.camera_colors:
             groups["camera_colors"] = [self.camera_gain, self.camera_bias]
+        if self.config.refine_cameras:
+            groups["camera_opt"] = [self.camera_poses]
         if self.config.refine_poses:
             groups["poses"] = list(self.hands.deltas.parameters())
         return groups
@@ -145,10 +156,24 @@ class PosedHandModel(Model):
             self.camera_seen[camera.reshape(-1)] = True
         return camera
 
+    def correct_cameras(self, rays: RayBundle, camera: Int[Tensor, "*R"] | None) -> RayBundle:
+        """The rays as the corrected training cameras cast them; unseen cameras stay where they are.
+
+        The mean of the corrections is left out: moving all cameras moves the hand.
+        """
+        if not self.config.refine_cameras or camera is None or not self.camera_seen.any():
+            return rays
+        seen = self.camera_seen[:, None]
+        moves = exp_map_SO3xR3((self.camera_poses - self.camera_poses[self.camera_seen].mean(dim=0)) * seen)[camera]
+        directions = (moves[..., :3] @ rays.directions[..., None])[..., 0]
+        return replace(rays, origins=rays.origins + moves[..., 3], directions=directions)
+
     def common_penalty(self) -> Float[Tensor, ""]:
         """What keeps colour responses and poses near what was known before, with its weights."""
         config = self.config
         found = config.camera_penalty * (self.camera_gain.square().mean() * 0.1 + self.camera_bias.square().mean())
+        if config.refine_cameras:
+            found = found + config.camera_pose_penalty * self.camera_poses.square().sum(dim=-1).mean()
         return found if self.hands.deltas is None else found + config.pose_penalty * self.hands.correction()
 
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
@@ -168,6 +193,10 @@ class PosedHandModel(Model):
         return self.perceptual(*patches).mean()
 
     # Evaluation -----------------------------------------------------------------------------------------------------
+
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:
+        with memory_faults("rendering", rendering_remedy(self.config)):
+            return super().get_outputs_for_camera(camera, obb_box)
 
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Any]

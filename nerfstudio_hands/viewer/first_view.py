@@ -15,6 +15,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from nerfstudio.viewer.render_state_machine import RenderStateMachine
+    from nerfstudio.viewer.utils import CameraState
 
 VIEWER_SCALE = 10.0
 """The viewer's units in a metre: nerfstudio's VISER_NERFSTUDIO_SCALE_RATIO, whose module imports half of nerfstudio."""
@@ -68,3 +69,24 @@ def keep_recognisable(machine: RenderStateMachine) -> None:
         return (height, width) if height >= rows else (rows, int(rows * aspect_ratio))
 
     machine._calculate_image_res = at_least
+
+
+def shrink_to_fit(machine: RenderStateMachine) -> None:
+    """Lets nerfstudio's viewer go on with smaller pictures where one does not fit into memory; else its thread ends."""
+    from nerfstudio.utils.rich_utils import CONSOLE
+    from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
+
+    render = machine._render_img
+
+    def attempt(camera_state: CameraState) -> dict[str, Tensor]:
+        try:
+            return render(camera_state)
+        except SystemExit as error:
+            largest = machine.viewer.control_panel._max_res
+            if largest.value > FEWEST_ROWS:
+                largest.value = max(largest.value // 2, FEWEST_ROWS)
+                sentence = f"{error} The viewer goes on with at most {largest.value} pixels a side."
+                CONSOLE.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
+            raise IOChangeException from error
+
+    machine._render_img = attempt

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from nerfstudio_hands.datamanagers import crop_cutting, hand_dataset
-from nerfstudio_hands.datamanagers.crop_cutting import crops_path, load_or_cut, summary
+from nerfstudio_hands.datamanagers.crop_cutting import crops_path, left_out, load_or_cut, summary
 from nerfstudio_hands.datamanagers.hand_dataset import GRABCUT, NO_PICTURE, PROJECTION, HandDataset, TrainingPictures
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
@@ -151,8 +151,11 @@ def test_bad_pictures_are_survived_and_counted(moving_hand):
     crops = load_or_cut(dataset, "train")
     assert crops.index["source"].tolist() == [NO_PICTURE] * 3 + [GRABCUT] * 3
     assert crops.index["height"].astype(bool).tolist() == [False] * 3 + [True] * 3
-    sentence = summary(crops, dataset, "train", crops_path(dataset, "train", margin=12, rows=range(6)))
-    assert "3 masks by GrabCut" in sentence and "3 black or unreadable" in sentence and str(paths[0]) in sentence
+    path = crops_path(dataset, "train", margin=12, rows=range(6))
+    assert "3 masks by GrabCut" in summary(crops, "train", path)
+    sentence = left_out(crops, dataset, "train")
+    assert sentence.startswith("3 of 6 pictures (train)") and "3 of them black or unreadable" in sentence
+    assert all(str(path) in sentence for path in paths[:3]) and str(paths[3]) not in sentence
     batch = HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=100)).sample(crops)
     assert set(batch["indices"][:, 0].tolist()) == {3, 4, 5}
     assert dataset[0]["image"].shape == (112, 96, 3) and not dataset[0]["hand_region"].any()
@@ -168,7 +171,7 @@ def test_a_hand_that_cannot_be_told_from_its_surroundings_falls_back_to_the_proj
     crops = load_or_cut(dataset, "train")
     assert crops.index["source"].tolist() == [PROJECTION, GRABCUT]
     assert "1 masks by GrabCut, 1 fell back to the projected hand" in summary(
-        crops, dataset, "train", crops_path(dataset, "train", margin=12, rows=range(2))
+        crops, "train", crops_path(dataset, "train", margin=12, rows=range(2))
     )
     hands, found = dataset._project(0), dataset[0]
     assert np.array_equal(found["hand_mask"][..., 0], hands.sides >= 0)

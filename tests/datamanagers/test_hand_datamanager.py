@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Type
 
 import numpy as np
 import pytest
 import torch
-from nerfstudio.configs.base_config import InstantiateConfig
-from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.model_components.ray_generators import RayGenerator
+from prepared import PreparedConfig, rows_of
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.evaluation.hand_region import HAND
-
-
-@dataclass
-class PreparedConfig(InstantiateConfig):
-    """A data parser whose outputs are there already."""
-
-    _target: Type = field(default_factory=lambda: lambda config: config)
-    data: Path = Path()
-    splits: Any = None
-    includes_time: bool = False
-
-    def get_dataparser_outputs(self, split: str, **kwargs) -> DataparserOutputs:
-        return self.splits["train" if split == "train" else "held-out"]
-
-
-def nothing_of(outputs: DataparserOutputs) -> DataparserOutputs:
-    return DataparserOutputs(
-        image_filenames=[],
-        cameras=outputs.cameras[:0],
-        scene_box=outputs.scene_box,
-        metadata={**outputs.metadata, "mask_paths": [], "own_masks": [], "mask_verdicts": []},
-    )
 
 
 @pytest.fixture
@@ -48,7 +23,7 @@ def manager(moving_hand, tmp_path, monkeypatch):
     outputs = moving_hand(4)
 
     def make(held_out: bool = True, test_mode: str = "val", **options) -> HandDataManager:
-        splits = {"train": outputs, "held-out": outputs if held_out else nothing_of(outputs)}
+        splits = {"train": outputs, "held-out": outputs if held_out else rows_of(outputs, [])}
         config = HandDataManagerConfig(dataparser=PreparedConfig(splits=splits), train_num_rays_per_batch=300)
         return config.setup(device="cpu", test_mode=test_mode, **options)
 

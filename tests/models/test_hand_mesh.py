@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.data.scene_box import SceneBox
 
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
@@ -90,6 +93,49 @@ def test_shape_albedo_and_light_are_found_again():
     # Up to a common scale, shading is shading and albedo albedo.
     ratio = (found["shading"] / wanted["shading"].clamp(min=1e-3))[both[..., 0]]
     assert ratio.std(dim=0).max() < 0.1 * ratio.mean()
+
+
+def test_cameras_that_are_off_find_their_way_back():
+    config = HandMeshModelConfig(texture_size=64, refine_cameras=True, camera_pose_penalty=0)
+    model = make_model(config)
+    with torch.no_grad():
+        model.albedo.levels[0].add_(torch.randn_like(model.albedo.levels[0]))
+    true = [rays(model, turn, camera=camera) for camera, turn in enumerate((-0.5, 0.5))]
+    batches = []
+    for view in true:
+        seen = model.eval()(view)
+        label = torch.where(seen["accumulation"] > 0.5, HAND, BACKGROUND)
+        batches.append({"image": seen["rgb"].detach(), "hand_label": label})
+    # Opposite, for what all cameras share is not theirs: 0.5 degrees and 2 mm.
+    off = torch.tensor([2e-3, -2e-3, 0.0, 6e-3, 0.0, 6e-3])
+    wrong = []
+    for sign, view in zip((1, -1), true, strict=True):
+        move = exp_map_SO3xR3(sign * off[None])[0]
+        wrong.append(replace(view, origins=view.origins + move[:, 3], directions=view.directions @ move[:, :3].T))
+
+    @torch.no_grad()
+    def distance() -> float:
+        """Mean distance in metres between corrected and true rays where they pass the hand."""
+        found = []
+        for view, given in zip(true, wrong, strict=True):
+            ours = model.correct_cameras(given, model.camera_of(given))
+            gap = (ours.origins + 0.5 * ours.directions) - (view.origins + 0.5 * view.directions)
+            across = gap - (gap * view.directions).sum(-1, keepdim=True) * view.directions
+            found.append(across.norm(dim=-1).mean())
+        return float(torch.stack(found).mean())
+
+    optimizer = torch.optim.Adam(model.get_param_groups()["camera_opt"], lr=5e-4)
+    model.train()
+    for view in wrong:
+        model.camera_of(view)
+    assert distance() > 2e-3
+    for step in range(80):
+        optimizer.zero_grad()
+        sum(model.get_loss_dict(model(wrong[step % 2]), batches[step % 2]).values()).backward()
+        optimizer.step()
+    assert distance() < 4e-4
+    model.eval().camera_seen[1] = False
+    assert model.correct_cameras(true[1], model.camera_of(true[1])).origins.equal(true[1].origins)
 
 
 def test_single_rays_see_what_the_picture_shows():

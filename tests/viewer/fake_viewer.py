@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Callable
 
@@ -56,8 +57,8 @@ class FakeServer:
     def add_checkbox(self, label: str, value: bool, *, hint: str) -> FakeHandle:
         return self._add(label, value)
 
-    def add_dropdown(self, label: str, options: list[str], value: str, *, hint: str) -> FakeHandle:
-        handle = self._add(label, value)
+    def add_dropdown(self, label: str, options: Sequence[str], value: str | None = None, *, hint: str) -> FakeHandle:
+        handle = self._add(label, options[0] if value is None else value)
         handle.options = options
         return handle
 
