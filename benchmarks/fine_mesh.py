@@ -25,10 +25,13 @@ from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, SurfaceErrors, surface_errors
 from nerfstudio_hands.fields.warps import uv_warp
 from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.geometry.self_intersection import intersecting_faces
+from nerfstudio_hands.geometry.spherical_harmonics import irradiance
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.models.hand_mesh import GAMMA, HandMeshModel
-from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, perform
+from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, perform, room_around
+from nerfstudio_hands.synthesis.light import POINTS_PER_BOX, Room, box_irradiance, irradiance_basis
 
 
 @dataclass
@@ -74,27 +77,47 @@ def main(args: FineMesh) -> None:
         crossing = len(intersecting_faces(mesh.vertices, mesh.faces))
         table.add_row(name, f"{len(mesh.vertices)}", *_cells(errors), f"{crossing}")
     Console(width=140).print(table)
-    scales, error, correlation = albedo_agreement(model, meshes["refined"], args)
-    print(
-        f"Albedo over the true one, a channel: {', '.join(f'{scale:.2f}' for scale in scales)}; up to these factors off"
-    )
-    print(f"by {error:.1%} of its mean on average, correlated with it by {correlation:.2f}.")
+    room = room_around(performed, options)
+    for name, values in (
+        ("Albedo", albedo(model, meshes["refined"], args)),
+        ("Light", light(model, meshes["refined"], room)),
+    ):
+        scales, error, correlation = agreement(*values)
+        factors = ", ".join(f"{scale:.2f}" for scale in scales)
+        print(
+            f"{name} over the true one, a channel: {factors}; up to these factors off by {error:.1%} of its mean on "
+            f"average, correlated with it by {correlation:.2f}."
+        )
 
 
-def albedo_agreement(model: HandMeshModel, mesh: Mesh, args: FineMesh) -> tuple[list[float], float, float]:
-    """Scale a channel between learned and true albedo (linear), mean difference up to it over the mean, correlation."""
+def agreement(found: torch.Tensor, true: torch.Tensor) -> tuple[list[float], float, float]:
+    """Scale a channel between values [N, 3], mean difference up to it over the mean, correlation."""
+    scale = (found / true).median(dim=0).values
+    off = (found / scale - true).abs().mean() / true.mean()
+    correlation = torch.corrcoef(torch.stack([(found / scale).flatten(), true.flatten()]))[0, 1]
+    return scale.tolist(), float(off), float(correlation)
+
+
+@torch.no_grad()
+def light(model: HandMeshModel, mesh: Mesh, room: Room) -> tuple[torch.Tensor, torch.Tensor]:
+    """Irradiance over pi on the normals of the hand, nothing in the way: learned, and true in the room's middle."""
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    place = np.broadcast_to(room.centre, normals.shape)
+    open_view = np.ones((len(normals), len(room.boxes) * POINTS_PER_BOX))
+    boxes = box_irradiance(room, place, normals.numpy(), open_view)
+    true = (boxes + irradiance_basis(normals.numpy()) @ room.harmonics()) / np.pi
+    return irradiance(model.light_on(), normals), torch.from_numpy(true).float()
+
+
+@torch.no_grad()
+def albedo(model: HandMeshModel, mesh: Mesh, args: FineMesh) -> tuple[torch.Tensor, torch.Tensor]:
+    """Learned and true albedo (linear) at the true vertices near the mesh."""
     ply = trimesh.load(args.truth / f"mesh_{args.frame + 1}.ply", process=False)
     true = torch.from_numpy(np.array(ply.visual.vertex_colors[:, :3]) / 255.0).float() ** GAMMA
     points = torch.from_numpy(np.array(ply.vertices)).float()
     near = Surfaces(mesh.faces, mesh.vertices[None]).closest(points, max_distance=0.002)
     of_hand = (near.face >= 0) & mesh.region[near.face.clamp(min=0)]
-    with torch.no_grad():
-        found = model.albedo(uv_warp(model.face_uv, near.face[of_hand], near.barycentric[of_hand]))
-    true = true[of_hand]
-    scale = (found / true).median(dim=0).values
-    off = (found / scale - true).abs().mean() / true.mean()
-    correlation = torch.corrcoef(torch.stack([(found / scale).flatten(), true.flatten()]))[0, 1]
-    return scale.tolist(), float(off), float(correlation)
+    return model.albedo(uv_warp(model.face_uv, near.face[of_hand], near.barycentric[of_hand])), true[of_hand]
 
 
 def _cells(errors: SurfaceErrors) -> list[str]:

@@ -1,6 +1,7 @@
 """Template with a fitted texture, refined mesh, mesh drawn by a network, radiance field: figures of held-out cameras.
 
-Every row is `ns-train` with its default length and `ns-eval`, printed before they run.
+Every row is `ns-train` with its default length and `ns-eval`, printed before they run. A second table tells what the
+joint stage of the networks, in which the mesh learns with them, gains in pictures and does to the mesh.
 
     python benchmarks/mesh_and_field.py --data ../shared/captures/fmhr-demo/1 --eval-cameras 03 10
 """
@@ -12,21 +13,38 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Optional, Tuple
 
+import numpy as np
+import torch
 import tyro
+from nerfstudio.pipelines.base_pipeline import Pipeline
+from nerfstudio.utils.eval_utils import eval_setup
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from trained_rows import train_and_evaluate
 
+from nerfstudio_hands.geometry.regularisers import laplacian_energy, normal_consistency
+from nerfstudio_hands.geometry.self_intersection import intersecting_faces
+from nerfstudio_hands.method_configs.hand_mesh import hand_mesh_neural
+from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModel
+
+CAMERAS = ["--pipeline.model.refine-cameras", "True"]
 ROWS = {
     "template, fitted texture": ["hand-mesh", "--pipeline.model.displace-from", "2"],
     "hand-mesh": ["hand-mesh"],
-    "hand-mesh-neural, mlp": ["hand-mesh-neural"],
-    "hand-mesh-neural, unet": ["hand-mesh-neural", "--pipeline.model.shader", "unet"],
+    "hand-mesh, cameras refined": ["hand-mesh", *CAMERAS],
+    "hand-mesh-neural, mlp, cameras refined": ["hand-mesh-neural", *CAMERAS],
+    "hand-mesh-neural, unet, cameras refined": ["hand-mesh-neural", "--pipeline.model.shader", "unet", *CAMERAS],
     "hand-uvnerf": ["hand-uvnerf"],
 }
-COLUMNS = ("hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips_calibrated", "lpips", "mask_iou", "seconds")
+COLUMNS = (
+    "hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips_calibrated", "psnr", "lpips", "mask_iou",
+    "hand_coverage", "seconds",
+)  # fmt: skip
+JOINT_COLUMNS = ("hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips_calibrated", "mask_iou")
 
-DIGITS = {"hand_psnr_calibrated": 2, "hand_psnr": 2, "seconds": 0}
+SHEET_WIDTH = 1920
+"""Pixels across the sheet of pictures."""
 
 
 @dataclass
@@ -50,18 +68,82 @@ def main(args: MeshAndField) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     data = ["--data", str(args.data), "hands-data"]
     data += ["--eval-cameras", *args.eval_cameras] if args.eval_cameras else []
-    table = Table(title=f"{args.data}: held-out cameras")
+    config = hand_mesh_neural.config
+    last_step = (args.steps or config.max_num_iterations) - 1
+    last_on_fixed_mesh = round(config.pipeline.model.joint_from * (last_step + 1)) - 1
+    length = [] if args.steps is None else ["--max-num-iterations", str(args.steps)]
+    keeping = ["--steps-per-save", str(last_on_fixed_mesh), "--save-only-latest-checkpoint", "False"]
+    every, joint = (Table(title=f"{args.data}: {title}") for title in ("held-out cameras", "the joint stage"))
     for column in ("", *COLUMNS):
-        table.add_column(column, no_wrap=True)
+        every.add_column(column, overflow="fold")
+    for column in ("", *JOINT_COLUMNS, "displaced mm", "bending mm2", "1 - cos of normals", "crossing faces"):
+        joint.add_column(column, overflow="fold")
     for row in args.rows:
-        name = row.replace(",", "").replace(" ", "-")
-        steps = [] if args.steps is None else ["--max-num-iterations", str(args.steps)]
-        found = train_and_evaluate(folder, name, [*ROWS[row], *steps], data)
-        table.add_row(
+        name, method = file_name(row), ROWS[row]
+        has_stages = method[0] == config.method_name
+        found = train_and_evaluate(folder, name, [*method, *length, *(keeping if has_stages else [])], data)
+        every.add_row(
             row, *(f"{found[key]:.{2 if 'psnr' in key else 0 if key == 'seconds' else 3}f}" for key in COLUMNS)
         )
-    Console(width=160).print(table)
-    print(f"Runs, pictures and figures: {folder}")
+        for said, step in (("before", last_on_fixed_mesh), ("after", last_step)) if has_stages else ():
+            pipeline = pipeline_at(folder / "runs" / name / method[0] / "run" / "config.yml", step)
+            figures = pipeline.get_average_eval_image_metrics()
+            joint.add_row(
+                f"{row}: {said}", *(f"{figures[key]:.3f}" for key in JOINT_COLUMNS), *mesh_figures(pipeline.model)
+            )
+    console = Console(width=180)
+    console.print(every)
+    if joint.row_count:
+        console.print(joint)
+    write_sheet(folder, [file_name(row) for row in args.rows])
+    print(f"Runs, pictures (together: comparison.jpg) and figures: {folder}")
+
+
+def file_name(row: str) -> str:
+    return row.replace(",", "").replace(" ", "-")
+
+
+def write_sheet(folder: Path, names: list[str]) -> None:
+    """Every held-out picture beside what each row made of it, colours calibrated, cut round the hands."""
+    lines = []
+    for region in sorted((folder / f"{names[0]}-pictures").glob("eval_region_*.png")):
+        inside = np.asarray(Image.open(region))[..., 0] > 0
+        box = tuple(slice(*(np.flatnonzero(inside.any(axis=axis))[[0, -1]] + (0, 1))) for axis in (1, 0))
+        # Truth, calibrated and raw prediction stand side by side.
+        panels = [
+            np.split(
+                np.asarray(Image.open(folder / f"{name}-pictures" / region.name.replace("region", "img"))), 3, axis=1
+            )
+            for name in names
+        ]
+        line = Image.fromarray(np.concatenate([panels[0][0][box], *(panel[1][box] for panel in panels)], axis=1))
+        lines.append(np.asarray(line.resize((SHEET_WIDTH, round(line.height * SHEET_WIDTH / line.width)))))
+    Image.fromarray(np.concatenate(lines)).save(folder / "comparison.jpg", quality=90)
+
+
+def pipeline_at(config: Path, step: int) -> Pipeline:
+    """The pipeline of a run as it was after a step."""
+
+    def choose(config):
+        config.load_step = step
+        return config
+
+    return eval_setup(config, test_mode="test", update_config_callback=choose)[1]
+
+
+@torch.no_grad()
+def mesh_figures(model: HandMeshNeuralModel) -> list[str]:
+    """Mean displacement, its bending, disagreement of normals, and how many faces cross in the first frame."""
+    model.displace()
+    hands, topology = model.hands, model.topology
+    offset, faces = hands.offset * 1000, hands.surface.faces
+    posed = hands.vertices(hands.pose_of(torch.tensor([0], device=model.device)))[0]
+    return [
+        f"{offset.norm(dim=-1).mean():.2f}",
+        f"{laplacian_energy(offset, topology.laplacian):.5f}",
+        f"{normal_consistency(posed, faces, topology.edges):.5f}",
+        f"{len(intersecting_faces(posed, faces))}",
+    ]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.detections import imperfect_detections, normalised_landmarks
-from nerfstudio_hands.synthesis.light import studio
+from nerfstudio_hands.synthesis.light import Room, studio
 from nerfstudio_hands.synthesis.render import Picture, render
 from nerfstudio_hands.synthesis.rig import RigCamera, ring_of_cameras
 from nerfstudio_hands.synthesis.scene import assemble
@@ -104,12 +104,18 @@ def perform(options: CaptureRoomOptions) -> tuple[Subject, list[list[HandTruth]]
     return subject, [pose_subject(subject, CENTRE, float(moment)) for moment in moments]
 
 
+def room_around(poses: list[list[HandTruth]], options: CaptureRoomOptions) -> Room:
+    """The room that lights the hands of all frames, round the middle of their bounding box."""
+    everything = np.concatenate([hand.vertices for hands in poses for hand in hands])
+    return studio(0.5 * (everything.min(0) + everything.max(0)), np.random.default_rng([options.seed, 2]))
+
+
 def _render_all(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
     subject, poses = perform(options)
+    room = room_around(poses, options)
+    centre = room.centre
     everything = np.concatenate([hand.vertices for hands in poses for hand in hands])
-    centre = 0.5 * (everything.min(0) + everything.max(0))
     radius = MARGIN * float(np.linalg.norm(everything - centre, axis=1).max())
-    room = studio(centre, np.random.default_rng([options.seed, 2]))
     cameras = ring_of_cameras(
         centre,
         radius,
