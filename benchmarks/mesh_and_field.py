@@ -87,7 +87,7 @@ def main(args: MeshAndField) -> None:
         )
         for said, step in (("before", last_on_fixed_mesh), ("after", last_step)) if has_stages else ():
             pipeline = pipeline_at(folder / "runs" / name / method[0] / "run" / "config.yml", step)
-            figures = pipeline.get_average_eval_image_metrics()
+            figures = found if step == last_step else pipeline.get_average_eval_image_metrics()
             joint.add_row(
                 f"{row}: {said}", *(f"{figures[key]:.3f}" for key in JOINT_COLUMNS), *mesh_figures(pipeline.model)
             )

@@ -34,6 +34,7 @@ from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
 from nerfstudio_hands.dataparsers.picture_files import (
     MANY_FOLDERS,
     folders_in,
+    left_out,
     listed_pictures,
     picture_fate,
     some_frames,
@@ -102,10 +103,8 @@ class _Pictures:
         said = {
             "handless": "Frames without joints of a hand that their sequence shows, left out",
             "missing": "Pictures that are missing, while other cameras have the same frame",
-            "black": "Black pictures, left out",
-            "unreadable": "Pictures that cannot be read, left out",
         }
-        sentences = [f"{text}: {self.count[fate]}." for fate, text in said.items() if self.count[fate]]
+        sentences = left_out(self.count, said)
         if self.unannotated:
             sentences.append(f"Pictures of frames without keypoints, left out: {some_frames(self.unannotated)}.")
         if self.broken:

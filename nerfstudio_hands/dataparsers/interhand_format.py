@@ -16,6 +16,7 @@ from nerfstudio_hands.dataparsers.interhand_annotations import HAND_TYPES, Inter
 from nerfstudio_hands.dataparsers.picture_files import (
     MANY_FOLDERS,
     folders_in,
+    left_out,
     listed_pictures,
     picture_fate,
     some_frames,
@@ -199,10 +200,8 @@ class _Pictures:
         said = {
             "handless": "Frames without a valid hand, left out",
             "missing": "Pictures that the annotations name but that are missing",
-            "black": "Black pictures, left out",
-            "unreadable": "Pictures that cannot be read, left out",
         }
-        sentences = [f"{text}: {self.count[fate]}." for fate, text in said.items() if self.count[fate]]
+        sentences = left_out(self.count, said)
         if self._unannotated:
             sentences.append(f"Pictures of frames without joints, left out: {some_frames(self._unannotated)}.")
         return sentences

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nerfstudio_hands.dataparsers.capture import image_size, read_image
@@ -53,6 +53,17 @@ def picture_fate(camera: str, entry: os.DirEntry, sizes: dict[str, tuple[int, in
         return "black" if read_image(Path(entry.path)).max() < BRIGHTEST_BLACK else "good"
     except (HandsError, OSError):
         return "unreadable"
+
+
+def left_out(count: Mapping[str, int], said: Mapping[str, str]) -> list[str]:
+    """A sentence for each fate that frames or pictures met: those of `picture_fate`, and others in words of their own.
+
+    Args:
+        count: How many met each fate.
+        said: What the other fates are called.
+    """
+    said = {**said, "black": "Black pictures, left out", "unreadable": "Pictures that cannot be read, left out"}
+    return [f"{text}: {count[fate]}." for fate, text in said.items() if count[fate]]
 
 
 def some_frames(numbers: Iterable[int]) -> str:

@@ -106,16 +106,19 @@ def perform(options: CaptureRoomOptions) -> tuple[Subject, list[list[HandTruth]]
 
 def room_around(poses: list[list[HandTruth]], options: CaptureRoomOptions) -> Room:
     """The room that lights the hands of all frames, round the middle of their bounding box."""
-    everything = np.concatenate([hand.vertices for hands in poses for hand in hands])
+    everything = _all_vertices(poses)
     return studio(0.5 * (everything.min(0) + everything.max(0)), np.random.default_rng([options.seed, 2]))
+
+
+def _all_vertices(poses: list[list[HandTruth]]) -> Float[np.ndarray, "N 3"]:
+    return np.concatenate([hand.vertices for hands in poses for hand in hands])
 
 
 def _render_all(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
     subject, poses = perform(options)
     room = room_around(poses, options)
     centre = room.centre
-    everything = np.concatenate([hand.vertices for hands in poses for hand in hands])
-    radius = MARGIN * float(np.linalg.norm(everything - centre, axis=1).max())
+    radius = MARGIN * float(np.linalg.norm(_all_vertices(poses) - centre, axis=1).max())
     cameras = ring_of_cameras(
         centre,
         radius,
