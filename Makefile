@@ -4,12 +4,17 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 VALIDATOR := $(if $(shell command -v npm),.cache/npm/node_modules/gltf-validator)
 
+# Has the machine to itself.
+BROWSER_TEST := tests/viewer/test_in_browser.py
+
 .PHONY: demo test lint install clean
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/demo.py
 
+# Two files at a time, each on one core.
 test: install lint $(VALIDATOR)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore $(BROWSER_TEST)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(BROWSER_TEST)
 
 lint: install
 	$(BIN)/ruff check .
