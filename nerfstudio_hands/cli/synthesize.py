@@ -33,6 +33,8 @@ class CaptureRoom:
     """Moments of a slow movement, each a scan of its own."""
     supersampling: int = 3
     """Samples a pixel along each axis."""
+    object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
+    """What the hand holds; its masks go to <output>/1/obj_mask, its true mesh and pose to <output>/truth."""
 
     def run(self) -> None:
         from nerfstudio.utils.rich_utils import CONSOLE, get_progress
@@ -46,6 +48,7 @@ class CaptureRoom:
             hand=self.hand,
             frames=self.frames,
             supersampling=self.supersampling,
+            object=self.object,
         )
         with get_progress("Rendering capture-room") as bar:
             task = bar.add_task("", total=self.frames * self.num_cameras)

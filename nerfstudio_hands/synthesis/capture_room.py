@@ -17,10 +17,11 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.detections import imperfect_detections, normalised_landmarks
+from nerfstudio_hands.synthesis.held_object import check_object
 from nerfstudio_hands.synthesis.light import Room, studio
 from nerfstudio_hands.synthesis.render import Picture, render
 from nerfstudio_hands.synthesis.rig import RigCamera, ring_of_cameras
-from nerfstudio_hands.synthesis.scene import assemble
+from nerfstudio_hands.synthesis.scene import HELD, assemble
 from nerfstudio_hands.synthesis.shading import GAMMA
 from nerfstudio_hands.synthesis.subject import HandTruth, Subject, make_subject, pose_subject
 from nerfstudio_hands.synthesis.whole_folder import whole_folder
@@ -55,6 +56,8 @@ class CaptureRoomOptions:
     """Samples a pixel along each axis."""
     subdivisions: int = 2
     """Loop subdivisions of the rendered hand; at least 1."""
+    object: str | None = None
+    """What the hand holds: `box`, `cylinder`, `mug` or `superquadric`; nothing by default."""
 
 
 def synthesize_capture_room(
@@ -63,8 +66,11 @@ def synthesize_capture_room(
     """Render a capture.
 
     Writes scans `1`, `2`, ... (a scan is a frame) in the layout that `read_capture_room` describes and a folder `truth`
-    with `truth.npz` and one `mesh_<frame>.ply` a frame. Everything is written to a temporary folder that takes its
-    name in the end, so that an interruption leaves nothing that looks complete.
+    with `truth.npz` and one `mesh_<frame>.ply` a frame. With an object there are masks of it in `obj_mask` beside
+    `mask`, which shows what is seen of the hand; its pose in every frame (`object_to_world`) and its mesh in its own
+    frame (`object_vertices`, `object_faces`) in `truth.npz`; and its mesh in the world as `object_<frame>.ply`.
+    Everything is written to a temporary folder that takes its name in the end, so that an interruption leaves nothing
+    that looks complete.
 
     Args:
         output: Folder that does not exist yet.
@@ -94,24 +100,28 @@ def _check(options: CaptureRoomOptions) -> None:
             )
     if options.hand not in (*SIDES, "both"):
         raise HandsError(f"--hand: expected left, right or both, found '{options.hand}': give one of the three.")
+    check_object(options.object, num_hands=2 if options.hand == "both" else 1)
 
 
 def perform(options: CaptureRoomOptions) -> tuple[Subject, list[list[HandTruth]]]:
     """The subject, and its hands in every frame with the surface that is rendered."""
     sides = SIDES if options.hand == "both" else (options.hand,)
-    subject = make_subject(sides, subdivisions=options.subdivisions, seed=options.seed)
+    subject = make_subject(sides, subdivisions=options.subdivisions, seed=options.seed, held=options.object)
     moments = np.linspace(0, 1, options.frames) if options.frames > 1 else np.zeros(1)
     return subject, [pose_subject(subject, CENTRE, float(moment)) for moment in moments]
 
 
 def room_around(poses: list[list[HandTruth]], options: CaptureRoomOptions) -> Room:
-    """The room that lights the hands of all frames, round the middle of their bounding box."""
+    """The room that lights the hands of all frames and what they hold, round the middle of their bounding box."""
     everything = _all_vertices(poses)
     return studio(0.5 * (everything.min(0) + everything.max(0)), np.random.default_rng([options.seed, 2]))
 
 
 def _all_vertices(poses: list[list[HandTruth]]) -> Float[np.ndarray, "N 3"]:
-    return np.concatenate([hand.vertices for hands in poses for hand in hands])
+    """Vertices of the hands without forearms, and of what they hold, in all frames."""
+    hands = [hand for moment in poses for hand in moment]
+    held = [part.vertices for hand in hands for part in hand.parts if part.material == HELD]
+    return np.concatenate([hand.vertices for hand in hands] + held)
 
 
 def _render_all(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
@@ -129,14 +139,17 @@ def _render_all(root: Path, options: CaptureRoomOptions, progress: Callable[[int
     frames = [str(index + 1) for index in range(options.frames)]
     for index, (frame, hands) in enumerate(zip(frames, poses, strict=True)):
         scan = root / frame
-        for folder in ("img", "mask", "pose", "camera"):
+        for folder in ("img", "mask", "pose", "camera", *(["obj_mask"] if subject.held else [])):
             (scan / folder).mkdir(parents=True)
-        scene = assemble([part for hand in hands for part in hand.parts], subject.skin, room)
+        scene = assemble([part for hand in hands for part in hand.parts], subject.skin, room, subject.held)
         for number, camera in enumerate(cameras):
             picture = render(scene, camera, supersampling=options.supersampling)
             noise = np.random.default_rng([options.seed, 4, index, number])
             _write_png(scan / "img" / f"{camera.name}.png", expose(picture, camera, noise))
             _write_png(scan / "mask" / f"{camera.name}.png", np.where(picture.coverage > 0.5, 255, 0).astype(np.uint8))
+            if subject.held:
+                mask = np.where(picture.held > 0.5, 255, 0).astype(np.uint8)
+                _write_png(scan / "obj_mask" / f"{camera.name}.png", mask)
             progress(index * len(cameras) + number + 1, len(frames) * len(cameras))
         _write_poses(scan, cameras, hands, np.random.default_rng([options.seed, 5, index]))
         _write_cameras(scan / "camera" / "param.npz", cameras, centre, radius)
@@ -213,13 +226,24 @@ def _write_truth(
             [m.faces.numpy() + start for m, start in zip(subject.models, starts[:-1], strict=True)]
         ).astype(np.int32),
     }
+    if subject.held:
+        arrays["object"] = np.array(subject.held.kind)
+        arrays["object_to_world"] = np.stack([hands[0].object_to_world for hands in poses])
+        arrays["object_vertices"] = subject.held.vertices.astype(np.float32)
+        arrays["object_faces"] = subject.held.faces.astype(np.int32)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     (folder / "truth.npz").write_bytes(buffer.getvalue())
     for frame, hands in zip(frames, poses, strict=True):
-        vertices, faces, colours = skin_mesh(subject, hands)
-        mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)
-        (folder / f"mesh_{frame}.ply").write_bytes(mesh.export(file_type="ply"))
+        _write_mesh(folder / f"mesh_{frame}.ply", *skin_mesh(subject, hands))
+        if subject.held:
+            colours = pixel_values(subject.held.appearance(subject.held.vertices).albedo)
+            _write_mesh(folder / f"object_{frame}.ply", hands[0].parts[-1].vertices, subject.held.faces, colours)
+
+
+def _write_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray) -> None:
+    mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)
+    path.write_bytes(mesh.export(file_type="ply"))
 
 
 def skin_mesh(
@@ -238,6 +262,11 @@ def skin_mesh(
         albedo = subject.skin.appearance(part).albedo
         vertices.append(hand.surface[:count])
         faces.append(tessellation.coarse_faces + start)
-        colours.append(np.round(255 * albedo ** (1 / GAMMA)).astype(np.uint8))
+        colours.append(pixel_values(albedo))
         start += count
     return np.concatenate(vertices), np.concatenate(faces), np.concatenate(colours)
+
+
+def pixel_values(albedo: Float[np.ndarray, "N 3"]) -> UInt8[np.ndarray, "N 3"]:
+    """Linear colours as they are stored."""
+    return np.round(255 * albedo ** (1 / GAMMA)).astype(np.uint8)

@@ -21,10 +21,19 @@ from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.model import default_hand, mirror_rotations, pose_hand
 from nerfstudio_hands.synthesis.dome import Dome, DomeCamera, dome, dome_cameras
+from nerfstudio_hands.synthesis.held_object import check_object
 from nerfstudio_hands.synthesis.interhand_annotations import SequenceTruth, image_name, measure, write_annotations
 from nerfstudio_hands.synthesis.interhand_options import FRAME_STEPS, SPLITS, InterHandOptions
 from nerfstudio_hands.synthesis.mano_writer import write_mano_pickle
-from nerfstudio_hands.synthesis.performer import DressedHand, dress, light_hands, shoot, surface_vertices
+from nerfstudio_hands.synthesis.performer import (
+    DressedHand,
+    DressedObject,
+    dress,
+    dress_object,
+    light_hands,
+    shoot,
+    surface_vertices,
+)
 from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, perform
 from nerfstudio_hands.synthesis.subject import Subject, make_subject
 from nerfstudio_hands.synthesis.whole_folder import whole_folder
@@ -52,7 +61,9 @@ def synthesize_interhand(
     `truth`: `subject.npz` (shape, mean pose and faces), `<sequence>.npz` (poses, joints and vertices of each frame in
     metres, which annotations are outliers; sides left, right, NaN where absent), `cameras.json` (colour responses), and
     for each picture `mask_hand/.../*.png` (what the hand model covers) and `mask_skin/.../*.png` (with the forearm).
-    The errors of the annotations are those of `interhand_annotations`. Everything is written to a temporary folder
+    With an object there are masks of it in `obj_mask` beside `images`, its mesh in its own frame in `truth/subject.npz`
+    (`object_vertices`, `object_faces`) and its poses in `truth/<sequence>.npz` (`object_to_world`). The errors of the
+    annotations are those of `interhand_annotations`. Everything is written to a temporary folder
     that takes its name in the end, so that an interruption leaves nothing that looks complete.
 
     Args:
@@ -98,6 +109,7 @@ def _check(options: InterHandOptions, processes: int) -> None:
             f"--sequences: expected different names out of {', '.join(SEQUENCES)}, found "
             f"{', '.join(options.sequences) or 'none'}: give some of these."
         )
+    check_object(options.object, num_hands=max(len(SEQUENCES[name]()) for name in options.sequences))
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,8 @@ class _Stage:
 
     subject: Subject
     hands: tuple[DressedHand, DressedHand]
+    thing: DressedObject | None
+    """What is held; `subject` knows its shape."""
     room: Dome
     cameras: list[DomeCamera]
     sequences: list[SequenceTruth]
@@ -113,7 +127,7 @@ class _Stage:
 
 @lru_cache(maxsize=1)
 def _stage(options: InterHandOptions) -> _Stage:
-    subject = make_subject(SIDES, subdivisions=options.subdivisions, seed=options.seed)
+    subject = make_subject(SIDES, subdivisions=options.subdivisions, seed=options.seed, held=options.object)
     cameras = dome_cameras(
         CENTRE,
         num_colour=options.num_cameras,
@@ -132,7 +146,8 @@ def _stage(options: InterHandOptions) -> _Stage:
         frames = first + step * np.arange(options.frames)
         sequences.append(_sequence(subject, name, frames, rng))
         first = int(frames[-1]) + PAUSE * step
-    return _Stage(subject, hands, dome(CENTRE, np.random.default_rng([options.seed, 2])), cameras, sequences)
+    thing = dress_object(subject.held) if subject.held else None
+    return _Stage(subject, hands, thing, dome(CENTRE, np.random.default_rng([options.seed, 2])), cameras, sequences)
 
 
 def _sequence(subject: Subject, name: str, frames: np.ndarray, rng: np.random.Generator) -> SequenceTruth:
@@ -140,11 +155,14 @@ def _sequence(subject: Subject, name: str, frames: np.ndarray, rng: np.random.Ge
     count = len(frames)
     sizes = {"global_orient": (3,), "local_rotations": (15, 3), "translation": (3,), "keypoints": (21, 3)}
     sizes["vertices"] = (subject.models[0].num_vertices, 3)
+    object_to_world = None
     tables = {key: np.full((count, 2, *size), np.nan, dtype=np.float32) for key, size in sizes.items()}
     for side, motion in motions.items():
         s = SIDES.index(side)
         model = subject.models[s]
         turn = motion.global_orient, motion.local_rotations
+        if subject.held:
+            turn = motion.global_orient, subject.grasps[side].local_rotations.expand(count, -1, -1)
         free = pose_hand(model, *turn, torch.zeros(count, 3), subject.shape)
         middle = torch.from_numpy(CENTRE + motion.middle).float()
         translation = middle - free.keypoints[:, [0, 9, 12]].mean(1)
@@ -152,8 +170,10 @@ def _sequence(subject: Subject, name: str, frames: np.ndarray, rng: np.random.Ge
         values = (*turn, translation, posed.keypoints, posed.vertices)
         for key, value in zip(tables, values, strict=True):
             tables[key][:, s] = value.numpy()
+        if subject.held:
+            object_to_world = posed.bone_transforms[:, 0].double().numpy() @ subject.grasps[side].object_to_rest
     is_there = np.array([side in motions for side in SIDES])
-    return SequenceTruth(name=name, frames=frames, is_there=is_there, **tables)
+    return SequenceTruth(name=name, frames=frames, is_there=is_there, object_to_world=object_to_world, **tables)
 
 
 def _write_files(root: Path, options: InterHandOptions) -> None:
@@ -182,12 +202,24 @@ def _write_files(root: Path, options: InterHandOptions) -> None:
     truth_folder = root / "truth"
     truth_folder.mkdir()
     faces = {f"faces_{model.side}": model.faces.numpy().astype(np.int32) for model in stage.subject.models}
+    thing = {}
+    if stage.subject.held:
+        held = stage.subject.held
+        thing = {"object": held.kind, "object_vertices": held.vertices, "object_faces": held.faces.astype(np.int32)}
     np.savez_compressed(
-        truth_folder / "subject.npz", seed=options.seed, sides=np.array(SIDES), shape=shape, hands_mean=means, **faces
+        truth_folder / "subject.npz",
+        seed=options.seed,
+        sides=np.array(SIDES),
+        shape=shape,
+        hands_mean=means,
+        **faces,
+        **thing,
     )
     for truth, errors in zip(stage.sequences, measured, strict=True):
         names = ("frames", "is_there", "global_orient", "local_rotations", "translation", "keypoints", "vertices")
         arrays = {name: getattr(truth, name) for name in names}
+        if truth.object_to_world is not None:
+            arrays["object_to_world"] = truth.object_to_world
         np.savez_compressed(truth_folder / f"{truth.name}.npz", **arrays, mano_is_outlier=errors.is_outlier)
     responses = {
         camera.name: {
@@ -230,16 +262,22 @@ def _render_frame(root: Path, options: InterHandOptions, index: int, t: int) -> 
         sides = np.flatnonzero(truth.is_there)
         hands = [stage.hands[s] for s in sides]
         surfaces = [_surface(stage, truth, t, s) for s in sides]
+        if stage.thing is not None:
+            pose = truth.object_to_world[t]
+            hands.append(stage.thing)
+            surfaces.append(stage.subject.held.vertices @ pose[:3, :3].T + pose[:3, 3])
         lit = light_hands(hands, surfaces, stage.room)
         for number, camera in enumerate(stage.cameras):
             shot = shoot(lit, camera, supersampling=options.supersampling)
             picture = camera.develop(shot.colour, np.random.default_rng([options.seed, 7, index, t, number]))
             name = image_name(options.capture, truth.name, camera.name, int(truth.frames[t]))
             _write_picture(root / "images" / options.split / name, picture, quality=JPEG_QUALITY)
-            for kind, coverage in (("hand", shot.hand), ("skin", shot.skin)):
+            masks = {"truth/mask_hand": shot.hand, "truth/mask_skin": shot.skin}
+            if stage.thing is not None:
+                masks["obj_mask"] = shot.held
+            for folder, coverage in masks.items():
                 mask = np.where(coverage > 0.5, 255, 0).astype(np.uint8)
-                path = (root / "truth" / f"mask_{kind}" / options.split / name).with_suffix(".png")
-                _write_picture(path, mask)
+                _write_picture((root / folder / options.split / name).with_suffix(".png"), mask)
 
 
 def _surface(stage: _Stage, truth: SequenceTruth, t: int, side: int) -> Float[np.ndarray, "W 3"]:

@@ -53,6 +53,8 @@ class SequenceTruth:
     translation: Float[np.ndarray, "T 2 3"]
     keypoints: Float[np.ndarray, "T 2 21 3"]
     vertices: Float[np.ndarray, "T 2 V 3"]
+    object_to_world: Float[np.ndarray, "T 4 4"] | None = None
+    """From the frame of the object that the hand holds."""
 
     @property
     def hand_type(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 SPLITS = ("train", "val", "test")
 
@@ -34,3 +35,6 @@ class InterHandOptions:
     """Samples a pixel along each axis."""
     subdivisions: int = 3
     """Loop subdivisions of the rendered hand, at least 2; 3 leaves edges of 0.7 mm, the size of a pixel."""
+    object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
+    """What the hand of each take holds: its fingers keep hold of it, its wrist moves as in the take. Masks of the
+    object go to `obj_mask`, its true mesh and poses to `truth`."""

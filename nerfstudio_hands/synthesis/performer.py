@@ -17,14 +17,15 @@ from nerfstudio_hands.geometry.subdivision import loop_subdivision
 from nerfstudio_hands.hand_model.model import HandModel, shaped_template
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices
+from nerfstudio_hands.synthesis.held_object import HeldObject
 from nerfstudio_hands.synthesis.light import Room, bake
 from nerfstudio_hands.synthesis.rig import RigCamera
 from nerfstudio_hands.synthesis.shading import EXPOSURE, GAMMA, diffuse_irradiance, gloss
 from nerfstudio_hands.synthesis.skin import BLOOD, MELANIN, Skin
 from nerfstudio_hands.synthesis.sleeve import sleeve, sleeve_appearance
 
-CLOTH, ARM, HAND = 0, 1, 2
-"""Labels of faces: the sleeve, the forearm that the hand model lacks, the surface of the hand model."""
+CLOTH, ARM, HAND, HELD = 0, 1, 2, 3
+"""Labels of faces: the sleeve, the forearm that the hand model lacks, the surface of the hand model, the object."""
 
 SHADOW_RAYS = 2
 AMBIENT_RAYS = 32
@@ -60,8 +61,24 @@ class DressedHand:
 
 
 @dataclass(frozen=True)
+class DressedObject:
+    """An object to hold, in the terms of a dressed hand; W vertices, all of which light is traced to."""
+
+    faces: Int[np.ndarray, "F 3"]
+    face_label: Int[np.ndarray, "F"]
+    cloth: Float[np.ndarray, "0 3"]
+    fine_relief: Float[np.ndarray, "W"]
+    albedo: Float[np.ndarray, "W 3"]
+    roughness: Float[np.ndarray, "W"]
+    reflectance: Float[np.ndarray, "W"]
+    light_vertices: Int[np.ndarray, "W"]
+    light_faces: Int[np.ndarray, "F 3"]
+    spread: sparse.csr_matrix
+
+
+@dataclass(frozen=True)
 class LitHands:
-    """Hands in one frame, with the light that reaches them; W vertices of all hands together."""
+    """Hands in one frame and what they hold, with the light that reaches them; W vertices of all together."""
 
     room: Room
     surfaces: Surfaces
@@ -82,6 +99,8 @@ class Shot:
     """Part of each pixel that is the surface of the hand model."""
     skin: Float[np.ndarray, "H W"]
     """The same with the forearm."""
+    held: Float[np.ndarray, "H W"]
+    """Part of each pixel that is the object in the hand."""
 
 
 def dress(
@@ -129,6 +148,24 @@ def dress(
     )
 
 
+def dress_object(held: HeldObject) -> DressedObject:
+    """Work out the look of every vertex of an object."""
+    look = held.appearance(held.vertices)
+    count = len(held.vertices)
+    return DressedObject(
+        faces=held.faces,
+        face_label=np.full(len(held.faces), HELD),
+        cloth=np.zeros((0, 3)),
+        fine_relief=np.zeros(count),
+        albedo=look.albedo,
+        roughness=look.roughness,
+        reflectance=look.reflectance,
+        light_vertices=np.arange(count),
+        light_faces=held.faces,
+        spread=sparse.identity(count, format="csr"),
+    )
+
+
 def _complexion(seed: int) -> Float[np.ndarray, "3"]:
     """Factor on the albedo that makes one person darker or ruddier than the next."""
     rng = np.random.default_rng([seed, 6])
@@ -151,12 +188,14 @@ def surface_vertices(
     return np.concatenate([smooth + hand.relief[:, None] * normals, cloth])
 
 
-def light_hands(hands: list[DressedHand], surface: list[Float[np.ndarray, "_ 3"]], room: Room) -> LitHands:
+def light_hands(
+    hands: list[DressedHand | DressedObject], surface: list[Float[np.ndarray, "_ 3"]], room: Room
+) -> LitHands:
     """Trace the light that reaches hands, one or two, with the shadows that they cast on themselves and each other.
 
     Args:
-        hands: The hands.
-        surface: Of each, its `surface_vertices`.
+        hands: The hands, and what they hold.
+        surface: Of each hand its `surface_vertices`, of an object its vertices in the world.
         room: Where the light comes from.
     """
     vertices = np.concatenate(surface)
@@ -228,7 +267,8 @@ def shoot(hands: LitHands, camera: RigCamera, *, supersampling: int) -> Shot:
     return Shot(
         colour=(EXPOSURE * (seen + (1 - covered)[..., None] * background)) ** (1 / GAMMA),
         hand=_pixel_means(label == HAND, supersampling),
-        skin=_pixel_means(label != CLOTH, supersampling),
+        skin=_pixel_means((label == ARM) | (label == HAND), supersampling),
+        held=_pixel_means(label == HELD, supersampling),
     )
 
 

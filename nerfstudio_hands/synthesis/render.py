@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
 from nerfstudio_hands.geometry.rasterize import pixel_rays, rasterize
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.rig import RigCamera
-from nerfstudio_hands.synthesis.scene import Scene, appearance
+from nerfstudio_hands.synthesis.scene import HELD, SKIN, Scene, appearance
 from nerfstudio_hands.synthesis.shading import EXPOSURE, GAMMA, diffuse_irradiance, gloss
 
 DIFFERENCE = 1.2e-4
@@ -28,6 +28,8 @@ class Picture:
     """Pixel values, not clipped."""
     coverage: Float[np.ndarray, "H W"]
     """Part of each pixel that is skin."""
+    held: Float[np.ndarray, "H W"]
+    """Part of each pixel that is the object in the hand."""
 
 
 def render(scene: Scene, camera: RigCamera, *, supersampling: int) -> Picture:
@@ -35,21 +37,23 @@ def render(scene: Scene, camera: RigCamera, *, supersampling: int) -> Picture:
     scaling = np.diag([supersampling, supersampling, 1.0])
     width = camera.width * supersampling
     rows_per_strip = max(1, SAMPLES_PER_STRIP // (width * supersampling))
-    colours, coverages = [], []
+    colours, skin, held = [], [], []
     for top in range(0, camera.height, rows_per_strip):
         rows = min(rows_per_strip, camera.height - top)
         intrinsics = camera.intrinsics.copy()
         intrinsics[1, 2] -= top
-        radiance, skin = _strip(scene, scaling @ intrinsics, camera, width, rows * supersampling)
+        radiance, material = _strip(scene, scaling @ intrinsics, camera, width, rows * supersampling)
         colours.append(_pixel_means(radiance, supersampling))
-        coverages.append(_pixel_means(skin[..., None].astype(float), supersampling)[..., 0])
+        for kind, coverages in ((SKIN, skin), (HELD, held)):
+            coverages.append(_pixel_means((material == kind)[..., None].astype(float), supersampling)[..., 0])
     colour = (EXPOSURE * np.concatenate(colours)) ** (1 / GAMMA)
-    return Picture(colour, np.concatenate(coverages))
+    return Picture(colour, np.concatenate(skin), np.concatenate(held))
 
 
 def _strip(
     scene: Scene, intrinsics: np.ndarray, camera: RigCamera, width: int, height: int
-) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
+) -> tuple[Float[np.ndarray, "H W 3"], Int[np.ndarray, "H W"]]:
+    """Radiance, and what each sample shows; -1 where it shows the room."""
     k, pose = torch.from_numpy(intrinsics).float(), torch.from_numpy(camera.world_to_camera).float()
     raster = rasterize(scene.surfaces, k, pose, width, height)
     directions = pixel_rays(k, pose, width, height)[1].double().numpy()
@@ -59,9 +63,7 @@ def _strip(
     radiance = np.empty((height, width, 3))
     radiance[~hit] = scene.room.background(directions[~hit])
     radiance[hit] = shade(scene, face[hit], raster.barycentric.double().numpy()[hit], directions[hit])
-    skin = np.zeros((height, width), dtype=bool)
-    skin[hit] = scene.face_is_skin[face[hit]]
-    return radiance, skin
+    return radiance, np.where(hit, scene.face_material[face], -1)
 
 
 def shade(
@@ -88,7 +90,7 @@ def shade(
     smooth = interpolate(scene.normals)
     smooth /= np.linalg.norm(smooth, axis=1, keepdims=True)
     points = SurfacePoints(interpolate(scene.canonical), interpolate(scene.finger), interpolate(scene.dorsal))
-    look = appearance(scene.skin, points, scene.face_is_skin[face])
+    look = appearance(scene.skin, points, scene.face_material[face], scene.held)
     normal = _relief_normal(scene, face, points, smooth)
     visibility = interpolate(scene.light.visibility)
     ambient, scattered = interpolate(scene.light.ambient), interpolate(scene.light.scattered)
@@ -103,7 +105,7 @@ def shade(
 
 def _relief_normal(scene: Scene, face: np.ndarray, points: SurfacePoints, smooth: np.ndarray) -> np.ndarray:
     """Tilt the normals of skin by the slope of its fine relief."""
-    chosen = np.flatnonzero(scene.face_is_skin[face])
+    chosen = np.flatnonzero(scene.face_material[face] == SKIN)
     normal = smooth.copy()
     if len(chosen) == 0:
         return normal

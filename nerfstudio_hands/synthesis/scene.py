@@ -1,4 +1,4 @@
-"""The scene that is rendered: one or two hands with forearms and sleeves as one mesh, lit."""
+"""The scene that is rendered: hands with forearms and sleeves, and what they hold, as one mesh, lit."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
+from nerfstudio_hands.synthesis.held_object import HeldObject
 from nerfstudio_hands.synthesis.light import BakedLight, Room, bake
 from nerfstudio_hands.synthesis.skin import Appearance, Skin
 from nerfstudio_hands.synthesis.sleeve import sleeve_appearance
+
+CLOTH, SKIN, HELD = range(3)
+"""What a part is made of."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,11 @@ class Part:
     """World metres."""
     faces: Int[np.ndarray, "F 3"]
     canonical: Float[np.ndarray, "V 3"]
-    """Where its look is defined, metres: the canonical hand, or the garment at rest."""
+    """Where its look is defined, metres: the canonical hand, the garment at rest, or the object's own frame."""
     finger: Float[np.ndarray, "V 5"]
     dorsal: Float[np.ndarray, "V"]
-    is_skin: bool
+    material: int
+    """`CLOTH`, `SKIN` or `HELD`."""
 
 
 @dataclass(frozen=True)
@@ -40,39 +45,54 @@ class Scene:
     canonical: Float[np.ndarray, "V 3"]
     finger: Float[np.ndarray, "V 5"]
     dorsal: Float[np.ndarray, "V"]
-    face_is_skin: Bool[np.ndarray, "F"]
+    face_material: Int[np.ndarray, "F"]
     skin: Skin
+    held: HeldObject | None
     room: Room
     light: BakedLight
     surfaces: Surfaces
 
 
-def assemble(parts: list[Part], skin: Skin, room: Room) -> Scene:
+def assemble(parts: list[Part], skin: Skin, room: Room, held: HeldObject | None = None) -> Scene:
     """Put parts together and bake the light that reaches them."""
     starts = np.cumsum([0] + [len(part.vertices) for part in parts])
     vertices = np.concatenate([part.vertices for part in parts])
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)])
-    face_is_skin = np.concatenate([np.full(len(part.faces), part.is_skin) for part in parts])
-    vertex_is_skin = np.concatenate([np.full(len(part.vertices), part.is_skin) for part in parts])
+    face_material = np.concatenate([np.full(len(part.faces), part.material) for part in parts])
+    vertex_material = np.concatenate([np.full(len(part.vertices), part.material) for part in parts])
     canonical = np.concatenate([part.canonical for part in parts])
     points = SurfacePoints(
         canonical, np.concatenate([p.finger for p in parts]), np.concatenate([p.dorsal for p in parts])
     )
     normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
     surfaces = Surfaces(torch.from_numpy(faces), torch.from_numpy(vertices).float()[None])
-    albedo = appearance(skin, points, vertex_is_skin).albedo
+    albedo = appearance(skin, points, vertex_material, held).albedo
     light = bake(room, vertices, faces, normals, albedo, surfaces)
     return Scene(
-        vertices, faces, normals, canonical, points.finger, points.dorsal, face_is_skin, skin, room, light, surfaces
+        vertices,
+        faces,
+        normals,
+        canonical,
+        points.finger,
+        points.dorsal,
+        face_material,
+        skin,
+        held,
+        room,
+        light,
+        surfaces,
     )
 
 
-def appearance(skin: Skin, points: SurfacePoints, is_skin: Bool[np.ndarray, "N"]) -> Appearance:
-    """Appearance of points of which some are skin and the others cloth."""
-    count = len(is_skin)
+def appearance(
+    skin: Skin, points: SurfacePoints, material: Int[np.ndarray, "N"], held: HeldObject | None = None
+) -> Appearance:
+    """Appearance of points of which some are skin, some cloth and some of an object."""
+    count = len(material)
     result = Appearance(np.zeros((count, 3)), np.zeros(count), np.zeros(count))
-    for chosen, look in ((is_skin, skin.appearance), (~is_skin, sleeve_appearance)):
-        index = np.flatnonzero(chosen)
+    looks = {SKIN: skin.appearance, CLOTH: sleeve_appearance, HELD: lambda own: held.appearance(own.position)}
+    for kind, look in looks.items():
+        index = np.flatnonzero(material == kind)
         if len(index) == 0:
             continue
         part = look(SurfacePoints(points.position[index], points.finger[index], points.dorsal[index]))

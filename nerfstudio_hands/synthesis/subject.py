@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model.model import HandModel, default_hand, mirror_rotations, pose_hand, shaped_template
 from nerfstudio_hands.synthesis.anatomy import Anatomy, SurfacePoints, read_anatomy
 from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, tessellate
+from nerfstudio_hands.synthesis.grasp import Grasp, find_grasp
+from nerfstudio_hands.synthesis.held_object import HeldObject, make_object
 from nerfstudio_hands.synthesis.pose import CURLED, RELAXED, blend_poses, local_rotations
-from nerfstudio_hands.synthesis.scene import Part
+from nerfstudio_hands.synthesis.scene import CLOTH, HELD, SKIN, Part
 from nerfstudio_hands.synthesis.skin import Skin
 from nerfstudio_hands.synthesis.sleeve import sleeve
 
@@ -40,8 +42,10 @@ class HandTruth:
     surface: Float[np.ndarray, "W 3"]
     """Fine surface with relief, forearm included: what is rendered."""
     faces: Int[np.ndarray, "G 3"]
-    parts: tuple[Part, Part]
-    """The skin and the sleeve."""
+    parts: tuple[Part, ...]
+    """The skin, the sleeve and what is held."""
+    object_to_world: Float[np.ndarray, "4 4"] | None = None
+    """From the frame of the held object."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +57,29 @@ class Subject:
     anatomy: Anatomy
     skin: Skin
     shape: Float[Tensor, "K"]
+    held: HeldObject | None = None
+    """What a hand holds."""
+    grasps: dict[str, Grasp] = field(default_factory=dict)
+    """How the hand of each side holds it."""
 
 
-def make_subject(sides: tuple[str, ...], *, subdivisions: int, seed: int) -> Subject:
-    """Draw a person's shape and skin from a seed."""
+def make_subject(sides: tuple[str, ...], *, subdivisions: int, seed: int, held: str | None = None) -> Subject:
+    """Draw a person's shape and skin from a seed, and an object to hold of a kind out of `SHAPES`."""
     anatomy = read_anatomy(default_hand("right"))
     models = tuple(default_hand(side) for side in sides)
     rng = np.random.default_rng([seed, 1])
     shape = torch.from_numpy(SHAPE_SPREAD * rng.standard_normal(models[0].num_shape)).float()
     tessellations = tuple(tessellate(model, anatomy, subdivisions) for model in models)
-    return Subject(models, tessellations, anatomy, Skin(anatomy, seed), shape)
+    subject = Subject(models, tessellations, anatomy, Skin(anatomy, seed), shape)
+    if held is None:
+        return subject
+    thing = make_object(held, seed)
+    grasp = find_grasp(default_hand("right"), shape, thing)
+    return replace(subject, held=thing, grasps={side: grasp if side == "right" else grasp.mirrored() for side in sides})
 
 
 def pose_subject(subject: Subject, centre: Float[np.ndarray, "3"], progress: float) -> list[HandTruth]:
-    """The subject's hands at a moment of a slow movement: fingers up, opening and closing a little.
+    """The subject's hands at a moment of a slow movement: fingers up, opening and closing a little, or holding fast.
 
     Args:
         subject: Whose hands.
@@ -88,6 +101,8 @@ def pose_subject(subject: Subject, centre: Float[np.ndarray, "3"], progress: flo
         local = angles
         if model.side == "left":
             orient, local = mirror_rotations(orient), mirror_rotations(local)
+        if subject.held:
+            local = subject.grasps[model.side].local_rotations
         hands.append(_pose_hand(subject, model, tessellation, orient, local, centre + offset))
     return hands
 
@@ -115,16 +130,13 @@ def _pose_hand(
     cloth, cloth_faces = sleeve(rest, tessellation.wrist)
     nowhere = np.zeros(len(cloth))
     parts = (
-        Part(surface, tessellation.faces, points.position, points.finger, points.dorsal, is_skin=True),
-        Part(
-            cloth @ wrist[:3, :3].T + wrist[:3, 3],
-            cloth_faces,
-            cloth,
-            np.zeros((len(cloth), 5)),
-            nowhere,
-            is_skin=False,
-        ),
+        Part(surface, tessellation.faces, points.position, points.finger, points.dorsal, SKIN),
+        Part(cloth @ wrist[:3, :3].T + wrist[:3, 3], cloth_faces, cloth, np.zeros((len(cloth), 5)), nowhere, CLOTH),
     )
+    object_to_world = None
+    if subject.held:
+        object_to_world = wrist @ subject.grasps[model.side].object_to_rest
+        parts += (_held_part(subject.held, object_to_world),)
     return HandTruth(
         side=model.side,
         global_orient=orient,
@@ -135,4 +147,11 @@ def _pose_hand(
         surface=surface,
         faces=tessellation.faces,
         parts=parts,
+        object_to_world=object_to_world,
     )
+
+
+def _held_part(held: HeldObject, object_to_world: Float[np.ndarray, "4 4"]) -> Part:
+    count = len(held.vertices)
+    placed = held.vertices @ object_to_world[:3, :3].T + object_to_world[:3, 3]
+    return Part(placed, held.faces, held.vertices, np.zeros((count, 5)), np.zeros(count), HELD)

@@ -1,0 +1,208 @@
+"""Things to hold: their shape, as a mesh, and their look.
+
+Own frame of an object: metres, origin at its middle, z along its axis, x towards a mug's handle. Every object is its
+own mirror image in the plane y = 0, so that a left hand can hold what a right hand holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from skimage.measure import marching_cubes
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.synthesis.noise import fractal_noise
+from nerfstudio_hands.synthesis.profiles import smoothstep
+from nerfstudio_hands.synthesis.skin import Appearance
+
+CELL = 2e-3
+"""Edge of the cells in which the surface is found; light and shadow are as fine as its triangles."""
+
+OFF_PLANES = 2.37
+"""Cells before the first one that is needed; with a whole number, flat sides would fall on grid points."""
+
+ROUNDING = 4e-3
+"""Radius of edges."""
+
+SIZE_SPREAD = 0.05
+"""Objects of different seeds differ in each direction by up to this share."""
+
+Distance = Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N"]]
+"""Negative inside; its zeros are the surface, its values need not be distances."""
+
+
+@dataclass(frozen=True)
+class HeldObject:
+    """An object in its own frame."""
+
+    kind: str
+    seed: int
+    vertices: Float[np.ndarray, "V 3"]
+    faces: Int[np.ndarray, "F 3"]
+    """Closed, counter-clockwise seen from outside."""
+
+    def appearance(self, position: Float[np.ndarray, "N 3"]) -> Appearance:
+        """Albedo and gloss at points in the object's frame."""
+        albedo = LOOKS[self.kind](position, self.seed)
+        grain = 1 + 0.10 * fractal_noise(position / 1.5e-3, self.seed + 60, octaves=2)
+        count = len(position)
+        return Appearance(np.clip(albedo * grain[:, None], 0.01, 0.9), np.full(count, 0.45), np.full(count, 0.035))
+
+
+def check_object(kind: str | None, *, num_hands: int) -> None:
+    """Raise HandsError unless so many hands can hold an object of this kind; None is none."""
+    if kind is None:
+        return
+    if kind not in SHAPES:
+        raise HandsError(f"--object: expected {', '.join(SHAPES)} or none, found '{kind}': give one of these.")
+    if num_hands != 1:
+        raise HandsError("--object: expected a single hand to hold it, found two: ask for one hand, or leave it out.")
+
+
+def make_object(kind: str, seed: int) -> HeldObject:
+    """An object of a kind out of `SHAPES`; another seed is another size and pattern."""
+    rng = np.random.default_rng([seed, 8])
+    stretch = rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD, 3)
+    # Around the axis it stays round, whatever is not a box.
+    stretch[1] = stretch[1] if kind == "box" else stretch[0]
+    shape, reach = SHAPES[kind]
+    low, high = (np.array(corner) * stretch for corner in reach)
+    counts = np.ceil((high - low) / CELL).astype(int) + 5
+    axes = [low[k] + (np.arange(counts[k]) - OFF_PLANES) * CELL for k in range(3)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    values = shape(grid / stretch).reshape(counts)
+    vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(CELL,) * 3, gradient_direction="descent")
+    vertices = _onto_surface(vertices.astype(float) + [axis[0] for axis in axes], lambda p: shape(p / stretch))
+    return HeldObject(kind, seed, vertices, faces.astype(np.int64))
+
+
+def _onto_surface(vertices: np.ndarray, shape: Distance) -> np.ndarray:
+    """Moves vertices onto the zeros along the gradient."""
+    step = 1e-6
+    for _ in range(3):
+        value = shape(vertices)
+        slope = np.stack(
+            [(shape(vertices + step * axis) - shape(vertices - step * axis)) / (2 * step) for axis in np.eye(3)], axis=1
+        )
+        vertices = vertices - (value / np.maximum((slope**2).sum(1), 1e-12))[:, None] * slope
+    return vertices
+
+
+def _rounded(outside: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N"]:
+    """Distance to a rounded corner from the distances to the planes that make it, already lowered by the rounding."""
+    return np.linalg.norm(np.maximum(outside, 0), axis=1) + np.minimum(outside.max(1), 0) - ROUNDING
+
+
+def _tube(points: np.ndarray, radius: float, half: float) -> np.ndarray:
+    around = np.linalg.norm(points[:, :2], axis=1)
+    return _rounded(np.stack([around - radius, np.abs(points[:, 2]) - half], axis=1) + ROUNDING)
+
+
+def _box(points: np.ndarray) -> np.ndarray:
+    return _rounded(np.abs(points) - BOX + ROUNDING)
+
+
+def _cylinder(points: np.ndarray) -> np.ndarray:
+    return _tube(points, *CYLINDER)
+
+
+def _mug(points: np.ndarray) -> np.ndarray:
+    radius, half = MUG
+    hollow = _tube(points - [0, 0, 2 * MUG_WALL], radius - MUG_WALL, half)
+    cup = _smooth_maximum(_tube(points, radius, half), -hollow, 1.5e-3)
+    # A ring in the plane of x and z, flattened towards the cup.
+    x, z = (points[:, 0] - radius - 2e-3) / 0.9, points[:, 2] / 1.15
+    ring = np.hypot(np.hypot(x, z) - HANDLE[0], points[:, 1]) - HANDLE[1]
+    handle = np.maximum(ring, radius - 0.5 * MUG_WALL - np.linalg.norm(points[:, :2], axis=1))
+    return -_smooth_maximum(-cup, -handle, 2e-3)
+
+
+def _superquadric(points: np.ndarray) -> np.ndarray:
+    """Barr, "Superquadrics and angle-preserving transformations", IEEE CGA 1981; made to grow like a distance."""
+    x, y, z = (np.abs(points) / SUPERQUADRIC).T
+    around = (x**3.2 + y**3.2) ** (1 / 3.2)
+    return ((around**2.4 + z**2.4) ** (1 / 2.4) - 1) * min(SUPERQUADRIC)
+
+
+def _smooth_maximum(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
+    """Quilez's polynomial smooth maximum: rounds the edge over `width`."""
+    blend = np.maximum(width - np.abs(a - b), 0) / width
+    return np.maximum(a, b) + 0.25 * width * blend**2
+
+
+BOX = (0.022, 0.027, 0.050)
+CYLINDER = (0.026, 0.058)
+MUG = (0.033, 0.043)
+MUG_WALL = 4e-3
+HANDLE = (0.019, 5e-3)
+SUPERQUADRIC = (0.030, 0.030, 0.048)
+"""Half sizes; radius and half height; radii of the handle's ring. Metres."""
+
+
+def _around(half_width: float, half_height: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return (-half_width, -half_width, -half_height), (half_width, half_width, half_height)
+
+
+SHAPES: dict[str, tuple[Distance, tuple[tuple[float, ...], tuple[float, ...]]]] = {
+    "box": (_box, (tuple(-b for b in BOX), BOX)),
+    "cylinder": (_cylinder, _around(*CYLINDER)),
+    "mug": (_mug, ((-MUG[0], -MUG[0], -MUG[1]), (MUG[0] + 0.026, MUG[0], MUG[1]))),
+    "superquadric": (_superquadric, _around(SUPERQUADRIC[0], SUPERQUADRIC[2])),
+}
+"""Function of the surface and corners of a box round it, by kind."""
+
+
+def _printed_box(position: np.ndarray, seed: int) -> np.ndarray:
+    """Cardboard with a coloured band and spots, other ones on every side."""
+    card, ink, band = np.array([0.58, 0.45, 0.30]), np.array([0.06, 0.20, 0.42]), np.array([0.62, 0.16, 0.07])
+    spots = smoothstep(0.16, 0.22, fractal_noise(position / 0.016, seed + 61, octaves=1))
+    stripe = smoothstep(0.011, 0.0105, np.abs(position[:, 2] - 0.018))
+    lines = smoothstep(0.5, 0.7, np.sin(2 * np.pi * position[:, 2] / 0.006)) * (position[:, 2] < -0.018)
+    return _mix(_mix(_mix(card, ink, spots), band, stripe), ink, lines)
+
+
+def _labelled_can(position: np.ndarray, seed: int) -> np.ndarray:
+    """A tin with a label: slanted stripes between two plain rims."""
+    tin, ground, ink = np.array([0.42, 0.43, 0.44]), np.array([0.66, 0.60, 0.42]), np.array([0.10, 0.32, 0.16])
+    angle = np.arctan2(position[:, 1], position[:, 0])
+    slant = np.sin(5 * angle + 2 * np.pi * position[:, 2] / 0.05 + 1.3 * _wave(position, seed))
+    label = _mix(ground, ink, smoothstep(-0.1, 0.1, slant))
+    blots = smoothstep(0.25, 0.3, fractal_noise(position / 0.011, seed + 62, octaves=1))
+    return _mix(tin, _mix(label, np.array([0.55, 0.10, 0.10]), blots), smoothstep(0.047, 0.046, np.abs(position[:, 2])))
+
+
+def _glazed(position: np.ndarray, seed: int) -> np.ndarray:
+    """Pale glaze with painted spots and a dark rim."""
+    glaze, paint, rim = np.array([0.66, 0.63, 0.56]), np.array([0.07, 0.18, 0.45]), np.array([0.20, 0.09, 0.05])
+    spots = smoothstep(0.12, 0.17, fractal_noise(position / 0.012, seed + 63, octaves=1))
+    dots = smoothstep(0.2, 0.25, fractal_noise(position / 0.008, seed + 64, octaves=1))
+    painted = _mix(_mix(glaze, paint, spots), np.array([0.60, 0.28, 0.05]), dots)
+    return _mix(painted, rim, smoothstep(0.036, 0.0365, position[:, 2]))
+
+
+def _marble(position: np.ndarray, seed: int) -> np.ndarray:
+    """Veined stone."""
+    light, dark, vein = np.array([0.55, 0.58, 0.52]), np.array([0.16, 0.26, 0.24]), np.array([0.70, 0.55, 0.25])
+    cloud = smoothstep(-0.3, 0.3, fractal_noise(position / 0.018, seed + 65, octaves=3))
+    veins = smoothstep(0.05, 0.02, np.abs(fractal_noise(position / 0.022, seed + 66, octaves=3)))
+    return _mix(_mix(dark, light, cloud), vein, veins)
+
+
+def _wave(position: np.ndarray, seed: int) -> np.ndarray:
+    return fractal_noise(position / 0.02, seed + 67, octaves=2)
+
+
+def _mix(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return a + (b - a) * share[:, None]
+
+
+LOOKS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "box": _printed_box,
+    "cylinder": _labelled_can,
+    "mug": _glazed,
+    "superquadric": _marble,
+}
+"""Linear RGB albedo by kind: with enough pattern for pictures to say where the surface is."""
