@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
+from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART, OBJECT
 
 CROP_VERSION = 2
 """Raised whenever older files would be read wrongly, or labels are made in another way."""
@@ -65,13 +65,18 @@ class Crop:
 
     @property
     def label(self) -> UInt8[np.ndarray, "h w"]:
-        """`BACKGROUND`, `HAND` or `NO_PART` at each pixel."""
+        """`BACKGROUND`, `HAND`, `NO_PART` or `OBJECT` at each pixel."""
         return self.pixels[..., 3] & LABEL
 
     @cached_property
     def hand(self) -> Int[np.ndarray, "M"]:
         """Flat indices of the hand's pixels."""
         return np.flatnonzero(self.label == HAND).astype(np.int32)
+
+    @cached_property
+    def held(self) -> Int[np.ndarray, "K"]:
+        """Flat indices of the pixels of an object in the hand."""
+        return np.flatnonzero(self.label == OBJECT).astype(np.int32)
 
     @cached_property
     def rim(self) -> Int[np.ndarray, "B"]:

@@ -36,7 +36,7 @@ from nerfstudio_hands.datamanagers.hand_dataset import (
     HandDataset,
     PixelLabels,
 )
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
 from nerfstudio_hands.fitting.cache import cache_folder
 
 NEXT_TO_HAND = 12
@@ -121,6 +121,8 @@ def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[i
         add(
             *_stamp(pictures[row]), *_stamp(data["mask_paths"][row]), data["mask_verdicts"][row], data["own_masks"][row]
         )
+        if (held := data.get("object_mask_paths", {row: None})[row]) is not None:
+            add("object", *_stamp(held))
     cameras = dataset.cameras[torch.tensor(rows)] if len(rows) else dataset.cameras
     # A tenth of a millimetre: what hangs on the order of additions must not make another cache.
     add(np.round(cameras.camera_to_worlds.numpy(), 4) + 0.0)
@@ -190,9 +192,9 @@ def _cut(dataset: HandDataset, name: str, writer: CropWriter, rows: Sequence[int
 def crop_pixels(
     image: UInt8[np.ndarray, "H W 3"], found: PixelLabels, margin: int
 ) -> tuple[UInt8[np.ndarray, "h w 4"], int, int]:
-    """The hand and its mask with a margin, as red, green, blue, flags; and where this lies in the picture."""
+    """Hand, mask and object with a margin, as red, green, blue, flags; and where this lies in the picture."""
     hand = found.label == HAND
-    ys, xs = np.nonzero(hand | found.mask | found.region)
+    ys, xs = np.nonzero(hand | found.mask | found.region | (found.label == OBJECT))
     if not len(ys):
         return np.zeros((0, 0, 4), dtype=np.uint8), 0, 0
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEXT_TO_HAND + 1,) * 2)

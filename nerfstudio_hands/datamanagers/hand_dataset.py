@@ -1,4 +1,4 @@
-"""Pictures of a capture with a label a pixel: hand, background, or neither."""
+"""Pictures of a capture with a label a pixel: hand, background, object, or none of these."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 
 from nerfstudio_hands.datamanagers.crop_cache import CropCache
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.dataparsers.capture import image_size, read_image, read_mask
+from nerfstudio_hands.dataparsers.capture import image_size, read_image, read_mask, read_object_mask
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import (
     BACKGROUND,
     NO_PART,
     NO_SIDE,
+    OBJECT,
     distance_to,
     hand_region,
     side_image,
@@ -57,7 +58,7 @@ class PixelLabels:
     """What is known of the pixels of one picture.
 
     Attributes:
-        label: 0 background, 1 hand, 2 takes no part in the loss.
+        label: 0 background, 1 hand, 2 takes no part in the loss, 3 object in the hand.
         mask: the mask, all false where it is unusable.
         region: where hand metrics are taken.
         source: where the mask comes from.
@@ -80,9 +81,9 @@ class _Projection:
 
 
 class HandDataset(InputDataset):
-    """Adds to every row: `hand_label` [H, W, 1] (0 background, 1 hand, 2 takes no part in the loss), `hand_mask` [H,
-    W, 1] (the mask of the capture, all false where it is unusable) and `hand_region` [H, W, 1] (where hand metrics
-    are taken).
+    """Adds to every row: `hand_label` [H, W, 1] (0 background, 1 hand, 2 takes no part in the loss, 3 object in the
+    hand, of no part in the hand's losses either), `hand_mask` [H, W, 1] (the mask of the capture, all false where it is
+    unusable) and `hand_region` [H, W, 1] (where hand metrics are taken).
 
     A capture that comes without any mask gets masks of our own. Labels are made when they are asked for, or read from
     `crops` where the data manager has set these.
@@ -140,12 +141,21 @@ class HandDataset(InputDataset):
         unknown = np.full(image.shape[:2], NO_PART, dtype=np.uint8)
         if image.max() < BLACKEST:
             return PixelLabels(unknown, nothing, nothing, NO_PICTURE)
-        hands = self._project(row)
+        hands, held = self._project(row), self._held(row)
+        if held is not None:
+            hands = replace(
+                hands,
+                sides=np.where(held, NO_SIDE, hands.sides),
+                whole=hands.whole & ~held,
+                forearm=hands.forearm & ~held,
+            )
         if self.has_masks:
-            return self._labels_of_given_mask(row, hands)
-        if not (hands.sides != NO_SIDE).any():
-            return PixelLabels(unknown, nothing, nothing, NO_HAND)
-        return self._labels_of_own_mask(row, hands, image)
+            found = self._labels_of_given_mask(row, hands)
+        elif (hands.sides != NO_SIDE).any():
+            found = self._labels_of_own_mask(row, hands, image)
+        else:
+            found = PixelLabels(unknown, nothing, nothing, NO_HAND)
+        return found if held is None else self._with_object(row, found, held)
 
     def _labels_of_given_mask(self, row: int, hands: _Projection) -> PixelLabels:
         width, height = self._size(row)
@@ -194,11 +204,28 @@ class HandDataset(InputDataset):
         label[behind_wrist & (label == BACKGROUND)] = NO_PART
         return PixelLabels(label, mask, hand_region(mask, np.where(hands.whole, sides, NO_SIDE), modelled), source)
 
+    def _with_object(self, row: int, found: PixelLabels, held: np.ndarray) -> PixelLabels:
+        """The labels with the object, whose outline belongs to nothing, over them."""
+        found.label[held] = OBJECT
+        found.label[_distance_to_boundary(held) < self._rim(row)] = NO_PART
+        return replace(found, mask=found.mask & ~held, region=found.region & ~held)
+
+    def _held(self, row: int) -> Bool[np.ndarray, "H W"] | None:
+        """Where the object is seen; None without a mask of it."""
+        path = self.metadata.get("object_mask_paths", {row: None})[row]
+        if path is None:
+            return None
+        mask = read_object_mask(path, image_size(self._dataparser_outputs.image_filenames[row]))
+        return _reduced(mask, *self._size(row)) > 0.5
+
     def _leave_out_boundary(self, row: int, label: np.ndarray, mask: np.ndarray, whole: np.ndarray) -> None:
         # What the projected hand covers wholly is never called empty: masks have holes and miss bright rims.
         label[whole & (label == BACKGROUND)] = NO_PART
         # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
-        label[_distance_to_boundary(mask) < max(1.0, RIM * self._size(row)[0] / 1280)] = NO_PART
+        label[_distance_to_boundary(mask) < self._rim(row)] = NO_PART
+
+    def _rim(self, row: int) -> float:
+        return max(1.0, RIM * self._size(row)[0] / 1280)
 
     def _project(self, row: int) -> _Projection:
         avatar: AvatarData = self.metadata["hands"]
@@ -268,7 +295,7 @@ def _reduced(mask: Bool[np.ndarray, "h w"], width: int, height: int) -> Float[np
 
 
 def _distance_to_boundary(mask: np.ndarray) -> np.ndarray:
-    """Pixels from each pixel centre to the nearest pixel of the other value, less a half."""
+    """Pixels from each pixel centre to the nearest pixel of the other value, less a half; far where there is none."""
     inside, outside = (
         cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask)
     )

@@ -55,6 +55,8 @@ class AvatarData:
         frame_names: name of each frame.
         camera_names: names of all cameras of the capture; `camera_index` points into it.
         train_frames: frames that training sees; the others are held out.
+        object_pose: first guess of the transform from the frame of a held object, whose origin is its middle, to the
+            capture's world, [T, 4, 4]; None without an object.
     """
 
     surface: HandSurface
@@ -68,6 +70,7 @@ class AvatarData:
     frame_names: list[str]
     camera_names: list[str]
     train_frames: Bool[Tensor, "T"]
+    object_pose: Float[Tensor, "T 4 4"] | None = None
 
     def all_vertices(self, frames: Sequence[int]) -> Float[Tensor, "S W 3"]:
         """Vertices of every fitted hand in some frames, nerfstudio's world; posed anew at every call, because those of
@@ -154,6 +157,7 @@ def capture_to_outputs(
             "hands": avatar,
             "mask_paths": [capture.masks.get(key) for key in keys],
             "own_masks": [fit.masks.get(key) for key in keys],
+            "object_mask_paths": [capture.object_masks.get(key) for key in keys],
             "mask_verdicts": [verdicts.get(key, "useless") for key in keys],
             "protocols": protocols,
         },
@@ -216,6 +220,7 @@ def _avatar_data(
         frame_names=list(capture.frames),
         camera_names=[camera.name for camera in capture.cameras],
         train_frames=torch.from_numpy(split.train_frames),
+        object_pose=None if capture.object_poses is None else torch.from_numpy(capture.object_poses).float(),
     )
 
 

@@ -31,7 +31,7 @@ def check_intrinsics(path: Path, key: str, matrix: Float[np.ndarray, "4 4"]) -> 
         )
 
 
-def check_rigid(path: Path, key: str, matrix: Float[np.ndarray, "4 4"]) -> None:
+def check_rigid(path: Path, key: str, matrix: Float[np.ndarray, "4 4"], *, what: str = "world-to-camera") -> None:
     rotation = matrix[:3, :3]
     error = np.abs(rotation @ rotation.T - np.eye(3)).max()
     determinant = np.linalg.det(rotation)
@@ -39,10 +39,10 @@ def check_rigid(path: Path, key: str, matrix: Float[np.ndarray, "4 4"]) -> None:
         raise HandsError(
             f"{path}: expected a rotation in the upper left 3x3 of {key}, found a matrix with "
             f"determinant {determinant:.4g} that is off orthonormal by {error:.2g}: "
-            "export the world-to-camera transform without scale or mirror."
+            f"export the {what} transform without scale or mirror."
         )
     if np.abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-6:
         raise HandsError(
             f"{path}: expected the last row of {key} to be 0 0 0 1, found {matrix[3].tolist()}: "
-            "export the world-to-camera transform, translation in the last column."
+            f"export the {what} transform, translation in the last column."
         )

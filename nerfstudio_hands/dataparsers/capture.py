@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,8 @@ class Capture:
             NaN where absent.
         mano_annotations: Hand parameters that came with the capture.
         sequences: The take that each frame belongs to, where a capture has several.
+        object_masks: Mask of what the hand holds, of (frame, camera), where there is one; white where it is seen.
+        object_poses: First guess of the transform from the object's own frame to the capture's world, metres.
     """
 
     root: Path
@@ -89,6 +91,8 @@ class Capture:
     stored_keypoints: Float[np.ndarray, "T 2 21 3"] | None = None
     mano_annotations: ManoAnnotations | None = None
     sequences: list[str] | None = None
+    object_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
+    object_poses: Float[np.ndarray, "T 4 4"] | None = None
 
     @property
     def camera_names(self) -> list[str]:
@@ -139,6 +143,7 @@ def select_cameras(capture: Capture, names: Sequence[str]) -> Capture:
         cameras=[capture.cameras[index] for index in indices],
         images=images,
         masks={key: path for key, path in capture.masks.items() if key[1] in kept},
+        object_masks={key: path for key, path in capture.object_masks.items() if key[1] in kept},
         detections=None if capture.detections is None else capture.detections[:, indices],
     )
 
@@ -188,6 +193,34 @@ def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     mask = np.asarray(_decode(path, "L"))
     check_size(path, (mask.shape[1], mask.shape[0]), size)
     return mask > (127 if mask.max(initial=0) > 1 else 0)
+
+
+def read_object_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """Read a mask of a held object: 255 where it is seen, 0 elsewhere. Other values would be labels of something else.
+
+    Args:
+        path: Picture file of one channel.
+        size: Width and height of the picture it belongs to, in pixels.
+
+    Raises:
+        HandsError: The file cannot be read, its size is another, or it has other values.
+    """
+    mask = np.asarray(_decode(path, "L"))
+    check_size(path, (mask.shape[1], mask.shape[0]), size)
+    others = np.setdiff1d(mask, (0, 255))
+    if len(others):
+        found = ", ".join(map(str, others[:4])) + ", .." * (len(others) > 4)
+        raise HandsError(
+            f"{path}: expected 255 where the object is seen and 0 elsewhere, found the values {found}: write one mask "
+            "of the object alone as a PNG."
+        )
+    return mask > 0
+
+
+def object_pixels(capture: Capture, key: tuple[str, str]) -> Bool[np.ndarray, "H W"] | None:
+    """Where the object is seen in the picture of (frame, camera name); None without a mask of it."""
+    path = capture.object_masks.get(key)
+    return None if path is None else read_object_mask(path, capture.camera(key[1]).size)
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from nerfstudio_hands.dataparsers.calibration_checks import check_intrinsics, check_rigid
 from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, check_size, image_size
+from nerfstudio_hands.dataparsers.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.errors import HandsError
 
 DETECTION_KEYS = ("Left", "Right")
@@ -47,7 +48,9 @@ def read_capture_room(root: Path) -> Capture:
     Layout of a scan: `img/NN.png`, `mask/NN.png`, `pose/NN.json`, `camera/param.npz` with `int_i` (K), `ext_i` (world
     to camera), `world_mat_i` (their product) and `scale_mat_i` (normalised cube to world), `keypoints_3d_<scan>.xyz`
     (42x3 in the cube, left then right). Detections are `{"Left": 63 floats or [], "Right": ...}`, (x, y, z) of 21
-    landmarks with x, y in [-1, 1]: pixel = (x + 1) / 2 * width; z has no use. A calibrated camera may lack any of its
+    landmarks with x, y in [-1, 1]: pixel = (x + 1) / 2 * width; z has no use. Of what the hand holds, every scan may
+    have masks `obj_mask/NN.png` (255 where it is seen, else 0) and a first guess of its pose, `object_pose.npz` (see
+    `read_object_poses`); `mask` then shows what is seen of the hand. A calibrated camera may lack any of its
     files: that is said in `problems`. The size of a camera is that of its picture, else of its mask, else the size most
     common among the others. Pictures are left to `read_image` and `read_mask`; headers and sizes are checked here.
 
@@ -79,9 +82,9 @@ def read_capture_room(root: Path) -> Capture:
     names = sorted(shared.intrinsics)
     frames = [scan.name if scan != root else root.resolve().name for scan in scans]
 
-    images, masks = {}, {}
+    images, masks, object_masks = {}, {}, {}
     for frame, scan in zip(frames, scans, strict=True):
-        for kind, table in (("img", images), ("mask", masks)):
+        for kind, table in (("img", images), ("mask", masks), ("obj_mask", object_masks)):
             found = _files_by_camera(scan / kind, IMAGE_SUFFIXES, names, problems)
             table.update({(frame, name): path for name, path in found.items()})
     if not images:
@@ -90,6 +93,7 @@ def read_capture_room(root: Path) -> Capture:
             "none: name the pictures after the index of their camera in camera/param.npz."
         )
     cameras = _cameras(shared, names, images, masks, problems)
+    check_object_masks(root, object_masks, frames, cameras)
 
     detections = np.full((len(frames), len(names), 2, 21, 2), np.nan)
     for t, (frame, scan) in enumerate(zip(frames, scans, strict=True)):
@@ -113,7 +117,16 @@ def read_capture_room(root: Path) -> Capture:
         detections=detections,
         problems=problems,
         stored_keypoints=np.stack([absent if k is None else k for k in stored]) if has_stored else None,
+        object_masks=object_masks,
+        object_poses=_object_poses(scans, frames),
     )
+
+
+def _object_poses(scans: list[Path], frames: list[str]) -> Float[np.ndarray, "T 4 4"] | None:
+    paths = [scan / POSE_FILE for scan in scans]
+    if not any(path.exists() for path in paths):
+        return None
+    return np.concatenate([read_object_poses(path, [frame]) for path, frame in zip(paths, frames, strict=True)])
 
 
 def _subfolders(root: Path) -> list[Path]:

@@ -99,6 +99,7 @@ class HandsDataParser(DataParser):
         from nerfstudio.utils.rich_utils import CONSOLE
 
         from nerfstudio_hands.dataparsers.layouts import read_capture
+        from nerfstudio_hands.dataparsers.object_poses import with_object_poses
         from nerfstudio_hands.dataparsers.splits import split_capture
         from nerfstudio_hands.fitting import fit_or_load
 
@@ -121,4 +122,4 @@ class HandsDataParser(DataParser):
             refine_cameras=config.refine_cameras,
             shape_frames=split.shape_frames,
         )
-        return capture, fit, split
+        return with_object_poses(capture, fit, split.train_cameras, config.hand_model), fit, split

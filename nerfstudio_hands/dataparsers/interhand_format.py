@@ -13,6 +13,7 @@ from rich.progress import track
 from nerfstudio_hands.dataparsers.camera_mending import fitting_camera
 from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.dataparsers.interhand_annotations import HAND_TYPES, InterHandAnnotations, read_annotations
+from nerfstudio_hands.dataparsers.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.dataparsers.picture_files import (
     MANY_FOLDERS,
     folders_in,
@@ -65,6 +66,10 @@ def read_interhand(
     there; `X_cam = camrot (X_world - campos)`; `princpt` has the centre of the upper left pixel at (0, 0). Joints
     become `stored_keypoints`. A hand is absent where its wrist is not valid or the frame is said to show the other hand
     only. What is missing, black or null is left out and counted in `problems`.
+
+    Of what the hand holds, which InterHand2.6M does not know, there may be masks (255 where it is seen, else 0) in
+    `obj_mask/` under the names of the images, as .png, and first guesses of its poses in `object_pose.npz` beside
+    `images/` (see `read_object_poses`).
 
     Args:
         root: Folder with `images/` and `annotations/`; pictures of 5 and of 30 frames a second are read alike.
@@ -232,18 +237,33 @@ def _capture(
         if null.any():
             problems.append(f"Hands with joints but without MANO annotation: {null.sum()}.")
     frames = {key: f"{key[0]}/{key[1]}" for key in keys}
+    images = {(frames[k], name): path for k in keys for name, path in found.paths[k].items() if name in names}
+    object_masks = _object_masks(root, images)
+    check_object_masks(root / "obj_mask", object_masks, list(frames.values()), cameras)
+    poses = root / POSE_FILE
     return Capture(
         root=root,
         cameras=cameras,
         frames=list(frames.values()),
-        images={(frames[k], name): path for k in keys for name, path in found.paths[k].items() if name in names},
+        images=images,
         masks={},
         detections=None,
         problems=problems,
         stored_keypoints=joints[rows],
         mano_annotations=mano,
         sequences=[sequence for sequence, _ in keys],
+        object_masks=object_masks,
+        object_poses=read_object_poses(poses, list(frames.values())) if poses.exists() else None,
     )
+
+
+def _object_masks(root: Path, images: dict[tuple[str, str], Path]) -> dict[tuple[str, str], Path]:
+    if not (root / "obj_mask").is_dir():
+        return {}
+    beside = {
+        key: (root / "obj_mask" / path.relative_to(root / "images")).with_suffix(".png") for key, path in images.items()
+    }
+    return {key: path for key, path in beside.items() if path.exists()}
 
 
 def _joints(annotations: InterHandAnnotations) -> Float[np.ndarray, "F 2 21 3"]:

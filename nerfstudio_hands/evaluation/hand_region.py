@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
-BACKGROUND, HAND, NO_PART = 0, 1, 2
-"""Values of a training label: empty space, hand, and pixels that take no part in any loss."""
+BACKGROUND, HAND, NO_PART, OBJECT = 0, 1, 2, 3
+"""Values of a training label: empty space, hand, pixels that take no part in any loss, and what the hand holds, behind
+which nothing is known of the hand."""
 
 NO_SIDE = -1
 """Value of a side image where no hand projects."""

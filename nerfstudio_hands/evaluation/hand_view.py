@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, read_image, read_mask
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, object_pixels, read_image, read_mask
 from nerfstudio_hands.evaluation.hand_region import side_image
 from nerfstudio_hands.fitting.outline import OutlineMesh, ProjectedOutline, projected_outline
 from nerfstudio_hands.fitting.record import HandFit
@@ -60,6 +60,7 @@ class HandView:
         fitted: Joints of the fitted hands through the corrected camera.
         outline: Outline of the fitted hands through the corrected camera.
         metres_per_pixel: What one pixel spans at the depth of each hand.
+        hidden: Where an object is seen that may hide the hands, None without a mask of it.
     """
 
     frame: str
@@ -74,6 +75,7 @@ class HandView:
     fitted: Float[np.ndarray, "2 21 2"]
     outline: ProjectedOutline
     metres_per_pixel: Float[np.ndarray, " 2"]
+    hidden: Bool[np.ndarray, "H W"] | None = None
 
 
 def pose_capture(fit: HandFit, surface: HandSurface, frames: Sequence[int]) -> PosedCapture:
@@ -148,6 +150,7 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
         camera=camera,
         image=read_image(capture.images[key]),
         mask=read_mask(capture.masks[key], camera.size) if key in capture.masks else None,
+        hidden=object_pixels(capture, key),
         face=np.where(sides >= 0, face.numpy(), -1),
         sides=sides,
         detections=observed_joints(capture, name)[frame],

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from nerfstudio_hands.evaluation.hand_view import HandView
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_verdict
-from nerfstudio_hands.fitting.outline import mask_outline, outline_distance
+from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
 
 SATURATED = 250
 """Values from here on, of 255, are taken as clipped."""
@@ -113,8 +113,9 @@ def finite_mean(values: object) -> float:
 
 
 def _mask_quality(view: HandView) -> MaskQuality:
-    outlines = outline_distance(view.outline, mask_outline(view.mask))
-    return MaskQuality(mask_coverage(view.mask, view.outline.silhouette), outlines.mean, outlines.matched)
+    outlines = outline_distance(view.outline, away_from(mask_outline(view.mask), view.hidden))
+    coverage = mask_coverage(view.mask, view.outline.silhouette, view.hidden)
+    return MaskQuality(coverage, outlines.mean, outlines.matched)
 
 
 def _face_brightness(view: HandView, core: Bool[np.ndarray, "H W"], num_faces: int) -> Float[np.ndarray, " F"]:

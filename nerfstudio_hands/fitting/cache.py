@@ -139,6 +139,8 @@ def _hash_pictures(digest: hashlib._Hash, capture: Capture, cameras: Sequence[st
     # Masks of all cameras, because the report speaks of all of them.
     for key in sorted(capture.masks):
         digest.update(repr(key).encode() + capture.masks[key].read_bytes())
+    for key in sorted(capture.object_masks):
+        digest.update(b"object" + repr(key).encode() + capture.object_masks[key].read_bytes())
     # Pictures, because hands are cut out of them where masks are bad.
     for key in sorted(seen.images) if pictures else ():
         digest.update(repr(key).encode() + seen.images[key].read_bytes())

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nerfstudio_hands.dataparsers.capture import Capture, read_mask, select_cameras
+from nerfstudio_hands.dataparsers.capture import Capture, object_pixels, read_mask, select_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_verdict
 from nerfstudio_hands.fitting.mask_refinement import camera_tensors, masks_of_our_own, refine_on_masks
-from nerfstudio_hands.fitting.outline import mask_outline, outline_distance
+from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints, joint_terms
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouette import outline_at, outline_mesh
@@ -119,7 +119,7 @@ def fit_outline_distances(
     result = {}
     for (frame, name), path in capture.masks.items():
         camera, t = capture.camera(name), capture.frames.index(frame)
-        outline = mask_outline(read_mask(path, camera.size))
+        outline = away_from(mask_outline(read_mask(path, camera.size)), object_pixels(capture, (frame, name)))
         k, e = camera_tensors(camera, fit.camera_rotation.get(name))
         projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
         result[frame, name] = vars(outline_distance(projected, outline))
@@ -162,7 +162,8 @@ def _coverage(
         camera, t = capture.camera(name), capture.frames.index(frame)
         k, e = camera_tensors(camera, rotations.get(name))
         projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size)
-        result[frame, name] = mask_coverage(read_mask(path, camera.size), projected.silhouette)
+        mask = read_mask(path, camera.size)
+        result[frame, name] = mask_coverage(mask, projected.silhouette, object_pixels(capture, (frame, name)))
     return result
 
 

@@ -15,13 +15,18 @@ GOOD_COVERAGE_BEFORE_REFINEMENT = 0.93
 RIM = 0.02
 
 
-def mask_coverage(mask: Bool[np.ndarray, "H W"], silhouette: Bool[np.ndarray, "H W"]) -> float:
-    """Share of the projected hands, less a rim, that a mask covers; NaN where no hand projects into the picture."""
+def mask_coverage(
+    mask: Bool[np.ndarray, "H W"], silhouette: Bool[np.ndarray, "H W"], hidden: Bool[np.ndarray, "H W"] | None = None
+) -> float:
+    """Share of the projected hands, less a rim and what an object hides, that a mask covers; NaN where no hand projects
+    into the picture."""
     rows, columns = np.nonzero(silhouette)
     if len(rows) == 0:
         return float("nan")
     extent = max(np.ptp(rows), np.ptp(columns))
     core = cv2.distanceTransform(silhouette.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > RIM * extent
+    if hidden is not None:
+        core &= ~hidden
     return float((mask & core).sum() / max(core.sum(), 1))
 
 

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, read_image, read_mask
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, object_pixels, read_image, read_mask
 from nerfstudio_hands.fitting.mask_quality import outline_weight
-from nerfstudio_hands.fitting.outline import MaskOutline, mask_outline
+from nerfstudio_hands.fitting.outline import MaskOutline, away_from, mask_outline
 from nerfstudio_hands.fitting.pose_fit import JointTerms
 from nerfstudio_hands.fitting.projection import corrected_extrinsics, project
 from nerfstudio_hands.fitting.segmentation import segment_hands, snap_outline
@@ -110,6 +110,7 @@ def _frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
         frames=names,
         images={key: path for key, path in seen.images.items() if key[0] in names},
         masks={key: path for key, path in seen.masks.items() if key[0] in names},
+        object_masks={key: path for key, path in seen.object_masks.items() if key[0] in names},
         detections=seen.detections[list(frames)],
     )
 
@@ -130,7 +131,7 @@ def _refine_frames(
         weight = outline_weight(coverage[frame, name])
         if weight > 0:
             camera = seen.camera(name)
-            outline = mask_outline(read_mask(path, camera.size))
+            outline = away_from(mask_outline(read_mask(path, camera.size)), object_pixels(seen, (frame, name)))
             given.append(OutlineTarget(seen.frames.index(frame), seen.camera_index(name), camera.size, outline, weight))
     good = [target for target in given if target.weight == 1.0]
     covered = {(target.frame, target.camera) for target in good}
@@ -177,7 +178,7 @@ def _segment(
     keys = [key for key in seen.images if (seen.frames.index(key[0]), seen.camera_index(key[1])) not in covered]
     targets = []
     for key, image, mask, trusted in _cut_out(seen, surface, variables, band, keys):
-        outline = mask_outline(mask)
+        outline = away_from(mask_outline(mask), object_pixels(seen, key))
         x, y = outline.points.astype(int).T
         kept = trusted[y, x]
         if kept.any():
@@ -207,8 +208,11 @@ def _cut_out(
             if bool((depth > 0.05).all()) and float(pixels.abs().max()) < 4 * max(camera.size):
                 cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), 1)
         pixels = band / metres_per_pixel(vertices[t].double(), k, e)
-        image = read_image(seen.images[key])
-        return image, *segment_hands(image, projected.silhouette, forearm > 0, band=pixels)
+        image, silhouette, hidden = read_image(seen.images[key]), projected.silhouette, object_pixels(seen, key)
+        if hidden is None:
+            return image, *segment_hands(image, silhouette, forearm > 0, band=pixels)
+        mask, trusted = segment_hands(image, silhouette & ~hidden, forearm > 0, band=pixels)
+        return image, mask & ~hidden, trusted
 
     # GrabCut runs outside of Python's lock.
     with ThreadPoolExecutor(2) as pool:

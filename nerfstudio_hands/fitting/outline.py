@@ -110,6 +110,16 @@ def mask_outline(mask: Bool[np.ndarray, "H W"]) -> MaskOutline:
     return MaskOutline(np.stack([x, y], 1) + 0.5 + step * normals, normals)
 
 
+def away_from(outline: MaskOutline, hidden: Bool[np.ndarray, "H W"] | None) -> MaskOutline:
+    """The outline without what borders on an object: there the mask ends, the hand goes on behind."""
+    if hidden is None or not len(outline.points):
+        return outline
+    near = cv2.dilate(hidden.astype(np.uint8), np.ones((2 * BORDER + 1,) * 2, np.uint8)) > 0
+    column, row = np.clip(outline.points.astype(int), 0, np.array(hidden.shape[::-1]) - 1).T
+    kept = ~near[row, column]
+    return MaskOutline(outline.points[kept], outline.normals[kept])
+
+
 def projected_outline(
     mesh: OutlineMesh,
     vertices: Float[np.ndarray, "V 3"],

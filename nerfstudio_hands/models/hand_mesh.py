@@ -16,7 +16,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
 from nerfstudio_hands.export.bake import check_texture_size
 from nerfstudio_hands.fields.albedo_texture import AlbedoTexture
 from nerfstudio_hands.fields.neural_shader import SurfaceLook
@@ -335,7 +335,7 @@ class HandMeshModel(PosedHandModel):
         if not self.mesh_is_fixed:
             target, known = hand, hand | (label == BACKGROUND)
             if "in_mask" in batch:
-                outline = next_to(hand) & next_to(label == BACKGROUND) & ~known
+                outline = next_to(hand) & next_to(label == BACKGROUND) & (label == NO_PART)
                 target, known = hand | (outline & batch["in_mask"].to(self.device)), known | outline
             wrong = outputs["accumulation"] - target.to(truth.dtype)
             loss["mask"] = config.mask_loss * wrong[known].square().mean()

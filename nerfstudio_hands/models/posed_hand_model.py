@@ -21,7 +21,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
 from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
@@ -184,7 +184,7 @@ class PosedHandModel(Model):
 
     def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
         """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
-        known = (label != NO_PART)[:, None]
+        known = ((label == HAND) | (label == BACKGROUND))[:, None]
         hand = (label == HAND)[:, None]
         patches = [
             (values * keep).view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
@@ -203,7 +203,8 @@ class PosedHandModel(Model):
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         """Metrics of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
         prediction as it is."""
-        mask = batch["hand_mask"][..., 0].bool().to(self.device)
+        # An object is as unknown to the model as a forearm: what the mask holds beyond the region is not counted.
+        mask = (batch["hand_mask"].bool() | (batch["hand_label"] == OBJECT))[..., 0].to(self.device)
         region = batch["hand_region"][..., 0].bool().to(self.device)
         truth = batch["image"].to(self.device)
         metrics = hand_metrics(outputs["radiance"], outputs["accumulation"][..., 0], truth, mask, region)

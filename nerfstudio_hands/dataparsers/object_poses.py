@@ -1,0 +1,122 @@
+"""Where a held object is at first: as the capture says, or in the middle of what its masks leave of space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from rich.progress import track
+from torch import Tensor
+
+from nerfstudio_hands.dataparsers.avatar_data import PARKED_BEYOND, load_surface
+from nerfstudio_hands.dataparsers.capture import Capture, object_pixels, read_mask
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.visual_hull import box_grid, carve
+
+REACH = 0.2
+"""Metres round the hand within which an object is looked for."""
+
+CELLS = (40, 48)
+"""Cells along each axis: of the whole box, then of what was left of it."""
+
+DEEPEST = 0.01
+"""Metres that the middle of an object may lie inside of a hand before their poses contradict each other."""
+
+SLOW = 20
+"""Frames from which on a progress bar is worth showing."""
+
+
+def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], hand_model: str) -> Capture:
+    """The capture with a first guess of the object's pose in every frame; a capture without an object as it is.
+
+    Where the capture brings poses, these are checked. Else the object's frame starts at the middle of the visual hull
+    of its masks, less the fitted hands: parallel to the capture's world in the first frame, and turning with the wrist
+    of the nearest hand from there.
+
+    Args:
+        capture: The capture.
+        fit: Its hands.
+        cameras: Names of the cameras whose masks are used.
+        hand_model: "default" or a path.
+
+    Raises:
+        HandsError: The masks leave no place for an object, or its middle is inside of a hand or far from all hands.
+    """
+    if not capture.object_masks and capture.object_poses is None:
+        return capture
+    surface = load_surface(fit.sides, hand_model)
+    there = torch.nonzero(fit.pose.valid.any(dim=1)).flatten().tolist()
+    posed = {t: surface.pose(fit.pose[[t]], fit.shape, fit.displacement) for t in there}
+    given = capture.object_poses is not None
+    if given:
+        poses = capture.object_poses
+    else:
+        poses = np.tile(np.eye(4), (len(capture.frames), 1, 1))
+    start, side = None, 0
+    for t in track(there, description="Looking for the object", transient=True, disable=given or len(there) < SLOW):
+        inside = Surfaces(surface.faces, posed[t].vertices, closing_faces=surface.closing_faces)
+        if given:
+            _check_place(capture, t, poses[t, :3, 3], inside)
+            continue
+        middle = _hull_middle(capture, fit, cameras, t, inside, posed[t].vertices[0])
+        wrists = posed[t].bone_transforms[0, :, 0, :3, :3].double().numpy()
+        if start is None:
+            distance = (posed[t].keypoints[0] - torch.from_numpy(middle).float()).norm(dim=-1).amin(dim=-1)
+            side = int(distance.argmin())
+            start = wrists[side]
+        poses[t:, :3, :3] = wrists[side] @ start.T if fit.pose.valid[t, side] else poses[t, :3, :3]
+        poses[t:, :3, 3] = middle
+    return replace(capture, object_poses=poses)
+
+
+def _check_place(capture: Capture, t: int, middle: Float[np.ndarray, "3"], hands: Surfaces) -> None:
+    distance = float(hands.closest(torch.from_numpy(middle).float()[None]).signed_distance)
+    if -DEEPEST <= distance <= 2 * REACH:
+        return
+    found = f"{-distance * 1e3:.0f} mm inside of it" if distance < 0 else f"{distance * 1e3:.0f} mm away"
+    raise HandsError(
+        f"{capture.root}: expected the middle of the object beside the hand, found it {found} in frame "
+        f"{capture.frames[t]}: give object_to_world in metres, in the world of the cameras, with the origin in the "
+        "middle of the object, or remove object_pose.npz to start from the masks."
+    )
+
+
+def _hull_middle(
+    capture: Capture, fit: HandFit, cameras: Sequence[str], t: int, hands: Surfaces, vertices: Float[Tensor, "V 3"]
+) -> Float[np.ndarray, "3"]:
+    """Middle of what the masks leave of the object in one frame, world metres."""
+    frame = capture.frames[t]
+    names = [name for name in cameras if (frame, name) in capture.object_masks]
+    seen = [torch.from_numpy(object_pixels(capture, (frame, name))) for name in names]
+    hidden = [torch.from_numpy(_hand_pixels(capture, (frame, name))) for name in names]
+    views = [fit.corrected(capture.camera(name)) for name in names]
+    k = torch.from_numpy(np.stack([view.intrinsics for view in views])).float() if views else torch.zeros(0, 3, 3)
+    pose = torch.from_numpy(np.stack([view.world_to_camera for view in views])).float() if views else k
+
+    near = vertices[vertices.norm(dim=1) < PARKED_BEYOND]
+    box = torch.stack([near.amin(dim=0) - REACH, near.amax(dim=0) + REACH])
+    points = vertices[:0]
+    for cells in CELLS:
+        grid = box_grid(box, cells)
+        points = grid[carve(grid, seen, hidden, k, pose)]
+        points = points[hands.closest(points).signed_distance > 0]
+        if not len(points):
+            raise HandsError(
+                f"{capture.root}: expected masks of the object that agree on a place near the hand in frame {frame}, "
+                f"found none in {len(names)} cameras: check the masks, or give the pose in object_pose.npz."
+            )
+        cell = (box[1] - box[0]) / cells
+        box = torch.stack([points.amin(dim=0) - cell, points.amax(dim=0) + cell])
+    return points.double().mean(dim=0).numpy()
+
+
+def _hand_pixels(capture: Capture, key: tuple[str, str]) -> Bool[np.ndarray, "H W"]:
+    """Where a hand may hide the object; anywhere, where no mask says."""
+    camera = capture.camera(key[1])
+    path = capture.masks.get(key)
+    return np.ones((camera.height, camera.width), dtype=bool) if path is None else read_mask(path, camera.size)

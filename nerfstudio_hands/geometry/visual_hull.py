@@ -1,0 +1,54 @@
+"""The visual hull: what silhouettes from several sides leave of a box."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+SEEN_BY = 0.5
+"""Share of the cameras looking at a place that must see the thing there; the others may see what hides it."""
+
+
+def box_grid(box: Float[Tensor, "2 3"], resolution: int) -> Float[Tensor, "N 3"]:
+    """Centres of the cells of a box cut into `resolution` parts along each axis."""
+    share = (torch.arange(resolution, device=box.device) + 0.5) / resolution
+    grid = torch.stack(torch.meshgrid(share, share, share, indexing="ij"), dim=-1).reshape(-1, 3)
+    return box[0] + grid.to(box) * (box[1] - box[0])
+
+
+def carve(
+    points: Float[Tensor, "N 3"],
+    seen: list[Bool[Tensor, "H W"]],
+    hidden: list[Bool[Tensor, "H W"]],
+    intrinsics: Float[Tensor, "C 3 3"],
+    world_to_camera: Float[Tensor, "C 4 4"],
+) -> Bool[Tensor, " N"]:
+    """Which points may belong to a thing (Laurentini, "The visual hull concept", TPAMI 1994).
+
+    A point is carved away where a camera sees past it: where it falls on neither the thing nor what may hide it. What
+    hides the thing says nothing, so at least `SEEN_BY` of the cameras that look at a point must see the thing there.
+
+    Args:
+        points: World, metres.
+        seen: Of each camera, where it sees the thing.
+        hidden: Of each camera, where something else may hide it.
+        intrinsics: K, pixels; the centre of the upper left pixel is (0.5, 0.5).
+        world_to_camera: OpenCV axes.
+
+    Returns:
+        True where no camera objects; a point that no camera looks at does not belong.
+    """
+    kept = torch.ones(len(points), dtype=torch.bool, device=points.device)
+    looks, sees = torch.zeros(2, len(points), dtype=torch.long, device=points.device)
+    for thing, cover, k, pose in zip(seen, hidden, intrinsics, world_to_camera, strict=True):
+        height, width = thing.shape
+        eye = (points @ pose[:3, :3].T + pose[:3, 3]) @ k.T
+        column, row = (eye[:, :2] / eye[:, 2:].clamp_min(1e-6)).floor().long().unbind(1)
+        inside = (eye[:, 2] > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        at = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+        on_thing = thing.reshape(-1)[at] & inside
+        kept &= on_thing | cover.reshape(-1)[at] | ~inside
+        looks += inside
+        sees += on_thing
+    return kept & (sees > 0) & (sees >= SEEN_BY * looks)

@@ -1,0 +1,126 @@
+"""Where an object starts: a ball is put before the palm of the shipped capture, as masks that the hand covers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
+from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
+from nerfstudio_hands.dataparsers.capture import read_image, read_mask
+from nerfstudio_hands.dataparsers.layouts import read_capture
+from nerfstudio_hands.dataparsers.object_poses import with_object_poses
+from nerfstudio_hands.dataparsers.splits import Split
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT
+
+RADIUS = 0.025
+
+
+def _joints(demo_capture):
+    return np.load(demo_capture.parent / "truth" / "truth.npz")["keypoints"][0, 0]
+
+
+@pytest.fixture(scope="module")
+def middle(demo_capture):
+    """Three centimetres and the radius in front of the palm."""
+    joints = _joints(demo_capture).astype(float)
+    out_of_palm = np.cross(joints[5] - joints[0], joints[17] - joints[0])
+    out_of_palm /= np.linalg.norm(out_of_palm)
+    return joints[[0, 5, 17]].mean(0) + (0.03 + RADIUS) * out_of_palm
+
+
+@pytest.fixture(scope="module")
+def capture(demo_capture, true_fit, middle, tmp_path_factory):
+    """The shipped capture with masks of the ball, as if it hid nothing and the hand hid it where both are."""
+    folder = tmp_path_factory.mktemp("masks")
+    shipped = read_capture(demo_capture)
+    masks = {}
+    for key, path in shipped.masks.items():
+        camera = shipped.camera(key[1])
+        x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+        rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(camera.intrinsics).T
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        ball = camera.world_to_camera[:3, :3] @ middle + camera.world_to_camera[:3, 3]
+        seen = rays @ ball >= np.sqrt(ball @ ball - RADIUS**2)
+        masks[key] = folder / f"{key[1]}.png"
+        Image.fromarray(np.where(seen & ~read_mask(path, camera.size), 255, 0).astype(np.uint8)).save(masks[key])
+    return replace(shipped, object_masks=masks)
+
+
+def test_without_a_pose_the_frame_starts_in_the_middle_of_the_hull(capture, true_fit, middle):
+    found = with_object_poses(capture, true_fit, capture.camera_names, "default").object_poses
+    assert found.shape == (1, 4, 4)
+    np.testing.assert_allclose(found[0, :3, :3], np.eye(3), atol=1e-9)
+    assert np.linalg.norm(found[0, :3, 3] - middle) < 5e-3
+
+
+def test_masks_that_agree_on_nothing_are_refused(capture, true_fit):
+    names = sorted(capture.object_masks)
+    shuffled = dict(zip(names, [capture.object_masks[name] for name in names[5:] + names[:5]], strict=True))
+    with pytest.raises(HandsError, match="agree on a place near the hand in frame 1"):
+        with_object_poses(replace(capture, object_masks=shuffled), true_fit, capture.camera_names, "default")
+
+
+def test_a_pose_that_was_given_is_kept_unless_it_contradicts_the_hand(capture, true_fit, middle, demo_capture):
+    def given(place):
+        pose = np.eye(4)
+        pose[:3, 3] = place
+        with_pose = replace(capture, object_poses=pose[None])
+        return with_object_poses(with_pose, true_fit, capture.camera_names, "default").object_poses[0, :3, 3]
+
+    np.testing.assert_array_equal(given(middle), middle)
+    palm = _joints(demo_capture)[[0, 9]].mean(0)
+    with pytest.raises(HandsError, match="beside the hand, found it 1[0-9] mm inside of it in frame 1"):
+        given(palm)
+    with pytest.raises(HandsError, match="mm away in frame 1: give object_to_world in metres"):
+        given(1000 * middle)
+
+
+def test_a_capture_without_an_object_stays_as_it_is(demo_capture, true_fit):
+    capture = read_capture(demo_capture)
+    assert with_object_poses(capture, true_fit, capture.camera_names, "default") is capture
+
+
+def test_object_pixels_have_a_label_and_leave_the_hand_alone(capture, true_fit, tmp_path):
+    # A square over the middle of each picture: hand, background and object meet.
+    masks = {}
+    for key in capture.masks:
+        width, height = capture.camera(key[1]).size
+        square = np.zeros((height, width), dtype=np.uint8)
+        square[height // 3 : height // 2, width // 3 : 2 * width // 3] = 255
+        masks[key] = tmp_path / f"{key[1]}.png"
+        Image.fromarray(square).save(masks[key])
+    posed = replace(capture, object_masks=masks, object_poses=np.eye(4)[None])
+    outputs = capture_to_outputs(
+        posed,
+        true_fit,
+        Split(list(capture.camera_names), [], np.ones(1, dtype=bool)),
+        train=True,
+        max_eval_images=0,
+        hand="both",
+        hand_model="default",
+        resolution_scale=None,
+        max_resolution=640,
+    )
+    assert torch.equal(outputs.metadata["hands"].object_pose, torch.eye(4)[None])
+    dataset = HandDataset(outputs)
+    without = HandDataset(replace(outputs, metadata={**outputs.metadata, "object_mask_paths": [None] * len(dataset)}))
+    image = read_image(outputs.image_filenames[0])
+    found, before = dataset.labels(0, image), without.labels(0, image)
+    held = np.asarray(Image.open(masks["1", capture.camera_names[0]])) > 0
+    assert (before.label[held] == HAND).any() and not (before.label == OBJECT).any()
+    assert set(np.unique(found.label[held])) == {NO_PART, OBJECT}
+    assert (found.label[held] == OBJECT).mean() > 0.8 and not (found.label[~held] == OBJECT).any()
+    assert not (found.mask & held).any() and not (found.region & held).any()
+    # Away from the square nothing changes.
+    far = np.ones_like(held)
+    far[held.shape[0] // 3 - 12 : held.shape[0] // 2 + 12] = False
+    assert (found.label[far] == before.label[far]).mean() > 0.99 and (found.label[far] == BACKGROUND).any()
+    pixels, top, left = crop_pixels(image, found, 0)
+    rows, columns = np.nonzero(found.label == OBJECT)
+    assert top <= rows.min() and left <= columns.min()
+    assert rows.max() < top + len(pixels) and columns.max() < left + pixels.shape[1]
