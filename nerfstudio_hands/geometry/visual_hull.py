@@ -6,8 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-SEEN_BY = 0.5
-"""Share of the cameras looking at a place that must see the thing there; the others may see what hides it."""
+SEEN_BY = 0.25
+"""Share of the cameras that must see the thing at a place; the others may see what hides it."""
+
+LOOKED_AT_BY = 0.5
+"""Share of the cameras whose pictures must hold a place: out of sight of the others, a cone of one would be left."""
 
 
 def box_grid(box: Float[Tensor, "2 3"], resolution: int) -> Float[Tensor, "N 3"]:
@@ -27,7 +30,7 @@ def carve(
     """Which points may belong to a thing (Laurentini, "The visual hull concept", TPAMI 1994).
 
     A point is carved away where a camera sees past it: where it falls on neither the thing nor what may hide it. What
-    hides the thing says nothing, so at least `SEEN_BY` of the cameras that look at a point must see the thing there.
+    hides the thing says nothing, so at least `SEEN_BY` of the cameras must see the thing there.
 
     Args:
         points: World, metres.
@@ -37,7 +40,7 @@ def carve(
         world_to_camera: OpenCV axes.
 
     Returns:
-        True where no camera objects; a point that no camera looks at does not belong.
+        True where no camera objects and enough of them look.
     """
     kept = torch.ones(len(points), dtype=torch.bool, device=points.device)
     looks, sees = torch.zeros(2, len(points), dtype=torch.long, device=points.device)
@@ -51,4 +54,4 @@ def carve(
         kept &= on_thing | cover.reshape(-1)[at] | ~inside
         looks += inside
         sees += on_thing
-    return kept & (sees > 0) & (sees >= SEEN_BY * looks)
+    return kept & (sees > 0) & (sees >= SEEN_BY * len(seen)) & (looks >= LOOKED_AT_BY * len(seen))

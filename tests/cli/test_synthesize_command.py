@@ -35,6 +35,14 @@ def test_interhand_takes_several_sequences(calls):
     assert calls == [(Path("x"), options, 1)]
 
 
+def test_both_layouts_take_an_object(calls):
+    tyro.cli(synthesize, args=["capture-room", "--output", "a", "--object", "mug"])
+    tyro.cli(synthesize, args=["interhand", "--output", "b", "--object", "box"])
+    assert [options.object for _, options, _ in calls] == ["mug", "box"]
+    with pytest.raises(SystemExit):
+        tyro.cli(synthesize, args=["capture-room", "--output", "a", "--object", "pen"])
+
+
 def test_a_layout_must_be_named(calls, capsys):
     with pytest.raises(SystemExit):
         tyro.cli(synthesize, args=["--output", "x"])

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import trimesh
 
+from nerfstudio_hands.fitting.mask_quality import mask_coverage
 from nerfstudio_hands.fitting.outline import (
     MaskOutline,
     OutlineMesh,
+    away_from,
     mask_outline,
     outline_distance,
     projected_outline,
@@ -111,3 +113,24 @@ def test_without_hands_in_the_picture_nothing_is_cut_out():
     picture = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
     mask, trusted = segment_hands(picture, np.zeros(picture.shape[:2], bool), np.zeros(picture.shape[:2], bool), band=9)
     assert not mask.any() and not trusted.any()
+
+
+def test_where_an_object_hides_the_hand_there_is_no_outline():
+    y, x = np.mgrid[:200, :200] + 0.5
+    disc, object_seen = np.hypot(x - 100, y - 100) < 60, x > 120
+    whole = mask_outline(disc)
+    seen = away_from(mask_outline(disc & ~object_seen), object_seen)
+    assert len(seen.points) and seen.points[:, 0].max() < 120
+    # What is left lies on the disc: the straight border with the object is gone.
+    assert np.abs(np.hypot(*(seen.points - 100).T) - 60).max() < 1
+    assert len(seen.points) == pytest.approx((whole.points[:, 0] < 117).sum(), abs=3)
+    assert away_from(whole, None) is whole
+
+
+def test_what_an_object_hides_is_no_hole_of_the_mask():
+    y, x = np.mgrid[:200, :200] + 0.5
+    disc, object_seen = np.hypot(x - 100, y - 100) < 60, x > 100
+    mask = disc & ~object_seen
+    assert mask_coverage(mask, disc) == pytest.approx(0.5, abs=0.01)
+    assert mask_coverage(mask, disc, object_seen) == 1
+    assert mask_coverage(mask & (y > 100), disc, object_seen) == pytest.approx(0.5, abs=0.01)

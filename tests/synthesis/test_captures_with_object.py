@@ -13,7 +13,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.model import default_hand, pose_hand
 from nerfstudio_hands.synthesis import grasp as grasping
 from nerfstudio_hands.synthesis import held_object
-from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, synthesize_capture_room
+from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, perform, synthesize_capture_room
 from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 from nerfstudio_hands.synthesis.interhand_options import InterHandOptions
 
@@ -29,9 +29,7 @@ def coarse():
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory, coarse):
-    options = CaptureRoomOptions(
-        num_cameras=2, resolution=64, frames=2, seed=1, supersampling=1, subdivisions=1, object="box"
-    )
+    options = CaptureRoomOptions(num_cameras=2, resolution=64, seed=1, supersampling=1, subdivisions=1, object="box")
     return synthesize_capture_room(tmp_path_factory.mktemp("room") / "capture", options)
 
 
@@ -74,15 +72,17 @@ def test_masks_show_what_is_seen_of_hand_and_object(room):
             assert (mask & (seen != 0)).sum() <= 0.03 * mask.sum()
 
 
-def test_the_object_moves_rigidly_with_the_wrist(room):
-    truth = np.load(room / "truth" / "truth.npz")
-    arrays = [torch.from_numpy(truth[name][:, 0]) for name in ("global_orient", "local_rotations", "translation")]
-    posed = pose_hand(default_hand("right"), *arrays, torch.from_numpy(truth["shape"]))
-    wrist = posed.bone_transforms[:, 0].double().numpy()
-    in_wrist = np.linalg.inv(wrist) @ truth["object_to_world"]
+def test_the_object_moves_rigidly_with_the_wrist():
+    subject, frames = perform(CaptureRoomOptions(frames=2, subdivisions=1, object="mug", hand="left"))
+    hands = [hand for (hand,) in frames]
+    arrays = [torch.stack([getattr(h, n) for h in hands]) for n in ("global_orient", "local_rotations", "translation")]
+    wrist = pose_hand(default_hand("left"), *arrays, subject.shape).bone_transforms[:, 0].double().numpy()
+    poses = np.stack([hand.object_to_world for hand in hands])
+    in_wrist = np.linalg.inv(wrist) @ poses
     np.testing.assert_allclose(in_wrist[0], in_wrist[1], atol=1e-5)
-    assert np.abs(truth["object_to_world"][0] - truth["object_to_world"][1]).max() > 0.1
-    np.testing.assert_allclose(truth["local_rotations"][0], truth["local_rotations"][1])
+    assert np.abs(poses[0] - poses[1]).max() > 0.1
+    assert torch.equal(hands[0].local_rotations, hands[1].local_rotations)
+    np.testing.assert_allclose(np.linalg.det(poses[:, :3, :3]), 1, atol=1e-5)
 
 
 def test_rendered_skin_and_object_stay_apart(room):
