@@ -111,6 +111,7 @@ def outputs(args: Benchmark) -> DataparserOutputs:
             ),
             "mask_paths": [None] * rows,
             "own_masks": [None] * rows,
+            "object_mask_paths": [None] * rows,
             "mask_verdicts": ["useless"] * rows,
         },
     )

@@ -121,7 +121,7 @@ def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[i
         add(
             *_stamp(pictures[row]), *_stamp(data["mask_paths"][row]), data["mask_verdicts"][row], data["own_masks"][row]
         )
-        if (held := data.get("object_mask_paths", {row: None})[row]) is not None:
+        if (held := data["object_mask_paths"][row]) is not None:
             add("object", *_stamp(held))
     cameras = dataset.cameras[torch.tensor(rows)] if len(rows) else dataset.cameras
     # A tenth of a millimetre: what hangs on the order of additions must not make another cache.

@@ -212,7 +212,7 @@ class HandDataset(InputDataset):
 
     def _held(self, row: int) -> Bool[np.ndarray, "H W"] | None:
         """Where the object is seen; None without a mask of it."""
-        path = self.metadata.get("object_mask_paths", {row: None})[row]
+        path = self.metadata["object_mask_paths"][row]
         if path is None:
             return None
         mask = read_object_mask(path, image_size(self._dataparser_outputs.image_filenames[row]))

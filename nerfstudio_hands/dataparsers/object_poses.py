@@ -50,25 +50,23 @@ def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], ha
     if not capture.object_masks and capture.object_poses is None:
         return capture
     surface = load_surface(fit.sides, hand_model)
-    there = torch.nonzero(fit.pose.valid.any(dim=1)).flatten().tolist()
-    posed = {t: surface.pose(fit.pose[[t]], fit.shape, fit.displacement) for t in there}
-    given = capture.object_poses is not None
-    if given:
-        poses = capture.object_poses
-    else:
-        poses = np.tile(np.eye(4), (len(capture.frames), 1, 1))
+    frames = torch.nonzero(fit.pose.valid.any(dim=1)).flatten().tolist()
+    posed = {t: surface.pose(fit.pose[[t]], fit.shape, fit.displacement) for t in frames}
+    hands = {t: Surfaces(surface.faces, posed[t].vertices, closing_faces=surface.closing_faces) for t in frames}
+    if capture.object_poses is not None:
+        for t in frames:
+            _check_place(capture, t, capture.object_poses[t, :3, 3], hands[t])
+        return capture
+    poses = np.tile(np.eye(4), (len(capture.frames), 1, 1))
     start, side = None, 0
-    for t in track(there, description="Looking for the object", transient=True, disable=given or len(there) < SLOW):
-        inside = Surfaces(surface.faces, posed[t].vertices, closing_faces=surface.closing_faces)
-        if given:
-            _check_place(capture, t, poses[t, :3, 3], inside)
-            continue
-        middle = _hull_middle(capture, fit, cameras, t, inside, posed[t].vertices[0])
+    for t in track(frames, description="Looking for the object", transient=True, disable=len(frames) < SLOW):
+        middle = _hull_middle(capture, fit, cameras, t, hands[t], posed[t].vertices[0])
         wrists = posed[t].bone_transforms[0, :, 0, :3, :3].double().numpy()
         if start is None:
             distance = (posed[t].keypoints[0] - torch.from_numpy(middle).float()).norm(dim=-1).amin(dim=-1)
             side = int(distance.argmin())
             start = wrists[side]
+        # Where a hand is absent, and in frames without any, the object stays as it was.
         poses[t:, :3, :3] = wrists[side] @ start.T if fit.pose.valid[t, side] else poses[t, :3, :3]
         poses[t:, :3, 3] = middle
     return replace(capture, object_poses=poses)

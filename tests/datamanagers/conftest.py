@@ -86,6 +86,7 @@ def moving_hand(tmp_path: Path) -> Callable[..., DataparserOutputs]:
                 "hands": avatar,
                 "mask_paths": [None] * rows,
                 "own_masks": [None] * rows,
+                "object_mask_paths": [None] * rows,
                 "mask_verdicts": ["useless"] * rows,
             },
         )
