@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from rich.progress import track
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.avatar_data import PARKED_BEYOND, load_surface
+from nerfstudio_hands.dataparsers.avatar_data import load_surface
 from nerfstudio_hands.dataparsers.capture import Capture, object_pixels, read_mask
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
@@ -26,6 +26,9 @@ CELLS = (40, 48)
 
 DEEPEST = 0.01
 """Metres that the middle of an object may lie inside of a hand before their poses contradict each other."""
+
+MOST_INSIDE = 0.5
+"""Share of a hand's joints that may lie where every camera sees the object, which is behind it for all of them."""
 
 SLOW = 20
 """Frames from which on a progress bar is worth showing."""
@@ -45,22 +48,27 @@ def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], ha
         hand_model: "default" or a path.
 
     Raises:
-        HandsError: The masks leave no place for an object, or its middle is inside of a hand or far from all hands.
+        HandsError: The masks leave no place for an object or swallow the hand, or the middle that was given is inside
+            of a hand or far from all hands.
     """
     if not capture.object_masks and capture.object_poses is None:
         return capture
     surface = load_surface(fit.sides, hand_model)
     frames = torch.nonzero(fit.pose.valid.any(dim=1)).flatten().tolist()
     posed = {t: surface.pose(fit.pose[[t]], fit.shape, fit.displacement) for t in frames}
-    hands = {t: Surfaces(surface.faces, posed[t].vertices, closing_faces=surface.closing_faces) for t in frames}
+
+    def solid(t: int) -> Surfaces:
+        return Surfaces(surface.faces, posed[t].vertices, closing_faces=surface.closing_faces)
+
     if capture.object_poses is not None:
         for t in frames:
-            _check_place(capture, t, capture.object_poses[t, :3, 3], hands[t])
+            _check_place(capture, t, capture.object_poses[t, :3, 3], solid(t))
         return capture
     poses = np.tile(np.eye(4), (len(capture.frames), 1, 1))
     start, side = None, 0
     for t in track(frames, description="Looking for the object", transient=True, disable=len(frames) < SLOW):
-        middle = _hull_middle(capture, fit, cameras, t, hands[t], posed[t].vertices[0])
+        joints = posed[t].keypoints[0][fit.pose.valid[t]]
+        middle = _hull_middle(capture, fit, cameras, t, solid(t), joints)
         wrists = posed[t].bone_transforms[0, :, 0, :3, :3].double().numpy()
         if start is None:
             distance = (posed[t].keypoints[0] - torch.from_numpy(middle).float()).norm(dim=-1).amin(dim=-1)
@@ -85,7 +93,7 @@ def _check_place(capture: Capture, t: int, middle: Float[np.ndarray, "3"], hands
 
 
 def _hull_middle(
-    capture: Capture, fit: HandFit, cameras: Sequence[str], t: int, hands: Surfaces, vertices: Float[Tensor, "V 3"]
+    capture: Capture, fit: HandFit, cameras: Sequence[str], t: int, hands: Surfaces, joints: Float[Tensor, "H 21 3"]
 ) -> Float[np.ndarray, "3"]:
     """Middle of what the masks leave of the object in one frame, world metres."""
     frame = capture.frames[t]
@@ -96,9 +104,16 @@ def _hull_middle(
     k = torch.from_numpy(np.stack([view.intrinsics for view in views])).float() if views else torch.zeros(0, 3, 3)
     pose = torch.from_numpy(np.stack([view.world_to_camera for view in views])).float() if views else k
 
-    near = vertices[vertices.norm(dim=1) < PARKED_BEYOND]
-    box = torch.stack([near.amin(dim=0) - REACH, near.amax(dim=0) + REACH])
-    points = vertices[:0]
+    nothing = [torch.zeros_like(thing) for thing in seen]
+    swallowed = carve(joints.flatten(0, 1), seen, nothing, k, pose).view(joints.shape[:2]).sum(dim=1).amax()
+    if swallowed > MOST_INSIDE * joints.shape[1]:
+        raise HandsError(
+            f"{capture.root}: expected the hand outside of the object, found {int(swallowed)} of {joints.shape[1]} "
+            f"joints where all masks of the object in frame {frame} show it: leave the hand out of these masks."
+        )
+    low, high = joints.flatten(0, 1).aminmax(dim=0)
+    box = torch.stack([low - REACH, high + REACH])
+    points = box[:0]
     for cells in CELLS:
         grid = box_grid(box, cells)
         points = grid[carve(grid, seen, hidden, k, pose)]

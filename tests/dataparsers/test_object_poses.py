@@ -70,6 +70,11 @@ def test_masks_that_agree_on_nothing_are_refused(capture, true_fit, tmp_path):
         with_object_poses(replace(capture, object_masks=corners), true_fit, capture.camera_names, "default")
 
 
+def test_a_hand_inside_the_object_is_refused(capture, true_fit):
+    with pytest.raises(HandsError, match=r"outside of the object, found (19|2\d) of 21 joints .* in frame 1"):
+        with_object_poses(replace(capture, object_masks=capture.masks), true_fit, capture.camera_names, "default")
+
+
 def test_a_pose_that_was_given_is_kept_unless_it_contradicts_the_hand(capture, true_fit, middle, demo_capture):
     def given(place):
         pose = np.eye(4)
