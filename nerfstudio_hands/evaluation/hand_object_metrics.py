@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.mesh_metrics import Mesh, SurfaceSamples, sample_surface
+from nerfstudio_hands.evaluation.mesh_metrics import Mesh, SurfaceSamples, region_areas, sample_surface
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import closing_faces
 
@@ -166,19 +166,22 @@ def shape_scores(
 ) -> ShapeScores:
     """Chamfer distance, F-scores and normal consistency from points on both surfaces.
 
+    Points on the regions are judged; the nearest ones are looked for on all of the other surface, which has points as
+    dense, so that the border of a region is no error. Without regions these are the figures of gSDF's evaluation.
+
     Args:
         mesh: What is judged.
         truth: The true surface, in the same frame.
         thresholds: Of the F-scores, millimetres.
-        num_samples: Points on each surface.
+        num_samples: Points on the region of each surface.
         seed: Of their choice; each surface gets points of its own.
 
     Raises:
         HandsError: A surface or its region has no area.
     """
-    found = sample_surface(mesh, num_samples, seed=2 * seed)
-    true = sample_surface(truth, num_samples, seed=2 * seed + 1)
-    to_truth, from_truth = _nearest(found, true), _nearest(true, found)
+    found = _sample_all(mesh, num_samples, seed=2 * seed)
+    true = _sample_all(truth, num_samples, seed=2 * seed + 1)
+    to_truth, from_truth = _nearest(found, true, num_samples), _nearest(true, found, num_samples)
     return ShapeScores(
         chamfer=float((to_truth[0] ** 2).mean() + (from_truth[0] ** 2).mean()) * 1e4,
         f_scores={
@@ -204,13 +207,14 @@ def align_scale_and_translation(mesh: Mesh, truth: Mesh, *, num_samples: int = N
     Raises:
         HandsError: A surface or its region has no area.
     """
-    source, target = (
-        sample_surface(surface, num_samples, seed=2 * seed + k).points.double().cpu().numpy()
+    all_source, all_target = (
+        _sample_all(surface, num_samples, seed=2 * seed + k).points.double().cpu().numpy()
         for k, surface in enumerate((mesh, truth))
     )
+    source, target = all_source[:num_samples], all_target[:num_samples]
     scale = np.sqrt(((target - target.mean(0)) ** 2).sum() / ((source - source.mean(0)) ** 2).sum())
     shift = target.mean(0) - scale * source.mean(0)
-    target_tree, source_tree = cKDTree(target), cKDTree(source)
+    target_tree, source_tree = cKDTree(all_target), cKDTree(all_source)
     best, error = (scale, shift), np.inf
     for _ in range(ALIGNMENT_ROUNDS):
         forth, forth_index = target_tree.query(scale * source + shift)
@@ -219,8 +223,8 @@ def align_scale_and_translation(mesh: Mesh, truth: Mesh, *, num_samples: int = N
         if error - now < STILL_IMPROVING:
             break
         best, error = (scale, shift), now
-        here = np.concatenate([source, source[back_index]])
-        there = np.concatenate([target[forth_index], target])
+        here = np.concatenate([source, all_source[back_index]])
+        there = np.concatenate([all_target[forth_index], target])
         centred = here - here.mean(0)
         scale = (centred * (there - there.mean(0))).sum() / (centred**2).sum()
         shift = there.mean(0) - scale * here.mean(0)
@@ -263,11 +267,25 @@ class _Inside:
         return self._surfaces.closest(points.float()).signed_distance
 
 
-def _nearest(samples: SurfaceSamples, other: SurfaceSamples) -> tuple[np.ndarray, np.ndarray]:
-    """Distances in metres to the nearest point of the other surface, and |cosine| between the normals there."""
+def _sample_all(mesh: Mesh, count: int, *, seed: int) -> SurfaceSamples:
+    """Points of equal density over all of a mesh; the first `count` of them are on its region."""
+    judged = sample_surface(mesh, count, seed=seed)
+    if mesh.region is None:
+        return judged
+    rest = replace(mesh, region=~mesh.region)
+    more = round(count * float(region_areas(rest).sum() / region_areas(mesh).sum()))
+    if more == 0:
+        return judged
+    others = sample_surface(rest, more, seed=seed)
+    return SurfaceSamples(torch.cat([judged.points, others.points]), torch.cat([judged.normals, others.normals]))
+
+
+def _nearest(samples: SurfaceSamples, other: SurfaceSamples, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of the first `count` points: distances in metres to the nearest one of the other surface, and |cosine| between
+    the normals there."""
     points, others = (s.points.detach().double().cpu().numpy() for s in (samples, other))
-    distance, index = cKDTree(others).query(points)
-    cosine = (samples.normals.double().cpu().numpy() * other.normals.double().cpu().numpy()[index]).sum(1)
+    distance, index = cKDTree(others).query(points[:count])
+    cosine = (samples.normals[:count].double().cpu().numpy() * other.normals.double().cpu().numpy()[index]).sum(1)
     return distance, np.abs(cosine)
 
 

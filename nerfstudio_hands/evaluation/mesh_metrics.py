@@ -95,10 +95,7 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int) -> SurfaceSamples:
     Raises:
         HandsError: If the region has no area.
     """
-    a, b, c = mesh.vertices.detach().double()[mesh.faces].unbind(1)
-    area = torch.linalg.cross(b - a, c - a).norm(dim=-1)
-    if mesh.region is not None:
-        area = area * mesh.region.to(area)
+    area = region_areas(mesh)
     total = area.sum()
     if not (torch.isfinite(total) and total > 0):
         raise HandsError(f"region: expected faces with a finite area, found {float(total)}; choose other faces.")
@@ -109,6 +106,13 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int) -> SurfaceSamples:
     root = u.sqrt()
     barycentric = torch.stack([1 - root, root * (1 - v), root * v], dim=-1)
     return SurfaceSamples(_interpolate(mesh.vertices, mesh, face, barycentric), _normals(mesh, face, barycentric))
+
+
+def region_areas(mesh: Mesh) -> Float[Tensor, " F"]:
+    """Area of each face in square metres, zero outside of the region."""
+    a, b, c = mesh.vertices.detach().double()[mesh.faces].unbind(1)
+    area = 0.5 * torch.linalg.cross(b - a, c - a).norm(dim=-1)
+    return area if mesh.region is None else area * mesh.region.to(area)
 
 
 def _errors(samples: SurfaceSamples, other: Mesh) -> tuple[Tensor, Tensor]:

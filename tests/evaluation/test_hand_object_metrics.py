@@ -59,6 +59,17 @@ def test_the_floor_is_that_of_random_points():
     assert floor.normal_consistency == pytest.approx(1)
 
 
+def test_the_border_of_a_region_is_no_error():
+    # One ball, of which the halves that are judged overlap by a quarter.
+    ball = _ball(0.05)
+    middle = ball.vertices[ball.faces].mean(dim=1)
+    upper, front = Mesh(ball.vertices, ball.faces, middle[:, 2] > 0), Mesh(ball.vertices, ball.faces, middle[:, 0] > 0)
+    scores = shape_scores(upper, front, thresholds=(2, 5), num_samples=10_000)
+    # As between two samplings of the whole ball with twice as many points: 2 A / (pi n).
+    assert scores.chamfer == pytest.approx(2 * 100**2 * 4 * 0.05**2 / 20_000, rel=0.05)
+    assert scores.f_scores[5] == 1
+
+
 def test_concentric_spheres_are_apart_by_their_radii():
     scores = shape_scores(_ball(0.05), _ball(0.06), thresholds=(5, 11))
     # 1 cm apart both ways, and a little for the spacing of the points.
