@@ -20,6 +20,7 @@ import trimesh
 import tyro
 from rich.console import Console
 from rich.table import Table
+from synthetic_truth import near_hand, read_truth
 
 from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, SurfaceErrors, surface_errors
@@ -30,7 +31,7 @@ from nerfstudio_hands.geometry.self_intersection import intersecting_faces
 from nerfstudio_hands.geometry.spherical_harmonics import irradiance
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.models.hand_mesh import GAMMA, HandMeshModel
-from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, perform, room_around
+from nerfstudio_hands.synthesis.capture_room import room_around
 from nerfstudio_hands.synthesis.light import POINTS_PER_BOX, Room, box_irradiance, irradiance_basis
 
 
@@ -50,11 +51,8 @@ def main(args: FineMesh) -> None:
     _, pipeline = load_run(args.load_config)
     model = pipeline.model.eval()
     hands = model.hands
-    with np.load(args.truth / "truth.npz") as file:
-        sides, seed, frames = file["sides"].tolist(), int(file["seed"]), len(file["frames"])
-    options = CaptureRoomOptions(seed=seed, hand=sides[0] if len(sides) == 1 else "both", frames=frames)
-    _, performed = perform(options)
-    truth = _joined([(hand.surface, hand.faces) for hand in performed[args.frame]])
+    rendered = read_truth(args.truth)
+    truth = rendered.hands(args.frame)
     pose = hands.pose_of(torch.tensor([args.frame]))[0]
 
     def posed(surface: HandSurface, displacement: torch.Tensor) -> Mesh:
@@ -73,11 +71,11 @@ def main(args: FineMesh) -> None:
         table.add_column(column, no_wrap=True)
     # The truth has a forearm that no mesh of ours has: its region is what lies near the fitted hand.
     for name, mesh in meshes.items():
-        errors = surface_errors(mesh, _near_hand(truth, meshes["fitted template"]))
+        errors = surface_errors(mesh, near_hand(truth, meshes["fitted template"]))
         crossing = len(intersecting_faces(mesh.vertices, mesh.faces))
         table.add_row(name, f"{len(mesh.vertices)}", *_cells(errors), f"{crossing}")
     Console(width=140).print(table)
-    room = room_around(performed, options)
+    room = room_around(rendered.performed, rendered.options)
     for name, values in (
         ("Albedo", albedo(model, meshes["refined"], args)),
         ("Light", light(model, meshes["refined"], room)),
@@ -126,19 +124,6 @@ def _cells(errors: SurfaceErrors) -> list[str]:
     ]
     rows.append((errors.normal_to_truth, errors.normal_from_truth))
     return [f"{first:.2f} | {second:.2f}" for first, second in rows]
-
-
-def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> Mesh:
-    starts = np.cumsum([0] + [len(vertices) for vertices, _ in parts])
-    faces = np.concatenate([faces + start for (_, faces), start in zip(parts, starts[:-1], strict=True)])
-    return Mesh(torch.from_numpy(np.concatenate([v for v, _ in parts])).float(), torch.from_numpy(faces))
-
-
-def _near_hand(truth: Mesh, template: Mesh) -> Mesh:
-    """The truth with the faces nearest to the template's hand, not to its stub, as region."""
-    centres = truth.vertices[truth.faces].mean(dim=1)
-    near = Surfaces(template.faces, template.vertices[None]).closest(centres, max_distance=0.01)
-    return Mesh(truth.vertices, truth.faces, (near.face >= 0) & template.region[near.face.clamp(min=0)])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,132 @@
+"""A hand, and what it holds, against the truth of a synthetic capture, in the figures of papers on hand and object.
+
+Prints chamfer distance, F-scores, normal consistency and penetration of the fitted template and of the run's mesh, as
+they are and after gSDF's alignment of hand to hand in scale and translation (Chen et al., CVPR 2023); and what the
+truth itself reaches, sampled twice: the floor that the points leave. Only the hand counts, not the forearm.
+
+    ns-hands synthesize capture-room --output room --num-cameras 8 --object mug
+    ns-train hand-mesh --data room/1
+    python benchmarks/hand_and_object.py --load-config outputs/.../config.yml --truth room/truth
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import torch
+import trimesh
+import tyro
+from rich.console import Console
+from rich.table import Table
+from synthetic_truth import near_hand, read_truth
+
+from nerfstudio_hands.cli.trained_run import load_run
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation.hand_object_metrics import (
+    HAND_THRESHOLDS,
+    NUM_SAMPLES,
+    OBJECT_THRESHOLDS,
+    PairScores,
+    ShapeScores,
+    hand_object_scores,
+)
+from nerfstudio_hands.evaluation.mesh_metrics import Mesh
+from nerfstudio_hands.hand_model import HandSurface
+from nerfstudio_hands.models.hand_mesh import HandMeshModel
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel
+
+
+@dataclass
+class HandAndObject:
+    """Errors of a trained hand, and of an object, against the truth of the synthetic capture that it was trained on."""
+
+    load_config: Path
+    """config.yml of the run."""
+    truth: Path
+    """Folder `truth` of the capture."""
+    object_mesh: Optional[Path] = None
+    """The object as it was reconstructed, a mesh in the capture's world, metres; without it only the hand is judged."""
+    frame: int = 0
+    """Frame that is compared."""
+    num_samples: int = NUM_SAMPLES
+    """Points on each surface. With gSDF's 30,000 the floor is far above errors of a tenth of a millimetre."""
+
+
+def main(args: HandAndObject) -> None:
+    truth = read_truth(args.truth)
+    true_hands, true_held = truth.hands(args.frame), truth.held(args.frame)
+    held = None if args.object_mesh is None else read_object(args.object_mesh)
+    if held is not None and true_held is None:
+        raise HandsError(f"{args.truth}: expected a capture with an object, found none; leave out --object-mesh.")
+    _, pipeline = load_run(args.load_config)
+    model = pipeline.model.eval()
+    table = Table(title=f"{args.truth.parent.name}, synthetic: {args.num_samples:,} points on each surface")
+    for column in ("", *columns("hand", HAND_THRESHOLDS), *columns("object", OBJECT_THRESHOLDS)):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_column("penetration mm", justify="right")
+    table.add_column("cm3", justify="right")
+    true_hand, scores = None, None
+    for name, hand in meshes(model, args.frame):
+        true_hand = near_hand(true_hands, hand) if true_hand is None else true_hand
+        scores = hand_object_scores(
+            hand, true_hand, held, None if held is None else true_held, num_samples=args.num_samples
+        )
+        table.add_row(name, *cells(scores.as_is))
+        table.add_row(f"{name}, ICP (x {scores.alignment.scale:.4f})", *cells(scores.after_icp))
+    table.add_row("truth, sampled twice", *cells(scores.floor))
+    Console(width=150).print(table)
+
+
+def meshes(model: PosedHandModel, frame: int) -> Iterator[tuple[str, Mesh]]:
+    """Names and surfaces of a run, world of the capture, the fitted template first."""
+    hands = model.hands
+    pose = hands.pose_of(torch.tensor([frame]))[0]
+
+    def posed(surface: HandSurface, displacement: torch.Tensor) -> Mesh:
+        vertices = surface.pose(pose, hands.shape, displacement).vertices
+        return Mesh(vertices.detach(), surface.faces, surface.face_is_hand)
+
+    if not isinstance(model, HandMeshModel):
+        yield "fitted template", posed(hands.surface, hands.displacement)
+        return
+    yield "fitted template", posed(hands.model_surface, hands.carry.undo(hands.displacement[hands.model_vertices]))
+    model.displace()
+    yield "mesh of the run", posed(hands.surface, hands.zero_pose_offset)
+
+
+def read_object(path: Path) -> Mesh:
+    """A mesh file.
+
+    Raises:
+        HandsError: There is none.
+    """
+    try:
+        mesh = trimesh.load(path, process=False, force="mesh")
+    except (OSError, ValueError) as error:
+        raise HandsError(f"{path}: expected a mesh, found '{error}'; check --object-mesh.") from error
+    return Mesh(torch.tensor(mesh.vertices).float(), torch.tensor(mesh.faces).long())
+
+
+def columns(part: str, thresholds: tuple[float, ...]) -> list[str]:
+    return [f"{part} chamfer cm2", *(f"F@{threshold:g}" for threshold in thresholds), "normals"]
+
+
+def cells(scores: PairScores) -> list[str]:
+    found = shape_cells(scores.hand, HAND_THRESHOLDS) + shape_cells(scores.object, OBJECT_THRESHOLDS)
+    if scores.penetration is None:
+        return [*found, "", ""]
+    return [*found, f"{scores.penetration.depth:.2f}", f"{scores.penetration.volume:.3f}"]
+
+
+def shape_cells(scores: ShapeScores | None, thresholds: tuple[float, ...]) -> list[str]:
+    if scores is None:
+        return [""] * (len(thresholds) + 2)
+    shares = [f"{scores.f_scores[threshold]:.4f}" for threshold in thresholds]
+    return [f"{scores.chamfer:.5f}", *shares, f"{scores.normal_consistency:.4f}"]
+
+
+if __name__ == "__main__":
+    main(tyro.cli(HandAndObject))
