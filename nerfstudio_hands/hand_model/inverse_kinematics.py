@@ -1,0 +1,93 @@
+"""Bone frames of a hand: from its pose, or from the places of its 21 joints alone."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfstudio_hands.geometry.nearest_rotation import nearest_rotation
+from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, TIP_JOINTS, from_mano
+from nerfstudio_hands.hand_model.model import HandModel, rest_joints, shaped_template
+
+RIGID_JOINTS = (0, 1, 5, 9, 13, 17)
+"""The wrist and the first joint of each finger, which no rotation of a finger moves."""
+
+HALF_TURN = 1e-6
+"""One plus the cosine below which two directions count as opposite: which way to turn is then arbitrary."""
+
+
+def rest_keypoints(hand: HandModel, shape: Float[Tensor, " K"]) -> Float[Tensor, "21 3"]:
+    """The 21 joints of the unposed hand, metres."""
+    tips = hand.keypoint_regressor[list(TIP_JOINTS)] @ shaped_template(hand, shape[None])[0]
+    return from_mano(torch.cat([rest_joints(hand, shape[None])[0], tips]))
+
+
+def bone_frames(bone_transforms: Float[Tensor, "*B 16 4 4"], rest: Float[Tensor, "16 3"]) -> Float[Tensor, "*B 16 4 4"]:
+    """Frames in the joints, with the axes of the rest pose, from transforms of the bones.
+
+    Args:
+        bone_transforms: From the rest pose to the world, as `PosedHand` has them.
+        rest: Joints of the rest pose in MANO order, metres.
+
+    Returns:
+        Transforms from each bone's frame to the world.
+    """
+    origin = (bone_transforms[..., :3, :3] @ rest[:, :, None])[..., 0] + bone_transforms[..., :3, 3]
+    return _frames(bone_transforms[..., :3, :3], origin)
+
+
+def bone_frames_from_joints(
+    joints: Float[Tensor, "B 21 3"], rest: Float[Tensor, "21 3"], parents: tuple[int, ...]
+) -> Float[Tensor, "B 16 4 4"]:
+    """Bone frames by inverse kinematics: the palm by least squares, each finger bone by the smallest turn.
+
+    The palm's rotation lays the wrist and the first joints at rest on those given (Kabsch). Every other bone turns from
+    its parent's rotation by the smallest angle that points it to its child. That is exact for fingers that bend and
+    spread; a twist about a bone does not show in joints. Joints need not have the bone lengths of `rest`.
+
+    Args:
+        joints: The 21 joints, metres, all finite.
+        rest: The 21 joints of the unposed hand, see :func:`rest_keypoints`.
+        parents: Parent of each of the 16 bones, -1 for the wrist.
+
+    Returns:
+        Transforms from each bone's frame to the frame of `joints`, as :func:`bone_frames` gives them.
+    """
+    palm, rest_palm = joints[:, RIGID_JOINTS], rest[list(RIGID_JOINTS)]
+    centred, rest_centred = palm - palm.mean(dim=1, keepdim=True), rest_palm - rest_palm.mean(dim=0)
+    rotations = [nearest_rotation(centred.mT @ rest_centred)]
+    origins = [joints[:, 0]]
+    for bone in range(1, len(parents)):
+        joint = 4 * FINGERS.index(MANO_FINGERS[(bone - 1) // 3]) + (bone - 1) % 3 + 1
+        parent = rotations[parents[bone]]
+        seen = ((joints[:, joint + 1] - joints[:, joint])[:, None] @ parent)[:, 0]
+        rotations.append(parent @ smallest_rotation((rest[joint + 1] - rest[joint]).expand_as(seen), seen))
+        origins.append(joints[:, joint])
+    return _frames(torch.stack(rotations, dim=1), torch.stack(origins, dim=1))
+
+
+def smallest_rotation(source: Float[Tensor, "*B 3"], target: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
+    """The rotation by the least angle that turns one direction into another.
+
+    Opposite directions are turned into each other by a product of two mirrors, about an arbitrary axis.
+    """
+    source, target = (torch.nn.functional.normalize(vectors, dim=-1) for vectors in (source, target))
+    # Halfway between them lies the normal of the second mirror; the first turns `source` round.
+    half = source + target
+    opposite = (half * half).sum(dim=-1, keepdim=True) < HALF_TURN
+    half = torch.nn.functional.normalize(torch.where(opposite, _across(source), half), dim=-1)
+    eye = torch.eye(3, dtype=source.dtype, device=source.device)
+    first, second = (eye - 2 * normal[..., :, None] * normal[..., None, :] for normal in (source, half))
+    return second @ first
+
+
+def _across(direction: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:
+    """Some direction at right angles."""
+    axis = torch.nn.functional.one_hot(direction.abs().argmin(dim=-1), 3).to(direction)
+    return torch.linalg.cross(direction, axis)
+
+
+def _frames(rotation: Float[Tensor, "*B 3 3"], origin: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 4 4"]:
+    last = torch.tensor([0.0, 0.0, 0.0, 1.0]).to(rotation).expand(*rotation.shape[:-2], 1, 4)
+    return torch.cat([torch.cat([rotation, origin[..., None]], dim=-1), last], dim=-2)
