@@ -97,14 +97,20 @@ class NearestSkinning(nn.Module):
             bones: transforms of the bones of the face's hand, from zero pose to the frame of `points`.
         """
         hands = self.hands
+        offset = torch.linalg.solve(self.turn(face, barycentric, bones), points - nearest)
+        ground = surface_warp(hands.rest, hands.faces, face, barycentric) + hands.place[hands.face_hand[face]]
+        return ground + offset, None
+
+    def turn(
+        self, face: Int[Tensor, "N"], barycentric: Float[Tensor, "N 3"], bones: Float[Tensor, "N 16 4 4"]
+    ) -> Float[Tensor, "N 3 3"]:
+        """Blended rotations at surface points, from the zero pose to the world of the bones."""
+        hands = self.hands
         weights = surface_warp(hands.weights, hands.faces, face, barycentric)
         turn = torch.einsum("nb,nbij->nij", weights, bones[..., :3, :3])
         # A point without a nearest surface point comes with zeros, which have no inverse.
         missing = barycentric.sum(dim=-1) < 0.5
-        turn = torch.where(missing[:, None, None], torch.eye(3, device=turn.device), turn)
-        offset = torch.linalg.solve(turn, points - nearest)
-        ground = surface_warp(hands.rest, hands.faces, face, barycentric) + hands.place[hands.face_hand[face]]
-        return ground + offset, None
+        return torch.where(missing[:, None, None], torch.eye(3, device=turn.device), turn)
 
 
 class SkinningVolume(nn.Module):

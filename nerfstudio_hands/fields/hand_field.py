@@ -55,11 +55,78 @@ class Radiance:
     view_residual: Float[Tensor, "N 3"]
 
 
-class HandField(nn.Module):
-    """Learned surface offset and colour over (place on the hand, height, pose, light, view direction).
+class RadianceHead(nn.Module):
+    """Colour of places on the skin, whatever says where they are and how the surface runs there.
 
     Colour is a product: what the skin looks like at its place, and how much light reaches it. The second factor is a
     small network over the light transfer alone, so that what it learns of shadows in one place and pose holds in all.
+
+    Args:
+        position_dim: numbers that say what the place looks like from everywhere.
+        feature_dim: learned features of the form.
+        light_dim: numbers of the light transfer; 0 for none.
+        hidden_dim: width of the networks.
+        implementation: "tcnn" or "torch", for the networks.
+    """
+
+    def __init__(
+        self,
+        *,
+        position_dim: int,
+        feature_dim: int,
+        light_dim: int,
+        hidden_dim: int,
+        implementation: Literal["tcnn", "torch"],
+    ):
+        super().__init__()
+
+        def network(in_dim: int, width: int) -> MLP:
+            return MLP(
+                in_dim=in_dim,
+                num_layers=2,
+                layer_width=width,
+                out_dim=3,
+                activation=nn.ReLU(),
+                implementation=implementation,
+            )
+
+        self.diffuse = network(position_dim + feature_dim, hidden_dim)
+        self.view = network(feature_dim + NUM_SH_LEVELS**2 + 1, hidden_dim)
+        self.light = network(light_dim, LIGHT_WIDTH) if light_dim else None
+
+    def color(
+        self,
+        position: Float[Tensor, "N P"],
+        features: Float[Tensor, "N G"],
+        normal: Float[Tensor, "N 3"],
+        light: Float[Tensor, "N C"],
+        directions: Float[Tensor, "N 3"],
+    ) -> Radiance:
+        """Colour of sample points.
+
+        Args:
+            position: what the place looks like from everywhere.
+            features: learned features of the form.
+            normal: unit normals, world frame.
+            light: light transfer.
+            directions: unit viewing directions, from the camera, world frame.
+        """
+        diffuse_logit = self.diffuse(torch.cat([position, features], dim=-1)).float()
+        # Gloss depends on the mirrored direction rather than on the direction itself (Ref-NeRF, arXiv 2112.03907).
+        facing = (directions * normal).sum(dim=-1, keepdim=True)
+        mirrored = directions - 2 * facing * normal
+        harmonics = spherical_harmonics(NUM_SH_LEVELS, mirrored)
+        view_residual = self.view(torch.cat([features, harmonics, facing], dim=-1)).float()
+        light = self.light(light).float().exp() if self.light is not None else 1.0
+        return Radiance(
+            diffuse=F.softplus(diffuse_logit) * light,
+            color=F.softplus(diffuse_logit + view_residual) * light,
+            view_residual=view_residual,
+        )
+
+
+class HandField(RadianceHead):
+    """Learned surface offset and colour over (place on the hand, height, pose, light, view direction).
 
     Args:
         position: features of the place on the hand.
@@ -78,7 +145,13 @@ class HandField(nn.Module):
         hidden_dim: int,
         implementation: Literal["tcnn", "torch"],
     ):
-        super().__init__()
+        super().__init__(
+            position_dim=position.out_dim,
+            feature_dim=GEOMETRY_FEATURES,
+            light_dim=light_dim,
+            hidden_dim=hidden_dim,
+            implementation=implementation,
+        )
         self.position = position
         self.height_encoding = FrequencyEncoding(
             in_dim=1,
@@ -87,25 +160,14 @@ class HandField(nn.Module):
             max_freq_exp=HEIGHT_FREQUENCIES - 2.0,
             include_input=True,
         )
-
-        def network(in_dim: int, num_layers: int, out_dim: int, width: int = hidden_dim) -> MLP:
-            return MLP(
-                in_dim=in_dim,
-                num_layers=num_layers,
-                layer_width=width,
-                out_dim=out_dim,
-                activation=nn.ReLU(),
-                implementation=implementation,
-            )
-
-        self.form = network(
-            position.out_dim + self.height_encoding.get_out_dim() + pose_dim,
+        self.form = MLP(
+            in_dim=position.out_dim + self.height_encoding.get_out_dim() + pose_dim,
             num_layers=3,
+            layer_width=hidden_dim,
             out_dim=1 + GEOMETRY_FEATURES,
+            activation=nn.ReLU(),
+            implementation=implementation,
         )
-        self.diffuse = network(position.out_dim + GEOMETRY_FEATURES, num_layers=2, out_dim=3)
-        self.view = network(GEOMETRY_FEATURES + NUM_SH_LEVELS**2 + 1, num_layers=2, out_dim=3)
-        self.light = network(light_dim, num_layers=2, out_dim=3, width=LIGHT_WIDTH) if light_dim else None
 
     def geometry(self, points: SurfacePoints, pose_code: Float[Tensor, "N P"]) -> Geometry:
         """Form at sample points.
@@ -127,15 +189,4 @@ class HandField(nn.Module):
             geometry: what :meth:`geometry` said of them.
             directions: unit viewing directions, from the camera, world frame.
         """
-        diffuse_logit = self.diffuse(torch.cat([geometry.position, geometry.features], dim=-1)).float()
-        # Gloss depends on the mirrored direction rather than on the direction itself (Ref-NeRF, arXiv 2112.03907).
-        facing = (directions * points.normal).sum(dim=-1, keepdim=True)
-        mirrored = directions - 2 * facing * points.normal
-        harmonics = spherical_harmonics(NUM_SH_LEVELS, mirrored)
-        view_residual = self.view(torch.cat([geometry.features, harmonics, facing], dim=-1)).float()
-        light = self.light(points.light).float().exp() if self.light is not None else 1.0
-        return Radiance(
-            diffuse=F.softplus(diffuse_logit) * light,
-            color=F.softplus(diffuse_logit + view_residual) * light,
-            view_residual=view_residual,
-        )
+        return self.color(geometry.position, geometry.features, points.normal, points.light, directions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -30,12 +30,5 @@ class SurfacePoints:
     canonical: Float[Tensor, "N 3"] | None = None
 
     def __getitem__(self, index: Tensor) -> SurfacePoints:
-        canonical = None if self.canonical is None else self.canonical[index]
-        return SurfacePoints(
-            self.face[index],
-            self.barycentric[index],
-            self.height[index],
-            self.normal[index],
-            self.light[index],
-            canonical,
-        )
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return replace(self, **{name: None if value is None else value[index] for name, value in values.items()})

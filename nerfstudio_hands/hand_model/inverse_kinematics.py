@@ -23,17 +23,19 @@ def rest_keypoints(hand: HandModel, shape: Float[Tensor, " K"]) -> Float[Tensor,
     return from_mano(torch.cat([rest_joints(hand, shape[None])[0], tips]))
 
 
-def bone_frames(bone_transforms: Float[Tensor, "*B 16 4 4"], rest: Float[Tensor, "16 3"]) -> Float[Tensor, "*B 16 4 4"]:
+def bone_frames(
+    bone_transforms: Float[Tensor, "*B 16 4 4"], rest: Float[Tensor, "*H 16 3"]
+) -> Float[Tensor, "*B 16 4 4"]:
     """Frames in the joints, with the axes of the rest pose, from transforms of the bones.
 
     Args:
         bone_transforms: From the rest pose to the world, as `PosedHand` has them.
-        rest: Joints of the rest pose in MANO order, metres.
+        rest: Joints of the rest pose in MANO order, metres; one for all or one a hand.
 
     Returns:
         Transforms from each bone's frame to the world.
     """
-    origin = (bone_transforms[..., :3, :3] @ rest[:, :, None])[..., 0] + bone_transforms[..., :3, 3]
+    origin = (bone_transforms[..., :3, :3] @ rest[..., None])[..., 0] + bone_transforms[..., :3, 3]
     return _frames(bone_transforms[..., :3, :3], origin)
 
 

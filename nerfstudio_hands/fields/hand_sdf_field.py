@@ -1,0 +1,166 @@
+"""Signed distance and colour of a hand, in its zero pose or in the frames of its posed bones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, Type
+
+import torch
+from jaxtyping import Float
+from nerfstudio.configs.base_config import InstantiateConfig
+from torch import Tensor
+
+from nerfstudio_hands.fields.hand_field import GEOMETRY_FEATURES, Geometry, Radiance, RadianceHead
+from nerfstudio_hands.fields.kinematic_features import HAND_FEATURES, hand_features
+from nerfstudio_hands.fields.position_encoding import PositionEncoding
+from nerfstudio_hands.fields.signed_distance import SignedDistanceNetwork
+from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.geometry.spherical_harmonics import irradiance
+
+UNIT = 0.1
+"""Metres; half a hand. What the network sees and says is of the order of one."""
+
+
+@dataclass
+class SkeletonPoints(SurfacePoints):
+    """Places near a hand, as a network of signed distance is asked with them.
+
+    Attributes:
+        place: where the points are in the zero pose, or seen from the posed wrist, metres [N, 3].
+        turn: by what directions at `place` are turned into the world [N, 3, 3].
+        outward: gradient of the fitted surface's distance, a unit vector of the world [N, 3].
+        bones: frames of the 16 bones, seen from where `place` is measured; None in the zero pose [N, 16, 4, 4].
+    """
+
+    place: Float[Tensor, "N 3"] | None = None
+    turn: Float[Tensor, "N 3 3"] | None = None
+    outward: Float[Tensor, "N 3"] | None = None
+    bones: Float[Tensor, "N 16 4 4"] | None = None
+
+
+@dataclass
+class SlopedGeometry(Geometry):
+    """Form with the gradient of the signed distance, world frame [N, 3]; its length is one where it is a distance."""
+
+    slope: Float[Tensor, "N 3"]
+
+
+@dataclass
+class HandSDFFieldConfig(InstantiateConfig):
+    """The network of signed distance."""
+
+    _target: Type = field(default_factory=lambda: HandSDFField)
+    """target class to instantiate"""
+    start: Literal["template", "geometric"] = "template"
+    """What is learned: a correction, within the shell, of the distance from the fitted surface; or the distance itself,
+    from geometric initialisation."""
+    hidden_dim: int = 96
+    """Width of the network."""
+    num_layers: int = 3
+    """Hidden layers."""
+    frequencies: int = 7
+    """Octaves by which places are encoded, the longest a decimetre."""
+
+
+class HandSDFField(RadianceHead):
+    """Signed distance by a network, and colour from the normal, the view direction, the pose and the skin's place.
+
+    Args:
+        config: the network of signed distance.
+        position: features of the place on the skin.
+        kinematic: whether the network sees points from the posed bones; otherwise their place in the zero pose.
+        shell: half width of the shell round the fitted surface, metres.
+        pose_dim: numbers of the pose code.
+        light_dim: numbers of the light transfer; 0 for none.
+        hidden_dim: width of the networks of colour.
+        implementation: "tcnn" or "torch", for the networks of colour.
+    """
+
+    def __init__(
+        self,
+        config: HandSDFFieldConfig,
+        position: PositionEncoding,
+        *,
+        kinematic: bool,
+        shell: float,
+        pose_dim: int,
+        light_dim: int,
+        hidden_dim: int,
+        implementation: Literal["tcnn", "torch"],
+    ):
+        super().__init__(
+            position_dim=position.out_dim + 3 + pose_dim,
+            feature_dim=GEOMETRY_FEATURES,
+            light_dim=light_dim,
+            hidden_dim=hidden_dim,
+            implementation=implementation,
+        )
+        self.position = position
+        self.shell = shell
+        self.corrects = config.start == "template"
+        self.network = SignedDistanceNetwork(
+            feature_dim=(HAND_FEATURES - 3 if kinematic else 0) + pose_dim,
+            out_features=GEOMETRY_FEATURES,
+            hidden_dim=config.hidden_dim,
+            num_layers=config.num_layers,
+            frequencies=config.frequencies,
+            start="zero" if self.corrects else "sphere",
+        )
+        self.distance_in_world: Callable[[Tensor], Tensor] | None = None
+
+    def form(
+        self, points: SkeletonPoints, pose_code: Float[Tensor, "N P"]
+    ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
+        """How far below the fitted surface the learned one lies, in half widths of the shell, and learned features."""
+        known = [pose_code]
+        if points.bones is not None:
+            known.append(hand_features(points.place, points.bones)[:, 3:] / UNIT)
+        found, features = self.network(points.place / UNIT, torch.cat(known, dim=-1))
+        if self.corrects:
+            return torch.tanh(found), features
+        return found * (UNIT / self.shell) - points.height, features
+
+    def geometry(self, points: SkeletonPoints, pose_code: Float[Tensor, "N P"]) -> Geometry:
+        """Form at sample points, and what their colour needs.
+
+        Args:
+            points: where the samples lie.
+            pose_code: code of the pose that the samples' surface is in.
+        """
+        shift, features = self.form(points, pose_code)
+        return Geometry(shift, torch.cat([self.position(points), pose_code], dim=-1), features)
+
+    def sloped(self, points: SkeletonPoints, pose_code: Float[Tensor, "N P"]) -> SlopedGeometry:
+        """Form with the gradient of the distance; in training it can be differentiated once more."""
+        with torch.enable_grad():
+            place = points.place if points.place.requires_grad else points.place.detach().requires_grad_()
+            shift, features = self.form(replace(points, place=place), pose_code)
+            (change,) = torch.autograd.grad(shift.sum(), place, create_graph=self.training)
+        if not self.training:
+            shift, features = shift.detach(), features.detach()
+        # What the network says changes with the place; the fitted surface's own distance changes along `outward`.
+        slope = torch.linalg.solve(points.turn.mT, change * self.shell)
+        if self.corrects:
+            slope = slope + points.outward
+        return SlopedGeometry(shift, torch.cat([self.position(points), pose_code], dim=-1), features, slope)
+
+    def radiance(self, points: SurfacePoints, geometry: Geometry, directions: Float[Tensor, "N 3"]) -> Radiance:
+        """Colour of sample points.
+
+        Args:
+            points: where the samples lie; with the normals of the learned surface, and as light transfer that which the
+                hand itself blocks.
+            geometry: what was said of their form.
+            directions: unit viewing directions, from the camera, world frame.
+        """
+        looks = torch.cat([geometry.position, points.normal], dim=-1)
+        light = points.light
+        if light.shape[1]:
+            light = irradiance(torch.eye(light.shape[1]).to(light), points.normal) - light
+        return self.color(looks, geometry.features, points.normal, light, directions)
+
+    def forward_geonetwork(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 1"]:
+        """Signed distance of points of nerfstudio's world in the pose that is shown, metres: what `ns-export
+        marching-cubes` asks."""
+        return self.distance_in_world(points)[:, None]
