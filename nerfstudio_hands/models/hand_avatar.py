@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple, Type
+from typing import Dict, List, Literal, Tuple, Type
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
 from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
 
@@ -89,13 +90,7 @@ class HandAvatarModel(PosedHandModel):
         super().populate_modules()
         if not TCNN_EXISTS:
             CONSOLE.log("tinycudann is not installed: the networks run on torch.")
-        self.field = HandField(
-            self.make_position_encoding(self.kwargs["metadata"]["hands"]),
-            pose_dim=self.hands.code_dim,
-            light_dim=self.hands.light_dim,
-            hidden_dim=self.config.hidden_dim,
-            implementation="tcnn" if TCNN_EXISTS else "torch",
-        )
+        self.field = self.make_field(self.kwargs["metadata"]["hands"], "tcnn" if TCNN_EXISTS else "torch")
         self.log_thickness = Parameter(torch.tensor(math.log(self.config.thickness)))
 
     def make_hands(self, avatar: AvatarData) -> PosedHands:
@@ -104,6 +99,16 @@ class HandAvatarModel(PosedHandModel):
             refine=self.config.refine_poses,
             pose_code=self.config.pose_code,
             light_levels=LIGHT_LEVELS if self.config.light_transfer else 0,
+        )
+
+    def make_field(self, avatar: AvatarData, implementation: Literal["tcnn", "torch"]) -> HandField:
+        """What is asked for form and colour."""
+        return HandField(
+            self.make_position_encoding(avatar),
+            pose_dim=self.hands.code_dim,
+            light_dim=self.hands.light_dim,
+            hidden_dim=self.config.hidden_dim,
+            implementation=implementation,
         )
 
     @abstractmethod
@@ -143,16 +148,7 @@ class HandAvatarModel(PosedHandModel):
         ray_bundle = self.correct_cameras(ray_bundle, camera)
         origins, directions = ray_bundle.origins, ray_bundle.directions
         posed = self.hands.for_rays(ray_bundle)
-        jitter = torch.rand(len(origins), self.config.num_samples, device=origins.device) if self.training else None
-        samples = posed.surfaces.march(
-            origins.detach(),
-            directions.detach(),
-            posed.ray_surface,
-            shell=self.config.shell,
-            num_samples=self.config.num_samples,
-            max_steps=self.config.march_steps,
-            jitter=jitter,
-        )
+        samples = self.sample(ray_bundle, posed)
         ray, depth = samples.ray, samples.depth
         if not len(ray) and not self.training:
             black, none = torch.zeros_like(origins), torch.zeros_like(origins[:, :1])
@@ -161,23 +157,21 @@ class HandAvatarModel(PosedHandModel):
         points = origins[ray, None] + directions[ray, None] * depth[..., None]
         sample_surface = posed.ray_surface[ray, None].expand_as(depth).reshape(-1)
         sample_directions = directions[ray, None].expand_as(points).reshape(-1, 3)
-        places, geometry, density = self.evaluate(points.reshape(-1, 3), sample_surface, posed)
+        places, geometry, weights = self.weigh(points.reshape(-1, 3), sample_surface, samples, posed)
+        seen = self.seen(weights.flatten())
+        sample_ray = ray[:, None].expand_as(depth).flatten()[seen]
+        places, geometry, radiance = self.look(
+            places[seen], geometry[seen], sample_directions[seen], posed.code[sample_surface[seen]]
+        )
 
-        alpha = 1 - torch.exp(-density.view_as(depth) * samples.width)
-        passed = torch.cumprod(1 - alpha + 1e-7, dim=1)
-        weights = alpha * torch.cat([torch.ones_like(alpha[:, :1]), passed[:, :-1]], dim=1)  # [M, num_samples]
-        # Outside training most samples weigh nothing, and their colour need not be known.
-        seen = torch.nonzero(weights.view(-1) > (-1 if self.training else LEAST_WEIGHT))[:, 0]
-        radiance = self.field.radiance(places[seen], geometry[seen], sample_directions[seen])
-        sample_ray = ray[:, None].expand_as(depth).reshape(-1)
+        def per_ray(values: Float[Tensor, "N C"], of: Int[Tensor, "N"]) -> Float[Tensor, "R C"]:
+            return values.new_zeros(len(origins), values.shape[-1]).index_add(0, of, values)
 
-        def composite(values: Float[Tensor, "P C"]) -> Float[Tensor, "R C"]:
-            """Weighted sums a ray, of values a sample or a seen sample."""
-            chosen = slice(None) if len(values) == len(sample_ray) else seen
-            weighted = weights.view(-1, 1)[chosen] * values
-            return weighted.new_zeros(len(origins), values.shape[-1]).index_add(0, sample_ray[chosen], weighted)
+        def composite(values: Float[Tensor, "N C"]) -> Float[Tensor, "R C"]:
+            """Weighted sums a ray, of values a seen sample."""
+            return per_ray(weights.flatten()[seen, None] * values, sample_ray)
 
-        accumulation = composite(torch.ones_like(depth).view(-1, 1))
+        accumulation = per_ray(weights.sum(dim=1, keepdim=True), ray)
         color = self.camera_response(composite(radiance.color), accumulation, camera)
         result = {
             "rgb": color if self.training else color.clamp(0, 1),
@@ -185,7 +179,7 @@ class HandAvatarModel(PosedHandModel):
             "accumulation": accumulation,
             "depth": torch.where(
                 accumulation > 0.5,
-                composite(depth.view(-1, 1)) / accumulation.clamp(min=0.5),
+                per_ray((weights * depth).sum(dim=1, keepdim=True), ray) / accumulation.clamp(min=0.5),
                 self.beyond_scene(origins),
             ),
             "normals": (F.normalize(composite(places.normal), dim=-1) + 1) / 2,
@@ -194,6 +188,54 @@ class HandAvatarModel(PosedHandModel):
             result["diffuse"] = self.camera_response(composite(radiance.diffuse), accumulation, camera)
             result["penalty"] = self.penalty(geometry, radiance, posed)
         return result
+
+    def march(self, rays: RayBundle, posed: PosedSurfaces, num_samples: int) -> ShellSamples:
+        """Samples spread over the parts of rays in the shell; at random in training."""
+        count = len(rays.origins)
+        jitter = torch.rand(count, num_samples, device=rays.origins.device) if self.training else None
+        return posed.surfaces.march(
+            rays.origins.detach(),
+            rays.directions.detach(),
+            posed.ray_surface,
+            shell=self.config.shell,
+            num_samples=num_samples,
+            max_steps=self.config.march_steps,
+            jitter=jitter,
+        )
+
+    def sample(self, rays: RayBundle, posed: PosedSurfaces) -> ShellSamples:
+        """Where rays are looked at."""
+        return self.march(rays, posed, self.config.num_samples)
+
+    def weigh(
+        self, points: Float[Tensor, "P 3"], surface: Int[Tensor, "P"], samples: ShellSamples, posed: PosedSurfaces
+    ) -> Tuple[SurfacePoints, Geometry, Float[Tensor, "M num_samples"]]:
+        """Form at samples, and how much of its ray's colour each is.
+
+        Args:
+            points: the samples' points, ray by ray, nerfstudio's world.
+            surface: which surface each belongs to.
+            samples: where they lie on their rays.
+            posed: the posed surfaces.
+        """
+        places, geometry, density = self.evaluate(points, surface, posed)
+        alpha = 1 - torch.exp(-density.view_as(samples.depth) * samples.width)
+        passed = torch.cumprod(1 - alpha + 1e-7, dim=1)
+        return places, geometry, alpha * torch.cat([torch.ones_like(alpha[:, :1]), passed[:, :-1]], dim=1)
+
+    def seen(self, weights: Float[Tensor, "P"]) -> Int[Tensor, "N"]:
+        """Which samples need a colour: all in training; later most weigh nothing."""
+        return torch.nonzero(weights > (-1 if self.training else LEAST_WEIGHT))[:, 0]
+
+    def look(
+        self,
+        places: SurfacePoints,
+        geometry: Geometry,
+        directions: Float[Tensor, "N 3"],
+        pose_code: Float[Tensor, "N C"],
+    ) -> Tuple[SurfacePoints, Geometry, Radiance]:
+        """Colour of samples that are seen, with what is known better of them by then."""
+        return places, geometry, self.field.radiance(places, geometry, directions)
 
     def evaluate(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces

@@ -28,13 +28,14 @@ class PosedFineHands(PosedHands):
         avatar: the hands and their poses.
         levels: how often each face is cut in four.
         refine: whether the poses are parameters.
+        pose_code: whether the field is told the pose.
     """
 
-    def __init__(self, avatar: AvatarData, levels: int, *, refine: bool):
+    def __init__(self, avatar: AvatarData, levels: int, *, refine: bool, pose_code: bool = False):
         fine = fine_surface(avatar.surface, levels)
         carry = CarryToFine(avatar.surface, levels)
         displacement = carry(avatar.displacement)
-        super().__init__(replace(avatar, surface=fine, displacement=displacement), refine=refine, pose_code=False)
+        super().__init__(replace(avatar, surface=fine, displacement=displacement), refine=refine, pose_code=pose_code)
         self.light_levels = LIGHT_LEVELS
         self.model_surface, self.carry = avatar.surface, carry
         # A subdivided hand begins with the vertices of its model, a little smoothed.

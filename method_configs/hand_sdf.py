@@ -1,0 +1,23 @@
+"""`hand-sdf`: the hand as a signed distance field, whose zero level is a watertight mesh."""
+
+from copy import deepcopy
+
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
+from nerfstudio.plugins.types import MethodSpecification
+
+from nerfstudio_hands.engine import CosineDecaySchedulerConfig
+from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
+from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
+
+config = deepcopy(hand_uvnerf.config)
+config.method_name = "hand-sdf"
+config.pipeline.model = HandSDFModelConfig()
+config.optimizers["distance"] = {
+    "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-10),
+    "scheduler": CosineDecaySchedulerConfig(),
+}
+
+hand_sdf = MethodSpecification(
+    config=config,
+    description="Signed distance field of a hand: watertight surface, posable, from the same captures.",
+)

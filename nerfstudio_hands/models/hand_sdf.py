@@ -1,0 +1,291 @@
+"""`hand-sdf`: the hand as a signed distance field, rendered after NeuS (arXiv 2106.10689)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Literal, Tuple, Type
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from torch import Tensor
+from torch.nn import Parameter
+
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.fields.canonical_warps import CanonicalHands, NearestSkinning
+from nerfstudio_hands.fields.hand_field import Geometry, Radiance
+from nerfstudio_hands.fields.hand_sdf_field import HandSDFField, HandSDFFieldConfig, SkeletonPoints, SlopedGeometry
+from nerfstudio_hands.fields.kinematic_features import in_frames
+from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
+from nerfstudio_hands.geometry import ShellSamples
+from nerfstudio_hands.hand_model.inverse_kinematics import bone_frames
+from nerfstudio_hands.hand_model.model import rest_joints
+from nerfstudio_hands.models.hand_avatar import LEAST_WEIGHT, HandAvatarModel, HandAvatarModelConfig
+from nerfstudio_hands.models.hand_canonical import MARGIN
+from nerfstudio_hands.models.posed_fine_hands import PosedFineHands
+from nerfstudio_hands.models.posed_hands import PosedSurfaces
+
+EVEN_SHARE = 0.2
+"""Share of the samples that is spread over the shell whatever the surface is thought to be."""
+
+POINTS_AT_ONCE = 1 << 16
+"""Points of the world whose distance is asked for at once."""
+
+
+@dataclass
+class HandSDFModelConfig(HandAvatarModelConfig):
+    """Choices of `hand-sdf`."""
+
+    _target: Type = field(default_factory=lambda: HandSDFModel)
+    """target class to instantiate"""
+    eval_num_rays_per_chunk: int = 4096
+    """Rays rendered at once outside training."""
+    sdf_field: HandSDFFieldConfig = field(default_factory=HandSDFFieldConfig)
+    """The network of signed distance."""
+    space: Literal["canonical", "posed"] = "canonical"
+    """Where the network sees points: in the zero pose, to which skinning carries them, or from the 16 posed bones."""
+    subdivisions: int = 2
+    """How often each face of the hand model is cut in four, so that its facets need not be unlearned."""
+    num_searches: int = 10
+    """Places a ray at which the surface is looked for; the samples then lie round it."""
+    num_samples: int = 6
+    """Samples a ray, mostly where it meets the surface as it is now."""
+    thickness: float = 0.0005
+    """Initial width in metres over which the learned surface turns from empty to opaque."""
+    resolutions: Tuple[int, ...] = (32, 96, 256)
+    """Texels along a side of the three feature planes of the colour over the zero pose, a level each."""
+    eikonal_loss: float = 0.1
+    """Weight of the squared difference between the length of the distance's gradient and one."""
+    num_eikonal: int = 512
+    """Samples that need no colour at which this is asked for too."""
+    template_loss: float = 1.0
+    """Weight at the start of the squared distance between learned and fitted surface, in half widths of the shell."""
+    template_until: float = 0.3
+    """Share of the training over which this fades to `offset_penalty`, which remains."""
+    offset_penalty: float = 1e-3
+    """Weight of the same to the end: what nobody sees stays where the fit has it."""
+
+
+class HandSDFModel(HandAvatarModel):
+    """Hand avatar whose surface is the zero level of a network.
+
+    The opacity of a ray between two samples is what a logistic distribution of the surface round the zero level gives,
+    so that it does not depend on how far apart they are.
+    """
+
+    config: HandSDFModelConfig
+    field: HandSDFField
+
+    def make_hands(self, avatar: AvatarData) -> PosedFineHands:
+        config = self.config
+        hands = PosedFineHands(avatar, config.subdivisions, refine=config.refine_poses, pose_code=config.pose_code)
+        if not config.light_transfer:
+            hands.light_levels = 0
+        return hands
+
+    def make_position_encoding(self, avatar: AvatarData) -> CanonicalEncoding:
+        hands = self.hands
+        self.skinning = NearestSkinning(CanonicalHands(hands.surface, hands.shape, hands.displacement))
+        rest = torch.stack([rest_joints(hand, hands.shape[None])[0] for hand in hands.surface.hands])
+        self.register_buffer("rest_joints", rest, persistent=False)
+        canonical = self.skinning.hands.canonical
+        low, high = canonical.amin(dim=0) - MARGIN, canonical.amax(dim=0) + MARGIN
+        return CanonicalEncoding(low, high, resolutions=self.config.resolutions, channels=self.config.channels)
+
+    def make_field(self, avatar: AvatarData, implementation: Literal["tcnn", "torch"]) -> HandSDFField:
+        found = self.config.sdf_field.setup(
+            position=self.make_position_encoding(avatar),
+            kinematic=self.config.space == "posed",
+            shell=self.config.shell,
+            pose_dim=self.hands.code_dim,
+            light_dim=self.hands.light_dim,
+            hidden_dim=self.config.hidden_dim,
+            implementation=implementation,
+        )
+        found.distance_in_world = self.distance_in_world
+        self.template_weight = self.config.template_loss
+        return found
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        groups = super().get_param_groups()
+        network = list(self.field.network.parameters())
+        own = {id(parameter) for parameter in network}
+        colors = [parameter for parameter in groups["fields"] if id(parameter) not in own]
+        return {**groups, "fields": colors, "distance": network}
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        def fade(share: float) -> None:
+            left = max(0.0, 1 - share / self.config.template_until)
+            self.template_weight = left * self.config.template_loss + self.config.offset_penalty
+
+        return [*super().get_training_callbacks(attributes), self.before_each_step(attributes, fade)]
+
+    # Rendering ------------------------------------------------------------------------------------------------------
+
+    def surface_points(
+        self,
+        points: Float[Tensor, "N 3"],
+        surface: Int[Tensor, "N"],
+        face: Int[Tensor, "N"],
+        barycentric: Float[Tensor, "N 3"],
+        height: Float[Tensor, "N"],
+        posed: PosedSurfaces,
+    ) -> Tuple[SkeletonPoints, None]:
+        """What the field is asked with; arguments as in `HandAvatarModel.surface_points`."""
+        at = (surface, face, barycentric)
+        normal = F.normalize(posed.interpolate(posed.normals, *at), dim=-1)
+        nearest = posed.interpolate(posed.surfaces.vertices, *at)
+        offset = points - nearest
+        outward = torch.where(
+            offset.norm(dim=-1, keepdim=True) > 1e-6, F.normalize(offset, dim=-1) * height.sign()[:, None], normal
+        )
+        hand = self.skinning.hands.face_hand[face]
+        transforms = posed.bones[surface, hand]
+        canonical, _ = self.skinning(points, face, barycentric, nearest, transforms)
+        if self.config.space == "canonical":
+            place, turn, bones = canonical, self.skinning.turn(face, barycentric, transforms), None
+        else:
+            frames = bone_frames(posed.bones, self.rest_joints)
+            wrist = frames[..., :1, :, :]
+            turn = wrist[..., 0, :3, :3][surface, hand]
+            place = in_frames(points, wrist[surface, hand])[:, 0]
+            bones = (torch.linalg.inv(wrist) @ frames)[surface, hand]
+        light = posed.interpolate(posed.light, *at)
+        skin = (face, barycentric, height, normal, light, canonical)
+        return SkeletonPoints(*skin, place=place, turn=turn, outward=outward, bones=bones), None
+
+    def distances(
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
+    ) -> Tuple[SkeletonPoints, Geometry, Float[Tensor, "N"], Bool[Tensor, "N"]]:
+        """Places, what the network says of them, signed distances in metres, and whether each belongs to a hand and not
+        to the forearm. Beyond the shell distances are those of the fitted surface."""
+        near = posed.surfaces.closest(points, surface)
+        num_faces = posed.surfaces.num_own_faces
+        face = near.face.clamp(0, num_faces - 1)
+        of_hand = (near.face < num_faces) & self.hands.surface.face_is_hand[face]
+        # What closes the wrist is no skin, and has no place that the network knows.
+        learned = (near.signed_distance.abs() <= self.config.shell) & (near.face < num_faces)
+        height = near.signed_distance / self.config.shell
+        there, _ = self.surface_points(points, surface, face, near.barycentric, height, posed)
+        shift, features = self.field.form(there, posed.code[surface])
+        distance = (height + torch.where(learned, shift, 0.0)) * self.config.shell
+        return there, Geometry(shift, features[:, :0], features), distance, of_hand
+
+    def sample(self, rays: RayBundle, posed: PosedSurfaces) -> ShellSamples:
+        """Samples where the surface is now: the wider it is, the further round it."""
+        samples = self.march(rays, posed, self.config.num_searches)
+        ray, depth = samples.ray, samples.depth
+        if not len(ray):
+            return samples
+        with torch.no_grad():
+            points = rays.origins[ray, None] + rays.directions[ray, None] * depth[..., None]
+            surface = posed.ray_surface[ray, None].expand_as(depth).flatten()
+            _, _, distance, of_hand = self.distances(points.view(-1, 3), surface, posed)
+            weights = self.section_weights(distance.view_as(depth), of_hand.view_as(depth))
+            jitter = torch.rand_like(depth[:, : self.config.num_samples]) if self.training else 0.5
+            depth = resample(depth, weights[:, 1:], self.config.num_samples, jitter)
+        return ShellSamples(ray, depth, depth.diff(dim=1, append=depth[:, -1:]))
+
+    def weigh(
+        self, points: Float[Tensor, "P 3"], surface: Int[Tensor, "P"], samples: ShellSamples, posed: PosedSurfaces
+    ) -> Tuple[SkeletonPoints, Geometry, Float[Tensor, "M num_samples"]]:
+        """Form at samples, and how much of its ray's colour each is: half of the opacity on either side of it."""
+        there, geometry, distance, of_hand = self.distances(points, surface, posed)
+        before = self.section_weights(distance.view_as(samples.depth), of_hand.view_as(samples.depth))
+        after = torch.cat([before[:, 1:], torch.zeros_like(before[:, :1])], dim=1)
+        first = torch.cat([before[:, :1], torch.zeros_like(before[:, 1:])], dim=1)
+        return there, geometry, (before + after + first) / 2
+
+    def section_weights(self, distance: Float[Tensor, "M S"], of_hand: Bool[Tensor, "M S"]) -> Float[Tensor, "M S"]:
+        """Share of each ray's light that comes from before each sample and from behind the previous one.
+
+        With the logistic distribution function P over the width, a section lets through P(next) / P(previous), or all
+        where the ray leaves the surface (NeuS, equation 13).
+        """
+        open_share = F.logsigmoid(distance / self.log_thickness.exp())
+        steps = torch.cat([open_share[:, :1], open_share.diff(dim=1)], dim=1)
+        counts = of_hand & torch.cat([of_hand[:, :1], of_hand[:, :-1]], dim=1)
+        passed = torch.where(counts, steps, 0.0).clamp(max=0).cumsum(dim=1).exp()
+        return torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1) - passed
+
+    def seen(self, weights: Float[Tensor, "P"]) -> Int[Tensor, "N"]:
+        """Samples that weigh something, and in training some more for what is asked of all of space."""
+        chosen = weights > LEAST_WEIGHT
+        if self.training and len(weights):
+            chosen = chosen.scatter(0, torch.randint(len(weights), (self.config.num_eikonal,)).to(weights.device), True)
+        return torch.nonzero(chosen)[:, 0]
+
+    def look(
+        self,
+        places: SkeletonPoints,
+        geometry: Geometry,
+        directions: Float[Tensor, "N 3"],
+        pose_code: Float[Tensor, "N C"],
+    ) -> Tuple[SkeletonPoints, SlopedGeometry, Radiance]:
+        sloped = self.field.sloped(places, pose_code)
+        places = replace(places, normal=F.normalize(sloped.slope, dim=-1))
+        return places, sloped, self.field.radiance(places, sloped, directions)
+
+    def penalty(self, geometry: SlopedGeometry, radiance: Radiance, posed: PosedSurfaces) -> Float[Tensor, ""]:
+        terms = [super().penalty(geometry, radiance, posed)]
+        if len(geometry.shift):
+            terms.append((self.template_weight - self.config.offset_penalty) * geometry.shift.square().mean())
+            terms.append(self.config.eikonal_loss * (geometry.slope.norm(dim=-1) - 1).square().mean())
+        return torch.stack(terms).sum()
+
+    # Export ---------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def distance_in_world(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
+        """Signed distance in the pose that rays of no frame see, metres; the wrist is closed.
+
+        Args:
+            points: nerfstudio's world.
+        """
+        found = [points[:0, 0]]
+        for part in points.split(POINTS_AT_ONCE):
+            rays = RayBundle(origins=part, directions=part, pixel_area=part[:, :1])
+            posed = self.hands.for_rays(rays)
+            found.append(self.distance_at(part, posed.ray_surface, posed))
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def distance_at(
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
+    ) -> Float[Tensor, " N"]:
+        """Signed distance, metres: that of the fitted surface beyond the shell, where the network need not be asked.
+
+        Args:
+            points: nerfstudio's world.
+            surface: which surface each point belongs to.
+            posed: the posed surfaces.
+        """
+        found = posed.surfaces.closest(points, surface).signed_distance
+        near = torch.nonzero(found.abs() < self.config.shell)[:, 0]
+        _, _, distance, _ = self.distances(points[near], surface[near], posed)
+        return found.index_copy(0, near, distance)
+
+
+def resample(
+    depth: Float[Tensor, "M C"], weights: Float[Tensor, "M C-1"], count: int, jitter: Float[Tensor, "M count"] | float
+) -> Float[Tensor, "M count"]:
+    """Depths drawn from the sections between depths, and from their neighbours, in proportion to their weights.
+
+    Args:
+        depth: Not decreasing along a ray.
+        weights: Of each section.
+        count: Samples a ray.
+        jitter: Place of each sample in its stratum, in [0, 1).
+    """
+    # A surface at the edge of a section may as well be in the next.
+    wide = F.max_pool1d(F.pad(weights, (1, 1))[:, None], 3, stride=1)[:, 0]
+    wide = wide / wide.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    share = (1 - EVEN_SHARE) * wide + EVEN_SHARE / weights.shape[1]
+    reached = F.pad(share.cumsum(dim=1), (1, 0))
+    wanted = (torch.arange(count, device=depth.device) + jitter) / count * reached[:, -1:]
+    section = torch.searchsorted(reached, wanted.contiguous(), right=True).clamp(1, weights.shape[1])
+    low, high = (reached.gather(1, section - side) for side in (1, 0))
+    start, end = (depth.gather(1, section - side) for side in (1, 0))
+    return start + (end - start) * (wanted - low) / (high - low).clamp(min=1e-9)

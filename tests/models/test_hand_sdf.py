@@ -1,0 +1,146 @@
+"""The signed distance of a hand of known pose: before learning it is the hand model's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from avatars import make_model, rays_to, vertices
+
+from nerfstudio_hands.export.appearance import appearance_of
+from nerfstudio_hands.export.mesh_sequence import rest_pose
+from nerfstudio_hands.fields.hand_sdf_field import HandSDFFieldConfig
+from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig, resample
+
+
+def sdf(**options):
+    return make_model(HandSDFModelConfig(resolutions=(16,), subdivisions=0, thickness=1e-4, **options))
+
+
+def on_the_hand(model, frame: int = 0, every: int = 40) -> torch.Tensor:
+    face = model.hands.surface.face_is_hand.nonzero().flatten()[::every]
+    return vertices(model, frame)[model.hands.surface.faces[face]].mean(dim=1)
+
+
+@pytest.fixture(scope="module", params=["canonical", "posed"])
+def model(request):
+    return sdf(space=request.param).eval()
+
+
+def test_the_hand_is_there_in_every_pose(model):
+    for frame in (0, 1):
+        there = on_the_hand(model, frame)
+        outputs = model.get_outputs(rays_to(there, frame=frame))
+        assert outputs["accumulation"].quantile(0.1) > 0.9
+        hit = model.get_outputs(rays_to(there, frame=frame))["depth"][:, 0]
+        mesh = trimesh.Trimesh(vertices(model, frame).numpy(), model.hands.surface.faces.numpy(), process=False)
+        origins = (there + torch.tensor([0.0, 0.5, 0.0])).numpy()
+        first, ray, _ = mesh.ray.intersects_location(origins, np.tile([0.0, -1.0, 0.0], (len(there), 1)), False)
+        depth = np.linalg.norm(first - origins[ray], axis=1)
+        assert np.median(np.abs(hit.numpy()[ray] - depth)) < 5e-4
+        missed = model.get_outputs(rays_to(there + 0.4, frame=frame))
+        assert (missed["accumulation"] == 0).all() and (missed["depth"] > 0.8).all()
+
+
+def test_normals_are_those_of_the_surface_before_learning():
+    model = sdf().eval()
+    there = on_the_hand(model)
+    rays = rays_to(there)
+    posed = model.hands.for_rays(rays)
+    points = there + 0.002 * torch.randn_like(there)
+    places, geometry, distance, _ = model.distances(points, posed.ray_surface, posed)
+    _, sloped, _ = model.look(places, geometry, rays.directions, posed.code[posed.ray_surface])
+    step, slope = 1e-4, []
+    for axis in torch.eye(3):
+        ahead, behind = (model.distances(points + s * step * axis, posed.ray_surface, posed)[2] for s in (1, -1))
+        slope.append((ahead - behind) / (2 * step))
+    error = (torch.stack(slope, dim=-1) - sloped.slope).norm(dim=-1)
+    assert error.median() < 0.05 and sloped.slope.norm(dim=-1).median() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("space", ["canonical", "posed"])
+@pytest.mark.parametrize("start", ["template", "geometric"])
+def test_training_reaches_every_parameter(space, start):
+    model = sdf(space=space, sdf_field=HandSDFFieldConfig(start=start), refine_poses=True).train()
+    outputs = model.get_outputs(rays_to(on_the_hand(model, every=10)))
+    (outputs["rgb"].sum() + outputs["diffuse"].sum() + outputs["accumulation"].sum() + outputs["penalty"]).backward()
+    for name, group in model.get_param_groups().items():
+        for parameter in group:
+            assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+    assert all(p.grad[0].abs().max() > 0 for p in model.get_param_groups()["poses"])
+
+
+def test_opacity_does_not_depend_on_the_spacing_of_samples():
+    model = sdf().eval()
+    distance = torch.linspace(0.003, -0.003, 200)[None]
+    for stride in (1, 20, 66):
+        weights = model.section_weights(distance[:, ::stride], torch.ones_like(distance[:, ::stride]).bool())
+        before = distance[:, ::stride] > 0.0
+        assert weights.sum() == pytest.approx(1, abs=0.01)
+        # What comes before the surface is the logistic distribution's upper half, to within a section.
+        assert weights[before].sum() <= 0.5 + 1e-3
+    leaving = model.section_weights(-distance.flip(1).neg().flip(1).abs(), torch.ones_like(distance).bool())
+    assert (leaving >= 0).all()
+    forearm = model.section_weights(distance, torch.zeros_like(distance).bool())
+    assert forearm.abs().max() == 0
+
+
+def test_samples_go_where_the_weight_is():
+    depth = torch.linspace(1, 2, 11).expand(50, 11).contiguous()
+    weights = torch.zeros(50, 10)
+    weights[:, 6] = 1.0
+    found = resample(depth, weights, 20, torch.rand(50, 20))
+    assert (found.diff(dim=1) >= 0).all() and found.min() >= 1 and found.max() <= 2
+    share = ((found > 1.5) & (found < 1.8)).float().mean()
+    assert share == pytest.approx(0.8 + 0.2 * 0.3, abs=0.05)
+    even = resample(depth, torch.zeros(50, 10), 10, 0.5)
+    assert torch.allclose(even, torch.linspace(1.05, 1.95, 10).expand(50, 10), atol=1e-5)
+
+
+def test_what_keeps_it_near_the_template_fades():
+    model = sdf(template_loss=1.0, template_until=0.5, offset_penalty=0.01)
+    attributes = SimpleNamespace(trainer=SimpleNamespace(config=SimpleNamespace(max_num_iterations=100)))
+    (callback,) = model.get_training_callbacks(attributes)
+    weights = []
+    for step in (0, 25, 50, 99):
+        callback.run_callback(step)
+        weights.append(model.template_weight)
+    assert weights == pytest.approx([1.01, 0.51, 0.01, 0.01])
+
+
+def test_exporters_see_the_pose_that_is_set(model):
+    assert hasattr(model.config, "sdf_field")
+    points = torch.rand(3000, 3) * 0.3 - 0.15
+    for frame in (0, 1):
+        model.hands.set_override(model.hands.pose_of(torch.tensor([frame])) if frame else None)
+        faces = torch.cat([model.hands.surface.faces, model.hands.surface.closing_faces])
+        mesh = trimesh.Trimesh(vertices(model, frame).numpy(), faces.numpy(), process=False)
+        found = model.field.forward_geonetwork(points)
+        assert found.shape == (3000, 1)
+        expected = -trimesh.proximity.signed_distance(mesh, points.numpy())
+        clear = np.abs(expected) > 3e-4
+        assert np.abs(found[:, 0].numpy() - expected)[clear].max() < 5e-4
+    model.hands.set_override(None)
+
+
+def test_the_zero_level_is_closed_textured_and_rigged():
+    model = sdf().eval()
+    pose = model.hands.pose_of(torch.tensor([1]))
+    look = appearance_of(model, pose, pose[0], voxel=0.003)
+    part = look.part(pose[0])
+    mesh = trimesh.Trimesh(part.vertices.numpy(), part.faces.numpy(), process=False)
+    assert mesh.is_watertight and mesh.volume > 0
+    assert part.uv.shape == (len(part.faces), 3, 2)
+    # No triangle is spread over the atlas.
+    assert (part.uv.amax(dim=1) - part.uv.amin(dim=1)).max() < 0.1
+    colors = look.color_fn(part.vertices[:50], part.face_ids[:50], part.vertices[:50], part.vertices[:50])
+    assert colors.shape == (50, 3) and ((colors >= 0) & (colors <= 1)).all()
+    (rig,), _ = look.rigs([True], 64)
+    assert np.allclose(rig.weights.sum(axis=1), 1, atol=1e-4) and len(rig.weights) == len(rig.vertices)
+    own = model.hands.surface.hands[0].template.numpy()
+    assert np.abs(rig.vertices.max(axis=0) - own.max(axis=0)).max() < 2e-3
+    resting = appearance_of(model, pose, rest_pose(model.hands.surface), voxel=0.003)
+    assert resting.part(rest_pose(model.hands.surface)).vertices.isfinite().all()
