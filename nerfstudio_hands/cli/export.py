@@ -23,11 +23,13 @@ def export(
     rigged: bool = False,
     track: Optional[Path] = None,
     sequence: Optional[Literal["obj", "ply"]] = None,
+    voxel: float = 0.5,
 ) -> None:
     """Write the hands of a trained avatar as meshes with a texture baked from it.
 
     The meshes lie in the capture's world, in metres. PLY holds colours per vertex, OBJ and GLB a texture. The colours
-    of a radiance field have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit.
+    of a field have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit. A signed
+    distance (`hand-sdf`) is written as its zero level, closed at the wrist, in rigged.glb too.
 
     Args:
         load_config: The run's config.yml.
@@ -44,6 +46,7 @@ def export(
         track: Pose track (an .npz that the viewer saved) that rigged.glb plays and --sequence follows; by default
             rigged.glb stands still, and the sequence follows the frames of the capture.
         sequence: Write a mesh of every frame as well, in this format, into the folder `sequence`.
+        voxel: Edge in millimetres of the voxels in which the surface of a signed distance (`hand-sdf`) is meshed.
     """
     from nerfstudio_hands.cli.trained_run import check_config, load_run
     from nerfstudio_hands.errors import HandsError
@@ -58,7 +61,7 @@ def export(
     from nerfstudio_hands.animation import read_track
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.export.appearance import appearance_of
-    from nerfstudio_hands.export.avatar import textured_mesh, visible_part
+    from nerfstudio_hands.export.avatar import textured_mesh
     from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
@@ -83,9 +86,9 @@ def export(
         CONSOLE.print(f"Wrote {output_dir / name} ({len(content) / 1e6:.1f} MB)", soft_wrap=True)
 
     with torch.no_grad():
-        look = appearance_of(model, shown)
         stands = rest_pose(hands.surface) if rest else shown[0]
-        part = visible_part(hands.surface, stands, hands.shape, hands.zero_pose_offset)
+        look = appearance_of(model, shown, stands, voxel=voxel / 1000)
+        part = look.part(stands)
         mesh = textured_mesh(part, look.color_fn, texture_size)
         if "ply" in format:
             write("hands.ply", ply_bytes(mesh))
@@ -104,7 +107,7 @@ def export(
             moving = hands.frames_track() if played is None else played
             poses = moving.for_hands(hands.surface.sides, hands.reference()).pose.to(model.device)
             seen = torch.nonzero(poses.valid.any(dim=-1))[:, 0].tolist()
-            parts = (visible_part(hands.surface, poses[n], hands.shape, hands.zero_pose_offset) for n in seen)
+            parts = (look.part(poses[n]) for n in seen)
             (output_dir / "sequence").mkdir(exist_ok=True)
             files = mesh_sequence(parts, mesh.texture, num_frames=len(seen), format=sequence, lit=look.lit)
             for name, content in files:

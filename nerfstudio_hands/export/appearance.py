@@ -12,14 +12,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from nerfstudio_hands.export.albedo_color import albedo_color_fn
-from nerfstudio_hands.export.avatar import rigs
+from nerfstudio_hands.export.avatar import VisiblePart, rigs, visible_part
 from nerfstudio_hands.export.bake import ColorFn
+from nerfstudio_hands.export.level_set import level_color_fn, level_part, level_rigs
 from nerfstudio_hands.export.normal_map import AtlasSurface, bake_normal_map
 from nerfstudio_hands.export.rigged_glb import Rig
 from nerfstudio_hands.export.surface_color import surface_color_fn
 from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.hand_model.model import shaped_template
 from nerfstudio_hands.models.hand_mesh import HandMeshModel
+from nerfstudio_hands.models.hand_sdf import HandSDFModel
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 
 
@@ -30,26 +32,43 @@ class Appearance:
     Attributes:
         color_fn: Colours of points of its surface, in a pose.
         lit: Whether they are an albedo, which a viewer lights.
+        part: Its surface in a pose without batch axes, as a mesh in the frame of the pose.
         rigs: From which hands are wanted and the size of a texture: those hands as rigs, and a normal map for them.
     """
 
     color_fn: ColorFn
     lit: bool
+    part: Callable[[HandPose], VisiblePart]
     rigs: Callable[[list[bool], int], tuple[list[Rig], UInt8[np.ndarray, "S S 3"] | None]]
 
 
-def appearance_of(model: PosedHandModel, pose: HandPose) -> Appearance:
+def appearance_of(model: PosedHandModel, pose: HandPose, stands: HandPose, *, voxel: float) -> Appearance:
     """Appearance of a trained model.
 
     Args:
-        model: A radiance field or a mesh.
-        pose: Poses of its hands [1, H, ...] in the capture's world, in which a radiance field is asked for colours.
+        model: A radiance field, a signed distance or a mesh.
+        pose: Poses of its hands [1, H, ...] in the capture's world, in which a field is asked for colours.
+        stands: Pose [H, ...] of the meshes whose colours will be asked for.
+        voxel: Edge of the voxels in which the zero level of a signed distance is meshed, metres.
     """
+    part = partial(_posed_part, model)
+    if isinstance(model, HandSDFModel):
+        color, part = level_color_fn(model, pose, stands), partial(level_part, model, voxel=voxel)
+        return Appearance(color, lit=False, part=part, rigs=partial(_level_rigs, model, voxel))
     if not isinstance(model, HandMeshModel):
-        return Appearance(surface_color_fn(model, pose), lit=False, rigs=partial(_plain_rigs, model))
+        return Appearance(surface_color_fn(model, pose), lit=False, part=part, rigs=partial(_plain_rigs, model))
     model.displace()
     color = albedo_color_fn(model.albedo.picture(), model.face_uv, linear=True)
-    return Appearance(color, lit=True, rigs=partial(_detailed_rigs, model))
+    return Appearance(color, lit=True, part=part, rigs=partial(_detailed_rigs, model))
+
+
+def _posed_part(model: PosedHandModel, pose: HandPose) -> VisiblePart:
+    hands = model.hands
+    return visible_part(hands.surface, pose, hands.shape, hands.zero_pose_offset)
+
+
+def _level_rigs(model: HandSDFModel, voxel: float, valid: list[bool], texture_size: int) -> tuple[list[Rig], None]:
+    return level_rigs(model, valid, voxel=voxel), None
 
 
 def _plain_rigs(model: PosedHandModel, valid: list[bool], texture_size: int) -> tuple[list[Rig], None]:

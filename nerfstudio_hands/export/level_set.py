@@ -1,0 +1,160 @@
+"""The zero level of a hand's signed distance, with the texture coordinates and skin weights of the hand model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nerfstudio_hands.dataparsers.avatar_data import apply_rigid
+from nerfstudio_hands.export.avatar import VisiblePart, rigs
+from nerfstudio_hands.export.bake import ColorFn
+from nerfstudio_hands.export.mesh_sequence import rest_pose
+from nerfstudio_hands.export.narrow_band import zero_level
+from nerfstudio_hands.export.rigged_glb import Rig
+from nerfstudio_hands.fields.warps import surface_warp, uv_warp
+from nerfstudio_hands.geometry import ClosestPoints, Surfaces
+from nerfstudio_hands.geometry.mesh import vertex_normals
+from nerfstudio_hands.geometry.surface_query import plane_barycentric
+from nerfstudio_hands.hand_model import SIDES, HandPose
+from nerfstudio_hands.models.hand_sdf import HandSDFModel
+from nerfstudio_hands.models.posed_hands import PosedSurfaces
+
+SAME_PLACE = 0.02
+"""Distance in (u, v) beyond which the corners of one small triangle lie on two sides of a seam."""
+
+
+def level_part(model: HandSDFModel, pose: HandPose, *, voxel: float) -> VisiblePart:
+    """The zero level in a pose, in the frame of the pose; the hand model's texture holds its colours.
+
+    Args:
+        model: The avatar.
+        pose: Of its hands [H, ...], capture's world.
+        voxel: Edge of the voxels, metres.
+
+    Raises:
+        HandsError: The surface is nowhere, or the voxels are too small for the memory.
+    """
+    posed = model.hands.at_pose(pose[None])
+    vertices, faces = _zero_level(model, posed, pose, voxel)
+    face, uv = _texture_coordinates(model, posed, vertices, faces)
+    turn, shift = model.hands.world_transform[:, :3], model.hands.world_transform[:, 3]
+    return VisiblePart((vertices - shift) @ turn, faces, face, uv)
+
+
+def level_rigs(model: HandSDFModel, valid: list[bool], *, voxel: float) -> list[Rig]:
+    """The zero level of each valid hand at rest, with the skin weights of the nearest point of the hand model.
+
+    Args:
+        model: The avatar.
+        valid: Which of its hands are wanted.
+        voxel: Edge of the voxels, metres.
+    """
+    hands = model.hands
+    rest = replace(rest_pose(hands.surface), valid=torch.tensor(valid).to(hands.valid))
+    part = level_part(model, rest, voxel=voxel)
+    near = _nearest(model, hands.at_pose(rest[None]), apply_rigid(hands.world_transform, part.vertices))
+    skin = surface_warp(model.skinning.hands.weights, hands.surface.faces, near.face, near.barycentric)
+    side = hands.surface.face_side[near.face]
+    result = []
+    for rig in rigs(hands.surface, valid, hands.shape, hands.zero_pose_offset):
+        own = side == SIDES.index(rig.name)
+        kept = own[part.faces].all(dim=1)
+        index = torch.cumsum(own, dim=0) - 1
+        faces, vertices = index[part.faces[kept]], part.vertices[own]
+        normals = vertex_normals(vertices, faces)
+        result.append(
+            replace(
+                rig,
+                vertices=(vertices - torch.from_numpy(rig.offset).to(vertices)).cpu().numpy(),
+                faces=faces.cpu().numpy(),
+                normals=normals.cpu().numpy(),
+                uv=part.uv[kept].cpu().numpy(),
+                weights=skin[own].cpu().numpy(),
+            )
+        )
+    return result
+
+
+def level_color_fn(model: HandSDFModel, pose: HandPose, stands: HandPose) -> ColorFn:
+    """Colours of the zero level as a pose of the capture has them, wherever the mesh itself stands.
+
+    The view-dependent part is left out, because a texture is looked at from everywhere; exposure is the mean of the
+    training cameras.
+
+    Args:
+        model: The avatar.
+        pose: Poses of its hands [1, H, ...] in the capture's world, in which it is asked for colours.
+        stands: Pose of the mesh [H, ...].
+    """
+    shown, stood = model.hands.at_pose(pose), model.hands.at_pose(stands[None])
+
+    @torch.no_grad()
+    def color(
+        points: Float[Tensor, "N 3"],
+        face: Int[Tensor, " N"],
+        barycentric: Float[Tensor, "N 3"],
+        normal: Float[Tensor, "N 3"],
+    ) -> Float[Tensor, "N 3"]:
+        there = _carry(model, apply_rigid(model.hands.world_transform, points), stood, shown)
+        zero = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        places, geometry, _, _ = model.distances(there, zero, shown)
+        _, _, radiance = model.look(places, geometry, -places.outward, shown.code[zero])
+        return model.camera_response(radiance.diffuse, torch.ones_like(points[:, :1]), None).clamp(0, 1)
+
+    return color
+
+
+def _zero_level(
+    model: HandSDFModel, posed: PosedSurfaces, pose: HandPose, voxel: float
+) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+    """Vertices in nerfstudio's world, and faces."""
+    hands = model.hands
+    slices = zip(hands.surface.vertex_slices, pose.valid.tolist(), strict=True)
+    there = torch.cat([posed.surfaces.vertices[0, part] for part, valid in slices if valid])
+    reach = model.config.shell + 2 * voxel
+
+    def distance(points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
+        return model.distance_at(points, torch.zeros(len(points), dtype=torch.long, device=points.device), posed)
+
+    found = zero_level(distance, there.amin(dim=0) - reach, there.amax(dim=0) + reach, voxel=voxel)
+    return torch.from_numpy(found.vertices).to(there), torch.from_numpy(found.faces).to(there.device)
+
+
+def _nearest(model: HandSDFModel, posed: PosedSurfaces, points: Float[Tensor, "N 3"]) -> ClosestPoints:
+    """Nearest points of the hand model itself, of what closes its wrist none."""
+    return Surfaces(model.hands.surface.faces, posed.surfaces.vertices).closest(points)
+
+
+def _texture_coordinates(
+    model: HandSDFModel, posed: PosedSurfaces, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]
+) -> tuple[Int[Tensor, " F"], Float[Tensor, "F 3 2"]]:
+    """The hand model's face nearest to each triangle, and texture coordinates of the triangle's corners.
+
+    A corner has the coordinates of the hand model's point nearest to it, which all triangles round it share, unless a
+    seam runs between it and the middle of the triangle: then the plane of the face nearest to the middle is continued.
+    """
+    surface = model.hands.surface
+    own = _nearest(model, posed, vertices)
+    own_uv = uv_warp(surface.uv, own.face, own.barycentric)[faces]
+    middle = _nearest(model, posed, vertices[faces].mean(dim=1)).face
+    corners = posed.surfaces.vertices[0][surface.faces[middle]].repeat_interleave(3, dim=0)
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    weights, _ = plane_barycentric(vertices[faces].flatten(0, 1), normal, corners)
+    continued = uv_warp(surface.uv, middle.repeat_interleave(3), weights).view_as(own_uv)
+    together = ((own_uv - continued).norm(dim=-1) < SAME_PLACE).all(dim=1)
+    return middle, torch.where(together[:, None, None], own_uv, continued).clamp(0, 1)
+
+
+def _carry(
+    model: HandSDFModel, points: Float[Tensor, "N 3"], source: PosedSurfaces, target: PosedSurfaces
+) -> Float[Tensor, "N 3"]:
+    """Points near the hands in one pose, moved with the skin to another; nerfstudio's world."""
+    near = _nearest(model, source, points)
+    hand = model.skinning.hands.face_hand[near.face]
+    turns = [model.skinning.turn(near.face, near.barycentric, posed.bones[0, hand]) for posed in (source, target)]
+    offset = turns[1] @ torch.linalg.solve(turns[0], points - near.point)[..., None]
+    zero = torch.zeros_like(near.face)
+    return target.interpolate(target.surfaces.vertices, zero, near.face, near.barycentric) + offset[..., 0]
