@@ -153,8 +153,10 @@ def _carry(
 ) -> Float[Tensor, "N 3"]:
     """Points near the hands in one pose, moved with the skin to another; nerfstudio's world."""
     near = _nearest(model, source, points)
-    hand = model.skinning.hands.face_hand[near.face]
-    turns = [model.skinning.turn(near.face, near.barycentric, posed.bones[0, hand]) for posed in (source, target)]
-    offset = turns[1] @ torch.linalg.solve(turns[0], points - near.point)[..., None]
-    zero = torch.zeros_like(near.face)
-    return target.interpolate(target.surfaces.vertices, zero, near.face, near.barycentric) + offset[..., 0]
+    at = (torch.zeros_like(near.face), near.face, near.barycentric)
+    back, forth = (
+        posed.interpolate(model.skinning.vertex_turns(posed.bones), *at).unflatten(-1, (3, 3))
+        for posed in (source, target)
+    )
+    offset = forth @ torch.linalg.solve(back, points - near.point)[..., None]
+    return target.interpolate(target.surfaces.vertices, *at) + offset[..., 0]

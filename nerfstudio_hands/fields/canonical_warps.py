@@ -47,6 +47,7 @@ class CanonicalHands(nn.Module):
         place = [
             (surface.canonical[part] - rest[part]).mean(dim=0) for part in surface.vertex_slices
         ]  # The template's, up to the shape: apart and centred.
+        self.counts = [hand.num_vertices for hand in surface.hands]
         hand_of_side = torch.tensor([surface.sides.index(side) if side in surface.sides else -1 for side in SIDES])
         for name, value in {
             "rest": rest,
@@ -56,6 +57,10 @@ class CanonicalHands(nn.Module):
             "face_hand": hand_of_side[surface.face_side],
         }.items():
             self.register_buffer(name, value, persistent=False)
+
+    def split(self, values: Float[Tensor, "V *C"]) -> tuple[Float[Tensor, "_ *C"], ...]:
+        """Values per vertex, cut into those of each hand."""
+        return values.split(self.counts)
 
     @property
     def canonical(self) -> Float[Tensor, "V 3"]:
@@ -97,20 +102,40 @@ class NearestSkinning(nn.Module):
             bones: transforms of the bones of the face's hand, from zero pose to the frame of `points`.
         """
         hands = self.hands
-        offset = torch.linalg.solve(self.turn(face, barycentric, bones), points - nearest)
-        ground = surface_warp(hands.rest, hands.faces, face, barycentric) + hands.place[hands.face_hand[face]]
-        return ground + offset, None
-
-    def turn(
-        self, face: Int[Tensor, "N"], barycentric: Float[Tensor, "N 3"], bones: Float[Tensor, "N 16 4 4"]
-    ) -> Float[Tensor, "N 3 3"]:
-        """Blended rotations at surface points, from the zero pose to the world of the bones."""
-        hands = self.hands
         weights = surface_warp(hands.weights, hands.faces, face, barycentric)
         turn = torch.einsum("nb,nbij->nij", weights, bones[..., :3, :3])
+        return self.undo(turn, points - nearest, face, barycentric), None
+
+    def undo(
+        self,
+        turn: Float[Tensor, "N 3 3"],
+        offset: Float[Tensor, "N 3"],
+        face: Int[Tensor, "N"],
+        barycentric: Float[Tensor, "N 3"],
+    ) -> Float[Tensor, "N 3"]:
+        """Places in canonical space, metres.
+
+        Args:
+            turn: blended rotation at the nearest surface points.
+            offset: from there to the points, in the world of the bones.
+            face: nearest face.
+            barycentric: where on it the nearest surface point lies.
+        """
+        hands = self.hands
         # A point without a nearest surface point comes with zeros, which have no inverse.
         missing = barycentric.sum(dim=-1) < 0.5
-        return torch.where(missing[:, None, None], torch.eye(3, device=turn.device), turn)
+        turn = torch.where(missing[:, None, None], torch.eye(3, device=turn.device), turn)
+        ground = surface_warp(hands.rest, hands.faces, face, barycentric) + hands.place[hands.face_hand[face]]
+        return ground + torch.linalg.solve(turn, offset)
+
+    def vertex_turns(self, bones: Float[Tensor, "S H 16 4 4"]) -> Float[Tensor, "S V 9"]:
+        """Blended rotations of the vertices, from the zero pose to the world of the bones, row by row.
+
+        Interpolated like any other quantity of the surface they are those of its points.
+        """
+        rotations = bones[..., :3, :3].flatten(-2)
+        parts = [weights @ rotations[:, hand] for hand, weights in enumerate(self.hands.split(self.hands.weights))]
+        return torch.cat(parts, dim=1)
 
 
 class SkinningVolume(nn.Module):

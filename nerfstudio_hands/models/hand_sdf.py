@@ -141,17 +141,16 @@ class HandSDFModel(HandAvatarModel):
         outward = torch.where(
             offset.norm(dim=-1, keepdim=True) > 1e-6, F.normalize(offset, dim=-1) * height.sign()[:, None], normal
         )
-        hand = self.skinning.hands.face_hand[face]
-        transforms = posed.bones[surface, hand]
-        canonical, _ = self.skinning(points, face, barycentric, nearest, transforms)
-        if self.config.space == "canonical":
-            place, turn, bones = canonical, self.skinning.turn(face, barycentric, transforms), None
-        else:
+        turn = posed.interpolate(self.skinning.vertex_turns(posed.bones), *at).unflatten(-1, (3, 3))
+        canonical = place = self.skinning.undo(turn, offset, face, barycentric)
+        bones = None
+        if self.config.space == "posed":
+            hand = self.skinning.hands.face_hand[face]
             frames = bone_frames(posed.bones, self.rest_joints)
-            wrist = frames[..., :1, :, :]
-            turn = wrist[..., 0, :3, :3][surface, hand]
-            place = in_frames(points, wrist[surface, hand])[:, 0]
-            bones = (torch.linalg.inv(wrist) @ frames)[surface, hand]
+            wrist = frames[..., 0, :, :]
+            turn = wrist[surface, hand][:, :3, :3]
+            place = in_frames(points, wrist[surface, hand][:, None])[:, 0]
+            bones = (torch.linalg.inv(wrist)[..., None, :, :] @ frames)[surface, hand]
         light = posed.interpolate(posed.light, *at)
         skin = (face, barycentric, height, normal, light, canonical)
         return SkeletonPoints(*skin, place=place, turn=turn, outward=outward, bones=bones), None

@@ -34,7 +34,8 @@ def test_the_hand_is_there_in_every_pose(model):
     for frame in (0, 1):
         there = on_the_hand(model, frame)
         outputs = model.get_outputs(rays_to(there, frame=frame))
-        assert outputs["accumulation"].quantile(0.1) > 0.9
+        # A ray along the silhouette meets half of the surface only.
+        assert (outputs["accumulation"] > 0.9).float().mean() > 0.8
         hit = model.get_outputs(rays_to(there, frame=frame))["depth"][:, 0]
         mesh = trimesh.Trimesh(vertices(model, frame).numpy(), model.hands.surface.faces.numpy(), process=False)
         origins = (there + torch.tensor([0.0, 0.5, 0.0])).numpy()
