@@ -1,8 +1,8 @@
-"""How much nearer to the true surface inverse rendering brings a hand: `hand-mesh` on a synthetic capture.
+"""How much nearer to the true surface a capture brings a hand: `hand-mesh` or `hand-sdf` on a synthetic capture.
 
 Prints point-to-surface distances and normal errors of the fitted template and of the refined mesh against the surface
-that was rendered, which has creases, veins and knuckles that the template lacks; and how well albedo and light agree
-with the truth up to scale. Only the hand counts, not the forearm.
+that was rendered, which has creases, veins and knuckles that the template lacks; for `hand-mesh` also how well albedo
+and light agree with the truth up to scale. Only the hand counts, not the forearm.
 
     ns-hands synthesize capture-room --output room --num-cameras 10 --resolution 512
     ns-train hand-mesh --data room/1 hands-data --eval-cameras 3 7
@@ -24,6 +24,7 @@ from synthetic_truth import near_hand, read_truth
 
 from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, SurfaceErrors, surface_errors
+from nerfstudio_hands.export.level_set import level_part
 from nerfstudio_hands.fields.warps import uv_warp
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
@@ -31,6 +32,7 @@ from nerfstudio_hands.geometry.self_intersection import intersecting_faces
 from nerfstudio_hands.geometry.spherical_harmonics import irradiance
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.models.hand_mesh import GAMMA, HandMeshModel
+from nerfstudio_hands.models.hand_sdf import HandSDFModel
 from nerfstudio_hands.synthesis.capture_room import room_around
 from nerfstudio_hands.synthesis.light import POINTS_PER_BOX, Room, box_irradiance, irradiance_basis
 
@@ -45,6 +47,8 @@ class FineMesh:
     """Folder `truth` of the capture."""
     frame: int = 0
     """Frame that is compared."""
+    voxel: float = 0.5
+    """Edge in millimetres of the voxels in which the zero level of `hand-sdf` is meshed."""
 
 
 def main(args: FineMesh) -> None:
@@ -59,22 +63,29 @@ def main(args: FineMesh) -> None:
         vertices = surface.pose(pose, hands.shape, displacement).vertices
         return Mesh(vertices.detach(), surface.faces, surface.face_is_hand)
 
-    model.displace()
     coarse, own = hands.model_surface, hands.model_vertices
     meshes = {
         "fitted template": posed(coarse, hands.carry.undo(hands.displacement[own])),
         "the same, subdivided": posed(hands.surface, hands.displacement),
-        "refined": posed(hands.surface, hands.zero_pose_offset),
     }
+    if isinstance(model, HandSDFModel):
+        part = level_part(model, pose, voxel=args.voxel / 1000)
+        meshes["zero level"] = Mesh(part.vertices, part.faces, hands.surface.face_is_hand[part.face_ids])
+    else:
+        model.displace()
+        meshes["refined"] = posed(hands.surface, hands.zero_pose_offset)
     table = Table(title=f"{args.truth.parent.name}, synthetic: mesh to truth | truth to mesh")
     for column in ("mesh", "vertices", "mean mm", "median mm", "95 % mm", "normals deg", "crossing faces"):
         table.add_column(column, no_wrap=True)
     # The truth has a forearm that no mesh of ours has: its region is what lies near the fitted hand.
     for name, mesh in meshes.items():
         errors = surface_errors(mesh, near_hand(truth, meshes["fitted template"]))
-        crossing = len(intersecting_faces(mesh.vertices, mesh.faces))
+        # A zero level crosses itself nowhere.
+        crossing = 0 if name == "zero level" else len(intersecting_faces(mesh.vertices, mesh.faces))
         table.add_row(name, f"{len(mesh.vertices)}", *_cells(errors), f"{crossing}")
     Console(width=140).print(table)
+    if not isinstance(model, HandMeshModel):
+        return
     room = room_around(rendered.performed, rendered.options)
     for name, values in (
         ("Albedo", albedo(model, meshes["refined"], args)),
