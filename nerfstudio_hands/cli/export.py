@@ -24,6 +24,7 @@ def export(
     track: Optional[Path] = None,
     sequence: Optional[Literal["obj", "ply"]] = None,
     voxel: float = 0.5,
+    level: float = 0.0,
 ) -> None:
     """Write the hands of a trained avatar as meshes with a texture baked from it.
 
@@ -47,6 +48,7 @@ def export(
             rigged.glb stands still, and the sequence follows the frames of the capture.
         sequence: Write a mesh of every frame as well, in this format, into the folder `sequence`.
         voxel: Edge in millimetres of the voxels in which the surface of a signed distance (`hand-sdf`) is meshed.
+        level: Signed distance in millimetres at which that surface is taken to be, positive outside.
     """
     from nerfstudio_hands.cli.trained_run import check_config, load_run
     from nerfstudio_hands.errors import HandsError
@@ -87,7 +89,7 @@ def export(
 
     with torch.no_grad():
         stands = rest_pose(hands.surface) if rest else shown[0]
-        look = appearance_of(model, shown, stands, voxel=voxel / 1000)
+        look = appearance_of(model, shown, stands, voxel=voxel / 1000, level=level / 1000)
         part = look.part(stands)
         mesh = textured_mesh(part, look.color_fn, texture_size)
         if "ply" in format:

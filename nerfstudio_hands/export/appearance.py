@@ -42,19 +42,22 @@ class Appearance:
     rigs: Callable[[list[bool], int], tuple[list[Rig], UInt8[np.ndarray, "S S 3"] | None]]
 
 
-def appearance_of(model: PosedHandModel, pose: HandPose, stands: HandPose, *, voxel: float) -> Appearance:
+def appearance_of(
+    model: PosedHandModel, pose: HandPose, stands: HandPose, *, voxel: float, level: float = 0.0
+) -> Appearance:
     """Appearance of a trained model.
 
     Args:
         model: A radiance field, a signed distance or a mesh.
         pose: Poses of its hands [1, H, ...] in the capture's world, in which a field is asked for colours.
         stands: Pose [H, ...] of the meshes whose colours will be asked for.
-        voxel: Edge of the voxels in which the zero level of a signed distance is meshed, metres.
+        voxel: Edge of the voxels in which the surface of a signed distance is meshed, metres.
+        level: Signed distance at which that surface is taken to be, metres.
     """
     part = partial(_posed_part, model)
     if isinstance(model, HandSDFModel):
-        color, part = level_color_fn(model, pose, stands), partial(level_part, model, voxel=voxel)
-        return Appearance(color, lit=False, part=part, rigs=partial(_level_rigs, model, voxel))
+        color, part = level_color_fn(model, pose, stands), partial(level_part, model, voxel=voxel, level=level)
+        return Appearance(color, lit=False, part=part, rigs=partial(_level_rigs, model, voxel, level))
     if not isinstance(model, HandMeshModel):
         return Appearance(surface_color_fn(model, pose), lit=False, part=part, rigs=partial(_plain_rigs, model))
     model.displace()
@@ -67,8 +70,10 @@ def _posed_part(model: PosedHandModel, pose: HandPose) -> VisiblePart:
     return visible_part(hands.surface, pose, hands.shape, hands.zero_pose_offset)
 
 
-def _level_rigs(model: HandSDFModel, voxel: float, valid: list[bool], texture_size: int) -> tuple[list[Rig], None]:
-    return level_rigs(model, valid, voxel=voxel), None
+def _level_rigs(
+    model: HandSDFModel, voxel: float, level: float, valid: list[bool], texture_size: int
+) -> tuple[list[Rig], None]:
+    return level_rigs(model, valid, voxel=voxel, level=level), None
 
 
 def _plain_rigs(model: PosedHandModel, valid: list[bool], texture_size: int) -> tuple[list[Rig], None]:

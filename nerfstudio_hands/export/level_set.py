@@ -26,35 +26,37 @@ SAME_PLACE = 0.02
 """Distance in (u, v) beyond which the corners of one small triangle lie on two sides of a seam."""
 
 
-def level_part(model: HandSDFModel, pose: HandPose, *, voxel: float) -> VisiblePart:
-    """The zero level in a pose, in the frame of the pose; the hand model's texture holds its colours.
+def level_part(model: HandSDFModel, pose: HandPose, *, voxel: float, level: float = 0.0) -> VisiblePart:
+    """A level of the distance in a pose, in the frame of the pose; the hand model's texture holds its colours.
 
     Args:
         model: The avatar.
         pose: Of its hands [H, ...], capture's world.
         voxel: Edge of the voxels, metres.
+        level: The distance at which the surface is taken to be, metres.
 
     Raises:
         HandsError: The surface is nowhere, or the voxels are too small for the memory.
     """
     posed = model.hands.at_pose(pose[None])
-    vertices, faces = _zero_level(model, posed, pose, voxel)
+    vertices, faces = _level(model, posed, pose, voxel, level)
     face, uv = _texture_coordinates(model, posed, vertices, faces)
     turn, shift = model.hands.world_transform[:, :3], model.hands.world_transform[:, 3]
     return VisiblePart((vertices - shift) @ turn, faces, face, uv)
 
 
-def level_rigs(model: HandSDFModel, valid: list[bool], *, voxel: float) -> list[Rig]:
-    """The zero level of each valid hand at rest, with the skin weights of the nearest point of the hand model.
+def level_rigs(model: HandSDFModel, valid: list[bool], *, voxel: float, level: float = 0.0) -> list[Rig]:
+    """A level of each valid hand's distance at rest, with the skin weights of the nearest point of the hand model.
 
     Args:
         model: The avatar.
         valid: Which of its hands are wanted.
         voxel: Edge of the voxels, metres.
+        level: The distance at which the surface is taken to be, metres.
     """
     hands = model.hands
     rest = replace(rest_pose(hands.surface), valid=torch.tensor(valid).to(hands.valid))
-    part = level_part(model, rest, voxel=voxel)
+    part = level_part(model, rest, voxel=voxel, level=level)
     near = _nearest(model, hands.at_pose(rest[None]), apply_rigid(hands.world_transform, part.vertices))
     skin = surface_warp(model.skinning.hands.weights, hands.surface.faces, near.face, near.barycentric)
     side = hands.surface.face_side[near.face]
@@ -107,19 +109,19 @@ def level_color_fn(model: HandSDFModel, pose: HandPose, stands: HandPose) -> Col
     return color
 
 
-def _zero_level(
-    model: HandSDFModel, posed: PosedSurfaces, pose: HandPose, voxel: float
+def _level(
+    model: HandSDFModel, posed: PosedSurfaces, pose: HandPose, voxel: float, level: float
 ) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
     """Vertices in nerfstudio's world, and faces."""
     hands = model.hands
     slices = zip(hands.surface.vertex_slices, pose.valid.tolist(), strict=True)
     there = torch.cat([posed.surfaces.vertices[0, part] for part, valid in slices if valid])
-    reach = model.config.shell + 2 * voxel
+    reach = max(model.config.shell, level) + 2 * voxel
 
     def distance(points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
         return model.distance_at(points, torch.zeros(len(points), dtype=torch.long, device=points.device), posed)
 
-    found = zero_level(distance, there.amin(dim=0) - reach, there.amax(dim=0) + reach, voxel=voxel)
+    found = zero_level(distance, there.amin(dim=0) - reach, there.amax(dim=0) + reach, voxel=voxel, level=level)
     return torch.from_numpy(found.vertices).to(there), torch.from_numpy(found.faces).to(there.device)
 
 

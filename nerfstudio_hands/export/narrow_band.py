@@ -49,7 +49,7 @@ class ZeroLevel:
     """A closed mesh.
 
     Attributes:
-        vertices: Positions, in the units of the field [V, 3].
+        vertices: Positions, metres [V, 3].
         faces: Triangles, counter-clockwise seen from where the field is larger [F, 3].
         num_points: Points at which the field was asked.
     """
@@ -72,27 +72,32 @@ def zero_level(
     """Mesh of the points of one distance.
 
     Args:
-        distance: Signed distance of points, positive outside, in the units of the points.
-        low, high: Corners of a box round the surface.
-        voxel: Edge of the voxels.
-        level: The distance.
+        distance: Signed distance of points, positive outside, metres.
+        low, high: Corners of a box round the surface, metres.
+        voxel: Edge of the voxels, metres.
+        level: The distance, metres.
         memory: Bytes that may be used; by default half of what is free.
 
     Raises:
-        HandsError: The level is nowhere crossed, or the voxels are too small for the memory.
+        HandsError: The level is nowhere crossed, a distance is not finite, or the voxels are too small for the memory.
     """
     budget = (memory or free_memory() // 2) // BYTES_PER_POINT
     size = float((high - low).max())
     if not voxel > 0 or not math.isfinite(voxel) or not size > 0:
-        raise HandsError(f"voxel: expected a positive size and a box, found {voxel} and {size}; give 0.0005, say.")
+        raise HandsError(f"voxel: expected a positive size and a box, found {voxel} m and {size} m; give 0.5 mm, say.")
     halvings = max(0, math.ceil(math.log2(size / voxel / BLOCK / COARSE_CELLS)))
     origin = low.double()
 
     def ask(grid: Int[Tensor, "N 3"], scale: float, offset: float = 0.0) -> Float[Tensor, " N"]:
-        found = [
-            distance((origin + (part + offset) * scale).to(low.dtype)) - level for part in grid.split(POINTS_AT_ONCE)
-        ]
-        return torch.cat(found)
+        found = torch.cat(
+            [distance((origin + (part + offset) * scale).to(low.dtype)) - level for part in grid.split(POINTS_AT_ONCE)]
+        )
+        if not found.isfinite().all():
+            raise HandsError(
+                f"surface: expected finite distances, found {int((~found.isfinite()).sum())} others of {len(found)}; "
+                "train again with lower learning rates."
+            )
+        return found
 
     edge = voxel * BLOCK * 2**halvings
     shape = ((high - low) / edge).ceil().long().clamp(min=1)
@@ -117,9 +122,10 @@ def zero_level(
         blocks = corners.crossed(cells)
         progress.advance(task)
     if not len(blocks):
+        least, most, level = ((value + level) * 1000 for value in (*nearest, 0.0))
         raise HandsError(
-            f"surface: expected the distance to cross the level {level:.4g}, found values from "
-            f"{nearest[0] + level:.4g} to {nearest[1] + level:.4g} only; choose a level between them."
+            f"surface: expected the distance to cross the level {level:.4g} mm, found values from {least:.4g} to "
+            f"{most:.4g} mm only; give a --level between them."
         )
     vertices, faces = _march(corners, blocks)
     vertices = origin.cpu().numpy() + vertices * voxel
@@ -133,7 +139,7 @@ def check_fits(points: int, budget: int, voxel: float) -> None:
         fits = voxel * math.sqrt(points / max(budget, 1)) * 1.05
         raise HandsError(
             f"voxel: expected a grid that fits into {budget * BYTES_PER_POINT / 1e9:.2g} GB, found one of "
-            f"{points:.2g} points for a voxel of {voxel:.3g}; {fits:.2g} fits."
+            f"{points:.2g} points for a --voxel of {voxel * 1000:.3g} mm; {fits * 1000:.2g} mm fits."
         )
 
 
@@ -200,11 +206,6 @@ class _Corners:
         values = (
             torch.cat([self._ask(_unkey(part)) for part in keys.split(POINTS_AT_ONCE)]) if len(keys) else keys.float()
         )
-        if not values.isfinite().all():
-            raise HandsError(
-                f"surface: expected finite distances, found {int((~values.isfinite()).sum())} others of {len(values)}; "
-                "train again with lower learning rates."
-            )
         least = NUDGE * self._voxel
         values = torch.where(values.abs() < least, least, values)
         order = torch.cat([self._keys, keys]).argsort()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from nerfstudio.field_components.encodings import NeRFEncoding
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+
+from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 
 SHARPNESS = 100.0
 """Of the softplus between layers: nearly a ReLU, yet with a second derivative (IGR, arXiv 2002.10099)."""
@@ -20,6 +22,10 @@ FLAT_BELOW = -0.15
 
 FIRST_OUTPUT = 1e-2
 """Scale of the output weights of a network that starts at zero; at zero itself the other layers would not learn."""
+
+
+SPHERE_SAMPLES = 4096
+"""Points by which a network is made to start as a sphere."""
 
 
 class SignedDistanceNetwork(nn.Module):
@@ -34,8 +40,8 @@ class SignedDistanceNetwork(nn.Module):
         hidden_dim: width.
         num_layers: hidden layers.
         frequencies: octaves by which the place is encoded, from a wave as long as the place's unit.
-        start: what it says before training: nearly zero, or about the distance from a sphere of radius 1/2 (geometric
-            initialisation, SAL, arXiv 1911.10414).
+        start: what it says before training: nearly zero, or the distance from a sphere of radius 1/2 (geometric
+            initialisation as in SAL, arXiv 1911.10414, whose closed form holds for very wide networks only).
     """
 
     def __init__(
@@ -49,7 +55,7 @@ class SignedDistanceNetwork(nn.Module):
         start: Literal["zero", "sphere"],
     ):
         super().__init__()
-        self.encoding = NeRFEncoding(
+        self.encoding = FrequencyEncoding(
             in_dim=3,
             num_frequencies=frequencies,
             min_freq_exp=0.0,
@@ -80,17 +86,26 @@ class SignedDistanceNetwork(nn.Module):
             features: What else is known of it.
         """
         values = torch.cat([self.encoding(place), features], dim=-1)
-        for layer in self.layers[:-1]:
-            values = F.softplus(layer(values).clamp(min=FLAT_BELOW), beta=SHARPNESS)
-        found = self.layers[-1](values)
+        found = self.layers[-1](_hidden(self.layers[:-1], values))
         return found[:, 0], found[:, 1:]
 
 
+def _hidden(layers: Iterable[nn.Module], values: Float[Tensor, "N C"]) -> Float[Tensor, "N W"]:
+    for layer in layers:
+        values = F.softplus(layer(values).clamp(min=FLAT_BELOW), beta=SHARPNESS)
+    return values
+
+
 def _start_as_sphere(layers: list[nn.Linear], place: slice) -> None:
-    """Weights by which the norm of the place passes through all layers; all else starts without effect."""
+    """The place alone passes through the random layers; the last weights are fitted to its norm by least squares."""
     first = layers[0].weight
     kept = first[:, place].clone()
     first.zero_()
     first[:, place] = kept
-    nn.init.normal_(layers[-1].weight[0], math.sqrt(math.pi / layers[-1].in_features), 1e-4)
-    layers[-1].bias[0] = -0.5
+    radius = 1.5 * torch.rand(SPHERE_SAMPLES, 1)
+    values = torch.zeros(SPHERE_SAMPLES, layers[0].in_features)
+    values[:, place] = F.normalize(torch.randn(SPHERE_SAMPLES, 3), dim=-1) * radius
+    hidden = F.pad(_hidden(layers[:-1], values), (0, 1), value=1.0)
+    normal = hidden.T @ hidden + 1e-3 * torch.eye(hidden.shape[1])  # Units may be dead: least squares with a ridge.
+    weights = torch.linalg.solve(normal, hidden.T @ (radius - 0.5))[:, 0]
+    layers[-1].weight[0], layers[-1].bias[0] = weights[:-1], weights[-1]
