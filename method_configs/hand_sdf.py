@@ -12,6 +12,8 @@ from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-sdf"
 config.pipeline.model = HandSDFModelConfig()
+# Where the outline is to a fraction of a pixel says more of the form than all colours.
+config.pipeline.datamanager.pixel_sampler.outline_fraction = 0.25
 config.optimizers["distance"] = {
     "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-10),
     "scheduler": CosineDecaySchedulerConfig(),

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART, OBJECT
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT, OUTLINE
 
 CROP_VERSION = 2
 """Raised whenever older files would be read wrongly, or labels are made in another way."""
@@ -82,6 +83,15 @@ class Crop:
     def rim(self) -> Int[np.ndarray, "B"]:
         """Flat indices of background pixels next to the hand."""
         return np.flatnonzero(self.pixels[..., 3] & IN_RIM).astype(np.int32)
+
+    @cached_property
+    def outline(self) -> Int[np.ndarray, "O"]:
+        """Flat indices of the pixels between hand and background, of which only the mask says what they show."""
+        ball = np.ones((2 * OUTLINE + 1,) * 2, np.uint8)
+        near_hand, near_background = (
+            cv2.dilate((self.label == what).astype(np.uint8), ball) > 0 for what in (HAND, BACKGROUND)
+        )
+        return np.flatnonzero(near_hand & near_background & (self.label == NO_PART)).astype(np.int32)
 
 
 class CropCache:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 
-from nerfstudio_hands.datamanagers.crop_cache import LABEL, Crop, CropCache
+from nerfstudio_hands.datamanagers.crop_cache import IN_MASK, LABEL, Crop, CropCache
 from nerfstudio_hands.errors import HandsError
 
 
@@ -26,6 +26,8 @@ class HandPixelSamplerConfig(PixelSamplerConfig):
     """Pictures at most that a batch takes pixels from."""
     rim_fraction: float = 0.15
     """Share of the rays that go to background next to the hand."""
+    outline_fraction: float = 0.0
+    """Share of the rays that go to the pixels between hand and background, where the mask alone says which they are."""
     num_patches: int = 1
     """Square patches a batch, after the single rays, where the model has a perceptual loss."""
     patch_size: int = 32
@@ -60,8 +62,8 @@ class HandPixelSampler(PixelSampler):
             image_batch: the crops to draw from.
 
         Returns:
-            `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1] and `num_patch_rays`, how many of the
-            last rays form patches of side `patch_size`.
+            `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1], `in_mask` [R, 1], `on_outline` [R, 1] (rays that
+            go to the outline) and `num_patch_rays`, how many of the last rays form patches of side `patch_size`.
 
         Raises:
             HandsError: no picture shows a hand.
@@ -72,24 +74,34 @@ class HandPixelSampler(PixelSampler):
         (chosen, weights), self._next = self._next, self._choose()
         crops.prefetch(self._next[0])
         rim_weights = weights * self._num_rim[chosen] / self._num_hand[chosen]
-        num_rim = int(self.num_rays_per_batch * config.rim_fraction) if rim_weights.any() else 0
+        num_rim, num_outline = (
+            int(self.num_rays_per_batch * fraction) if rim_weights.any() else 0
+            for fraction in (config.rim_fraction, config.outline_fraction)
+        )
         num_patches = config.num_patches if self.draws_patches and self.step >= config.patches_from else 0
-        rays = self._share_out(self.num_rays_per_batch - num_rim, weights)
+        rays = self._share_out(self.num_rays_per_batch - num_rim - num_outline, weights)
         rims = self._share_out(num_rim, rim_weights)
+        outlines = self._share_out(num_outline, rim_weights)
         patches = self._share_out(num_patches, weights)
-        singles, squares = [], []
-        for number, hand_rays, rim_rays, patch_count in zip(chosen, rays, rims, patches, strict=True):
+        singles, squares, on_outline = [], [], []
+        for number, *counts, patch_count in zip(chosen, rays, rims, outlines, patches, strict=True):
             crop, row = crops.crop(int(number)), int(crops.index["row"][number])
+            # Without rays for the outline nobody need look for it.
+            pixels = crop.hand, crop.rim, crop.outline if counts[2] else crop.rim
             picks = [
-                crop.hand[self.generator.integers(len(crop.hand), size=hand_rays)] if hand_rays else crop.hand[:0],
-                crop.rim[self.generator.integers(len(crop.rim), size=rim_rays)] if rim_rays else crop.rim[:0],
+                among[self.generator.integers(len(among), size=count)] if count and len(among) else among[:0]
+                for among, count in zip(pixels, counts, strict=True)
             ]
+            on_outline.append(np.arange(sum(map(len, picks))) >= len(picks[0]) + len(picks[1]))
             singles.append(pixel_values(crop, row, np.concatenate(picks)))
             squares.extend(pixel_values(crop, row, self._patch(crop)) for _ in range(patch_count))
         indices, values = (np.concatenate(parts) for parts in zip(*singles, *squares, strict=True))
+        on_outline.append(np.zeros(len(indices) - sum(map(len, on_outline)), dtype=bool))
         return {
             "image": torch.from_numpy(values[:, :3].astype(np.float32) / 255),
             "hand_label": torch.from_numpy(values[:, 3:] & LABEL),
+            "in_mask": torch.from_numpy(values[:, 3:] & IN_MASK) > 0,
+            "on_outline": torch.from_numpy(np.concatenate(on_outline))[:, None],
             "indices": torch.from_numpy(indices),
             "num_patch_rays": num_patches * config.patch_size**2,
             "patch_size": config.patch_size,

@@ -18,6 +18,9 @@ BACKGROUND, HAND, NO_PART, OBJECT = 0, 1, 2, 3
 """Values of a training label: empty space, hand, pixels that take no part in any loss, and what the hand holds, behind
 which nothing is known of the hand."""
 
+OUTLINE = 3
+"""Pixels from hand to background, at most, over which labels leave open where the outline is, and the mask is asked."""
+
 NO_SIDE = -1
 """Value of a side image where no hand projects."""
 

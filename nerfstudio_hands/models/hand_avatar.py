@@ -317,11 +317,15 @@ class HandAvatarModel(PosedHandModel):
         label = batch["hand_label"].view(-1).to(self.device)
         truth = batch["image"].to(self.device)
         hand, known = label == HAND, (label == HAND) | (label == BACKGROUND)
+        target = hand
+        if "on_outline" in batch:
+            outline = batch["on_outline"].view(-1).to(self.device)
+            target, known = hand | (outline & batch["in_mask"].view(-1).to(self.device)), known | outline
         loss = {
             "color": config.color_loss * color_loss(outputs["rgb"][hand], truth[hand], config.huber_delta),
             "opacity": config.opacity_loss
             * F.binary_cross_entropy(
-                outputs["accumulation"].view(-1)[known].clamp(1e-4, 1 - 1e-4), hand[known].to(truth.dtype)
+                outputs["accumulation"].view(-1)[known].clamp(1e-4, 1 - 1e-4), target[known].to(truth.dtype)
             ),
         }
         if "diffuse" in outputs:

@@ -16,7 +16,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OUTLINE
 from nerfstudio_hands.export.bake import check_texture_size
 from nerfstudio_hands.fields.albedo_texture import AlbedoTexture
 from nerfstudio_hands.fields.neural_shader import SurfaceLook
@@ -51,9 +51,6 @@ gains gains."""
 
 DARKEST = 1e-4
 """Least light of a pixel: below, the slope of the power is too steep."""
-
-OUTLINE = 3
-"""Pixels from hand to background, at most, over which labels leave open where the outline is, and the mask is asked."""
 
 PATCH = 64
 """Side in pixels of the square that LPIPS looks at in a step."""

@@ -65,6 +65,19 @@ def test_rays_come_from_the_hand_and_the_background_next_to_it(two):
     assert set(batch["indices"][:, 0].tolist()) == {4, 9}
 
 
+def test_rays_to_the_outline_say_what_the_mask_shows_there(crops_of):
+    image, labels = picture(0)
+    labels.mask[18:34, 20:31] = True  # The upper half of the ring that takes no part, and a bit of its sides.
+    labels.mask[18:34, 31:36] = labels.label[18:34, 31:36] == HAND
+    batch = sampler(rim_fraction=0.2, outline_fraction=0.3).sample(crops_of([(image, labels)], [0]))
+    outline = batch["on_outline"][:, 0]
+    assert outline.sum() == 120 and len(batch["image"]) == 400
+    assert (batch["hand_label"][outline] == NO_PART).all() and (batch["hand_label"][~outline] != NO_PART).all()
+    _, y, x = batch["indices"][outline].numpy().T
+    assert (batch["in_mask"][outline, 0].numpy() == labels.mask[y, x]).all() and labels.mask[y, x].any()
+    assert not sampler().sample(crops_of([(image, labels)], [0]))["on_outline"].any()
+
+
 def test_colours_belong_to_their_pixels(two, crops_of):
     # The second has another size, and a hand at its edge.
     for crops in (two, crops_of([picture(4), picture(9, top=38, height=50)], [0, 1], rows=[4, 9])):
