@@ -68,7 +68,7 @@ def rendering_remedy(model: ModelConfig) -> str:
 
 def _is_mesh(model: ModelConfig) -> bool:
     """Whether whole pictures of a mesh are drawn, not rays in chunks."""
-    return hasattr(model, "subdivisions")
+    return hasattr(model, "texture_size")
 
 
 def _now(value: int | None) -> str:

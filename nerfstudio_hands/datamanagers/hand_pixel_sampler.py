@@ -62,8 +62,8 @@ class HandPixelSampler(PixelSampler):
             image_batch: the crops to draw from.
 
         Returns:
-            `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1], `in_mask` [R, 1], `on_outline` [R, 1] (rays that
-            go to the outline) and `num_patch_rays`, how many of the last rays form patches of side `patch_size`.
+            `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1], `in_mask` [R, 1], `on_outline` [R, 1] and
+            `num_patch_rays`, how many of the last rays form patches of side `patch_size`.
 
         Raises:
             HandsError: no picture shows a hand.

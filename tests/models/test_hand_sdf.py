@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 import trimesh
 from avatars import make_model, rays_to, vertices
 
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.export.appearance import appearance_of
+from nerfstudio_hands.export.level_set import level_part
 from nerfstudio_hands.export.mesh_sequence import rest_pose
 from nerfstudio_hands.fields.hand_sdf_field import HandSDFFieldConfig
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig, resample
@@ -136,6 +139,37 @@ def test_exporters_see_the_pose_that_is_set(model):
         clear = np.abs(expected) > 3e-4
         assert np.abs(found[:, 0].numpy() - expected)[clear].max() < 5e-4
     model.hands.set_override(None)
+
+
+def test_the_zero_level_is_where_exporters_are_told():
+    model = sdf().eval()
+    with torch.no_grad():
+        model.field.network.layers[-1].bias[0] = 0.2  # The surface lies about a millimetre below the hand model's.
+    pose = model.hands.pose_of(torch.tensor([1]))
+    part = level_part(model, pose[0], voxel=0.003)
+    model.hands.set_override(pose)
+    assert model.field.forward_geonetwork(part.vertices).abs().median() < 1e-4
+    posed = model.hands.at_pose(pose)
+    below = posed.surfaces.closest(part.vertices, torch.zeros(len(part.vertices), dtype=torch.long)).signed_distance
+    assert below.median() == pytest.approx(-0.005 * math.tanh(0.2), abs=2e-4)
+    outer = level_part(model, pose[0], voxel=0.003, level=0.002)
+    assert model.field.forward_geonetwork(outer.vertices).median() == pytest.approx(0.002, abs=1e-4)
+
+
+def test_what_cannot_be_meshed_is_said():
+    model = sdf().eval()
+    pose = model.hands.pose_of(torch.tensor([0]))[0]
+    with pytest.raises(HandsError, match=r"cross the level -500 mm, found values from -\d.* give a --level between"):
+        level_part(model, pose, voxel=0.003, level=-0.5)
+    with pytest.raises(HandsError, match=r"--voxel of 0.005 mm; 0\.\d+ mm fits"):
+        level_part(model, pose, voxel=0.000005)
+    for voxel in (0.0, -0.001, math.nan):
+        with pytest.raises(HandsError, match="voxel: expected a positive size"):
+            level_part(model, pose, voxel=voxel)
+    with torch.no_grad():
+        model.field.network.layers[0].bias[0] = math.nan
+    with pytest.raises(HandsError, match="expected finite distances"):
+        level_part(model, pose, voxel=0.003)
 
 
 def test_the_zero_level_is_closed_textured_and_rigged():
