@@ -18,6 +18,7 @@ config.optimizers["distance"] = {
     "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-10),
     "scheduler": CosineDecaySchedulerConfig(),
 }
+config.optimizers["object_poses"] = config.optimizers["camera_opt"]
 
 hand_sdf = MethodSpecification(
     config=config,

@@ -30,7 +30,8 @@ def export(
 
     The meshes lie in the capture's world, in metres. PLY holds colours per vertex, OBJ and GLB a texture. The colours
     of a field have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit. A signed
-    distance (`hand-sdf`) is written as its zero level, closed at the wrist, in rigged.glb too.
+    distance (`hand-sdf`) is written as its zero level, closed at the wrist, in rigged.glb too; what the hand holds lies
+    in files of its own beside it, `object.ply` and so on, with colours per vertex.
 
     Args:
         load_config: The run's config.yml.
@@ -57,6 +58,8 @@ def export(
     check_texture_size(texture_size)
     check_config(load_config)
 
+    from dataclasses import replace
+
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -65,6 +68,7 @@ def export(
     from nerfstudio_hands.export.appearance import appearance_of
     from nerfstudio_hands.export.avatar import textured_mesh
     from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
+    from nerfstudio_hands.export.object_level import object_level
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
 
@@ -99,6 +103,14 @@ def export(
                 write(name, content)
         if "glb" in format:
             write("hands.glb", glb_bytes(mesh, "hands", lit=look.lit))
+        if getattr(model, "held", None) is not None and not rest:
+            posed = hands.at_pose(shown)
+            if pose is None:
+                posed = replace(posed, frames=torch.tensor([frame], device=model.device))
+            thing = object_level(model, posed, voxel=voxel / 1000)
+            for kind in format:
+                content = thing.export(file_type=kind)
+                write(f"object.{kind}", content.encode() if isinstance(content, str) else content)
         if rigged:
             rigs, normal_map = look.rigs(shown.valid[0].tolist(), texture_size)
             write(

@@ -75,9 +75,9 @@ class Crop:
         return np.flatnonzero(self.label == HAND).astype(np.int32)
 
     @cached_property
-    def held(self) -> Int[np.ndarray, "K"]:
-        """Flat indices of the pixels of an object in the hand."""
-        return np.flatnonzero(self.label == OBJECT).astype(np.int32)
+    def shown(self) -> Int[np.ndarray, "K"]:
+        """Flat indices of the pixels of the hand and of what it holds."""
+        return np.flatnonzero((self.label == HAND) | (self.label == OBJECT)).astype(np.int32)
 
     @cached_property
     def rim(self) -> Int[np.ndarray, "B"]:
@@ -88,10 +88,11 @@ class Crop:
     def outline(self) -> Int[np.ndarray, "O"]:
         """Flat indices of the pixels between hand and background, of which only the mask says what they show."""
         ball = np.ones((2 * OUTLINE + 1,) * 2, np.uint8)
-        near_hand, near_background = (
-            cv2.dilate((self.label == what).astype(np.uint8), ball) > 0 for what in (HAND, BACKGROUND)
+        near_hand, near_background, near_object = (
+            cv2.dilate((self.label == what).astype(np.uint8), ball) > 0 for what in (HAND, BACKGROUND, OBJECT)
         )
-        return np.flatnonzero(near_hand & near_background & (self.label == NO_PART)).astype(np.int32)
+        between = near_hand & near_background & ~near_object
+        return np.flatnonzero(between & (self.label == NO_PART)).astype(np.int32)
 
 
 class CropCache:

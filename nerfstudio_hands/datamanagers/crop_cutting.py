@@ -193,15 +193,15 @@ def crop_pixels(
     image: UInt8[np.ndarray, "H W 3"], found: PixelLabels, margin: int
 ) -> tuple[UInt8[np.ndarray, "h w 4"], int, int]:
     """Hand, mask and object with a margin, as red, green, blue, flags; and where this lies in the picture."""
-    hand = found.label == HAND
-    ys, xs = np.nonzero(hand | found.mask | found.region | (found.label == OBJECT))
+    shown = (found.label == HAND) | (found.label == OBJECT)
+    ys, xs = np.nonzero(shown | found.mask | found.region)
     if not len(ys):
         return np.zeros((0, 0, 4), dtype=np.uint8), 0, 0
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEXT_TO_HAND + 1,) * 2)
-    rim = (cv2.dilate(hand.astype(np.uint8), ball) > 0) & (found.label == BACKGROUND)
+    rim = (cv2.dilate(shown.astype(np.uint8), ball) > 0) & (found.label == BACKGROUND)
     flags = found.label | (rim * IN_RIM) | (found.mask * IN_MASK) | (found.region * IN_REGION)
     (top, bottom), (left, right) = (
-        _span(int(at.min()), int(at.max()) + 1, margin, size) for at, size in zip((ys, xs), hand.shape, strict=True)
+        _span(int(at.min()), int(at.max()) + 1, margin, size) for at, size in zip((ys, xs), shown.shape, strict=True)
     )
     box = np.s_[top:bottom, left:right]
     return np.dstack([image[box], flags[box].astype(np.uint8)]), top, left

@@ -53,6 +53,8 @@ class HandPixelSampler(PixelSampler):
         self.step = 0
         self.draws_patches = False
         """Set by a model that has a use for patches."""
+        self.draws_objects = False
+        """Set by a model that learns what the hand holds, too."""
         self._crops: CropCache | None = None
 
     def sample(self, image_batch: CropCache) -> Dict:
@@ -86,8 +88,9 @@ class HandPixelSampler(PixelSampler):
         singles, squares, on_outline = [], [], []
         for number, *counts, patch_count in zip(chosen, rays, rims, outlines, patches, strict=True):
             crop, row = crops.crop(int(number)), int(crops.index["row"][number])
+            shown = crop.shown if self.draws_objects else crop.hand
             # Without rays for the outline nobody need look for it.
-            pixels = crop.hand, crop.rim, crop.outline if counts[2] else crop.rim
+            pixels = shown, crop.rim, crop.outline if counts[2] else crop.rim
             picks = [
                 among[self.generator.integers(len(among), size=count)] if count and len(among) else among[:0]
                 for among, count in zip(pixels, counts, strict=True)

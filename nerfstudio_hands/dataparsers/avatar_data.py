@@ -57,6 +57,7 @@ class AvatarData:
         train_frames: frames that training sees; the others are held out.
         object_pose: first guess of the transform from the frame of a held object, whose origin is its middle, to the
             capture's world, [T, 4, 4]; None without an object.
+        object_radius: metres from there within which the object lies; None without an object.
     """
 
     surface: HandSurface
@@ -71,6 +72,7 @@ class AvatarData:
     camera_names: list[str]
     train_frames: Bool[Tensor, "T"]
     object_pose: Float[Tensor, "T 4 4"] | None = None
+    object_radius: float | None = None
 
     def all_vertices(self, frames: Sequence[int]) -> Float[Tensor, "S W 3"]:
         """Vertices of every fitted hand in some frames, nerfstudio's world; posed anew at every call, because those of
@@ -221,6 +223,7 @@ def _avatar_data(
         camera_names=[camera.name for camera in capture.cameras],
         train_frames=torch.from_numpy(split.train_frames),
         object_pose=None if capture.object_poses is None else torch.from_numpy(capture.object_poses).float(),
+        object_radius=capture.object_radius,
     )
 
 

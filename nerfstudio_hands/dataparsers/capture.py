@@ -79,6 +79,7 @@ class Capture:
         sequences: The take that each frame belongs to, where a capture has several.
         object_masks: Mask of what the hand holds, of (frame, camera), where there is one; white where it is seen.
         object_poses: First guess of the transform from the object's own frame to the capture's world, metres.
+        object_radius: Metres from the origin of that frame within which the object lies; None before somebody looked.
     """
 
     root: Path
@@ -93,6 +94,7 @@ class Capture:
     sequences: list[str] | None = None
     object_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
     object_poses: Float[np.ndarray, "T 4 4"] | None = None
+    object_radius: float | None = None
 
     @property
     def camera_names(self) -> list[str]:

@@ -24,6 +24,9 @@ REACH = 0.2
 CELLS = (40, 48)
 """Cells along each axis: of the whole box, then of what was left of it."""
 
+MARGIN = 0.005
+"""Metres that an object may be larger than what the masks leave of it."""
+
 DEEPEST = 0.01
 """Metres that the middle of an object may lie inside of a hand before their poses contradict each other."""
 
@@ -35,11 +38,12 @@ SLOW = 20
 
 
 def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], hand_model: str) -> Capture:
-    """The capture with a first guess of the object's pose in every frame; a capture without an object as it is.
+    """The capture with a first guess of the object's pose in every frame, and of its size; without an object as it is.
 
-    Where the capture brings poses, these are checked. Else the object's frame starts at the middle of the visual hull
-    of its masks, less the fitted hands: parallel to the capture's world in the first frame, and turning with the wrist
-    of the nearest hand from there.
+    The object lies within a sphere round its middle that holds the smallest visual hull of its masks, less the fitted
+    hands, or of radius `REACH` without masks. Where the capture brings poses, these are checked. Else the object's
+    frame starts at the middle of the hull: parallel to the capture's world in the first frame, and turning with the
+    wrist of the nearest hand from there.
 
     Args:
         capture: The capture.
@@ -60,15 +64,19 @@ def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], ha
     def solid(t: int) -> Surfaces:
         return Surfaces(surface.faces, posed[t].vertices, closing_faces=surface.closing_faces)
 
-    if capture.object_poses is not None:
+    given = capture.object_poses is not None
+    if given:
         for t in frames:
             _check_place(capture, t, capture.object_poses[t, :3, 3], solid(t))
-        return capture
-    poses = np.tile(np.eye(4), (len(capture.frames), 1, 1))
-    start, side = None, 0
-    for t in track(frames, description="Looking for the object", transient=True, disable=len(frames) < SLOW):
-        joints = posed[t].keypoints[0][fit.pose.valid[t]]
-        middle = _hull_middle(capture, fit, cameras, t, solid(t), joints)
+    poses = capture.object_poses if given else np.tile(np.eye(4), (len(capture.frames), 1, 1))
+    start, side, radius = None, 0, REACH
+    looked_at = frames if capture.object_masks else []
+    for t in track(looked_at, description="Looking for the object", transient=True, disable=len(looked_at) < SLOW):
+        hull = _hull(capture, fit, cameras, t, solid(t), posed[t].keypoints[0][fit.pose.valid[t]])
+        middle = poses[t, :3, 3] if given else hull.mean(axis=0)
+        radius = min(radius, float(np.linalg.norm(hull - middle, axis=1).max()) + MARGIN)
+        if given:
+            continue
         wrists = posed[t].bone_transforms[0, :, 0, :3, :3].double().numpy()
         if start is None:
             distance = (posed[t].keypoints[0] - torch.from_numpy(middle).float()).norm(dim=-1).amin(dim=-1)
@@ -77,7 +85,7 @@ def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], ha
         # Where a hand is absent, and in frames without any, the object stays as it was.
         poses[t:, :3, :3] = wrists[side] @ start.T if fit.pose.valid[t, side] else poses[t, :3, :3]
         poses[t:, :3, 3] = middle
-    return replace(capture, object_poses=poses)
+    return replace(capture, object_poses=poses, object_radius=radius)
 
 
 def _check_place(capture: Capture, t: int, middle: Float[np.ndarray, "3"], hands: Surfaces) -> None:
@@ -92,10 +100,10 @@ def _check_place(capture: Capture, t: int, middle: Float[np.ndarray, "3"], hands
     )
 
 
-def _hull_middle(
+def _hull(
     capture: Capture, fit: HandFit, cameras: Sequence[str], t: int, hands: Surfaces, joints: Float[Tensor, "H 21 3"]
-) -> Float[np.ndarray, "3"]:
-    """Middle of what the masks leave of the object in one frame, world metres."""
+) -> Float[np.ndarray, "N 3"]:
+    """What the masks leave of the object in one frame as points, world metres."""
     frame = capture.frames[t]
     names = [name for name in cameras if (frame, name) in capture.object_masks]
     seen = [torch.from_numpy(object_pixels(capture, (frame, name))) for name in names]
@@ -125,7 +133,7 @@ def _hull_middle(
             )
         cell = (box[1] - box[0]) / cells
         box = torch.stack([points.amin(dim=0) - cell, points.amax(dim=0) + cell])
-    return points.double().mean(dim=0).numpy()
+    return points.double().numpy()
 
 
 def _hand_pixels(capture: Capture, key: tuple[str, str]) -> Bool[np.ndarray, "H W"]:

@@ -15,7 +15,7 @@ from nerfstudio_hands.fields.hand_field import GEOMETRY_FEATURES, Geometry, Radi
 from nerfstudio_hands.fields.kinematic_features import HAND_FEATURES, hand_features
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.signed_distance import SignedDistanceNetwork
-from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.fields.surface_points import HeldPoints, SurfacePoints
 from nerfstudio_hands.geometry.spherical_harmonics import irradiance
 
 UNIT = 0.1
@@ -31,12 +31,14 @@ class SkeletonPoints(SurfacePoints):
         turn: by what directions at `place` are turned into the world [N, 3, 3].
         outward: gradient of the fitted surface's distance, a unit vector of the world [N, 3].
         bones: frames of the 16 bones, seen from where `place` is measured; None in the zero pose [N, 16, 4, 4].
+        held: where the same points are near what the hand holds; None where it holds nothing [N].
     """
 
     place: Float[Tensor, "N 3"] | None = None
     turn: Float[Tensor, "N 3 3"] | None = None
     outward: Float[Tensor, "N 3"] | None = None
     bones: Float[Tensor, "N 16 4 4"] | None = None
+    held: HeldPoints | None = None
 
 
 @dataclass

@@ -1,15 +1,27 @@
-"""The record that a field is asked with."""
+"""The records that a field is asked with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+Record = TypeVar("Record", bound="PointRecord")
 
 
 @dataclass
-class SurfacePoints:
+class PointRecord:
+    """Values of points, one row a point, which are chosen together; absent ones are None."""
+
+    def __getitem__(self: Record, index: Tensor) -> Record:
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return replace(self, **{name: None if value is None else value[index] for name, value in values.items()})
+
+
+@dataclass
+class SurfacePoints(PointRecord):
     """Where sample points lie relative to the posed surface.
 
     Attributes:
@@ -29,6 +41,20 @@ class SurfacePoints:
     light: Float[Tensor, "N C"]
     canonical: Float[Tensor, "N 3"] | None = None
 
-    def __getitem__(self, index: Tensor) -> SurfacePoints:
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return replace(self, **{name: None if value is None else value[index] for name, value in values.items()})
+
+@dataclass
+class HeldPoints(PointRecord):
+    """Places near a held object.
+
+    Attributes:
+        place: in the object's frame, metres [N, 3].
+        turn: by what directions of that frame are turned into the world [N, 3, 3].
+        nearer: whether the object is nearer than the hand [N].
+        seen: where the points are seen from the world, the wrist and the joints, metres; None if the object is asked
+            for in its own frame alone [N, 69].
+    """
+
+    place: Float[Tensor, "N 3"]
+    turn: Float[Tensor, "N 3 3"]
+    nearer: Bool[Tensor, "N"]
+    seen: Float[Tensor, "N 69"] | None = None

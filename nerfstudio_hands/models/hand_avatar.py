@@ -12,7 +12,7 @@ from typing import Dict, List, Literal, Tuple, Type
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.utils.external import TCNN_EXISTS
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND
 from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
@@ -85,6 +85,8 @@ class HandAvatarModel(PosedHandModel):
     """
 
     config: HandAvatarModelConfig
+    part_names: Tuple[str, ...] = ()
+    """Outputs that `parts` gives."""
 
     def populate_modules(self):
         super().populate_modules()
@@ -153,11 +155,13 @@ class HandAvatarModel(PosedHandModel):
         if not len(ray) and not self.training:
             black, none = torch.zeros_like(origins), torch.zeros_like(origins[:, :1])
             depth = self.beyond_scene(origins)
-            return {"rgb": black, "radiance": black, "accumulation": none, "depth": depth, "normals": black + 0.5}
+            result = {"rgb": black, "radiance": black, "accumulation": none, "depth": depth, "normals": black + 0.5}
+            return {**result, **dict.fromkeys(self.part_names, none)}
         points = origins[ray, None] + directions[ray, None] * depth[..., None]
         sample_surface = posed.ray_surface[ray, None].expand_as(depth).reshape(-1)
         sample_directions = directions[ray, None].expand_as(points).reshape(-1, 3)
         places, geometry, weights = self.weigh(points.reshape(-1, 3), sample_surface, samples, posed)
+        parts = self.parts(places, weights)
         seen = self.seen(weights.flatten())
         sample_ray = ray[:, None].expand_as(depth).flatten()[seen]
         places, geometry, radiance = self.look(
@@ -183,6 +187,7 @@ class HandAvatarModel(PosedHandModel):
                 self.beyond_scene(origins),
             ),
             "normals": (F.normalize(composite(places.normal), dim=-1) + 1) / 2,
+            **{name: per_ray(share.sum(dim=1, keepdim=True), ray) for name, share in parts.items()},
         }
         if self.training:
             result["diffuse"] = self.camera_response(composite(radiance.diffuse), accumulation, camera)
@@ -222,6 +227,12 @@ class HandAvatarModel(PosedHandModel):
         alpha = 1 - torch.exp(-density.view_as(samples.depth) * samples.width)
         passed = torch.cumprod(1 - alpha + 1e-7, dim=1)
         return places, geometry, alpha * torch.cat([torch.ones_like(alpha[:, :1]), passed[:, :-1]], dim=1)
+
+    def parts(
+        self, places: SurfacePoints, weights: Float[Tensor, "M num_samples"]
+    ) -> Dict[str, Float[Tensor, "M num_samples"]]:
+        """What of the weights belongs to parts that have an output of their own, by its name."""
+        return {}
 
     def seen(self, weights: Float[Tensor, "P"]) -> Int[Tensor, "N"]:
         """Which samples need a colour: all in training; later most weigh nothing."""
@@ -316,21 +327,18 @@ class HandAvatarModel(PosedHandModel):
         config = self.config
         label = batch["hand_label"].view(-1).to(self.device)
         truth = batch["image"].to(self.device)
-        hand, known = label == HAND, (label == HAND) | (label == BACKGROUND)
-        target = hand
+        shown = target = self.shows(label)
+        known = shown | (label == BACKGROUND)
         if "on_outline" in batch:
             outline = batch["on_outline"].view(-1).to(self.device)
-            target, known = hand | (outline & batch["in_mask"].view(-1).to(self.device)), known | outline
+            target, known = shown | (outline & batch["in_mask"].view(-1).to(self.device)), known | outline
         loss = {
-            "color": config.color_loss * color_loss(outputs["rgb"][hand], truth[hand], config.huber_delta),
-            "opacity": config.opacity_loss
-            * F.binary_cross_entropy(
-                outputs["accumulation"].view(-1)[known].clamp(1e-4, 1 - 1e-4), target[known].to(truth.dtype)
-            ),
+            "color": config.color_loss * color_loss(outputs["rgb"][shown], truth[shown], config.huber_delta),
+            "opacity": config.opacity_loss * opacity_loss(outputs["accumulation"].view(-1)[known], target[known]),
         }
         if "diffuse" in outputs:
             loss["diffuse"] = config.diffuse_loss * color_loss(
-                outputs["diffuse"][hand], truth[hand], config.huber_delta
+                outputs["diffuse"][shown], truth[shown], config.huber_delta
             )
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
@@ -340,3 +348,8 @@ class HandAvatarModel(PosedHandModel):
                 outputs["rgb"][-num_patch_rays:], truth[-num_patch_rays:], label[-num_patch_rays:], batch["patch_size"]
             )
         return loss
+
+
+def opacity_loss(found: Float[Tensor, "N"], wanted: Bool[Tensor, "N"]) -> Float[Tensor, ""]:
+    """Binary cross-entropy between opacity and mask."""
+    return F.binary_cross_entropy(found.clamp(1e-4, 1 - 1e-4), wanted.to(found.dtype))

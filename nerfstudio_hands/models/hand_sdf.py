@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Dict, List, Literal, Tuple, Type
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Callable, Dict, List, Literal, Tuple, Type
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.viewer.viewer_elements import ViewerCheckbox
 from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
+from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, psnr
 from nerfstudio_hands.fields.canonical_warps import CanonicalHands, NearestSkinning
 from nerfstudio_hands.fields.hand_field import Geometry, Radiance
 from nerfstudio_hands.fields.hand_sdf_field import HandSDFField, HandSDFFieldConfig, SkeletonPoints, SlopedGeometry
+from nerfstudio_hands.fields.held_object_field import HeldObjectField
 from nerfstudio_hands.fields.kinematic_features import in_frames
 from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.hand_model.inverse_kinematics import bone_frames
 from nerfstudio_hands.hand_model.model import rest_joints
-from nerfstudio_hands.models.hand_avatar import LEAST_WEIGHT, HandAvatarModel, HandAvatarModelConfig
+from nerfstudio_hands.models.hand_avatar import LEAST_WEIGHT, HandAvatarModel, HandAvatarModelConfig, opacity_loss
 from nerfstudio_hands.models.hand_canonical import MARGIN
+from nerfstudio_hands.models.held_object import HeldObject, merged, with_widths
 from nerfstudio_hands.models.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.models.posed_hands import PosedSurfaces
 
 EVEN_SHARE = 0.2
 """Share of the samples that is spread over the shell whatever the surface is thought to be."""
+
+HIDDEN = 0.1
+"""Metres; what a switch of the viewer hides is at least so far away."""
+
+NUM_CONTACTS = 512
+"""Points of the skin a pose that are asked how deep they lie in the object."""
+
+RADIANCE = tuple(entry.name for entry in fields(Radiance))
 
 POINTS_AT_ONCE = 1 << 16
 """Points of the world whose distance is asked for at once."""
@@ -66,6 +79,14 @@ class HandSDFModelConfig(HandAvatarModelConfig):
     """Share of the training over which this fades to `offset_penalty`, which remains."""
     offset_penalty: float = 1e-3
     """Weight of the same to the end: what nobody sees stays where the fit has it."""
+    object_searches: int = 24
+    """Places a ray at which a held object is looked for first."""
+    part_loss: float = 0.1
+    """Weight of the binary cross-entropy between the object's share of the opacity and its mask."""
+    contact_loss: float = 1.0
+    """Weight of how deep the fitted hand's skin lies in the object, in half widths of the shell."""
+    attraction_loss: float = 0.0
+    """Weight of how far skin is from the object that is within a half width of the shell, likewise."""
 
 
 class HandSDFModel(HandAvatarModel):
@@ -77,6 +98,8 @@ class HandSDFModel(HandAvatarModel):
 
     config: HandSDFModelConfig
     field: HandSDFField
+    held: HeldObject | None
+    """What the hand holds, where the capture has masks or poses of it."""
 
     def make_hands(self, avatar: AvatarData) -> PosedFineHands:
         config = self.config
@@ -106,13 +129,34 @@ class HandSDFModel(HandAvatarModel):
         )
         found.distance_in_world = self.distance_in_world
         self.template_weight = self.config.template_loss
+        self.held = None if avatar.object_pose is None else self.make_held_object(avatar, implementation)
         return found
+
+    def make_held_object(self, avatar: AvatarData, implementation: Literal["tcnn", "torch"]) -> HeldObject:
+        """The object, and switches by which the viewer shows each part alone."""
+        config = self.config
+        self.learned_labels, self.part_names = (HAND, OBJECT), ("object_accumulation",)
+        self.show_hand, self.show_object = (ViewerCheckbox(f"Show {name}", True) for name in ("hand", "object"))
+        thing = HeldObjectField(
+            config.sdf_field,
+            radius=avatar.object_radius,
+            kinematic=config.space == "posed",
+            resolutions=config.resolutions,
+            channels=config.channels,
+            hidden_dim=config.hidden_dim,
+            implementation=implementation,
+        )
+        return HeldObject(avatar, self.hands, thing)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = super().get_param_groups()
-        network = list(self.field.network.parameters())
+        network, things = list(self.field.network.parameters()), []
+        if self.held is not None:
+            things = list(self.held.field.parameters())
+            network += self.held.field.network.parameters()
+            groups["object_poses"] = [self.held.deltas]
         own = {id(parameter) for parameter in network}
-        colors = [parameter for parameter in groups["fields"] if id(parameter) not in own]
+        colors = [parameter for parameter in [*groups["fields"], *things] if id(parameter) not in own]
         return {**groups, "fields": colors, "distance": network}
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
@@ -120,6 +164,8 @@ class HandSDFModel(HandAvatarModel):
             left = max(0.0, 1 - share / self.config.template_until)
             self.template_weight = left * self.config.template_loss + self.config.offset_penalty
 
+        if self.held is not None:
+            attributes.pipeline.datamanager.train_pixel_sampler.draws_objects = True
         return [*super().get_training_callbacks(attributes), self.before_each_step(attributes, fade)]
 
     # Rendering ------------------------------------------------------------------------------------------------------
@@ -158,8 +204,27 @@ class HandSDFModel(HandAvatarModel):
     def distances(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
     ) -> Tuple[SkeletonPoints, Geometry, Float[Tensor, "N"], Bool[Tensor, "N"]]:
-        """Places, what the network says of them, signed distances in metres, and whether each belongs to a hand and not
-        to the forearm. Beyond the shell distances are those of the fitted surface."""
+        """Places, what the network says of them on the hand, signed distances in metres of the nearer of hand and
+        object, and whether this belongs to what is shown and not to the forearm. Beyond the shell distances are those
+        of the fitted surface."""
+        there, geometry, distance, of_hand = self.hand_distances(points, surface, posed)
+        if self.held is None:
+            return there, geometry, distance, of_hand
+        thing = self.held.points(points, surface, posed, kinematic=self.config.space == "posed")
+        away, _ = self.held.field.form(thing)
+        if not self.training:
+            distance, away = (
+                value if switch.value else value.abs() + HIDDEN
+                for value, switch in ((distance, self.show_hand), (away, self.show_object))
+            )
+        nearer = away < distance
+        there = replace(there, held=replace(thing, nearer=nearer))
+        return there, geometry, torch.minimum(distance, away), of_hand | nearer
+
+    def hand_distances(
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
+    ) -> Tuple[SkeletonPoints, Geometry, Float[Tensor, "N"], Bool[Tensor, "N"]]:
+        """The same of the hand alone."""
         near = posed.surfaces.closest(points, surface)
         num_faces = posed.surfaces.num_own_faces
         face = near.face.clamp(0, num_faces - 1)
@@ -174,30 +239,62 @@ class HandSDFModel(HandAvatarModel):
 
     def sample(self, rays: RayBundle, posed: PosedSurfaces) -> ShellSamples:
         """Samples where the surface is now: the wider it is, the further round it."""
-        samples = self.march(rays, posed, self.config.num_searches)
+        config = self.config
+        samples = self.march(rays, posed, config.num_searches)
+        if self.held is not None:
+            thing = self.held.march(rays, posed, config.object_searches, jitter=self.training)
+            thing = self.narrowed(thing, config.num_searches, rays, posed, self.object_distances)
+            samples = merged(samples, thing, len(rays.origins))
+        return self.narrowed(samples, config.num_samples, rays, posed, self.distances)
+
+    def narrowed(
+        self, samples: ShellSamples, count: int, rays: RayBundle, posed: PosedSurfaces, distances: Callable
+    ) -> ShellSamples:
+        """As many samples a ray as wanted, drawn from where the surface is likely to be.
+
+        Args:
+            samples: where it is looked for.
+            count: samples a ray.
+            rays: the rays.
+            posed: the posed surfaces.
+            distances: which surface: `distances` or the like.
+        """
         ray, depth = samples.ray, samples.depth
         if not len(ray):
-            return samples
+            return ShellSamples(ray, depth[:, :count], depth[:, :count])
         with torch.no_grad():
             points = rays.origins[ray, None] + rays.directions[ray, None] * depth[..., None]
             surface = posed.ray_surface[ray, None].expand_as(depth).flatten()
-            _, _, distance, of_hand = self.distances(points.view(-1, 3), surface, posed)
-            weights = self.section_weights(distance.view_as(depth), of_hand.view_as(depth))
-            jitter = torch.rand_like(depth[:, : self.config.num_samples]) if self.training else 0.5
-            depth = resample(depth, weights[:, 1:], self.config.num_samples, jitter)
-        return ShellSamples(ray, depth, depth.diff(dim=1, append=depth[:, -1:]))
+            *_, distance, counts = distances(points.view(-1, 3), surface, posed)
+            weights = self.section_weights(distance.view_as(depth), counts.view_as(depth))
+            jitter = torch.rand(len(ray), count, device=depth.device) if self.training else 0.5
+            return with_widths(ray, resample(depth, weights[:, 1:], count, jitter))
+
+    def object_distances(
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
+    ) -> Tuple[Float[Tensor, "N"], Bool[Tensor, "N"]]:
+        """Signed distances from the object alone, metres, and that all of it counts."""
+        thing = self.held.points(points, surface, posed, kinematic=self.config.space == "posed")
+        return self.held.field.form(thing)[0], thing.nearer
 
     def weigh(
         self, points: Float[Tensor, "P 3"], surface: Int[Tensor, "P"], samples: ShellSamples, posed: PosedSurfaces
     ) -> Tuple[SkeletonPoints, Geometry, Float[Tensor, "M num_samples"]]:
         """Form at samples, and how much of its ray's colour each is: half of the opacity on either side of it."""
-        there, geometry, distance, of_hand = self.distances(points, surface, posed)
-        before = self.section_weights(distance.view_as(samples.depth), of_hand.view_as(samples.depth))
+        there, geometry, distance, counts = self.distances(points, surface, posed)
+        before = self.section_weights(distance.view_as(samples.depth), counts.view_as(samples.depth))
         after = torch.cat([before[:, 1:], torch.zeros_like(before[:, :1])], dim=1)
         first = torch.cat([before[:, :1], torch.zeros_like(before[:, 1:])], dim=1)
         return there, geometry, (before + after + first) / 2
 
-    def section_weights(self, distance: Float[Tensor, "M S"], of_hand: Bool[Tensor, "M S"]) -> Float[Tensor, "M S"]:
+    def parts(
+        self, places: SkeletonPoints, weights: Float[Tensor, "M num_samples"]
+    ) -> Dict[str, Float[Tensor, "M num_samples"]]:
+        if places.held is None:
+            return {}
+        return {"object_accumulation": weights * places.held.nearer.view_as(weights)}
+
+    def section_weights(self, distance: Float[Tensor, "M S"], counts: Bool[Tensor, "M S"]) -> Float[Tensor, "M S"]:
         """Share of each ray's light that comes from before each sample and from behind the previous one.
 
         With the logistic distribution function P over the width, a section lets through P(next) / P(previous), or all
@@ -205,8 +302,8 @@ class HandSDFModel(HandAvatarModel):
         """
         open_share = F.logsigmoid(distance / self.log_thickness.exp())
         steps = torch.cat([open_share[:, :1], open_share.diff(dim=1)], dim=1)
-        counts = of_hand & torch.cat([of_hand[:, :1], of_hand[:, :-1]], dim=1)
-        passed = torch.where(counts, steps, 0.0).clamp(max=0).cumsum(dim=1).exp()
+        both = counts & torch.cat([counts[:, :1], counts[:, :-1]], dim=1)
+        passed = torch.where(both, steps, 0.0).clamp(max=0).cumsum(dim=1).exp()
         return torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1) - passed
 
     def seen(self, weights: Float[Tensor, "P"]) -> Int[Tensor, "N"]:
@@ -223,16 +320,80 @@ class HandSDFModel(HandAvatarModel):
         directions: Float[Tensor, "N 3"],
         pose_code: Float[Tensor, "N C"],
     ) -> Tuple[SkeletonPoints, SlopedGeometry, Radiance]:
+        if places.held is None:
+            return self.look_at_hand(places, directions, pose_code)
+        hand, thing = (torch.nonzero(part)[:, 0] for part in (~places.held.nearer, places.held.nearer))
+        _, sloped, skin = own = self.look_at_hand(places[hand], directions[hand], pose_code[hand])
+        field, there = self.held.field, places.held[thing]
+        slope, features = field.sloped(there, create_graph=self.training)
+        normal = F.normalize(slope, dim=-1)
+        looks = field.radiance(there, features, normal, directions[thing])
+        order = torch.cat([hand, thing]).argsort()
+        radiance = Radiance(*(torch.cat([getattr(part, name) for part in (skin, looks)])[order] for name in RADIANCE))
+        places = replace(places, normal=torch.cat([own[0].normal, normal])[order])
+        # Of the hand only what its own losses need: nobody asks which slope is whose.
+        return places, replace(sloped, slope=torch.cat([sloped.slope, slope])), radiance
+
+    def look_at_hand(
+        self, places: SkeletonPoints, directions: Float[Tensor, "N 3"], pose_code: Float[Tensor, "N C"]
+    ) -> Tuple[SkeletonPoints, SlopedGeometry, Radiance]:
+        """Colour of samples on the hand, with the normals of the learned surface."""
         sloped = self.field.sloped(places, pose_code)
         places = replace(places, normal=F.normalize(sloped.slope, dim=-1))
         return places, sloped, self.field.radiance(places, sloped, directions)
 
     def penalty(self, geometry: SlopedGeometry, radiance: Radiance, posed: PosedSurfaces) -> Float[Tensor, ""]:
+        config = self.config
         terms = [super().penalty(geometry, radiance, posed)]
         if len(geometry.shift):
-            terms.append((self.template_weight - self.config.offset_penalty) * geometry.shift.square().mean())
-            terms.append(self.config.eikonal_loss * (geometry.slope.norm(dim=-1) - 1).square().mean())
+            terms.append((self.template_weight - config.offset_penalty) * geometry.shift.square().mean())
+        if len(geometry.slope):
+            terms.append(config.eikonal_loss * (geometry.slope.norm(dim=-1) - 1).square().mean())
+        if self.held is not None:
+            terms.append(config.smoothness_penalty * self.held.field.planes.total_variation())
+            terms.append(self.contact_penalty(posed))
         return torch.stack(terms).sum()
+
+    def contact_penalty(self, posed: PosedSurfaces) -> Float[Tensor, ""]:
+        """How deep skin lies in the object, and how far near skin is from it, with their weights."""
+        vertices = posed.surfaces.vertices
+        chosen = torch.randint(vertices.shape[1], (NUM_CONTACTS,), device=vertices.device)
+        surface = torch.arange(len(vertices), device=vertices.device).repeat_interleave(NUM_CONTACTS)
+        away, _ = self.object_distances(vertices[:, chosen].flatten(0, 1), surface, posed)
+        away = away / self.config.shell
+        near = (away > 0) & (away < 1)
+        return (
+            self.config.contact_loss * away.clamp(max=0).square().mean()
+            + self.config.attraction_loss * torch.where(near, away, 0.0).mean()
+        )
+
+    def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
+        loss = super().get_loss_dict(outputs, batch, metrics_dict)
+        if self.held is not None:
+            label = batch["hand_label"].view(-1).to(self.device)
+            known = self.shows(label) | (label == BACKGROUND)
+            found = outputs["object_accumulation"].view(-1)[known]
+            loss["part"] = self.config.part_loss * opacity_loss(found, label[known] == OBJECT)
+        return loss
+
+    def get_image_metrics_and_images(
+        self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
+    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
+        """Adds, where an object is held, `object_psnr_calibrated` over its pixels, `object_iou`, and the picture
+        `parts`: hand red, object blue."""
+        metrics, images = super().get_image_metrics_and_images(outputs, batch)
+        if self.held is None:
+            return metrics, images
+        label = batch["hand_label"][..., 0].to(self.device)
+        truth, thing, found = batch["image"].to(self.device), label == OBJECT, outputs["object_accumulation"][..., 0]
+        known = self.shows(label) | (label == BACKGROUND)
+        both = thing | (found > COVERED)
+        covered = thing & (found > COVERED)
+        calibrated = calibrate_colors(outputs["radiance"], truth, covered, outputs["accumulation"][..., 0])
+        metrics["object_psnr_calibrated"] = psnr(calibrated, truth, thing)
+        metrics["object_iou"] = float((covered & known).sum() / (both & known).sum().clamp(min=1))
+        images["parts"] = torch.stack([outputs["accumulation"][..., 0] - found, torch.zeros_like(found), found], dim=-1)
+        return metrics, images
 
     # Export ---------------------------------------------------------------------------------------------------------
 

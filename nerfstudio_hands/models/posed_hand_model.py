@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.cameras.rays import RayBundle
@@ -65,6 +65,8 @@ class PosedHandModel(Model):
     """
 
     config: PosedHandModelConfig
+    learned_labels: Tuple[int, ...] = (HAND,)
+    """Labels of the pixels that the model shows."""
 
     def populate_modules(self):
         super().populate_modules()
@@ -176,6 +178,10 @@ class PosedHandModel(Model):
             found = found + config.camera_pose_penalty * self.camera_poses.square().sum(dim=-1).mean()
         return found if self.hands.deltas is None else found + config.pose_penalty * self.hands.correction()
 
+    def shows(self, label: Int[Tensor, "*R"]) -> Bool[Tensor, "*R"]:
+        """Which pixels show what is modelled."""
+        return torch.isin(label, torch.tensor(self.learned_labels, device=label.device, dtype=label.dtype))
+
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
         hand = batch["hand_label"].view(-1).to(self.device) == HAND
         rgb, truth = outputs["rgb"].view(-1, 3), batch["image"].view(-1, 3).to(self.device)
@@ -184,11 +190,11 @@ class PosedHandModel(Model):
 
     def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
         """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
-        known = ((label == HAND) | (label == BACKGROUND))[:, None]
-        hand = (label == HAND)[:, None]
+        shown = self.shows(label)[:, None]
+        known = shown | (label == BACKGROUND)[:, None]
         patches = [
             (values * keep).view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
-            for values, keep in ((predicted, known), (truth, hand))
+            for values, keep in ((predicted, known), (truth, shown))
         ]
         return self.perceptual(*patches).mean()
 
@@ -203,12 +209,13 @@ class PosedHandModel(Model):
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         """Metrics of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
         prediction as it is."""
-        # An object is as unknown to the model as a forearm: what the mask holds beyond the region is not counted.
-        mask = (batch["hand_mask"].bool() | (batch["hand_label"] == OBJECT))[..., 0].to(self.device)
+        # To the hand's figures an object is what a forearm is: what the mask holds beyond the region is not counted.
+        thing = (batch["hand_label"] == OBJECT)[..., 0].to(self.device)
+        mask = batch["hand_mask"][..., 0].bool().to(self.device) | thing
         region = batch["hand_region"][..., 0].bool().to(self.device)
         truth = batch["image"].to(self.device)
         metrics = hand_metrics(outputs["radiance"], outputs["accumulation"][..., 0], truth, mask, region)
-        black = truth * region[..., None]
+        black = truth * (region | thing if OBJECT in self.learned_labels else region)[..., None]
         accumulation = outputs["accumulation"]
         covered = region & (accumulation[..., 0] > COVERED)
         calibrated = calibrate_colors(outputs["radiance"], truth, covered, accumulation[..., 0]).clamp(0, 1)

@@ -38,17 +38,21 @@ class PosedSurfaces:
         surfaces: S posed surfaces, nerfstudio's world.
         normals: their smooth vertex normals [S, V, 3].
         bones: transforms of the bones from the zero pose [S, H, 16, 4, 4].
+        joints: the 21 joints, nerfstudio's world [S, H, 21, 3].
         light: light transfer of the vertices, see `geometry.light_transfer`; C is 0 where one pose is all [S, V, C].
         code: pose code of each [S, P].
         ray_surface: which of them each ray sees [R].
+        frames: the frame of each; None where poses are of no frame [S].
     """
 
     surfaces: Surfaces
     normals: Float[Tensor, "S V 3"]
     bones: Float[Tensor, "S H 16 4 4"]
+    joints: Float[Tensor, "S H 21 3"]
     light: Float[Tensor, "S V C"]
     code: Float[Tensor, "S P"]
     ray_surface: Int[Tensor, "R"]
+    frames: Int[Tensor, "S"] | None = None
 
     def interpolate(
         self,
@@ -257,9 +261,15 @@ class PosedHands(nn.Module):
         else:
             surfaces = Surfaces(self.surface.faces, vertices, closing_faces=self.surface.closing_faces)
         normals = vertex_normals(vertices, surfaces.faces[: surfaces.num_own_faces])
-        bones = to_world @ posed.bone_transforms
         return PosedSurfaces(
-            surfaces, normals, bones, self._light(surfaces, normals, frames), self.code(pose), ray_surface
+            surfaces=surfaces,
+            normals=normals,
+            bones=to_world @ posed.bone_transforms,
+            joints=apply_rigid(self.world_transform, posed.keypoints),
+            light=self._light(surfaces, normals, frames),
+            code=self.code(pose),
+            ray_surface=ray_surface,
+            frames=None if frames is None else torch.tensor(frames, device=vertices.device),
         )
 
     def _light(

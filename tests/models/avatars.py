@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.rays import RayBundle
@@ -11,12 +13,13 @@ from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
 
 
-def make_model(config: HandAvatarModelConfig) -> HandAvatarModel:
-    """A right hand in two poses at the origin of a world that is the capture's."""
+def make_model(config: HandAvatarModelConfig, **more: object) -> HandAvatarModel:
+    """A right hand in two poses at the origin of a world that is the capture's; `more` is known of the avatar."""
     surface = HandSurface((default_hand("right"),))
     pose = HandPose.rest(1, (2,))
     pose.local_rotations[1, :, 3:6, 2] = 0.5
     avatar = made_up_avatar(surface, pose, frame_names=["a", "b"], camera_names=["00", "01", "02"])
+    avatar = replace(avatar, **more)
     torch.manual_seed(0)
     box = SceneBox(torch.tensor([[-0.3] * 3, [0.3] * 3]))
     return config.setup(scene_box=box, num_train_data=6, metadata={"hands": avatar})
