@@ -59,7 +59,7 @@ class PixelLabels:
 
     Attributes:
         label: 0 background, 1 hand, 2 takes no part in the loss, 3 object in the hand.
-        mask: the mask, all false where it is unusable.
+        mask: the mask, all false where it is unusable, with the object's.
         region: where hand metrics are taken.
         source: where the mask comes from.
     """
@@ -83,7 +83,7 @@ class _Projection:
 class HandDataset(InputDataset):
     """Adds to every row: `hand_label` [H, W, 1] (0 background, 1 hand, 2 takes no part in the loss, 3 object in the
     hand, of no part in the hand's losses either), `hand_mask` [H, W, 1] (the mask of the capture, all false where it is
-    unusable) and `hand_region` [H, W, 1] (where hand metrics are taken).
+    unusable, with the object's) and `hand_region` [H, W, 1] (where hand metrics are taken).
 
     A capture that comes without any mask gets masks of our own. Labels are made when they are asked for, or read from
     `crops` where the data manager has set these.
@@ -205,10 +205,13 @@ class HandDataset(InputDataset):
         return PixelLabels(label, mask, hand_region(mask, np.where(hands.whole, sides, NO_SIDE), modelled), source)
 
     def _with_object(self, row: int, found: PixelLabels, held: np.ndarray) -> PixelLabels:
-        """The labels with the object, whose outline belongs to nothing, over them."""
+        """The labels with the object, whose outline belongs to nothing, over them.
+
+        The mask has it too: as with a forearm, what the mask shows beyond the region does not count in an evaluation.
+        """
         found.label[held] = OBJECT
         found.label[_distance_to_boundary(held) < self._rim(row)] = NO_PART
-        return replace(found, mask=found.mask & ~held, region=found.region & ~held)
+        return replace(found, mask=found.mask | held, region=found.region & ~held)
 
     def _held(self, row: int) -> Bool[np.ndarray, "H W"] | None:
         """Where the object is seen; None without a mask of it."""

@@ -21,7 +21,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
 from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
@@ -209,12 +209,11 @@ class PosedHandModel(Model):
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         """Metrics of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
         prediction as it is."""
-        # To the hand's figures an object is what a forearm is: what the mask holds beyond the region is not counted.
-        thing = (batch["hand_label"] == OBJECT)[..., 0].to(self.device)
-        mask = batch["hand_mask"][..., 0].bool().to(self.device) | thing
+        mask = batch["hand_mask"][..., 0].bool().to(self.device)
         region = batch["hand_region"][..., 0].bool().to(self.device)
         truth = batch["image"].to(self.device)
         metrics = hand_metrics(outputs["radiance"], outputs["accumulation"][..., 0], truth, mask, region)
+        thing = (batch["hand_label"] == OBJECT)[..., 0].to(self.device)
         black = truth * (region | thing if OBJECT in self.learned_labels else region)[..., None]
         accumulation = outputs["accumulation"]
         covered = region & (accumulation[..., 0] > COVERED)

@@ -125,7 +125,8 @@ def test_object_pixels_have_a_label_and_leave_the_hand_alone(capture, true_fit, 
     assert (before.label[held] == HAND).any() and not (before.label == OBJECT).any()
     assert set(np.unique(found.label[held])) == {NO_PART, OBJECT}
     assert (found.label[held] == OBJECT).mean() > 0.8 and not (found.label[~held] == OBJECT).any()
-    assert not (found.mask & held).any() and not (found.region & held).any()
+    # No metric counts what a model draws there: the mask holds it, the region does not.
+    assert found.mask[held].all() and not (found.region & held).any()
     # Away from the square nothing changes.
     far = np.ones_like(held)
     far[held.shape[0] // 3 - 12 : held.shape[0] // 2 + 12] = False
