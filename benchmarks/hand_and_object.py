@@ -65,7 +65,7 @@ def main(args: HandAndObject) -> None:
     model = pipeline.model.eval()
     table = Table(title=f"{args.truth.parent.name}, synthetic: {args.num_samples:,} points on each surface")
     for column in ("", *columns("hand", HAND_THRESHOLDS), *columns("object", OBJECT_THRESHOLDS)):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     table.add_column("penetration mm", justify="right")
     table.add_column("cm3", justify="right")
     true_hand, scores = None, None
@@ -77,7 +77,7 @@ def main(args: HandAndObject) -> None:
         table.add_row(name, *cells(scores.as_is))
         table.add_row(f"{name}, ICP (x {scores.alignment.scale:.4f})", *cells(scores.after_icp))
     table.add_row("truth, sampled twice", *cells(scores.floor))
-    Console(width=150).print(table)
+    Console(width=170).print(table)
 
 
 def meshes(model: PosedHandModel, frame: int) -> Iterator[tuple[str, Mesh]]:
