@@ -20,19 +20,17 @@ import trimesh
 import tyro
 from rich.console import Console
 from rich.table import Table
+from run_meshes import REFINED, TEMPLATE, ZERO_LEVEL, hand_meshes
 from synthetic_truth import near_hand, read_truth
 
 from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, SurfaceErrors, surface_errors
-from nerfstudio_hands.export.level_set import level_part
 from nerfstudio_hands.fields.warps import uv_warp
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.geometry.self_intersection import intersecting_faces
 from nerfstudio_hands.geometry.spherical_harmonics import irradiance
-from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.models.hand_mesh import GAMMA, HandMeshModel
-from nerfstudio_hands.models.hand_sdf import HandSDFModel
 from nerfstudio_hands.synthesis.capture_room import room_around
 from nerfstudio_hands.synthesis.light import POINTS_PER_BOX, Room, box_irradiance, irradiance_basis
 
@@ -54,42 +52,25 @@ class FineMesh:
 def main(args: FineMesh) -> None:
     _, pipeline = load_run(args.load_config)
     model = pipeline.model.eval()
-    hands = model.hands
     rendered = read_truth(args.truth)
     truth = rendered.hands(args.frame)
-    pose = hands.pose_of(torch.tensor([args.frame]))[0]
-
-    def posed(surface: HandSurface, displacement: torch.Tensor) -> Mesh:
-        vertices = surface.pose(pose, hands.shape, displacement).vertices
-        return Mesh(vertices.detach(), surface.faces, surface.face_is_hand)
-
-    coarse, own = hands.model_surface, hands.model_vertices
-    meshes = {
-        "fitted template": posed(coarse, hands.carry.undo(hands.displacement[own])),
-        "the same, subdivided": posed(hands.surface, hands.displacement),
-    }
-    if isinstance(model, HandSDFModel):
-        part = level_part(model, pose, voxel=args.voxel / 1000)
-        meshes["zero level"] = Mesh(part.vertices, part.faces, hands.surface.face_is_hand[part.face_ids])
-    else:
-        model.displace()
-        meshes["refined"] = posed(hands.surface, hands.zero_pose_offset)
+    meshes = hand_meshes(model, args.frame, voxel=args.voxel / 1000)
     table = Table(title=f"{args.truth.parent.name}, synthetic: mesh to truth | truth to mesh")
     for column in ("mesh", "vertices", "mean mm", "median mm", "95 % mm", "normals deg", "crossing faces"):
         table.add_column(column, no_wrap=True)
     # The truth has a forearm that no mesh of ours has: its region is what lies near the fitted hand.
     for name, mesh in meshes.items():
-        errors = surface_errors(mesh, near_hand(truth, meshes["fitted template"]))
+        errors = surface_errors(mesh, near_hand(truth, meshes[TEMPLATE]))
         # A zero level crosses itself nowhere.
-        crossing = 0 if name == "zero level" else len(intersecting_faces(mesh.vertices, mesh.faces))
+        crossing = 0 if name == ZERO_LEVEL else len(intersecting_faces(mesh.vertices, mesh.faces))
         table.add_row(name, f"{len(mesh.vertices)}", *_cells(errors), f"{crossing}")
     Console(width=140).print(table)
     if not isinstance(model, HandMeshModel):
         return
     room = room_around(rendered.performed, rendered.options)
     for name, values in (
-        ("Albedo", albedo(model, meshes["refined"], args)),
-        ("Light", light(model, meshes["refined"], room)),
+        ("Albedo", albedo(model, meshes[REFINED], args)),
+        ("Light", light(model, meshes[REFINED], room)),
     ):
         scales, error, correlation = agreement(*values)
         factors = ", ".join(f"{scale:.2f}" for scale in scales)

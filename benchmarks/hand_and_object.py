@@ -6,21 +6,21 @@ truth itself reaches, sampled twice: the floor that the points leave. Only the h
 
     ns-hands synthesize capture-room --output room --num-cameras 8 --object mug
     ns-train hand-mesh --data room/1
-    python benchmarks/hand_and_object.py --load-config outputs/.../config.yml --truth room/truth
+    python benchmarks/hand_and_object.py --load-configs outputs/.../config.yml --truth room/truth
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 import trimesh
 import tyro
 from rich.console import Console
 from rich.table import Table
+from run_meshes import SUBDIVIDED, TEMPLATE, hand_meshes, object_mesh
 from synthetic_truth import near_hand, read_truth
 
 from nerfstudio_hands.cli.trained_run import load_run
@@ -34,67 +34,55 @@ from nerfstudio_hands.evaluation.hand_object_metrics import (
     hand_object_scores,
 )
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh
-from nerfstudio_hands.hand_model import HandSurface
-from nerfstudio_hands.models.hand_mesh import HandMeshModel
-from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 
 
 @dataclass
 class HandAndObject:
     """Errors of a trained hand, and of an object, against the truth of the synthetic capture that it was trained on."""
 
-    load_config: Path
-    """config.yml of the run."""
+    load_configs: Tuple[Path, ...]
+    """config.yml of every run; the template is that of the first."""
     truth: Path
     """Folder `truth` of the capture."""
     object_mesh: Optional[Path] = None
-    """The object as it was reconstructed, a mesh in the capture's world, metres; without it only the hand is judged."""
+    """The object as something else reconstructed it, a mesh in the capture's world, metres; by default that of the run,
+    where it has one."""
     frame: int = 0
     """Frame that is compared."""
     num_samples: int = NUM_SAMPLES
     """Points on each surface. With gSDF's 30,000 the floor is far above errors of a tenth of a millimetre."""
+    voxel: float = 0.5
+    """Edge in millimetres of the voxels in which zero levels of `hand-sdf` are meshed."""
 
 
 def main(args: HandAndObject) -> None:
     truth = read_truth(args.truth)
     true_hands, true_held = truth.hands(args.frame), truth.held(args.frame)
-    held = None if args.object_mesh is None else read_object(args.object_mesh)
-    if held is not None and true_held is None:
-        raise HandsError(f"{args.truth}: expected a capture with an object, found none; leave out --object-mesh.")
-    _, pipeline = load_run(args.load_config)
-    model = pipeline.model.eval()
+    given = None if args.object_mesh is None else read_object(args.object_mesh)
     table = Table(title=f"{args.truth.parent.name}, synthetic: {args.num_samples:,} points on each surface")
     for column in ("", *columns("hand", HAND_THRESHOLDS), *columns("object", OBJECT_THRESHOLDS)):
         table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     table.add_column("penetration mm", justify="right")
     table.add_column("cm3", justify="right")
     true_hand, scores = None, None
-    for name, hand in meshes(model, args.frame):
-        true_hand = near_hand(true_hands, hand) if true_hand is None else true_hand
-        scores = hand_object_scores(
-            hand, true_hand, held, None if held is None else true_held, num_samples=args.num_samples
-        )
-        table.add_row(name, *cells(scores.as_is))
-        table.add_row(f"{name}, ICP (x {scores.alignment.scale:.4f})", *cells(scores.after_icp))
+    for config in args.load_configs:
+        run, pipeline = load_run(config)
+        model, voxel = pipeline.model.eval(), args.voxel / 1000
+        thing = given or object_mesh(model, args.frame, voxel=voxel)
+        if thing is not None and true_held is None:
+            raise HandsError(f"{args.truth}: expected a capture with an object, found none; leave out --object-mesh.")
+        for name, hand in hand_meshes(model, args.frame, voxel=voxel).items():
+            if name == SUBDIVIDED or (name == TEMPLATE and scores is not None):
+                continue
+            name = name if name == TEMPLATE else f"{run.method_name}, {name}"
+            true_hand = near_hand(true_hands, hand) if true_hand is None else true_hand
+            scores = hand_object_scores(
+                hand, true_hand, thing, None if thing is None else true_held, num_samples=args.num_samples
+            )
+            table.add_row(name, *cells(scores.as_is))
+            table.add_row(f"{name}, ICP (x {scores.alignment.scale:.4f})", *cells(scores.after_icp))
     table.add_row("truth, sampled twice", *cells(scores.floor))
     Console(width=170).print(table)
-
-
-def meshes(model: PosedHandModel, frame: int) -> Iterator[tuple[str, Mesh]]:
-    """Names and surfaces of a run, world of the capture, the fitted template first."""
-    hands = model.hands
-    pose = hands.pose_of(torch.tensor([frame]))[0]
-
-    def posed(surface: HandSurface, displacement: torch.Tensor) -> Mesh:
-        vertices = surface.pose(pose, hands.shape, displacement).vertices
-        return Mesh(vertices.detach(), surface.faces, surface.face_is_hand)
-
-    if not isinstance(model, HandMeshModel):
-        yield "fitted template", posed(hands.surface, hands.displacement)
-        return
-    yield "fitted template", posed(hands.model_surface, hands.carry.undo(hands.displacement[hands.model_vertices]))
-    model.displace()
-    yield "mesh of the run", posed(hands.surface, hands.zero_pose_offset)
 
 
 def read_object(path: Path) -> Mesh:

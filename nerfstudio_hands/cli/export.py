@@ -58,8 +58,6 @@ def export(
     check_texture_size(texture_size)
     check_config(load_config)
 
-    from dataclasses import replace
-
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -104,9 +102,7 @@ def export(
         if "glb" in format:
             write("hands.glb", glb_bytes(mesh, "hands", lit=look.lit))
         if getattr(model, "held", None) is not None and not rest:
-            posed = hands.at_pose(shown)
-            if pose is None:
-                posed = replace(posed, frames=torch.tensor([frame], device=model.device))
+            posed = hands.at_frame(frame) if pose is None else hands.at_pose(shown)
             thing = object_level(model, posed, voxel=voxel / 1000)
             for kind in format:
                 content = thing.export(file_type=kind)

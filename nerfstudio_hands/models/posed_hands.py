@@ -248,6 +248,11 @@ class PosedHands(nn.Module):
         """Surfaces of some poses ([S, H, ...], capture's world), for who asks without rays."""
         return self._build(pose, None, torch.zeros(0, dtype=torch.long, device=self.shape.device), None)
 
+    def at_frame(self, frame: int) -> PosedSurfaces:
+        """Surface of a frame, likewise."""
+        pose = self.pose_of(torch.tensor([frame], device=self.shape.device))
+        return self._build(pose, [frame], torch.zeros(0, dtype=torch.long, device=self.shape.device), None)
+
     def _build(
         self, pose: HandPose, frames: list[int] | None, ray_surface: Int[Tensor, "R"], surfaces: Surfaces | None
     ) -> PosedSurfaces:

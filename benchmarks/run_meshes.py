@@ -1,0 +1,58 @@
+"""The surfaces of a run, to be compared with a truth."""
+
+from __future__ import annotations
+
+import torch
+
+from nerfstudio_hands.evaluation.mesh_metrics import Mesh
+from nerfstudio_hands.export.level_set import level_part
+from nerfstudio_hands.export.object_level import object_level
+from nerfstudio_hands.hand_model import HandSurface
+from nerfstudio_hands.models.hand_mesh import HandMeshModel
+from nerfstudio_hands.models.hand_sdf import HandSDFModel
+from nerfstudio_hands.models.posed_fine_hands import PosedFineHands
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel
+
+TEMPLATE, SUBDIVIDED, REFINED, ZERO_LEVEL = "fitted template", "the same, subdivided", "refined mesh", "zero level"
+
+
+@torch.no_grad()
+def hand_meshes(model: PosedHandModel, frame: int, *, voxel: float) -> dict[str, Mesh]:
+    """The fitted template, subdivided too where the method does that, and what the method made of it, if it makes one.
+
+    Args:
+        model: Any of our models.
+        frame: Frame of the capture.
+        voxel: Edge of the voxels in which a zero level is meshed, metres.
+
+    Returns:
+        World of the capture, metres; forearms do not count.
+    """
+    hands = model.hands
+    pose = hands.pose_of(torch.tensor([frame]))[0]
+
+    def posed(surface: HandSurface, displacement: torch.Tensor) -> Mesh:
+        return Mesh(surface.pose(pose, hands.shape, displacement).vertices, surface.faces, surface.face_is_hand)
+
+    if not isinstance(hands, PosedFineHands):
+        return {TEMPLATE: posed(hands.surface, hands.displacement)}
+    meshes = {
+        TEMPLATE: posed(hands.model_surface, hands.carry.undo(hands.displacement[hands.model_vertices])),
+        SUBDIVIDED: posed(hands.surface, hands.displacement),
+    }
+    if isinstance(model, HandSDFModel):
+        part = level_part(model, pose, voxel=voxel)
+        meshes[ZERO_LEVEL] = Mesh(part.vertices, part.faces, hands.surface.face_is_hand[part.face_ids])
+    elif isinstance(model, HandMeshModel):
+        model.displace()
+        meshes[REFINED] = posed(hands.surface, hands.zero_pose_offset)
+    return meshes
+
+
+@torch.no_grad()
+def object_mesh(model: PosedHandModel, frame: int, *, voxel: float) -> Mesh | None:
+    """What the hand holds, if the method learns that; arguments as for :func:`hand_meshes`."""
+    if getattr(model, "held", None) is None:
+        return None
+    mesh = object_level(model, model.hands.at_frame(frame), voxel=voxel)
+    return Mesh(torch.from_numpy(mesh.vertices).float(), torch.from_numpy(mesh.faces).long())
