@@ -35,6 +35,9 @@ from nerfstudio_hands.models.posed_hands import PosedSurfaces
 EVEN_SHARE = 0.2
 """Share of the samples that is spread over the shell whatever the surface is thought to be."""
 
+CLEAR = 7.0
+"""Widths of the surface beyond which less than a thousandth of the light is lost."""
+
 HIDDEN = 0.1
 """Metres; what a switch of the viewer hides is at least so far away."""
 
@@ -266,7 +269,13 @@ class HandSDFModel(HandAvatarModel):
             points = rays.origins[ray, None] + rays.directions[ray, None] * depth[..., None]
             surface = posed.ray_surface[ray, None].expand_as(depth).flatten()
             *_, distance, counts = distances(points.view(-1, 3), surface, posed)
-            weights = self.section_weights(distance.view_as(depth), counts.view_as(depth))
+            distance, counts = distance.view_as(depth), counts.view_as(depth)
+            if not self.training:
+                # A distance changes by no more than the way walked: the other rays pass by.
+                reach = depth.diff(dim=1).amax(dim=1, keepdim=True) + CLEAR * self.log_thickness.exp()
+                meets = (distance < reach).any(dim=1)
+                ray, depth, distance, counts = ray[meets], depth[meets], distance[meets], counts[meets]
+            weights = self.section_weights(distance, counts)
             jitter = torch.rand(len(ray), count, device=depth.device) if self.training else 0.5
             return with_widths(ray, resample(depth, weights[:, 1:], count, jitter))
 
