@@ -35,8 +35,9 @@ POINTS_AT_ONCE = 1 << 18
 BYTES_PER_POINT = 200
 """Memory that a point of the finest grid takes at the peak, its part of the mesh included; measured."""
 
-NUDGE = 1e-4
-"""Voxels by which a distance misses zero at least, so that vertices of the mesh never meet in a point of the grid."""
+NUDGE = 1e-2
+"""Voxels by which a distance misses zero at least, so that no vertices of the mesh meet in a point of the grid, also
+where a file has seven digits and the world's origin is a metre away."""
 
 FRACTIONS = 1 << 20
 """Steps in a voxel by which vertices of neighbouring blocks are told to be the same; they are so exactly."""
@@ -207,7 +208,7 @@ class _Corners:
             torch.cat([self._ask(_unkey(part)) for part in keys.split(POINTS_AT_ONCE)]) if len(keys) else keys.float()
         )
         least = NUDGE * self._voxel
-        values = torch.where(values.abs() < least, least, values)
+        values = torch.where(values < 0, values.clamp(max=-least), values.clamp(min=least))
         order = torch.cat([self._keys, keys]).argsort()
         self._keys = torch.cat([self._keys, keys])[order]
         self._values = torch.cat([self._values.to(values), values])[order]
