@@ -87,12 +87,21 @@ class Crop:
     @cached_property
     def outline(self) -> Int[np.ndarray, "O"]:
         """Flat indices of the pixels between hand and background, of which only the mask says what they show."""
+        return self._between(HAND, BACKGROUND, but_near=OBJECT)
+
+    @cached_property
+    def shown_outline(self) -> Int[np.ndarray, "O"]:
+        """The same of the hand and what it holds."""
+        return np.union1d(self._between(HAND, BACKGROUND), self._between(OBJECT, BACKGROUND))
+
+    def _between(self, *labels: int, but_near: int | None = None) -> Int[np.ndarray, "O"]:
         ball = np.ones((2 * OUTLINE + 1,) * 2, np.uint8)
-        near_hand, near_background, near_object = (
-            cv2.dilate((self.label == what).astype(np.uint8), ball) > 0 for what in (HAND, BACKGROUND, OBJECT)
-        )
-        between = near_hand & near_background & ~near_object
-        return np.flatnonzero(between & (self.label == NO_PART)).astype(np.int32)
+        found = self.label == NO_PART
+        for label in labels:
+            found &= cv2.dilate((self.label == label).astype(np.uint8), ball) > 0
+        if but_near is not None:
+            found &= cv2.dilate((self.label == but_near).astype(np.uint8), ball) == 0
+        return np.flatnonzero(found).astype(np.int32)
 
 
 class CropCache:

@@ -88,9 +88,9 @@ class HandPixelSampler(PixelSampler):
         singles, squares, on_outline = [], [], []
         for number, *counts, patch_count in zip(chosen, rays, rims, outlines, patches, strict=True):
             crop, row = crops.crop(int(number)), int(crops.index["row"][number])
-            shown = crop.shown if self.draws_objects else crop.hand
             # Without rays for the outline nobody need look for it.
-            pixels = shown, crop.rim, crop.outline if counts[2] else crop.rim
+            outline = "rim" if not counts[2] else "shown_outline" if self.draws_objects else "outline"
+            pixels = crop.shown if self.draws_objects else crop.hand, crop.rim, getattr(crop, outline)
             picks = [
                 among[self.generator.integers(len(among), size=count)] if count and len(among) else among[:0]
                 for among, count in zip(pixels, counts, strict=True)

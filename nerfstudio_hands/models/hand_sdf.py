@@ -41,8 +41,8 @@ CLEAR = 7.0
 HIDDEN = 0.1
 """Metres; what a switch of the viewer hides is at least so far away."""
 
-NUM_CONTACTS = 512
-"""Points of the skin a pose that are asked how deep they lie in the object."""
+NUM_SKIN_POINTS = 512
+"""Points of the skin a pose at which something is asked of it, wherever rays go."""
 
 RADIANCE = tuple(entry.name for entry in fields(Radiance))
 
@@ -87,7 +87,7 @@ class HandSDFModelConfig(HandAvatarModelConfig):
     part_loss: float = 0.1
     """Weight of the binary cross-entropy between the object's share of the opacity and its mask."""
     contact_loss: float = 1.0
-    """Weight of how deep the fitted hand's skin lies in the object, in half widths of the shell."""
+    """Weight of the squared depth of skin in the object, in half widths of the shell."""
     attraction_loss: float = 0.0
     """Weight of how far skin is from the object that is within a half width of the shell, likewise."""
 
@@ -360,21 +360,24 @@ class HandSDFModel(HandAvatarModel):
             terms.append(config.eikonal_loss * (geometry.slope.norm(dim=-1) - 1).square().mean())
         if self.held is not None:
             terms.append(config.smoothness_penalty * self.held.field.planes.total_variation())
-            terms.append(self.contact_penalty(posed))
+        terms.append(self.skin_penalty(posed))
         return torch.stack(terms).sum()
 
-    def contact_penalty(self, posed: PosedSurfaces) -> Float[Tensor, ""]:
-        """How deep skin lies in the object, and how far near skin is from it, with their weights."""
-        vertices = posed.surfaces.vertices
-        chosen = torch.randint(vertices.shape[1], (NUM_CONTACTS,), device=vertices.device)
-        surface = torch.arange(len(vertices), device=vertices.device).repeat_interleave(NUM_CONTACTS)
-        away, _ = self.object_distances(vertices[:, chosen].flatten(0, 1), surface, posed)
-        away = away / self.config.shell
-        near = (away > 0) & (away < 1)
-        return (
-            self.config.contact_loss * away.clamp(max=0).square().mean()
-            + self.config.attraction_loss * torch.where(near, away, 0.0).mean()
-        )
+    def skin_penalty(self, posed: PosedSurfaces) -> Float[Tensor, ""]:
+        """What is asked of all skin, seen or not: to be where the fit has it, and neither in the object nor, if wanted,
+        near it without touching; with the weights."""
+        config, vertices = self.config, posed.surfaces.vertices
+        chosen = torch.randint(vertices.shape[1], (NUM_SKIN_POINTS,), device=vertices.device)
+        surface = torch.arange(len(vertices), device=vertices.device).repeat_interleave(NUM_SKIN_POINTS)
+        points, normals = (values[:, chosen].flatten(0, 1) for values in (vertices, posed.normals))
+        _, geometry, _, of_hand = self.hand_distances(points, surface, posed)
+        found = config.offset_penalty * torch.where(of_hand, geometry.shift, 0.0).square().mean()
+        if self.held is None:
+            return found
+        skin = points - config.shell * geometry.shift[:, None] * normals
+        away = self.object_distances(skin, surface, posed)[0] / config.shell
+        inside, near = away.clamp(max=0), torch.where((away > 0) & (away < 1), away, 0.0)
+        return found + config.contact_loss * inside.square().mean() + config.attraction_loss * near.mean()
 
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
         loss = super().get_loss_dict(outputs, batch, metrics_dict)
