@@ -102,8 +102,8 @@ def level_color_fn(model: HandSDFModel, pose: HandPose, stands: HandPose) -> Col
     ) -> Float[Tensor, "N 3"]:
         there = _carry(model, apply_rigid(model.hands.world_transform, points), stood, shown)
         zero = torch.zeros(len(points), dtype=torch.long, device=points.device)
-        places, geometry, _, _ = model.distances(there, zero, shown)
-        _, _, radiance = model.look(places, geometry, -places.outward, shown.code[zero])
+        places, *_ = model.hand_distances(there, zero, shown)
+        *_, radiance = model.look_at_hand(places, -places.outward, shown.code[zero])
         return model.camera_response(radiance.diffuse, torch.ones_like(points[:, :1]), None).clamp(0, 1)
 
     return color

@@ -411,7 +411,7 @@ class HandSDFModel(HandAvatarModel):
 
     @torch.no_grad()
     def distance_in_world(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
-        """Signed distance in the pose that rays of no frame see, metres; the wrist is closed.
+        """Signed distance from hands and object in the pose that rays of no frame see, metres; the wrist is closed.
 
         Args:
             points: nerfstudio's world.
@@ -420,14 +420,17 @@ class HandSDFModel(HandAvatarModel):
         for part in points.split(POINTS_AT_ONCE):
             rays = RayBundle(origins=part, directions=part, pixel_area=part[:, :1])
             posed = self.hands.for_rays(rays)
-            found.append(self.distance_at(part, posed.ray_surface, posed))
+            distance = self.distance_at(part, posed.ray_surface, posed)
+            if self.held is not None:
+                distance = torch.minimum(distance, self.object_distances(part, posed.ray_surface, posed)[0])
+            found.append(distance)
         return torch.cat(found)
 
     @torch.no_grad()
     def distance_at(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
     ) -> Float[Tensor, " N"]:
-        """Signed distance, metres: that of the fitted surface beyond the shell, where the network need not be asked.
+        """Signed distance from hands, metres: beyond the shell that of the fitted surface, which no network need tell.
 
         Args:
             points: nerfstudio's world.
@@ -436,7 +439,7 @@ class HandSDFModel(HandAvatarModel):
         """
         found = posed.surfaces.closest(points, surface).signed_distance
         near = torch.nonzero(found.abs() < self.config.shell)[:, 0]
-        _, _, distance, _ = self.distances(points[near], surface[near], posed)
+        _, _, distance, _ = self.hand_distances(points[near], surface[near], posed)
         return found.index_copy(0, near, distance)
 
 

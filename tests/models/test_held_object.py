@@ -11,6 +11,7 @@ import trimesh
 from avatars import make_model, rays_to, vertices
 
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT
+from nerfstudio_hands.export.level_set import level_part
 from nerfstudio_hands.export.object_level import object_level
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
@@ -171,6 +172,20 @@ def test_its_mesh_is_a_ball_where_it_is(middle):
     away = trimesh.proximity.signed_distance(mesh, middle.numpy()[None])
     assert away[0] == pytest.approx(RADIUS, rel=0.02)
     assert mesh.visual.vertex_colors.shape == (len(mesh.vertices), 4)
+
+
+def test_the_hand_s_mesh_ends_where_the_object_begins(middle):
+    sunk = middle - torch.tensor([0.0, 0.05, 0.0])
+    model = holding(sunk).eval()
+    pose = model.hands.pose_of(torch.tensor([0]))[0]
+    found = level_part(model, pose, voxel=0.003)
+    hand = trimesh.Trimesh(found.vertices.numpy(), found.faces.numpy(), process=False)
+    faces = torch.cat([model.hands.surface.faces, model.hands.surface.closing_faces])
+    fitted = trimesh.Trimesh(vertices(model).numpy(), faces.numpy(), process=False)
+    assert hand.is_watertight and hand.volume == pytest.approx(fitted.volume, rel=0.03)
+    # Exporters of nerfstudio see both in one.
+    rim = sunk + torch.tensor([[0.0, RADIUS, 0.0]])
+    assert model.distance_in_world(rim) <= 1e-6 < 0.005 < model.distance_in_world(rim + torch.tensor([0, 0.006, 0]))
 
 
 def test_a_model_with_an_object_draws_its_pixels(middle):
