@@ -21,7 +21,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
 from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
