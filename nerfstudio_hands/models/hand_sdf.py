@@ -173,6 +173,14 @@ class HandSDFModel(HandAvatarModel):
 
     # Rendering ------------------------------------------------------------------------------------------------------
 
+    def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
+        """Adds, where an object is held, `object_accumulation` [R, 1] and `parts` [R, 3]: hand red, object blue."""
+        outputs = super().get_outputs(ray_bundle)
+        if self.held is not None:
+            thing = outputs["object_accumulation"]
+            outputs["parts"] = torch.cat([outputs["accumulation"] - thing, torch.zeros_like(thing), thing], dim=-1)
+        return outputs
+
     def surface_points(
         self,
         points: Float[Tensor, "N 3"],
@@ -391,8 +399,7 @@ class HandSDFModel(HandAvatarModel):
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """Adds, where an object is held, `object_psnr_calibrated` over its pixels, `object_iou`, and the picture
-        `parts`: hand red, object blue."""
+        """Adds, where an object is held, `object_psnr_calibrated` of its pixels, `object_iou` and the image `parts`."""
         metrics, images = super().get_image_metrics_and_images(outputs, batch)
         if self.held is None:
             return metrics, images
@@ -404,7 +411,7 @@ class HandSDFModel(HandAvatarModel):
         calibrated = calibrate_colors(outputs["radiance"], truth, covered, outputs["accumulation"][..., 0])
         metrics["object_psnr_calibrated"] = psnr(calibrated, truth, thing)
         metrics["object_iou"] = float((covered & known).sum() / (both & known).sum().clamp(min=1))
-        images["parts"] = torch.stack([outputs["accumulation"][..., 0] - found, torch.zeros_like(found), found], dim=-1)
+        images["parts"] = outputs["parts"]
         return metrics, images
 
     # Export ---------------------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ def test_the_nearer_of_both_is_seen(middle):
     through = middle + torch.stack([side, torch.zeros(15), torch.zeros(15)], dim=-1)
     outputs = model.get_outputs(rays_to(through))
     assert (outputs["object_accumulation"][1:-1] > 0.95).all()
+    assert (outputs["parts"][1:-1, 2] > 0.95).all() and (outputs["parts"][1:-1, 0] < 0.05).all()
     expected = 0.5 - (RADIUS**2 - side.square()).sqrt()
     assert (outputs["depth"][:, 0] - expected).abs()[1:-1].max() < 5e-4
     normal = outputs["normals"] * 2 - 1
