@@ -327,7 +327,7 @@ class HandAvatarModel(PosedHandModel):
         config = self.config
         label = batch["hand_label"].view(-1).to(self.device)
         truth = batch["image"].to(self.device)
-        shown = target = self.shows(label)
+        shown = target = self.learns(label)
         known = shown | (label == BACKGROUND)
         if "on_outline" in batch:
             outline = batch["on_outline"].view(-1).to(self.device)

@@ -391,7 +391,7 @@ class HandSDFModel(HandAvatarModel):
         loss = super().get_loss_dict(outputs, batch, metrics_dict)
         if self.held is not None:
             label = batch["hand_label"].view(-1).to(self.device)
-            known = self.shows(label) | (label == BACKGROUND)
+            known = self.learns(label) | (label == BACKGROUND)
             found = outputs["object_accumulation"].view(-1)[known]
             loss["part"] = self.config.part_loss * opacity_loss(found, label[known] == OBJECT)
         return loss
@@ -405,7 +405,7 @@ class HandSDFModel(HandAvatarModel):
             return metrics, images
         label = batch["hand_label"][..., 0].to(self.device)
         truth, thing, found = batch["image"].to(self.device), label == OBJECT, outputs["object_accumulation"][..., 0]
-        known = self.shows(label) | (label == BACKGROUND)
+        known = self.learns(label) | (label == BACKGROUND)
         both = thing | (found > COVERED)
         covered = thing & (found > COVERED)
         calibrated = calibrate_colors(outputs["radiance"], truth, covered, outputs["accumulation"][..., 0])

@@ -178,7 +178,7 @@ class PosedHandModel(Model):
             found = found + config.camera_pose_penalty * self.camera_poses.square().sum(dim=-1).mean()
         return found if self.hands.deltas is None else found + config.pose_penalty * self.hands.correction()
 
-    def shows(self, label: Int[Tensor, "*R"]) -> Bool[Tensor, "*R"]:
+    def learns(self, label: Int[Tensor, "*R"]) -> Bool[Tensor, "*R"]:
         """Which pixels show what is modelled."""
         return torch.isin(label, torch.tensor(self.learned_labels, device=label.device, dtype=label.dtype))
 
@@ -190,7 +190,7 @@ class PosedHandModel(Model):
 
     def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
         """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
-        shown = self.shows(label)[:, None]
+        shown = self.learns(label)[:, None]
         known = shown | (label == BACKGROUND)[:, None]
         patches = [
             (values * keep).view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
