@@ -77,7 +77,8 @@ class HandSDFModelConfig(HandAvatarModelConfig):
     num_eikonal: int = 512
     """Samples that need no colour at which this is asked for too."""
     template_loss: float = 1.0
-    """Weight at the start of the squared distance between learned and fitted surface, in half widths of the shell."""
+    """Weight at the start of the squared distance between learned and fitted surface, in half widths of the shell;
+    behind the wrist, where no ray counts, to the end."""
     template_until: float = 0.3
     """Share of the training over which this fades to `offset_penalty`, which remains."""
     offset_penalty: float = 1e-3
@@ -372,14 +373,15 @@ class HandSDFModel(HandAvatarModel):
         return torch.stack(terms).sum()
 
     def skin_penalty(self, posed: PosedSurfaces) -> Float[Tensor, ""]:
-        """What is asked of all skin, seen or not: to be where the fit has it, and neither in the object nor, if wanted,
-        near it without touching; with the weights."""
+        """What is asked of all skin, seen or not: to be where the fit has it, behind the wrist, where no ray counts,
+        strictly; and neither in the object nor, if wanted, near it without touching. With the weights."""
         config, vertices = self.config, posed.surfaces.vertices
         chosen = torch.randint(vertices.shape[1], (NUM_SKIN_POINTS,), device=vertices.device)
         surface = torch.arange(len(vertices), device=vertices.device).repeat_interleave(NUM_SKIN_POINTS)
         points, normals = (values[:, chosen].flatten(0, 1) for values in (vertices, posed.normals))
         _, geometry, _, of_hand = self.hand_distances(points, surface, posed)
-        found = config.offset_penalty * torch.where(of_hand, geometry.shift, 0.0).square().mean()
+        weight = torch.where(of_hand, config.offset_penalty, config.template_loss)
+        found = (weight * geometry.shift.square()).mean()
         if self.held is None:
             return found
         skin = points - config.shell * geometry.shift[:, None] * normals
