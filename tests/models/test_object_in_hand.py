@@ -134,7 +134,9 @@ def test_contact_pushes_them_apart_and_attraction_pulls(middle):
     hand = middle - torch.tensor([0.0, 0.05, 0.0])
     for weights, depth, sign in (((1.0, 0.0), 0.02, 1), ((0.0, 1.0), None, -1)):
         place = hand.clone()
-        model = holding(place, contact_loss=weights[0], attraction_loss=weights[1], offset_penalty=0.0).train()
+        model = holding(
+            place, contact_loss=weights[0], attraction_loss=weights[1], offset_penalty=0.0, template_loss=0.0
+        ).train()
         highest = vertices(model)[:, 1][(vertices(model) - hand)[:, [0, 2]].norm(dim=1) < 0.008].max()
         gap = -depth if depth is not None else 0.002
         model.held.first_poses[:, 1, 3] = highest + RADIUS + gap
@@ -145,7 +147,9 @@ def test_contact_pushes_them_apart_and_attraction_pulls(middle):
         penalty.backward()
         # Up is away from the hand: going there lowers what contact costs, and raises what attraction costs.
         assert model.held.deltas.grad[1, 1] * sign < 0
-    apart = holding(middle + torch.tensor([0.0, 0.1, 0.0]), attraction_loss=1.0, offset_penalty=0.0).train()
+    apart = holding(
+        middle + torch.tensor([0.0, 0.1, 0.0]), attraction_loss=1.0, offset_penalty=0.0, template_loss=0.0
+    ).train()
     assert apart.skin_penalty(apart.hands.for_rays(rays_to(middle[None]))) == 0
 
 
