@@ -88,12 +88,12 @@ class HandPixelSampler(PixelSampler):
         singles, squares, on_outline = [], [], []
         for number, *counts, patch_count in zip(chosen, rays, rims, outlines, patches, strict=True):
             crop, row = crops.crop(int(number)), int(crops.index["row"][number])
-            # Without rays for the outline nobody need look for it.
-            outline = "rim" if not counts[2] else "shown_outline" if self.draws_objects else "outline"
-            pixels = crop.shown if self.draws_objects else crop.hand, crop.rim, getattr(crop, outline)
+            pixels = [crop.shown if self.draws_objects else crop.hand, crop.rim]
+            if counts[2]:  # Otherwise nobody need look for it.
+                pixels.append(crop.shown_outline if self.draws_objects else crop.outline)
             picks = [
                 among[self.generator.integers(len(among), size=count)] if count and len(among) else among[:0]
-                for among, count in zip(pixels, counts, strict=True)
+                for among, count in zip(pixels, counts, strict=False)
             ]
             on_outline.append(np.arange(sum(map(len, picks))) >= len(picks[0]) + len(picks[1]))
             singles.append(pixel_values(crop, row, np.concatenate(picks)))

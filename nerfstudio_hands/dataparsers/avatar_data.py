@@ -86,6 +86,11 @@ def apply_rigid(transform: Float[Tensor, "3 4"], points: Float[Tensor, "*N 3"]) 
     return points @ transform[:, :3].T + transform[:, 3]
 
 
+def undo_rigid(transform: Float[Tensor, "3 4"], points: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3"]:
+    """Points carried back: the inverse of :func:`apply_rigid`."""
+    return (points - transform[:, 3]) @ transform[:, :3]
+
+
 def load_surface(sides: Sequence[str], hand_model: str) -> HandSurface:
     """The hand model of the given sides as one surface; `hand_model` is "default" or a path."""
     source = hand_model if hand_model == "default" else Path(hand_model)

@@ -34,7 +34,10 @@ def check_object_masks(
     """
     if not masks:
         return
-    bare = [frame for frame in frames if frame not in {frame for frame, _ in masks}]
+    of_frame: dict[str, list[tuple[str, Path]]] = {}
+    for (frame, name), path in masks.items():
+        of_frame.setdefault(frame, []).append((name, path))
+    bare = [frame for frame in frames if frame not in of_frame]
     if bare:
         raise HandsError(
             f"{folder}: expected masks of the object in every frame or in none, found none in {len(bare)} of "
@@ -42,11 +45,11 @@ def check_object_masks(
         )
     sizes = {camera.name: camera.size for camera in cameras}
     for frame in frames:
-        of_frame = {name: path for (other, name), path in masks.items() if other == frame}
-        if not any(read_object_mask(path, sizes[name]).any() for name, path in of_frame.items()):
+        if not any(read_object_mask(path, sizes[name]).any() for name, path in of_frame[frame]):
             raise HandsError(
-                f"{next(iter(of_frame.values())).parent}: expected the object in at least one mask of frame {frame}, "
-                f"found {len(of_frame)} empty ones: make the masks again, or remove them to go without an object."
+                f"{of_frame[frame][0][1].parent}: expected the object in at least one mask of frame {frame}, "
+                f"found {len(of_frame[frame])} empty ones: make the masks again, or remove them to go without an "
+                "object."
             )
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.avatar_data import apply_rigid
+from nerfstudio_hands.dataparsers.avatar_data import apply_rigid, undo_rigid
 from nerfstudio_hands.export.avatar import VisiblePart, rigs
 from nerfstudio_hands.export.bake import ColorFn
 from nerfstudio_hands.export.mesh_sequence import rest_pose
@@ -41,8 +41,7 @@ def level_part(model: HandSDFModel, pose: HandPose, *, voxel: float, level: floa
     posed = model.hands.at_pose(pose[None])
     vertices, faces = _level(model, posed, pose, voxel, level)
     face, uv = _texture_coordinates(model, posed, vertices, faces)
-    turn, shift = model.hands.world_transform[:, :3], model.hands.world_transform[:, 3]
-    return VisiblePart((vertices - shift) @ turn, faces, face, uv)
+    return VisiblePart(undo_rigid(model.hands.world_transform, vertices), faces, face, uv)
 
 
 def level_rigs(model: HandSDFModel, valid: list[bool], *, voxel: float, level: float = 0.0) -> list[Rig]:

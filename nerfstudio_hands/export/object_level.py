@@ -9,6 +9,7 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
+from nerfstudio_hands.dataparsers.avatar_data import undo_rigid
 from nerfstudio_hands.export.narrow_band import zero_level
 from nerfstudio_hands.models.hand_sdf import POINTS_AT_ONCE, HandSDFModel
 from nerfstudio_hands.models.posed_hands import PosedSurfaces
@@ -46,9 +47,8 @@ def object_level(model: HandSDFModel, posed: PosedSurfaces, *, voxel: float) -> 
     mesh = max(parts, key=lambda part: abs(part.volume))
     world = to_world(torch.from_numpy(mesh.vertices).to(pose))
     colors = [_colors(model, part, zero.expand(len(part)), posed) for part in world.split(POINTS_AT_ONCE)]
-    turn, shift = model.hands.world_transform[:, :3], model.hands.world_transform[:, 3]
     return trimesh.Trimesh(
-        ((world - shift) @ turn).cpu().numpy(),
+        undo_rigid(model.hands.world_transform, world).cpu().numpy(),
         mesh.faces,
         vertex_colors=np.round(torch.cat(colors).cpu().numpy() * 255).astype(np.uint8),
         process=False,

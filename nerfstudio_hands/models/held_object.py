@@ -28,9 +28,7 @@ class HeldObject(nn.Module):
     def __init__(self, avatar: AvatarData, hands: PosedHands, field: HeldObjectField):
         super().__init__()
         self.field = field
-        to_world = nn.functional.pad(hands.world_transform, (0, 0, 0, 1))
-        to_world[3, 3] = 1
-        self.register_buffer("first_poses", to_world @ avatar.object_pose.to(to_world))
+        self.register_buffer("first_poses", hands.to_world @ avatar.object_pose.to(hands.to_world))
         reference = int(hands.train_frames[0])
         # The first frame that is seen says where the object's frame is; otherwise shape and poses turn together.
         moves = avatar.train_frames.clone()
@@ -38,7 +36,7 @@ class HeldObject(nn.Module):
         self.register_buffer("moves", moves[:, None], persistent=False)
         self.deltas = nn.Parameter(torch.zeros(len(moves), 6), requires_grad=bool(moves.any()))
         with torch.no_grad():
-            posed = hands.at_pose(hands.pose_of(torch.tensor([reference], device=moves.device)))
+            posed = hands.at_frame(reference)
             wrist = posed.bones[0, :, 0]
             middle = self.first_poses[reference, :3, 3]
             parts = [posed.surfaces.vertices[0, part] for part in hands.surface.vertex_slices]

@@ -202,6 +202,12 @@ class PosedHands(nn.Module):
             return self.shape.new_zeros(())
         return torch.stack([delta.square().sum() for delta in self.deltas]).sum() / self.num_frames
 
+    @property
+    def to_world(self) -> Float[Tensor, "4 4"]:
+        """Transform from the capture's world to nerfstudio's."""
+        last = torch.tensor([[0.0, 0.0, 0.0, 1.0]]).to(self.world_transform)
+        return torch.cat([self.world_transform, last])
+
     def vertices(self, pose: HandPose) -> Float[Tensor, "S V 3"]:
         """Posed vertices in nerfstudio's world."""
         posed = self.surface.pose(pose, self.shape, self.zero_pose_offset)
@@ -244,14 +250,14 @@ class PosedHands(nn.Module):
         self._cached[slot] = (key, posed)
         return posed
 
-    def at_pose(self, pose: HandPose) -> PosedSurfaces:
-        """Surfaces of some poses ([S, H, ...], capture's world), for who asks without rays."""
-        return self._build(pose, None, torch.zeros(0, dtype=torch.long, device=self.shape.device), None)
+    def at_pose(self, pose: HandPose, frames: list[int] | None = None) -> PosedSurfaces:
+        """Surfaces of some poses ([S, H, ...], capture's world), for who asks without rays; `frames` if they are of
+        some."""
+        return self._build(pose, frames, torch.zeros(0, dtype=torch.long, device=self.shape.device), None)
 
     def at_frame(self, frame: int) -> PosedSurfaces:
         """Surface of a frame, likewise."""
-        pose = self.pose_of(torch.tensor([frame], device=self.shape.device))
-        return self._build(pose, [frame], torch.zeros(0, dtype=torch.long, device=self.shape.device), None)
+        return self.at_pose(self.pose_of(torch.tensor([frame], device=self.shape.device)), [frame])
 
     def _build(
         self, pose: HandPose, frames: list[int] | None, ray_surface: Int[Tensor, "R"], surfaces: Surfaces | None
@@ -259,8 +265,6 @@ class PosedHands(nn.Module):
         """Poses the surface; `surfaces` are reused where they fit."""
         posed = self.surface.pose(pose, self.shape, self.zero_pose_offset)
         vertices = apply_rigid(self.world_transform, posed.vertices)
-        to_world = torch.nn.functional.pad(self.world_transform, (0, 0, 0, 1))
-        to_world[3, 3] = 1
         if surfaces is not None and surfaces.num_surfaces == len(vertices):
             surfaces.update(vertices)
         else:
@@ -269,7 +273,7 @@ class PosedHands(nn.Module):
         return PosedSurfaces(
             surfaces=surfaces,
             normals=normals,
-            bones=to_world @ posed.bone_transforms,
+            bones=self.to_world @ posed.bone_transforms,
             joints=apply_rigid(self.world_transform, posed.keypoints),
             light=self._light(surfaces, normals, frames),
             code=self.code(pose),
