@@ -18,8 +18,11 @@ from nerfstudio_hands.geometry.surface_query import Surfaces, needs_recompute, p
 Backend = Literal["scan", "cast", "nvdiffrast"]
 """How visibility is found: faces are drawn one after the other (CPU), rays are cast, or nvdiffrast (CUDA) is asked."""
 
-BANDS_PER_THREAD = 4
+BANDS_PER_THREAD = 2
 """Bands of rows drawn by each thread, which goes through all faces for each: many balance, few save time."""
+
+SAMPLES = 64
+"""Vertices per band by which the rows of a picture are dealt out."""
 
 NEAREST = 1e-3
 """Depth, metres, down to which vertices are projected; with one nearer or behind the camera every ray is cast."""
@@ -119,27 +122,31 @@ def rasterize_rays(
         HandsError: if nvdiffrast is asked for and is not there.
     """
     height, width = directions.shape[:2]
-    pixels = _project(surfaces.vertices[surface], origins, directions)
+    pixels, rows = _project(surfaces, surface, origins, directions)
     if backend is None:
         backend = "cast" if directions.is_cuda else "scan"
-    if pixels is None or backend == "cast":
-        face, barycentric, depth = _cast(surfaces, origins, directions, surface, _covered(pixels, width, height))
-    elif backend == "scan":
-        face, barycentric, depth = _scan(pixels, surfaces.faces, height, width)
+    vertices = surfaces.vertices[surface]
+    if pixels is not None and backend == "nvdiffrast":
+        face = nvdiffrast_faces(pixels, surfaces.faces, height, width)
     else:
-        face, barycentric, depth = nvdiffrast_faces(pixels, surfaces.faces, height, width), None, None
-
+        if pixels is None or backend == "cast":
+            raster = _cast(surfaces, origins, directions, surface, _covered(pixels, width, height))
+        else:
+            raster = _scan(surfaces, pixels, rows, directions)
+        if not needs_recompute(origins, directions, vertices):
+            return raster
+        face = raster.face
     hit = torch.nonzero(face.view(-1) >= 0)[:, 0]
     toward = directions.reshape(-1, 3).index_select(0, hit)
-    vertices = surfaces.vertices[surface]
-    if barycentric is None or needs_recompute(origins, directions, vertices):
-        corners = vertices.index_select(0, surfaces.faces[face.view(-1)[hit]].view(-1)).view(-1, 3, 3)
-        weights, length = plane_barycentric(origins[0, 0].expand_as(toward), toward, corners)
-        barycentric = weights.new_zeros(height * width, 3).index_copy(0, hit, weights).view(height, width, 3)
-        depth = length.new_full((height * width,), torch.inf).index_copy(0, hit, length).view(height, width)
-    away = depth.view(-1).index_select(0, hit) * toward.norm(dim=-1)
-    ray_depth = away.new_full((height * width,), torch.inf).index_copy(0, hit, away).view(height, width)
-    return Raster(face, barycentric, depth, ray_depth)
+    corners = vertices.index_select(0, surfaces.faces[face.view(-1)[hit]].view(-1)).view(-1, 3, 3)
+    weights, length = plane_barycentric(origins[0, 0].expand_as(toward), toward, corners)
+
+    def whole_picture(values: Tensor, missed: float) -> Tensor:
+        shape = (height * width, *values.shape[1:])
+        return values.new_full(shape, missed).index_copy(0, hit, values).view(height, width, *values.shape[1:])
+
+    away = length * toward.norm(dim=-1)
+    return Raster(face, whole_picture(weights, 0), whole_picture(length, torch.inf), whole_picture(away, torch.inf))
 
 
 def interpolate(values: Float[Tensor, "V C"], raster: Raster, faces: Int[Tensor, "F 3"]) -> Float[Tensor, "H W C"]:
@@ -175,28 +182,50 @@ def interpolate_corners(values: Float[Tensor, "F 3 C"], raster: Raster) -> Float
     return interpolate(values.flatten(0, 1), raster, corners)
 
 
-def _project(vertices: Tensor, origins: Tensor, directions: Tensor) -> Tensor | None:
-    """Column and row, centres at whole numbers, and one over depth of the vertices, float64.
+def _project(
+    surfaces: Surfaces, surface: int, origins: Tensor, directions: Tensor
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Column and row, centres at whole numbers, and one over depth of the vertices, float64; and the rows, float32.
 
     Returns:
-        Shape (V, 3); None where a vertex is too near or behind the camera, or the grid too small to tell its step.
+        Shapes (V, 3) and (V,); None where a vertex is too near or behind the camera, or the grid too small to tell its
+        step.
     """
     height, width = directions.shape[:2]
     if min(height, width) < 2:
-        return None
-    grid = directions.detach().double()
-    corner = grid[0, 0]
+        return None, None
+    grid = directions.detach()
+    corner = grid[0, 0].double()
     across, down = (grid[0, -1] - corner) / (width - 1), (grid[-1, 0] - corner) / (height - 1)
     # Not the middle, which a lens that bends all sides alike leaves where it is.
     row, column = height // 4, width // 4
     bent = grid[row, column] - corner - column * across - row * down
     if bool(bent.norm() > AFFINE * torch.minimum(across.norm(), down.norm())):
         raise ValueError("expected directions of z-depth one, affine in column and row, found a grid that is bent")
-    basis = torch.stack([across, down, corner], dim=1)
-    places = (vertices.detach().double() - origins[0, 0].detach().double()) @ torch.linalg.inv(basis).T
-    if bool((places[:, 2] < NEAREST).any()):
-        return None
-    return torch.cat([places[:, :2], torch.ones_like(places[:, :1])], dim=1) / places[:, 2:]
+    to_picture = torch.linalg.inv(torch.stack([across, down, corner], dim=1))
+    # Work on all vertices or pixels is left to kernels: torch's own threads go on spinning after theirs, for longer
+    # than all this takes, where the kernels' threads have to run.
+    vertices, _ = surfaces.arrays
+    num_vertices = vertices.shape[1]
+    pixels = corner.new_empty(num_vertices, 3)
+    rows = corner.new_empty(num_vertices, dtype=torch.float32)
+    too_near = torch.zeros(1, dtype=torch.int32, device=corner.device)
+    launch(
+        kernels.project_kernel,
+        num_vertices,
+        [
+            surface,
+            vertices,
+            wp.vec3d(*origins[0, 0].tolist()),
+            wp.mat33d(*to_picture.flatten().tolist()),
+            NEAREST,
+            as_array(pixels, wp.vec3d),
+            as_array(rows, wp.float32),
+            as_array(too_near, wp.int32),
+        ],
+        chunk=num_vertices,
+    )
+    return (None, None) if bool(too_near) else (pixels, rows)
 
 
 def _covered(pixels: Tensor | None, width: int, height: int) -> tuple[slice, slice]:
@@ -214,8 +243,8 @@ def _covered(pixels: Tensor | None, width: int, height: int) -> tuple[slice, sli
 @torch.no_grad()
 def _cast(
     surfaces: Surfaces, origins: Tensor, directions: Tensor, surface: int, covered: tuple[slice, slice]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Faces, barycentric coordinates and depths by casting the rays of the covered rows and columns."""
+) -> Raster:
+    """What is seen by casting the rays of the covered rows and columns."""
     shape = directions.shape[:2]
     face = torch.full(shape, -1, dtype=torch.int64, device=directions.device)
     barycentric = directions.new_zeros(*shape, 3, dtype=torch.float32)
@@ -227,27 +256,36 @@ def _cast(
     face[covered] = hits.face.view(block.shape[:2])
     barycentric[covered] = hits.barycentric.view(block.shape).float()
     depth[covered] = hits.depth.view(block.shape[:2]).float()
-    return face, barycentric, depth
+    return Raster(face, barycentric, depth, depth * directions.norm(dim=-1))
 
 
-def _scan(pixels: Tensor, faces: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Faces, barycentric coordinates and depths by drawing all faces into a depth buffer."""
-    face = torch.full((height, width), -1, dtype=torch.int64)
-    barycentric = torch.zeros(height, width, 3)
-    nearness = torch.zeros(height, width)
+@torch.no_grad()
+def _scan(surfaces: Surfaces, pixels: Tensor, rows: Tensor, directions: Tensor) -> Raster:
+    """What is seen by drawing all faces into a depth buffer."""
+    height, width = directions.shape[:2]
+    # Bands of rows with as many vertices one as the other; each is a pass over all faces.
     threads = torch.get_num_threads()
-    rows = -(-height // (threads if threads == 1 else BANDS_PER_THREAD * threads))
+    bands = threads if threads == 1 else BANDS_PER_THREAD * threads
+    sample = rows[:: max(len(rows) // (SAMPLES * bands), 1)].clamp(0, height).sort().values
+    edges = sample[torch.arange(bands + 1) * (len(sample) - 1) // bands].int()
+    edges[0], edges[-1] = 0, height
+    face = torch.empty(height, width, dtype=torch.int64)
+    barycentric, z_depth, ray_depth = (torch.empty(height, width, *shape) for shape in ((3,), (), ()))
     launch(
         kernels.scan_kernel,
-        -(-height // rows),
+        bands,
         [
-            rows,
+            as_array(edges, wp.int32),
+            as_array(rows, wp.float32),
             as_array(pixels, wp.vec3d),
-            as_array(faces.to(torch.int32), wp.vec3i),
-            as_array(nearness, wp.float32),
+            surfaces.arrays[1],
+            as_array(directions.float().contiguous(), wp.vec3),
+            as_array(torch.empty_like(face), wp.int64),
             as_array(face, wp.int64),
             as_array(barycentric, wp.vec3),
+            as_array(z_depth, wp.float32),
+            as_array(ray_depth, wp.float32),
         ],
         chunk=1,
     )
-    return face, barycentric, 1 / nearness
+    return Raster(face, barycentric, z_depth, ray_depth)

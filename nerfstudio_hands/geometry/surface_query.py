@@ -106,6 +106,11 @@ class Surfaces:
         """S."""
         return len(self.vertices)
 
+    @property
+    def arrays(self) -> tuple[wp.array, wp.array]:
+        """Vertices, shape (S, V), and faces, shape (F,), as kernels take them: float32 and int32 triples."""
+        return self._tables[0], self._tables[1]
+
     def update(self, vertices: Float[Tensor, "S V 3"]) -> None:
         """Move the vertices: refits each hierarchy, or builds it anew where the faces turned far or S changes."""
         if vertices.ndim != 3 or vertices.shape[1:] != (self._topology.num_vertices, 3):
@@ -279,7 +284,7 @@ class Surfaces:
         if count and not (0 <= int(face.min()) and int(face.max()) < len(self.faces)):
             raise ValueError(f"expected faces in [0, {len(self.faces)}), found {int(face.min())} to {int(face.max())}")
         pairs = torch.empty(count, 2, dtype=torch.int64, device=origins.device)
-        positions, faces = self._tables[:2]
+        positions, faces = self.arrays
         launch(
             kernels.outline_kernel,
             count,
