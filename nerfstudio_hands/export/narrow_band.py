@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from rich.progress import Progress
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
 from torch import Tensor
 
@@ -70,7 +72,7 @@ def zero_level(
     level: float = 0.0,
     memory: int | None = None,
 ) -> ZeroLevel:
-    """Mesh of the points of one distance.
+    """Mesh of the points of one distance, without cavities inside.
 
     Args:
         distance: Signed distance of points, positive outside, metres.
@@ -128,9 +130,30 @@ def zero_level(
             f"surface: expected the distance to cross the level {level:.4g} mm, found values from {least:.4g} to "
             f"{most:.4g} mm only; give a --level between them."
         )
-    vertices, faces = _march(corners, blocks)
+    vertices, faces = without_cavities(*_march(corners, blocks))
     vertices = origin.cpu().numpy() + vertices * voxel
     return ZeroLevel(vertices.astype(np.float32), faces, num_points + corners.count)
+
+
+def without_cavities(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
+) -> tuple[Float[np.ndarray, "W 3"], Int[np.ndarray, "G 3"]]:
+    """The mesh without the pieces that look inward: holes that nobody sees, in the midst of what is solid.
+
+    They are there where the sign of a distance is wrong, as inside of a finger that the fit has pushed into another.
+
+    Args:
+        vertices: Positions.
+        faces: Of closed pieces, counter-clockwise seen from outside of what is solid.
+    """
+    ends = sparse.coo_matrix(
+        (np.ones(2 * len(faces)), (faces[:, [0, 0]].ravel(), faces[:, 1:].ravel())), (len(vertices),) * 2
+    )
+    count, piece = connected_components(ends, directed=False)
+    centred = vertices - vertices.mean(axis=0)
+    volumes = np.bincount(piece[faces[:, 0]], weights=np.linalg.det(centred[faces]), minlength=count)
+    solid = volumes[piece] > 0
+    return vertices[solid], (np.cumsum(solid) - 1)[faces[solid[faces[:, 0]]]]
 
 
 def check_fits(points: int, budget: int, voxel: float) -> None:

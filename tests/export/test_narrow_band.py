@@ -42,6 +42,17 @@ def test_closed_outward_and_in_place(field, volume, euler):
     assert field(torch.from_numpy(found.vertices)).abs().max() < 2e-5
 
 
+def test_solids_stay_and_cavities_in_them_go():
+    def two_balls_one_hollow(points):
+        ball, hole = sphere(points), (points - 0.01).norm(dim=-1) - 0.02
+        other = (points + 0.07).norm(dim=-1) - 0.015
+        return torch.minimum(torch.maximum(ball, -hole), other)
+
+    found = as_trimesh(zero_level(two_balls_one_hollow, LOW, HIGH, voxel=0.002))
+    assert found.is_watertight and found.body_count == 2
+    assert found.volume == pytest.approx(4 / 3 * math.pi * (0.07**3 + 0.015**3), rel=5e-3)
+
+
 def test_the_same_as_dense_marching_cubes():
     def aside(points):
         return torus(points - 0.00037)
