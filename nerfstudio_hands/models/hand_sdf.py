@@ -35,9 +35,6 @@ from nerfstudio_hands.models.posed_hands import PosedSurfaces
 EVEN_SHARE = 0.2
 """Share of the samples that is spread over the shell whatever the surface is thought to be."""
 
-CUTS = 8
-"""Parts of the way from one place at which the surface is looked for to the next, of which samples choose."""
-
 CLEAR = 7.0
 """Widths of the surface beyond which less than a thousandth of the light is lost."""
 
@@ -287,16 +284,9 @@ class HandSDFModel(HandAvatarModel):
                 reach = depth.diff(dim=1).amax(dim=1, keepdim=True) + CLEAR * self.log_thickness.exp()
                 meets = (distance < reach).any(dim=1)
                 ray, depth, distance, counts = ray[meets], depth[meets], distance[meets], counts[meets]
-            # The places are further apart than the surface is wide: where it lies between two is told by distances.
-            depth, distance = (between(values, CUTS) for values in (depth, distance))
-            counts = torch.cat([counts[:, :1], counts[:, 1:].repeat_interleave(CUTS, dim=1)], dim=1)
             weights = self.section_weights(distance, counts)
-            # One where the ray is deepest: if the last were a little below the surface only, more opacity would be had
-            # by moving the surface outward.
-            deepest = torch.where(counts, distance, torch.inf).argmin(dim=1, keepdim=True)
-            jitter = torch.rand(len(ray), count - 1, device=depth.device) if self.training else 0.5
-            drawn = resample(depth, weights[:, 1:], count - 1, jitter)
-            return with_widths(ray, torch.cat([drawn, depth.gather(1, deepest)], dim=1).sort(dim=1).values)
+            jitter = torch.rand(len(ray), count, device=depth.device) if self.training else 0.5
+            return with_widths(ray, resample(depth, weights[:, 1:], count, jitter))
 
     def object_distances(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
@@ -460,12 +450,6 @@ class HandSDFModel(HandAvatarModel):
         near = torch.nonzero(found.abs() < self.config.shell)[:, 0]
         _, _, distance, _ = self.hand_distances(points[near], surface[near], posed)
         return found.index_copy(0, near, distance)
-
-
-def between(values: Float[Tensor, "M C"], cuts: int) -> Float[Tensor, "M cuts*(C-1)+1"]:
-    """Each row with `cuts - 1` more values between any two, linearly."""
-    size = cuts * (values.shape[1] - 1) + 1
-    return F.interpolate(values[:, None], size=size, mode="linear", align_corners=True)[:, 0]
 
 
 def resample(
