@@ -115,7 +115,7 @@ def _cells(errors: SurfaceErrors) -> list[str]:
         (getattr(errors.to_truth, key), getattr(errors.from_truth, key)) for key in ("mean", "median", "percentile_95")
     ]
     rows.append((errors.normal_to_truth, errors.normal_from_truth))
-    return [f"{first:.2f} | {second:.2f}" for first, second in rows]
+    return [f"{first:.4f} | {second:.4f}" for first, second in rows]
 
 
 if __name__ == "__main__":

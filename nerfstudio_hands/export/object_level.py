@@ -9,7 +9,7 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.avatar_data import undo_rigid
+from nerfstudio_hands.dataparsers.avatar_data import apply_rigid, undo_rigid
 from nerfstudio_hands.export.narrow_band import zero_level
 from nerfstudio_hands.models.hand_sdf import POINTS_AT_ONCE, HandSDFModel
 from nerfstudio_hands.models.posed_hands import PosedSurfaces
@@ -36,7 +36,7 @@ def object_level(model: HandSDFModel, posed: PosedSurfaces, *, voxel: float) -> 
     zero = torch.zeros(1, dtype=torch.long, device=device)
 
     def to_world(place: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        return place @ pose[:3, :3].T + pose[:3, 3]
+        return apply_rigid(pose[:3], place)
 
     def distance(place: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
         return model.object_distances(to_world(place), zero.expand(len(place)), posed)[0]
@@ -44,7 +44,7 @@ def object_level(model: HandSDFModel, posed: PosedSurfaces, *, voxel: float) -> 
     corner = torch.full((3,), held.field.radius + 2 * voxel, device=device)
     found = zero_level(distance, -corner, corner, voxel=voxel)
     parts = trimesh.Trimesh(found.vertices, found.faces, process=False).split(only_watertight=False)
-    mesh = max(parts, key=lambda part: abs(part.volume))
+    mesh = max(parts, key=lambda part: part.volume)
     world = to_world(torch.from_numpy(mesh.vertices).to(pose))
     colors = [_colors(model, part, zero.expand(len(part)), posed) for part in world.split(POINTS_AT_ONCE)]
     return trimesh.Trimesh(
