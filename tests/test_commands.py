@@ -46,6 +46,22 @@ def camera_path(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
+@pytest.fixture(scope="module")
+def tiny_sdf(demo_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """config.yml of a run of `ns-train hand-sdf` that saw a few small batches."""
+    output = tmp_path_factory.mktemp("runs")
+    subprocess.run(
+        [
+            "ns-train", "hand-sdf", "--data", str(demo_capture), "--output-dir", str(output),
+            "--experiment-name", "tiny", "--timestamp", "run", "--max-num-iterations", "20", "--vis", "tensorboard",
+            "--pipeline.datamanager.train-num-rays-per-batch", "256", "--pipeline.model.subdivisions", "0",
+            "hands-data", "--resolution-scale", "0.25",
+        ],
+        check=True,
+    )  # fmt: skip
+    return output / "tiny" / "hand-sdf" / "run" / "config.yml"
+
+
 def test_eval_writes_our_figures_and_pictures(tiny_run: Path, tmp_path: Path):
     ComputePSNR(load_config=tiny_run, output_path=tmp_path / "m.json", render_output_path=tmp_path / "pictures").main()
     results = json.loads((tmp_path / "m.json").read_text())["results"]
@@ -109,8 +125,10 @@ def test_a_killed_training_leaves_a_whole_checkpoint(tiny_run: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["pointcloud", "poisson", "tsdf", "cameras"])
-def test_exporters(tiny_run: Path, tmp_path: Path, name: str):
-    options = {"load_config": tiny_run, "output_dir": tmp_path}
+@pytest.mark.parametrize("which", ["tiny_run", "tiny_sdf"])
+def test_exporters(request: pytest.FixtureRequest, tmp_path: Path, which: str, name: str):
+    run = request.getfixturevalue(which)
+    options = {"load_config": run, "output_dir": tmp_path}
     if name == "cameras":
         exporter.ExportCameraPoses(**options).main()
         poses = json.loads((tmp_path / "transforms_train.json").read_text())
@@ -128,7 +146,7 @@ def test_exporters(tiny_run: Path, tmp_path: Path, name: str):
         exporter.ExportPointCloud(**options, num_points=4000, num_rays_per_batch=2048).main()
         written = tmp_path / "point_cloud.ply"
     points = np.asarray(o3d.io.read_point_cloud(str(written)).points)
-    _, pipeline, _, _ = eval_setup(tiny_run, test_mode="test")
+    _, pipeline, _, _ = eval_setup(run, test_mode="test")
     hands = pipeline.model.hands
     posed = hands.vertices(hands.pose_of(torch.tensor([0])))[0].detach().numpy()
     # What was exported lies on the hand: nearly all of it within the shell and a voxel of a vertex.

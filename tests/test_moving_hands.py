@@ -23,9 +23,13 @@ METHODS = {
     "hand-uvnerf": ["hand-uvnerf", "--pipeline.model.refine-poses", "True"],
     "nearest": ["hand-canonical"],
     "volume": ["hand-canonical", "--pipeline.model.skinning", "volume"],
+    "hand-sdf": ["hand-sdf", "--pipeline.model.subdivisions", "0", "--pipeline.model.refine-poses", "True"],
     "hand-mesh": ["hand-mesh", "--pipeline.model.subdivisions", "1", "--pipeline.model.refine-poses", "True"],
     "hand-mesh-neural": ["hand-mesh-neural", "--pipeline.model.subdivisions", "1", "--pipeline.model.shader", "unet"],
 }
+
+VOXEL = 3.0
+"""Millimetres; wide enough for a sequence of meshes of a signed distance to be quick."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,7 @@ def test_the_path_of_a_camera_plays_the_frames(run: Path, tmp_path: Path):
 
 
 def test_both_hands_are_exported(run: Path, tmp_path: Path):
-    export(run, tmp_path, frame=2, format=("ply",), texture_size=128)
+    export(run, tmp_path, frame=2, format=("ply",), texture_size=128, voxel=VOXEL)
     (file,) = tmp_path.glob("*.ply")
     mesh = trimesh.load(file)
     parts = [part for part in mesh.split(only_watertight=False) if len(part.faces) > 500]
@@ -115,7 +119,7 @@ def test_both_hands_are_exported(run: Path, tmp_path: Path):
 
 
 def test_rigs_sequences_and_the_flat_pose_are_exported(run: Path, tmp_path: Path):
-    export(run, tmp_path, format=("glb",), rest=True, rigged=True, sequence="ply", texture_size=64)
+    export(run, tmp_path, format=("glb",), rest=True, rigged=True, sequence="ply", texture_size=64, voxel=VOXEL)
     rig = trimesh.load(tmp_path / "rigged.glb")
     assert len(rig.geometry) == 2
     for part in rig.geometry.values():

@@ -190,6 +190,22 @@ def closest_kernel(
 
 
 @wp.kernel(enable_backward=False)
+def inside_kernel(
+    first: int,
+    meshes: wp.array(dtype=wp.uint64),
+    points: wp.array(dtype=wp.vec3),
+    surfaces: wp.array(dtype=wp.int64),
+    out_inside: wp.array(dtype=wp.bool),
+):
+    item = first + wp.tid()
+    surface = int(0)
+    if surfaces.shape[0] > 0:
+        surface = int(surfaces[item])
+    query = wp.mesh_query_point_sign_winding_number(meshes[surface], points[item], wp.inf)
+    out_inside[item] = query.sign < 0.0
+
+
+@wp.kernel(enable_backward=False)
 def cast_kernel(
     first: int,
     meshes: wp.array(dtype=wp.uint64),

@@ -128,6 +128,7 @@ class Surfaces:
             self._meshes: list[wp.Mesh | None] = [None] * len(detached)
             self._built_normals = self._storage.new_zeros(len(detached), len(self.faces), 3)
         self._storage.copy_(detached)
+        self._solids: list[wp.Mesh] | None = None
         self._tables, face_normals = self._topology.tables(self._storage)
         alike = (self._built_normals * face_normals).sum(-1).mean(-1)
         for index, value in enumerate(alike.tolist()):
@@ -196,6 +197,36 @@ class Surfaces:
         signed = torch.where(length > 0, sign * length, (offset * normal).sum(-1))
         signed = torch.where(found, signed, math.inf)
         return ClosestPoints(face, barycentric, point, signed, normal)
+
+    def inside(self, points: Float[Tensor, "N 3"], surface: Int[Tensor, " N"] | None = None) -> Bool[Tensor, " N"]:
+        """Whether each point lies inside, also where a surface crosses itself and the sign of :meth:`closest` may be
+        that of a face which other faces cover: by the winding number (Jacobson et al., SIGGRAPH 2013; far faces summed
+        as in Barill et al., SIGGRAPH 2018).
+
+        Args:
+            points: Query points, metres, in the frame of the vertices.
+            surface: Which surface each point asks, in [0, S); may be left out where S is 1.
+        """
+        surface = self._check_surface(surface, len(points))
+        if self._solids is None:
+            indices = as_array(self._topology.faces.reshape(-1), wp.int32)
+            self._solids = [
+                wp.Mesh(as_array(vertices, wp.vec3), indices, support_winding_number=True) for vertices in self._storage
+            ]
+        ids = torch.tensor([mesh.id for mesh in self._solids], dtype=torch.int64, device=points.device)
+        found = torch.empty(len(points), dtype=torch.bool, device=points.device)
+        query = _contiguous_float32(points)
+        launch(
+            kernels.inside_kernel,
+            len(points),
+            [
+                as_array(ids, wp.uint64),
+                as_array(query, wp.vec3),
+                as_array(surface, wp.int64),
+                as_array(found, wp.bool),
+            ],
+        )
+        return found
 
     def cast(
         self,

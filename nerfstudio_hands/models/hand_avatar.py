@@ -36,6 +36,25 @@ LEAST_WEIGHT = 1e-3
 
 
 @dataclass
+class Weighed:
+    """Where on M rays, out of those that are rendered, there is something.
+
+    Attributes:
+        depth: along the rays, metres [M, S].
+        weight: how much of its ray's colour each place is [M, S].
+        seen: those whose colour is asked for, as indices into the flattened others [N].
+        places: these relative to what is posed [N].
+        geometry: what the field says of their form [N].
+    """
+
+    depth: Float[Tensor, "M S"]
+    weight: Float[Tensor, "M S"]
+    seen: Int[Tensor, "N"]
+    places: SurfacePoints
+    geometry: Geometry
+
+
+@dataclass
 class HandAvatarModelConfig(PosedHandModelConfig):
     """Choices that every volumetric hand avatar shares."""
 
@@ -151,21 +170,16 @@ class HandAvatarModel(PosedHandModel):
         origins, directions = ray_bundle.origins, ray_bundle.directions
         posed = self.hands.for_rays(ray_bundle)
         samples = self.sample(ray_bundle, posed)
-        ray, depth = samples.ray, samples.depth
+        ray = samples.ray
         if not len(ray) and not self.training:
             black, none = torch.zeros_like(origins), torch.zeros_like(origins[:, :1])
             depth = self.beyond_scene(origins)
             result = {"rgb": black, "radiance": black, "accumulation": none, "depth": depth, "normals": black + 0.5}
             return {**result, **dict.fromkeys(self.part_names, none)}
-        points = origins[ray, None] + directions[ray, None] * depth[..., None]
-        sample_surface = posed.ray_surface[ray, None].expand_as(depth).reshape(-1)
-        sample_directions = directions[ray, None].expand_as(points).reshape(-1, 3)
-        places, geometry, weights = self.weigh(points.reshape(-1, 3), sample_surface, samples, posed)
-        parts = self.parts(places, weights)
-        seen = self.seen(weights.flatten())
-        sample_ray = ray[:, None].expand_as(depth).flatten()[seen]
+        found = self.weigh(ray_bundle, samples, posed)
+        weights, sample_ray = found.weight, ray[found.seen // found.weight.shape[1]]
         places, geometry, radiance = self.look(
-            places[seen], geometry[seen], sample_directions[seen], posed.code[sample_surface[seen]]
+            found.places, found.geometry, directions[sample_ray], posed.code[posed.ray_surface[sample_ray]]
         )
 
         def per_ray(values: Float[Tensor, "N C"], of: Int[Tensor, "N"]) -> Float[Tensor, "R C"]:
@@ -173,7 +187,7 @@ class HandAvatarModel(PosedHandModel):
 
         def composite(values: Float[Tensor, "N C"]) -> Float[Tensor, "R C"]:
             """Weighted sums a ray, of values a seen sample."""
-            return per_ray(weights.flatten()[seen, None] * values, sample_ray)
+            return per_ray(weights.flatten()[found.seen, None] * values, sample_ray)
 
         accumulation = per_ray(weights.sum(dim=1, keepdim=True), ray)
         color = self.camera_response(composite(radiance.color), accumulation, camera)
@@ -183,11 +197,11 @@ class HandAvatarModel(PosedHandModel):
             "accumulation": accumulation,
             "depth": torch.where(
                 accumulation > 0.5,
-                per_ray((weights * depth).sum(dim=1, keepdim=True), ray) / accumulation.clamp(min=0.5),
+                per_ray((weights * found.depth).sum(dim=1, keepdim=True), ray) / accumulation.clamp(min=0.5),
                 self.beyond_scene(origins),
             ),
             "normals": (F.normalize(composite(places.normal), dim=-1) + 1) / 2,
-            **{name: per_ray(share.sum(dim=1, keepdim=True), ray) for name, share in parts.items()},
+            **{name: composite(share) for name, share in self.parts(places).items()},
         }
         if self.training:
             result["diffuse"] = self.camera_response(composite(radiance.diffuse), accumulation, camera)
@@ -212,26 +226,18 @@ class HandAvatarModel(PosedHandModel):
         """Where rays are looked at."""
         return self.march(rays, posed, self.config.num_samples)
 
-    def weigh(
-        self, points: Float[Tensor, "P 3"], surface: Int[Tensor, "P"], samples: ShellSamples, posed: PosedSurfaces
-    ) -> Tuple[SurfacePoints, Geometry, Float[Tensor, "M num_samples"]]:
-        """Form at samples, and how much of its ray's colour each is.
-
-        Args:
-            points: the samples' points, ray by ray, nerfstudio's world.
-            surface: which surface each belongs to.
-            samples: where they lie on their rays.
-            posed: the posed surfaces.
-        """
-        places, geometry, density = self.evaluate(points, surface, posed)
-        alpha = 1 - torch.exp(-density.view_as(samples.depth) * samples.width)
+    def weigh(self, rays: RayBundle, samples: ShellSamples, posed: PosedSurfaces) -> Weighed:
+        """Form at samples, and how much of its ray's colour each is."""
+        depth = samples.depth
+        places, geometry, density = self.evaluate(*points_on(rays, samples.ray, depth, posed), posed)
+        alpha = 1 - torch.exp(-density.view_as(depth) * samples.width)
         passed = torch.cumprod(1 - alpha + 1e-7, dim=1)
-        return places, geometry, alpha * torch.cat([torch.ones_like(alpha[:, :1]), passed[:, :-1]], dim=1)
+        weight = alpha * torch.cat([torch.ones_like(alpha[:, :1]), passed[:, :-1]], dim=1)
+        seen = self.seen(weight.flatten())
+        return Weighed(depth, weight, seen, places[seen], geometry[seen])
 
-    def parts(
-        self, places: SurfacePoints, weights: Float[Tensor, "M num_samples"]
-    ) -> Dict[str, Float[Tensor, "M num_samples"]]:
-        """What of the weights belongs to parts that have an output of their own, by its name."""
+    def parts(self, places: SurfacePoints) -> Dict[str, Float[Tensor, "N 1"]]:
+        """How much of each place belongs to parts that have an output of their own, by its name."""
         return {}
 
     def seen(self, weights: Float[Tensor, "P"]) -> Int[Tensor, "N"]:
@@ -323,6 +329,10 @@ class HandAvatarModel(PosedHandModel):
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
         return {**super().get_metrics_dict(outputs, batch), "thickness_mm": self.log_thickness.exp() * 1000}
 
+    def compared_colors(self, outputs: Dict[str, Tensor], truth: Float[Tensor, "R 3"]) -> Dict[str, Tensor]:
+        """What is compared with the colours of hand pixels: `rgb` and, in training, `diffuse`, over black."""
+        return outputs
+
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
         config = self.config
         label = batch["hand_label"].view(-1).to(self.device)
@@ -332,13 +342,14 @@ class HandAvatarModel(PosedHandModel):
         if "on_outline" in batch:
             outline = batch["on_outline"].view(-1).to(self.device)
             target, known = shown | (outline & batch["in_mask"].view(-1).to(self.device)), known | outline
+        colors = self.compared_colors(outputs, truth)
         loss = {
-            "color": config.color_loss * color_loss(outputs["rgb"][shown], truth[shown], config.huber_delta),
+            "color": config.color_loss * color_loss(colors["rgb"][shown], truth[shown], config.huber_delta),
             "opacity": config.opacity_loss * opacity_loss(outputs["accumulation"].view(-1)[known], target[known]),
         }
-        if "diffuse" in outputs:
+        if "diffuse" in colors:
             loss["diffuse"] = config.diffuse_loss * color_loss(
-                outputs["diffuse"][shown], truth[shown], config.huber_delta
+                colors["diffuse"][shown], truth[shown], config.huber_delta
             )
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
@@ -348,6 +359,21 @@ class HandAvatarModel(PosedHandModel):
                 outputs["rgb"][-num_patch_rays:], truth[-num_patch_rays:], label[-num_patch_rays:], batch["patch_size"]
             )
         return loss
+
+
+def points_on(
+    rays: RayBundle, ray: Int[Tensor, "M"], depth: Float[Tensor, "M S"], posed: PosedSurfaces
+) -> Tuple[Float[Tensor, "M*S 3"], Int[Tensor, "M*S"]]:
+    """Points on rays, in nerfstudio's world, and which posed surface each belongs to.
+
+    Args:
+        rays: the rays.
+        ray: which of them.
+        depth: where on them, metres.
+        posed: the posed surfaces.
+    """
+    points = rays.origins[ray, None] + rays.directions[ray, None] * depth[..., None]
+    return points.flatten(0, 1), posed.ray_surface[ray, None].expand_as(depth).flatten()
 
 
 def opacity_loss(found: Float[Tensor, "N"], wanted: Bool[Tensor, "N"]) -> Float[Tensor, ""]:

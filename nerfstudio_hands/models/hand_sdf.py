@@ -26,17 +26,33 @@ from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.hand_model.inverse_kinematics import bone_frames
 from nerfstudio_hands.hand_model.model import rest_joints
-from nerfstudio_hands.models.hand_avatar import LEAST_WEIGHT, HandAvatarModel, HandAvatarModelConfig, opacity_loss
+from nerfstudio_hands.models.hand_avatar import (
+    LEAST_WEIGHT,
+    HandAvatarModel,
+    HandAvatarModelConfig,
+    Weighed,
+    opacity_loss,
+    points_on,
+)
 from nerfstudio_hands.models.hand_canonical import MARGIN
 from nerfstudio_hands.models.held_object import HeldObject, merged, with_widths
-from nerfstudio_hands.models.posed_fine_hands import PosedFineHands
+from nerfstudio_hands.models.posed_fine_hands import PosedFineHands, smooth_excess
 from nerfstudio_hands.models.posed_hands import PosedSurfaces
 
 EVEN_SHARE = 0.2
 """Share of the samples that is spread over the shell whatever the surface is thought to be."""
 
+CUTS = 8
+"""Parts of the way from one place at which the surface is looked for to the next, of which samples choose."""
+
 CLEAR = 7.0
 """Widths of the surface beyond which less than a thousandth of the light is lost."""
+
+LEAST_LIGHT = 1e-5
+"""Share of a ray's light that is taken for none: less than what the loss on opacity tells from it."""
+
+GRAZING = 0.1
+"""Least cosine between ray and surface for which it is told where they meet."""
 
 HIDDEN = 0.1
 """Metres; what a switch of the viewer hides is at least so far away."""
@@ -72,6 +88,13 @@ class HandSDFModelConfig(HandAvatarModelConfig):
     """Initial width in metres over which the learned surface turns from empty to opaque."""
     resolutions: Tuple[int, ...] = (32, 96, 256)
     """Texels along a side of the three feature planes of the colour over the zero pose, a level each."""
+    color_loss: float = 20.0
+    """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated): in hollows, which no outline
+    shows, nothing else says where the surface is."""
+    diffuse_loss: float = 6.0
+    """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
+    view_penalty: float = 0.1
+    """Weight of the squared view-dependent part of the colour."""
     eikonal_loss: float = 0.1
     """Weight of the squared difference between the length of the distance's gradient and one."""
     num_eikonal: int = 512
@@ -110,6 +133,7 @@ class HandSDFModel(HandAvatarModel):
         hands = PosedFineHands(avatar, config.subdivisions, refine=config.refine_poses, pose_code=config.pose_code)
         if not config.light_transfer:
             hands.light_levels = 0
+        self.excess = smooth_excess(avatar, hands)
         return hands
 
     def make_position_encoding(self, avatar: AvatarData) -> CanonicalEncoding:
@@ -245,6 +269,9 @@ class HandSDFModel(HandAvatarModel):
         learned = (near.signed_distance.abs() <= self.config.shell) & (near.face < num_faces)
         height = near.signed_distance / self.config.shell
         there, _ = self.surface_points(points, surface, face, near.barycentric, height, posed)
+        # The fit has seen flat faces, and none that bulge.
+        height = height + self.excess / self.config.shell
+        there = replace(there, height=height)
         shift, features = self.field.form(there, posed.code[surface])
         distance = (height + torch.where(learned, shift, 0.0)) * self.config.shell
         return there, Geometry(shift, features[:, :0], features), distance, of_hand
@@ -275,18 +302,26 @@ class HandSDFModel(HandAvatarModel):
         if not len(ray):
             return ShellSamples(ray, depth[:, :count], depth[:, :count])
         with torch.no_grad():
-            points = rays.origins[ray, None] + rays.directions[ray, None] * depth[..., None]
-            surface = posed.ray_surface[ray, None].expand_as(depth).flatten()
-            *_, distance, counts = distances(points.view(-1, 3), surface, posed)
+            *_, distance, counts = distances(*points_on(rays, ray, depth, posed), posed)
             distance, counts = distance.view_as(depth), counts.view_as(depth)
             if not self.training:
                 # A distance changes by no more than the way walked: the other rays pass by.
                 reach = depth.diff(dim=1).amax(dim=1, keepdim=True) + CLEAR * self.log_thickness.exp()
                 meets = (distance < reach).any(dim=1)
                 ray, depth, distance, counts = ray[meets], depth[meets], distance[meets], counts[meets]
+            # The places are further apart than the surface is wide: where it lies between two is told by distances.
+            depth, distance = (between(values, CUTS) for values in (depth, distance))
+            counts = torch.cat([counts[:, :1], counts[:, 1:].repeat_interleave(CUTS, dim=1)], dim=1)
             weights = self.section_weights(distance, counts)
-            jitter = torch.rand(len(ray), count, device=depth.device) if self.training else 0.5
-            return with_widths(ray, resample(depth, weights[:, 1:], count, jitter))
+            # One where nothing is left, or else where the ray first turns outward again, or is deepest: were the last
+            # only a little below the surface, more opacity would be had by moving the surface outward.
+            ends = weights.cumsum(dim=1) > 1 - LEAST_LIGHT
+            ends[:, :-1] |= (distance[:, :-1] < 0) & (distance.diff(dim=1) > 0)
+            deepest = torch.where(counts, distance, torch.inf).argmin(dim=1)
+            last = torch.where(ends.any(dim=1), ends.int().argmax(dim=1), deepest)[:, None]
+            jitter = torch.rand(len(ray), count - 1, device=depth.device) if self.training else 0.5
+            drawn = resample(depth, weights[:, 1:], count - 1, jitter)
+            return with_widths(ray, torch.cat([drawn, depth.gather(1, last)], dim=1).sort(dim=1).values)
 
     def object_distances(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
@@ -295,22 +330,21 @@ class HandSDFModel(HandAvatarModel):
         thing = self.held.points(points, surface, posed, kinematic=self.config.space == "posed")
         return self.held.field.form(thing)[0], thing.nearer
 
-    def weigh(
-        self, points: Float[Tensor, "P 3"], surface: Int[Tensor, "P"], samples: ShellSamples, posed: PosedSurfaces
-    ) -> Tuple[SkeletonPoints, Geometry, Float[Tensor, "M num_samples"]]:
-        """Form at samples, and how much of its ray's colour each is: half of the opacity on either side of it."""
-        there, geometry, distance, counts = self.distances(points, surface, posed)
-        before = self.section_weights(distance.view_as(samples.depth), counts.view_as(samples.depth))
-        after = torch.cat([before[:, 1:], torch.zeros_like(before[:, :1])], dim=1)
-        first = torch.cat([before[:, :1], torch.zeros_like(before[:, 1:])], dim=1)
-        return there, geometry, (before + after + first) / 2
+    def weigh(self, rays: RayBundle, samples: ShellSamples, posed: PosedSurfaces) -> Weighed:
+        """What is seen of each section between samples is where in it the surface lies: a colour there says, however
+        narrow the surface has become, whether the surface should be nearer or further."""
+        ray, depth = samples.ray, samples.depth
+        _, _, distance, counts = self.distances(*points_on(rays, ray, depth, posed), posed)
+        distance, counts = distance.view_as(depth), counts.view_as(depth)
+        weight = self.section_weights(distance, counts)
+        depth = crossings(depth, distance)
+        seen = self.seen(weight.flatten())
+        points, surface = points_on(rays, ray[seen // depth.shape[1]], depth.flatten()[seen, None], posed)
+        places, geometry, _, _ = self.distances(points, surface, posed)
+        return Weighed(depth, weight, seen, places, geometry)
 
-    def parts(
-        self, places: SkeletonPoints, weights: Float[Tensor, "M num_samples"]
-    ) -> Dict[str, Float[Tensor, "M num_samples"]]:
-        if places.held is None:
-            return {}
-        return {"object_accumulation": weights * places.held.nearer.view_as(weights)}
+    def parts(self, places: SkeletonPoints) -> Dict[str, Float[Tensor, "N 1"]]:
+        return {} if places.held is None else {"object_accumulation": places.held.nearer[:, None].float()}
 
     def section_weights(self, distance: Float[Tensor, "M S"], counts: Bool[Tensor, "M S"]) -> Float[Tensor, "M S"]:
         """Share of each ray's light that comes from before each sample and from behind the previous one.
@@ -384,10 +418,16 @@ class HandSDFModel(HandAvatarModel):
         found = (weight * geometry.shift.square()).mean()
         if self.held is None:
             return found
-        skin = points - config.shell * geometry.shift[:, None] * normals
+        skin = points - (self.excess + config.shell * geometry.shift[:, None]) * normals
         away = self.object_distances(skin, surface, posed)[0] / config.shell
         inside, near = away.clamp(max=0), torch.where((away > 0) & (away < 1), away, 0.0)
         return found + config.contact_loss * inside.square().mean() + config.attraction_loss * near.mean()
+
+    def compared_colors(self, outputs: Dict[str, Tensor], truth: Float[Tensor, "R 3"]) -> Dict[str, Tensor]:
+        """Colours over those of the picture: over black they would draw the surface outward in every pixel of the hand
+        that its outline cuts."""
+        behind = (1 - outputs["accumulation"]) * truth
+        return {name: outputs[name] + behind for name in ("rgb", "diffuse") if name in outputs}
 
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
         loss = super().get_loss_dict(outputs, batch, metrics_dict)
@@ -446,10 +486,35 @@ class HandSDFModel(HandAvatarModel):
             surface: which surface each point belongs to.
             posed: the posed surfaces.
         """
-        found = posed.surfaces.closest(points, surface).signed_distance
-        near = torch.nonzero(found.abs() < self.config.shell)[:, 0]
+        fitted = posed.surfaces.closest(points, surface).signed_distance
+        near = torch.nonzero(fitted.abs() < self.config.shell)[:, 0]
         _, _, distance, _ = self.hand_distances(points[near], surface[near], posed)
-        return found.index_copy(0, near, distance)
+        # In the crease of a bent finger faces of the fit cross, and the nearest may look the wrong way.
+        inside = posed.surfaces.inside(points, surface)
+        covered = inside != (fitted < 0)
+        found = (fitted + self.excess).index_copy(0, near, distance)
+        return torch.where(covered, torch.where(inside, -fitted.abs(), fitted.abs()), found)
+
+
+def crossings(depth: Float[Tensor, "M S"], distance: Float[Tensor, "M S"]) -> Float[Tensor, "M S"]:
+    """Where in the section that ends at each depth the surface lies, were the distance linear in between; the nearer
+    end of those it does not cross, and of the first, which starts nowhere, its end.
+
+    Args:
+        depth: Not decreasing along a ray.
+        distance: Signed distances there; the result is differentiable in these.
+    """
+    length = depth.diff(dim=1)
+    # Along the surface where it is grazed a small change of it would be a large one of the place.
+    fall = torch.maximum(distance[:, :-1] - distance[:, 1:], GRAZING * length).clamp(min=1e-9)
+    inner = depth[:, :-1] + length * (distance[:, :-1] / fall).clamp(0, 1)
+    return torch.cat([depth[:, :1], inner], dim=1)
+
+
+def between(values: Float[Tensor, "M C"], cuts: int) -> Float[Tensor, "M cuts*(C-1)+1"]:
+    """Each row with `cuts - 1` more values between any two, linearly."""
+    size = cuts * (values.shape[1] - 1) + 1
+    return F.interpolate(values[:, None], size=size, mode="linear", align_corners=True)[:, 0]
 
 
 def resample(

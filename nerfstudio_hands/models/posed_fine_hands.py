@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.light_transfer import light_transfer
+from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.hand_model.fine_hand import CarryToFine, fine_surface
 from nerfstudio_hands.models.posed_hands import PosedHands
 
@@ -59,3 +61,24 @@ class PosedFineHands(PosedHands):
         module = super()._apply(fn, recurse)
         self.model_surface = self.model_surface.to(self.shape.device)
         return module
+
+
+def smooth_excess(avatar: AvatarData, hands: PosedFineHands) -> float:
+    """How far the smooth surface lies outside of the flat faces that were fitted: what it holds more over its area,
+    metres, in the zero pose.
+
+    Args:
+        avatar: the hands with flat faces.
+        hands: the same, subdivided.
+    """
+    flat, smooth = (
+        _solid(part.surface, avatar.shape, part.displacement.cpu())
+        for part in (avatar, replace(avatar, surface=hands.surface, displacement=hands.displacement))
+    )
+    return float((smooth.volume - flat.volume) / smooth.area)
+
+
+def _solid(surface: HandSurface, shape: Float[Tensor, "K"], displacement: Float[Tensor, "V 3"]) -> trimesh.Trimesh:
+    """The zero pose, closed at the wrists."""
+    vertices = surface.pose(HandPose.rest(surface.num_hands, (1,)), shape, displacement).vertices[0]
+    return trimesh.Trimesh(vertices, torch.cat([surface.faces, surface.closing_faces]), process=False)

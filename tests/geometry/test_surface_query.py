@@ -244,3 +244,25 @@ def test_wrong_surface_index_is_refused(bumpy) -> None:
         surfaces.closest(vertices[:2])
     with pytest.raises(ValueError, match="expected vertices of shape"):
         surfaces.update(vertices[None, :5])
+
+
+def test_inside_holds_where_surfaces_cross(brute_force) -> None:
+    """Two balls that overlap are one body; in the overlap the nearest face looks into it."""
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.03)
+    faces = torch.from_numpy(ball.faces).long()
+    apart = torch.tensor([[-0.02, 0.0, 0.0], [0.02, 0.0, 0.0]])
+    vertices = (torch.from_numpy(ball.vertices).float() + apart[:, None]).flatten(0, 1)
+    faces = torch.cat([faces, faces + len(ball.vertices)])
+    moved = torch.stack([vertices, vertices + 0.1])
+    surfaces = Surfaces(faces, moved + 1.0)
+    surfaces.inside(torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))  # What is remembered of it must not stay.
+    surfaces.update(moved)
+    points = query_points(vertices, faces, 5000)
+    which = torch.randint(2, (len(points),), generator=torch.Generator().manual_seed(1))
+    distance, _ = brute_force(points, vertices, faces)
+    found = surfaces.inside(points + 0.1 * which[:, None], which)
+    expected = ((points[:, None] - apart).norm(dim=-1) < 0.03).any(dim=1)
+    clear = distance > 3e-4  # The balls are polyhedra.
+    assert torch.equal(found[clear], expected[clear])
+    by_nearest = surfaces.closest(points + 0.1 * which[:, None], which).signed_distance < 0
+    assert (by_nearest != expected)[clear].any()
