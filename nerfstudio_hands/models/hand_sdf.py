@@ -82,20 +82,20 @@ class HandSDFModelConfig(HandAvatarModelConfig):
     """How often each face of the hand model is cut in four, so that its facets need not be unlearned."""
     num_searches: int = 10
     """Places a ray at which the surface is looked for; the samples then lie round it."""
-    num_samples: int = 6
+    num_samples: int = 7
     """Samples a ray, mostly where it meets the surface as it is now."""
     thickness: float = 0.0005
     """Initial width in metres over which the learned surface turns from empty to opaque."""
     resolutions: Tuple[int, ...] = (32, 96, 256)
     """Texels along a side of the three feature planes of the colour over the zero pose, a level each."""
-    color_loss: float = 20.0
+    color_loss: float = 10.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated): in hollows, which no outline
     shows, nothing else says where the surface is."""
-    diffuse_loss: float = 6.0
+    diffuse_loss: float = 3.0
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
-    view_penalty: float = 0.1
+    view_penalty: float = 0.05
     """Weight of the squared view-dependent part of the colour."""
-    eikonal_loss: float = 0.1
+    eikonal_loss: float = 0.3
     """Weight of the squared difference between the length of the distance's gradient and one."""
     num_eikonal: int = 512
     """Samples that need no colour at which this is asked for too."""
@@ -313,15 +313,16 @@ class HandSDFModel(HandAvatarModel):
             depth, distance = (between(values, CUTS) for values in (depth, distance))
             counts = torch.cat([counts[:, :1], counts[:, 1:].repeat_interleave(CUTS, dim=1)], dim=1)
             weights = self.section_weights(distance, counts)
-            # One where nothing is left, or else where the ray first turns outward again, or is deepest: were the last
-            # only a little below the surface, more opacity would be had by moving the surface outward.
-            ends = weights.cumsum(dim=1) > 1 - LEAST_LIGHT
-            ends[:, :-1] |= (distance[:, :-1] < 0) & (distance.diff(dim=1) > 0)
+            # One where nothing is left, and one where the ray first turns outward again, or else where it is deepest:
+            # were all of them only a little below the surface, it would be moved outward for more opacity.
+            dark = weights.cumsum(dim=1) > 1 - LEAST_LIGHT
+            turns = F.pad((distance[:, :-1] < 0) & (distance.diff(dim=1) > 0), (0, 1))
             deepest = torch.where(counts, distance, torch.inf).argmin(dim=1)
-            last = torch.where(ends.any(dim=1), ends.int().argmax(dim=1), deepest)[:, None]
-            jitter = torch.rand(len(ray), count - 1, device=depth.device) if self.training else 0.5
-            drawn = resample(depth, weights[:, 1:], count - 1, jitter)
-            return with_widths(ray, torch.cat([drawn, depth.gather(1, last)], dim=1).sort(dim=1).values)
+            ends = [torch.where(there.any(dim=1), there.int().argmax(dim=1), deepest) for there in (dark, turns)]
+            jitter = torch.rand(len(ray), count - 2, device=depth.device) if self.training else 0.5
+            drawn = resample(depth, weights[:, 1:], count - 2, jitter)
+            depth = torch.cat([drawn, depth.gather(1, torch.stack(ends, dim=1))], dim=1)
+            return with_widths(ray, depth.sort(dim=1).values)
 
     def object_distances(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces

@@ -73,6 +73,18 @@ def test_the_nearer_of_both_is_seen(middle):
     assert (hidden["object_accumulation"] < 0.1).float().mean() > 0.9
 
 
+@torch.no_grad()
+def test_edges_of_the_hand_before_it_are_no_gaps(middle):
+    model = holding(middle - torch.tensor([0.0, 0.065, 0.0])).eval()
+    side = torch.linspace(-0.02, 0.02, 41)
+    x, z = torch.meshgrid(side, side, indexing="ij")
+    through = middle + torch.stack([x, torch.zeros_like(x), z], dim=-1).view(-1, 3)
+    outputs = model.get_outputs(rays_to(through))
+    shares = outputs["object_accumulation"] / outputs["accumulation"]
+    assert (shares > 0.9).any() and (shares < 0.1).any()
+    assert outputs["accumulation"].min() > 0.95
+
+
 def test_each_part_can_be_switched_off(middle):
     model = holding(middle).eval()
     rays = rays_to(middle[None])
