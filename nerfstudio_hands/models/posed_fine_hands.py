@@ -72,7 +72,7 @@ def smooth_excess(avatar: AvatarData, hands: PosedFineHands) -> float:
         hands: the same, subdivided.
     """
     flat, smooth = (
-        _solid(part.surface, avatar.shape, part.displacement.cpu())
+        _solid(part.surface, avatar.shape, part.displacement)
         for part in (avatar, replace(avatar, surface=hands.surface, displacement=hands.displacement))
     )
     return float((smooth.volume - flat.volume) / smooth.area)
