@@ -37,6 +37,7 @@ from nerfstudio_hands.models.hand_avatar import (
 from nerfstudio_hands.models.hand_canonical import MARGIN
 from nerfstudio_hands.models.held_object import HeldObject, merged, with_widths
 from nerfstudio_hands.models.posed_fine_hands import PosedFineHands, smooth_excess
+from nerfstudio_hands.models.posed_hand_model import color_loss
 from nerfstudio_hands.models.posed_hands import PosedSurfaces
 
 EVEN_SHARE = 0.2
@@ -93,6 +94,8 @@ class HandSDFModelConfig(HandAvatarModelConfig):
     shows, nothing else says where the surface is."""
     diffuse_loss: float = 3.0
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
+    cover_loss: float = 0.0
+    """Weight of the same loss over black: makes the hand opaque to its rim, and a little larger."""
     view_penalty: float = 0.05
     """Weight of the squared view-dependent part of the colour."""
     eikonal_loss: float = 0.3
@@ -431,7 +434,11 @@ class HandSDFModel(HandAvatarModel):
         return {name: outputs[name] + behind for name in ("rgb", "diffuse") if name in outputs}
 
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
+        config = self.config
         loss = super().get_loss_dict(outputs, batch, metrics_dict)
+        if config.cover_loss > 0:
+            shown, truth = self.learns(batch["hand_label"].view(-1).to(self.device)), batch["image"].to(self.device)
+            loss["cover"] = config.cover_loss * color_loss(outputs["rgb"][shown], truth[shown], config.huber_delta)
         if self.held is not None:
             label = batch["hand_label"].view(-1).to(self.device)
             known = self.learns(label) | (label == BACKGROUND)

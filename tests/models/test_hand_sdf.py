@@ -167,16 +167,16 @@ def test_colour_says_where_the_surface_should_be():
     assert float(slope[0]) == pytest.approx((around[0] - around[1]) / (2 * step), rel=0.1)
 
 
-def test_colour_has_no_say_in_the_opacity_of_a_pixel_that_the_outline_cuts():
-    model = sdf().train()
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_colour_has_no_say_in_the_opacity_of_a_pixel_that_the_outline_cuts_unless_it_is_asked(weight):
+    model = sdf(cover_loss=weight, opacity_loss=0.0).train()
     alpha = torch.tensor([[0.4]], requires_grad=True)
     skin = torch.tensor([[0.7, 0.5, 0.4]])
-    label, image = torch.tensor([[HAND]]), skin.clone()
     outputs = {"rgb": alpha * skin, "diffuse": alpha * skin, "accumulation": alpha}
-    loss = model.get_loss_dict(outputs, {"hand_label": label, "image": image})
+    loss = model.get_loss_dict(outputs, {"hand_label": torch.tensor([[HAND]]), "image": skin.clone()})
     assert loss["color"].item() < 1e-9 and loss["diffuse"].item() < 1e-9
-    loss["color"].backward()
-    assert alpha.grad.abs().max() < 1e-6
+    sum(loss.values()).backward()
+    assert (alpha.grad < -1e-3).all() if weight else alpha.grad.abs().max() < 1e-6
 
 
 def test_what_keeps_it_near_the_template_fades():
