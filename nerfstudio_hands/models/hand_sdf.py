@@ -443,7 +443,7 @@ class HandSDFModel(HandAvatarModel):
             label = batch["hand_label"].view(-1).to(self.device)
             known = self.learns(label) | (label == BACKGROUND)
             found = outputs["object_accumulation"].view(-1)[known]
-            loss["part"] = self.config.part_loss * opacity_loss(found, label[known] == OBJECT)
+            loss["part"] = config.part_loss * opacity_loss(found, label[known] == OBJECT)
         return loss
 
     def get_image_metrics_and_images(
