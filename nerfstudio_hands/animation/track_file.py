@@ -14,14 +14,12 @@ import torch
 
 from nerfstudio_hands.animation.pose_track import PoseTrack
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.frame_clock import frame_clock
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.npz_writing import write_npz
 
 FORMAT = "nerfstudio-hands pose track 1"
 """Written into every file; the number changes when older readers would misread it."""
-
-INTERHAND_CLOCK = 90.0
-"""InterHand2.6M numbers its frames by the 90 pictures a second that its cameras took."""
 
 _WIDTHS = {"global_orient": (3,), "local_rotations": (15, 3), "translation": (3,), "valid": ()}
 
@@ -105,7 +103,7 @@ def read_mano_json(
     """Read poses in the form of InterHand2.6M's `MANO_NeuralAnnot` files, or of one capture of such a file.
 
     Poses there are relative to MANO's mean pose (`flat_hand_mean=False`), which is therefore added. The subject's shape
-    is left out: a track moves any hand. Times follow from the frames' numbers, see `INTERHAND_CLOCK`.
+    is left out: a track moves any hand. Times follow from the frames' numbers, see `frame_clock`.
 
     Args:
         path: `{capture: {frame: {"right": null or {"pose": 48, "shape": 10, "trans": 3}, "left": ...}}}`.
@@ -148,7 +146,7 @@ def read_mano_json(
         )
     table = torch.from_numpy(np.nan_to_num(table)[kept][:, there]).float()
     mean = torch.stack([hand.hands_mean for hand, present in zip(hands, there, strict=True) if present]).to(table)
-    times = torch.from_numpy(np.array(numbers)[kept] / INTERHAND_CLOCK)
+    times = torch.from_numpy(np.array(numbers)[kept] / frame_clock(entries))
     pose = HandPose(
         global_orient=table[..., :3],
         local_rotations=table[..., 3:48].unflatten(-1, (15, 3)) + mean,

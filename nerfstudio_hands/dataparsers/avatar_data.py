@@ -58,6 +58,7 @@ class AvatarData:
         object_pose: first guess of the transform from the frame of a held object, whose origin is its middle, to the
             capture's world, [T, 4, 4]; None without an object.
         object_radius: metres from there within which the object lies; None without an object.
+        fps: frames a second; None where the capture does not tell.
     """
 
     surface: HandSurface
@@ -73,6 +74,7 @@ class AvatarData:
     train_frames: Bool[Tensor, "T"]
     object_pose: Float[Tensor, "T 4 4"] | None = None
     object_radius: float | None = None
+    fps: float | None = None
 
     def all_vertices(self, frames: Sequence[int]) -> Float[Tensor, "S W 3"]:
         """Vertices of every fitted hand in some frames, nerfstudio's world; posed anew at every call, because those of
@@ -229,6 +231,7 @@ def _avatar_data(
         train_frames=torch.from_numpy(split.train_frames),
         object_pose=None if capture.object_poses is None else torch.from_numpy(capture.object_poses).float(),
         object_radius=capture.object_radius,
+        fps=capture.fps,
     )
 
 

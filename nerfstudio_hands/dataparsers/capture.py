@@ -13,6 +13,10 @@ from PIL import Image, UnidentifiedImageError
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES
 
+PIXEL_CENTRE = 0.5
+"""Our centre of the upper left pixel in x and y, as nerfstudio's. Of a data set whose tools take projected points for
+indices into pictures (OpenCV's convention, the centre at 0) this is added to the principal point."""
+
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow modes with at most 8 bits a channel; `convert("RGB")` would clip the others without a word."""
 
@@ -80,6 +84,7 @@ class Capture:
         object_masks: Mask of what the hand holds, of (frame, camera), where there is one; white where it is seen.
         object_poses: First guess of the transform from the object's own frame to the capture's world, metres.
         object_radius: Metres from the origin of that frame within which the object lies; None before somebody looked.
+        fps: Frames a second; None where nothing tells.
     """
 
     root: Path
@@ -95,6 +100,7 @@ class Capture:
     object_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
     object_poses: Float[np.ndarray, "T 4 4"] | None = None
     object_radius: float | None = None
+    fps: float | None = None
 
     @property
     def camera_names(self) -> list[str]:

@@ -30,7 +30,7 @@ from rich.progress import track
 
 from nerfstudio_hands.dataparsers.calibration_checks import check_intrinsics, check_rigid
 from nerfstudio_hands.dataparsers.camera_mending import fitting_camera
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
+from nerfstudio_hands.dataparsers.capture import PIXEL_CENTRE, Capture, CaptureCamera
 from nerfstudio_hands.dataparsers.picture_files import (
     MANY_FOLDERS,
     folders_in,
@@ -232,7 +232,7 @@ def _calibration(
         raise HandsError(f"{path}: expected finite numbers for camera {name}, found NaN or infinity: {REMEDY}")
     intrinsics, world_to_camera = np.eye(4), np.eye(4)
     intrinsics[[0, 1], [0, 1]] = k[0, 0], k[1, 1]
-    intrinsics[:2, 2] = k[:2, 2] + 0.5  # The centre of our upper left pixel is (0.5, 0.5).
+    intrinsics[:2, 2] = k[:2, 2] + PIXEL_CENTRE
     world_to_camera[:3] = extrinsics
     world_to_camera[:3, 3] /= 1000
     check_intrinsics(path, f"K of camera {name}", intrinsics)

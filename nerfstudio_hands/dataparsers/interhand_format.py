@@ -11,7 +11,7 @@ from jaxtyping import Float
 from rich.progress import track
 
 from nerfstudio_hands.dataparsers.camera_mending import fitting_camera
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, ManoAnnotations
+from nerfstudio_hands.dataparsers.capture import PIXEL_CENTRE, Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.dataparsers.interhand_annotations import HAND_TYPES, InterHandAnnotations, read_annotations
 from nerfstudio_hands.dataparsers.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.dataparsers.picture_files import (
@@ -23,6 +23,7 @@ from nerfstudio_hands.dataparsers.picture_files import (
     some_frames,
 )
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.frame_clock import frame_clock, usual_step
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
 
 SPLITS = ("train", "val", "test")
@@ -63,9 +64,10 @@ def read_interhand(
 
     Layout: `images/<split>/Capture<c>/<sequence>/cam<camera>/image<frame>.jpg` and `annotations/<split>/
     InterHand2.6M_<split>_{data,camera,joint_3d,MANO_NeuralAnnot}.json`, the last one optional. Lengths are millimetres
-    there; `X_cam = camrot (X_world - campos)`; `princpt` has the centre of the upper left pixel at (0, 0). Joints
-    become `stored_keypoints`. A hand is absent where its wrist is not valid or the frame is said to show the other hand
-    only. What is missing, black or null is left out and counted in `problems`.
+    there; `X_cam = camrot (X_world - campos)`; `princpt` is taken to have the centre of the upper left pixel at (0, 0),
+    as the published code does that crops pictures round projected joints (not verified on pictures). Joints become
+    `stored_keypoints`. A hand is absent where its wrist is not valid or the frame is said to show the other hand only.
+    What is missing, black or null is left out and counted in `problems`.
 
     Of what the hand holds, which InterHand2.6M does not know, there may be masks (255 where it is seen, else 0) in
     `obj_mask/` under the names of the images, as .png, and first guesses of its poses in `object_pose.npz` beside
@@ -254,7 +256,13 @@ def _capture(
         sequences=[sequence for sequence, _ in keys],
         object_masks=object_masks,
         object_poses=read_object_poses(poses, list(frames.values())) if poses.exists() else None,
+        fps=_frame_rate(annotations, keys),
     )
+
+
+def _frame_rate(annotations: InterHandAnnotations, keys: list[tuple[str, int]]) -> float:
+    """Frames a second of those that are read, whose usual step is that within a sequence."""
+    return frame_clock(annotations.frames.tolist()) / usual_step(number for _, number in keys)
 
 
 def _object_masks(root: Path, images: dict[tuple[str, str], Path]) -> dict[tuple[str, str], Path]:
@@ -289,7 +297,7 @@ def _camera(
     world_to_camera[:3, :3] = annotations.camrot[row]
     world_to_camera[:3, 3] = -annotations.camrot[row] @ annotations.campos[row] / 1000
     intrinsics = np.diag([*annotations.focal[row], 1.0])
-    intrinsics[:2, 2] = annotations.princpt[row] + 0.5  # The centre of our upper left pixel is (0.5, 0.5).
+    intrinsics[:2, 2] = annotations.princpt[row] + PIXEL_CENTRE
     camera = CaptureCamera(name, intrinsics, world_to_camera, *found.sizes[name])
 
     shown = [(joints[found.row_of[n]], paths[name]) for (_, n), paths in found.paths.items() if name in paths]

@@ -126,11 +126,16 @@ def _ray_errors(points: Tensor, rays: Tensor, extrinsics: Tensor) -> Tensor:
 
 def _best_pairs(rays: Tensor, present: Tensor, extrinsics: Tensor) -> Tensor:
     """Joints [T,H,21,3] of the camera pair that explains the other views best, per frame and hand; NaN without a
-    pair."""
+    pair.
+
+    A joint that this pair does not both see comes from the pair that explains the views of that joint best.
+    """
     centres, world = _world_rays(rays, extrinsics)
     frames, cameras, hands, joints = present.shape
     best = torch.full((frames, hands), torch.inf, dtype=rays.dtype)
-    points = torch.full((frames, hands, joints, 3), torch.nan, dtype=rays.dtype)
+    best_of_joint = torch.full((frames, hands, joints), torch.inf, dtype=rays.dtype)
+    points, joint_points = torch.full((2, frames, hands, joints, 3), torch.nan, dtype=rays.dtype)
+    seen = torch.zeros(frames, hands, joints, dtype=torch.bool)
     pairs = list(combinations(range(cameras), 2))
     if len(pairs) > MAXIMUM_PAIRS:
         # Seeded, so that a fit is repeatable; hundreds of pairs hit two good views with near certainty.
@@ -145,13 +150,18 @@ def _best_pairs(rays: Tensor, present: Tensor, extrinsics: Tensor) -> Tensor:
         cosine = (world[:, pair[0]] * world[:, pair[1]]).sum(-1)
         usable = both & (cosine < np.cos(np.deg2rad(MINIMUM_ANGLE_DEGREES)))
         errors = _ray_errors(candidate, rays, extrinsics).clamp_max(HAND_OUTLIER_METRES) ** 2
-        score = torch.where(present, errors, 0.0).sum((1, 3))
+        score_of_joint = torch.where(present, errors, 0.0).sum(1)
+        better = usable & (score_of_joint < best_of_joint)
+        best_of_joint = torch.where(better, score_of_joint, best_of_joint)
+        joint_points = torch.where(better[..., None], candidate, joint_points)
         # A pair that sees few joints must not win by default.
-        score = score + (joints - usable.sum(-1)) * cameras * HAND_OUTLIER_METRES**2
+        score = score_of_joint.sum(-1) + (joints - usable.sum(-1)) * cameras * HAND_OUTLIER_METRES**2
         better = (score < best) & (usable.sum(-1) >= joints // 2)
         best = torch.where(better, score, best)
         points = torch.where(better[..., None, None], candidate, points)
-    return points
+        seen = torch.where(better[..., None], usable, seen)
+    has_pair = best.isfinite()[..., None]
+    return torch.where((seen | ~has_pair)[..., None], points, joint_points)
 
 
 def _reweighted_points(

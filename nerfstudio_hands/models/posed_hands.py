@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RayBundle
+from smplx.lbs import batch_rodrigues
 from torch import Tensor, nn
 
 from nerfstudio_hands.animation import PoseTrack, first_seen, interpolate_poses
@@ -21,9 +23,10 @@ POSE_SPREAD_FLOOR = 0.05
 pose code."""
 
 CAPTURE_FPS = 5.0
-"""Frames a second at which a capture's frames play, as none says when they were taken: those of InterHand2.6M's usual
-download."""
+"""Frames a second at which a capture's frames play where it does not tell: those of InterHand2.6M's usual download."""
 
+FRAME_LIGHT_BYTES = 2**30
+"""Bytes of light transfer of frames that are kept: 2,200 frames of one hand. The oldest are worked out again."""
 
 DELTA_UNITS = (1.0, 1.0, 0.1)
 """Units of the corrections of global orientation, local rotations (radians) and translation (metres): a step of any of
@@ -65,6 +68,15 @@ class PosedSurfaces:
         return (barycentric[..., None] * values[surface[:, None], self.surfaces.faces[face]]).sum(dim=1)
 
 
+def _turned(orient: Float[Tensor, "T H 3"], valid: Bool[Tensor, "T H"]) -> Bool[Tensor, " H"]:
+    """Whether each hand as a whole turns by more than `POSE_SPREAD_FLOOR` over the frames that it is in."""
+    rotations = batch_rodrigues(orient.float().flatten(0, 1)).unflatten(0, orient.shape[:2])  # [T, H, 3, 3]
+    first = rotations[valid.int().argmax(dim=0), torch.arange(orient.shape[1], device=orient.device)]
+    # |A - B| of rotations (Frobenius) is 2 sqrt(2) times the sine of half the angle between them.
+    sine = (rotations - first).flatten(2).norm(dim=-1) / 8**0.5
+    return ((sine > math.sin(POSE_SPREAD_FLOOR / 2)) & valid).any(dim=0)
+
+
 class PosedHands(nn.Module):
     """Poses of every frame, optionally refined, and the surface that they give.
 
@@ -84,6 +96,7 @@ class PosedHands(nn.Module):
     def __init__(self, avatar: AvatarData, *, refine: bool, pose_code: bool = True, light_levels: int = 4):
         super().__init__()
         self.surface = avatar.surface
+        self.fps = avatar.fps or CAPTURE_FPS
         pose = avatar.pose
         self.register_buffer("global_orient", pose.global_orient.float())
         self.register_buffer("local_rotations", pose.local_rotations.float())
@@ -98,8 +111,9 @@ class PosedHands(nn.Module):
         moves = high - low > POSE_SPREAD_FLOOR
         self.register_buffer("code_middle", (low + high) / 2)
         self.register_buffer("code_scale", torch.where(moves & pose_code, 2 / (high - low), torch.zeros_like(low)))
-        # A single pose under a light that does not change looks as it looks.
-        self.light_levels = light_levels if moves.any() else 0
+        # A single pose under a light that does not change looks as it looks; a wrist that turns faces other lights.
+        turns = bool((_turned(self.global_orient[avatar.train_frames], pose.valid[avatar.train_frames])).any())
+        self.light_levels = light_levels if moves.any() or turns else 0
         self.deltas = (
             nn.ParameterList(
                 nn.Parameter(torch.zeros_like(table))
@@ -168,10 +182,12 @@ class PosedHands(nn.Module):
         return first_seen(self.pose_of(self.train_frames))
 
     @torch.no_grad()
-    def frames_track(self, fps: float = CAPTURE_FPS) -> PoseTrack:
-        """All frames, held-out ones too, as a track."""
+    def frames_track(self, fps: float | None = None) -> PoseTrack:
+        """All frames, held-out ones too, as a track; by default at the capture's own rate."""
         frames = torch.arange(self.num_frames, device=self.valid.device)
-        return PoseTrack.of_frames(self.pose_of(frames), self.surface.sides, fps=fps, name="frames of the capture")
+        return PoseTrack.of_frames(
+            self.pose_of(frames), self.surface.sides, fps=fps or self.fps, name="frames of the capture"
+        )
 
     def pose_at(self, times: Float[Tensor, "S"]) -> HandPose:
         """Poses at times from 0 to 1 over what plays, in the capture's world."""
@@ -292,7 +308,11 @@ class PosedHands(nn.Module):
         if any(frame not in self._frame_light for frame in frames):
             found = self.cast_light(surfaces, normals.detach())
             self._frame_light.update(zip(frames, found.half(), strict=True))
-        return torch.stack([self._frame_light[frame] for frame in frames]).float()
+        light = torch.stack([self._frame_light[frame] for frame in frames])
+        most = max(FRAME_LIGHT_BYTES // (light[0].numel() * light.element_size()), 1)
+        while len(self._frame_light) > most:
+            del self._frame_light[next(iter(self._frame_light))]
+        return light.float()
 
     def cast_light(self, surfaces: Surfaces, normals: Float[Tensor, "S V 3"]) -> Float[Tensor, "S V C"]:
         """What is kept of how posed surfaces are lit."""

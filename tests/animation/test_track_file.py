@@ -143,6 +143,14 @@ def test_mano_json_is_read_with_the_mean_pose_added(tmp_path: Path, hands) -> No
         assert bent[seen].std(dim=(1, 2)).max() < 1e-5
 
 
+@pytest.mark.parametrize(("step", "seconds"), [(18, 1 / 5), (3, 1 / 30), (6, 1 / 5), (1, 1 / 30)])
+def test_the_usual_step_of_the_numbers_tells_the_rate(tmp_path: Path, hands, step: int, seconds: float) -> None:
+    track = made_up_track()
+    entries = {str(500 + (int(n) - 500) // 3 * step): entry for n, entry in annotations(track).items()}
+    read = read_mano_json(write(tmp_path / "poses.json", entries), hands, frames=(500, 500 + 2 * step))
+    assert read.times.tolist() == pytest.approx([0, seconds, 2 * seconds])
+
+
 def test_frames_and_captures_are_chosen(tmp_path: Path, hands) -> None:
     track, other = made_up_track(), made_up_track(6)
     path = write(tmp_path / "two.json", {"0": annotations(track), "7": annotations(other)})

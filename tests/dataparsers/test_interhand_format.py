@@ -73,6 +73,12 @@ def test_joints_project_where_the_published_formula_puts_them(root: Path) -> Non
         np.testing.assert_allclose(projected, truth.pixels(name, 18)[:21][OURS] + 0.5, atol=1e-4)
 
 
+def test_frames_play_at_the_rate_that_their_numbers_tell(root: Path) -> None:
+    make_interhand(root)
+    assert read_interhand(root).fps == 5
+    assert read_interhand(root, frame_stride=2).fps == 2.5
+
+
 def test_mano_annotations_by_side(root: Path) -> None:
     make_interhand(root)
     mano = read_interhand(root).mano_annotations

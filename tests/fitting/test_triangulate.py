@@ -81,3 +81,17 @@ def test_a_hand_seen_by_less_than_two_cameras_has_no_joints(views: int):
     found = triangulate(detections, intrinsics, extrinsics)
     assert found.points[:, 0].isnan().all()
     assert found.points[:, 1].isfinite().all()
+
+
+def test_a_joint_that_no_best_pair_sees_comes_from_the_others():
+    intrinsics, extrinsics = ring_of_cameras(8)
+    joints = made_up_joints(4)
+    detections = detect(joints, intrinsics, extrinsics, noise=1.0)
+    # Every camera lacks two joints of its own, so that any two cameras lack four between them.
+    for camera in range(8):
+        detections[:, camera, :, 2 * camera : 2 * camera + 2] = torch.nan
+    detections[:, 5, :, 20] += 200.0
+    found = triangulate(detections, intrinsics, extrinsics)
+    assert found.points.isfinite().all()
+    assert (found.points - joints).norm(dim=-1).max() < 0.005
+    assert found.weights[:, 5, :, 20].max() < 0.05
