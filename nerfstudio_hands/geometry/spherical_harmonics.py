@@ -67,18 +67,21 @@ def irradiance(
 def project_environment(picture: Float[Tensor, "H W channels"]) -> Float[Tensor, "9 channels"]:
     """Coefficients of the first three levels of an environment.
 
+    The sum over a picture's many pixels is taken in double precision: in single precision it would depend on the order
+    in which a processor adds, from the fourth digit on.
+
     Args:
         picture: Linear radiance in all directions, see :func:`equirectangular_directions`.
     """
     height, width = picture.shape[:2]
-    directions = equirectangular_directions(height, width).to(picture)
-    edges = torch.linspace(0, math.pi, height + 1, dtype=torch.float64).cos()
-    solid_angles = ((edges[:-1] - edges[1:]) * (2 * math.pi / width)).to(picture)
-    result = picture.new_zeros(9, picture.shape[-1])
-    for rows in torch.arange(height).split(ROWS_AT_ONCE):
+    directions = equirectangular_directions(height, width).to(picture.device)
+    edges = torch.linspace(0, math.pi, height + 1, dtype=torch.float64, device=picture.device).cos()
+    solid_angles = (edges[:-1] - edges[1:]) * (2 * math.pi / width)
+    result = solid_angles.new_zeros(9, picture.shape[-1])
+    for rows in torch.arange(height, device=picture.device).split(ROWS_AT_ONCE):
         values = picture[rows] * solid_angles[rows, None, None]
-        result += torch.einsum("hwk,hwc->kc", spherical_harmonics(3, directions[rows]), values)
-    return result
+        result += torch.einsum("hwk,hwc->kc", spherical_harmonics(3, directions[rows].double()), values)
+    return result.to(picture)
 
 
 def equirectangular_directions(height: int, width: int) -> Float[Tensor, "H W 3"]:
