@@ -91,11 +91,11 @@ def bad_files(folder):
     nan, negative = np.ones((32, 64, 3), np.float32), np.ones((32, 64, 3), np.float32)
     nan[3, 4] = np.nan
     negative[3, 4] = -1
-    # Radiance's own format holds neither, so a format of floats that OpenCV takes by content does.
-    cv2.imwrite(str(folder / "nan.tiff"), nan)
-    cv2.imwrite(str(folder / "negative.tiff"), negative)
-    (folder / "nan.tiff").rename(folder / "nan.hdr")
-    (folder / "negative.tiff").rename(folder / "negative.hdr")
+    # Radiance's own format holds neither, so a format of plain floats does, which OpenCV takes by content.
+    cv2.imwrite(str(folder / "nan.pfm"), nan)
+    cv2.imwrite(str(folder / "negative.pfm"), negative)
+    (folder / "nan.pfm").rename(folder / "nan.hdr")
+    (folder / "negative.pfm").rename(folder / "negative.hdr")
     Image.new("RGB", (64, 64), (9, 9, 9)).save(folder / "square.png")
     Image.new("RGB", (64, 32)).save(folder / "dark.png")
     (folder / "text.hdr").write_text("not a picture")
