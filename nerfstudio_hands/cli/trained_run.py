@@ -21,11 +21,20 @@ def check_config(load_config: Path) -> None:
 def load_run(load_config: Path) -> tuple[TrainerConfig, Pipeline]:
     """Configuration and pipeline of a run, with the weights of its last checkpoint.
 
-    Raises:
-        HandsError: There is no such file.
-    """
-    from nerfstudio.utils.eval_utils import eval_setup
+    Nothing that the configuration names is run, see :mod:`nerfstudio_hands.run_config`.
 
-    check_config(load_config)
-    config, pipeline, _, _ = eval_setup(load_config, test_mode="inference")
+    Raises:
+        HandsError: There is no such file, or it is no configuration of a run of ours.
+    """
+    import torch
+    from nerfstudio.utils.eval_utils import eval_load_checkpoint
+
+    from nerfstudio_hands.engine import default_device
+    from nerfstudio_hands.run_config import load_config as read_config
+
+    config = read_config(load_config)
+    config.load_dir = config.get_checkpoint_dir()
+    pipeline = config.pipeline.setup(device=torch.device(default_device()), test_mode="inference")
+    pipeline.eval()
+    eval_load_checkpoint(config, pipeline)
     return config, pipeline
