@@ -14,6 +14,7 @@ from nerfstudio.utils.rich_utils import get_progress
 from torchvision.utils import save_image
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
 
 
@@ -34,6 +35,10 @@ class HandPipeline(VanillaPipeline):
     """
 
     config: HandPipelineConfig
+
+    def __init__(self, config: HandPipelineConfig, device: str, **kwargs) -> None:
+        offer_ffmpeg()  # before `ns-render` looks for one
+        super().__init__(config, device, **kwargs)
 
     def get_train_loss_dict(self, step: int):
         """nerfstudio's, but a loss that is not finite stops the training before it spoils the parameters.
