@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Optional
 
+from nerfstudio_hands.cli.output_folder import check_new_video, prepare_output_folder
+from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.option_range import require_range
+from nerfstudio_hands.progress import say
 
 if TYPE_CHECKING:
     from nerfstudio_hands.animation import PoseTrack
     from nerfstudio_hands.models.posed_hands import PosedHands
 
 Mesh = Literal["none", "beside", "split"]
+
+USUAL_SECONDS = 5.0
+"""Length of a video at most unless somebody asks for another: its pictures are rendered in less than a minute."""
 
 SPIRAL_SAMPLES = 24
 """Poses of a track from which the room is measured that a spiral goes round."""
@@ -30,16 +37,19 @@ def animate(
     camera_path: Optional[Path] = None,
     mesh: Mesh = "none",
     light: Optional[str] = None,
-    fps: float = 24.0,
+    fps: float = 12.0,
     speed: float = 1.0,
     seconds: Optional[float] = None,
-    size: int = 480,
+    size: int = 320,
+    overwrite: bool = False,
 ) -> None:
     """Write a video of a trained avatar that plays a pose track.
 
+    The defaults take less than a minute on two cores of a CPU; a finer video is `--fps 24 --size 640`.
+
     Args:
         load_config: The run's config.yml.
-        output: Video file to write, .mp4; there must be none of this name.
+        output: Video file to write, .mp4; there must be none of this name, unless --overwrite.
         track: Poses to play: an .npz that the viewer saved, or MANO parameters in InterHand2.6M's JSON form. By
             default the frames of the capture, held-out ones too.
         track_capture: Which capture of a JSON file that holds several.
@@ -52,17 +62,33 @@ def animate(
         mesh: Show the posed hand model as well: beside the avatar, or in the right half of a split picture.
         light: Another light for a mesh (`hand-mesh`): studio, window, sunset, overcast, or a file: a panorama (.hdr,
             .png, .jpg) or coefficients (.npz, .json).
-        fps: Pictures a second.
-        speed: 2 plays the track twice as fast.
-        seconds: Length of the video; a track that ends begins anew. By default as long as the track or the camera path.
-        size: Longest side of a picture in pixels.
+        fps: Pictures a second, 0.1 to 240.
+        speed: 2 plays the track twice as fast; 0.001 to 1000.
+        seconds: Length of the video, 0 to 3600; a track that ends begins anew. By default as long as the track, but at
+            most 5, or as long as the camera path.
+        size: Longest side of a picture in pixels, 16 to 4096.
+        overwrite: Replace a file of this name.
     """
+    if (camera is not None) + spiral + (camera_path is not None) > 1:
+        raise HandsError("Expected one of --camera, --spiral and --camera-path, found several: choose one.")
+    require_range("--fps", fps, 0.1, 240)
+    require_range("--speed", speed, 0.001, 1000)
+    require_range("--size", size, 16, 4096)
+    if seconds is not None:
+        require_range("--seconds", seconds, 0, 3600)
+    check_config(load_config)
+    check_new_video(output, overwrite=overwrite)
+    if track is not None and not track.is_file():
+        raise HandsError(f"{track}: expected a pose track, found no such file; check --track.")
+    if camera_path is not None and not camera_path.is_file():
+        raise HandsError(f"{camera_path}: expected a camera path, found no such file; check --camera-path.")
+    say(f"Loading the avatar of {load_config} ...")
+
     import numpy as np
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.animation import read_track
-    from nerfstudio_hands.cli.output_folder import prepare_output_folder
     from nerfstudio_hands.cli.shots import at_size, capture_shot, path_shot, spiral_shot
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.cli.video import write_video
@@ -70,17 +96,6 @@ def animate(
     from nerfstudio_hands.models.hand_mesh import HandMeshModel
     from nerfstudio_hands.viewer.mesh_picture import mesh_picture
 
-    _check_output(output)
-    if (camera is not None) + spiral + (camera_path is not None) > 1:
-        raise HandsError("Expected one of --camera, --spiral and --camera-path, found several: choose one.")
-    for name, value, least in (
-        ("fps", fps, 0.1),
-        ("speed", speed, 0.001),
-        ("seconds", seconds, 0.0),
-        ("size", size, 16),
-    ):
-        if value is not None and not value >= least:
-            raise HandsError(f"--{name}: expected a number from {least} on, found {value}: give a larger one.")
     path = None if camera_path is None else path_shot(camera_path)
     read = None if track is None or track.suffix == ".json" else read_track(track)
 
@@ -109,7 +124,11 @@ def animate(
             f"{track or load_config}: expected several poses, found one, which does not move: give another --track, or "
             "--seconds for a video of this one."
         )
-    count = round((played.duration / speed if seconds is None else seconds) * fps)
+    length = played.duration / speed
+    if seconds is None and path is None and length > USUAL_SECONDS:
+        CONSOLE.print(f"The first {USUAL_SECONDS:g} of {length:.0f} seconds; --seconds {length:.0f} shows all.")
+        length = USUAL_SECONDS
+    count = round((length if seconds is None else seconds) * fps)
     if path is not None:
         count = len(path) if seconds is None else min(len(path), count)
     count = max(count, 1)
@@ -144,15 +163,6 @@ def animate(
     width = 2 * width if mesh == "beside" else width
     write_video(output, pictures, width=width, height=height, count=count, fps=fps)
     CONSOLE.print(f"Animation: {output} ({count} pictures)")
-
-
-def _check_output(output: Path) -> None:
-    if output.suffix != ".mp4":
-        raise HandsError(
-            f"{output}: expected a video file that ends in .mp4, found '{output.suffix}': rename --output."
-        )
-    if output.exists():
-        raise HandsError(f"{output}: expected a new video file, found one there: give another --output.")
 
 
 def _track(hands: PosedHands, path: Path | None, capture: str | None, frames: tuple[int, int] | None) -> PoseTrack:

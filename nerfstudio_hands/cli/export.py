@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Optional
+from typing import TYPE_CHECKING, Literal, Optional, Union
+
+from nerfstudio_hands.cli.output_folder import check_can_be_made
+from nerfstudio_hands.cli.trained_run import check_config
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.export.texture_size import check_texture_size
+from nerfstudio_hands.option_range import require_range
+from nerfstudio_hands.progress import say
 
 if TYPE_CHECKING:
+    from nerfstudio_hands.export.textured_mesh import TexturedMesh
     from nerfstudio_hands.hand_model import HandPose
 
 Format = Literal["ply", "obj", "glb"]
+World = Literal["upright", "capture"]
+
+LAST_FRAME = 10**6
+"""No capture has more frames; how many a run has is known once it is loaded."""
 
 
 def export(
     load_config: Path,
     output_dir: Path,
     *,
-    frame: int = 0,
+    frame: Union[int, Literal["capture"]] = 0,
+    world: World = "upright",
     pose: Optional[Path] = None,
     format: tuple[Format, ...] = ("ply", "obj", "glb"),
     rest: bool = False,
@@ -23,67 +36,89 @@ def export(
     rigged: bool = False,
     track: Optional[Path] = None,
     sequence: Optional[Literal["obj", "ply"]] = None,
+    open_wrist: bool = False,
     voxel: float = 0.5,
     level: float = 0.0,
 ) -> None:
     """Write the hands of a trained avatar as meshes with a texture baked from it.
 
-    The meshes lie in the capture's world, in metres. PLY holds colours per vertex, OBJ and GLB a texture. The colours
-    of a field have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit. A signed
-    distance (`hand-sdf`) is written as its zero level, closed at the wrist, in rigged.glb too; what the hand holds lies
-    in files of its own beside it, `object.ply` and so on, with colours per vertex.
+    The meshes are in metres and closed, and stand upright at the origin, y up, as glTF demands; `--world capture`
+    leaves them where the capture has them. PLY holds colours per vertex, OBJ and GLB a texture. The colours of a field
+    have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit. A signed distance
+    (`hand-sdf`) is written as its zero level; what the hand holds lies in files of its own beside it, `object.ply` and
+    so on, with colours per vertex.
 
     Args:
         load_config: The run's config.yml.
         output_dir: Folder for the files; files of the same name are replaced.
-        frame: Frame of the capture whose pose is shown, counted from 0.
+        frame: Frame of the capture whose pose is shown, counted from 0, 0 to 1000000. The word `capture` is short for
+            --world capture.
+        world: Frame of reference of all files: upright at the origin with y up, or the capture's own world.
         pose: A pose of one's own instead: an .npz with local_rotations [H, 15, 3] (axis-angle, MANO's joint order) and,
             if wanted, global_orient [H, 3], translation [H, 3] and valid [H]; what it lacks is taken from the frame.
             H counts the modelled hands, left before right.
         format: Files to write.
         rest: Show the flat hands side by side (T-pose) instead of a pose of the capture.
-        texture_size: Texels along each side of the texture, a power of two.
+        texture_size: Texels along each side of the texture, a power of two from 16 to 8192.
         rigged: Write rigged.glb as well: the hands at rest with 16 joints each and skin weights; of a mesh, the hand
             model with the detail as a normal map.
         track: Pose track (an .npz that the viewer saved) that rigged.glb plays and --sequence follows; by default
             rigged.glb stands still, and the sequence follows the frames of the capture.
         sequence: Write a mesh of every frame as well, in this format, into the folder `sequence`.
-        voxel: Edge in millimetres of the voxels in which the surface of a signed distance (`hand-sdf`) is meshed.
-        level: Signed distance in millimetres at which that surface is taken to be, positive outside.
+        open_wrist: Leave the hands open at the wrist, as the hand model is, instead of closing them.
+        voxel: Edge in millimetres of the voxels in which the surface of a signed distance (`hand-sdf`) is meshed, 0.05
+            to 20.
+        level: Signed distance in millimetres at which that surface is taken to be, positive outside, -20 to 20.
     """
-    from nerfstudio_hands.cli.trained_run import check_config, load_run
-    from nerfstudio_hands.errors import HandsError
-    from nerfstudio_hands.export.bake import check_texture_size
-
+    if frame == "capture":
+        frame, world = 0, "capture"
+    require_range("--frame", frame, 0, LAST_FRAME)
+    require_range("--voxel", voxel, 0.05, 20)
+    require_range("--level", level, -20, 20)
     check_texture_size(texture_size)
+    if rest and pose is not None:
+        raise HandsError("Expected --pose or --rest, found both: choose one.")
+    if track is not None and not (rigged or sequence):
+        raise HandsError("--track: expected --rigged or --sequence with it, found neither: add what shall move.")
     check_config(load_config)
+    for option, file in (("--pose", pose), ("--track", track)):
+        if file is not None and not file.is_file():
+            raise HandsError(f"{file}: expected an .npz, found no such file; check {option}.")
+    check_can_be_made(output_dir if sequence is None else output_dir / "sequence", "--output-dir")
+    say(f"Loading the avatar of {load_config} ...")
 
+    import numpy as np
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.animation import read_track
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
+    from nerfstudio_hands.cli.shown_frame import frame_pose
+    from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.export.appearance import appearance_of
     from nerfstudio_hands.export.avatar import textured_mesh
+    from nerfstudio_hands.export.finishing import close_mesh, close_rig, place, upright_transform
     from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
     from nerfstudio_hands.export.object_level import object_level
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
 
-    if rest and pose is not None:
-        raise HandsError("Expected --pose or --rest, found both: choose one.")
     played = None if track is None else read_track(track)
     config, pipeline = load_run(load_config)
     output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     model = pipeline.model
     hands = model.hands
-    if not 0 <= frame < hands.num_frames:
-        raise HandsError(f"--frame should be a number from 0 to {hands.num_frames - 1} for this run, but is {frame}.")
-    shown = hands.pose_of(torch.tensor([frame], device=model.device))
+    shown = frame_pose(hands, frame)
     if pose is not None:
         shown = read_pose(pose, shown)
     if not shown.valid.any():
-        raise HandsError(f"Frame {frame} should show a hand, but none was fitted there; choose another --frame.")
+        raise HandsError(f"{pose}: expected a pose of a hand, found all of them marked as not valid: show one.")
+    if played is not None:
+        played = played.for_hands(hands.surface.sides, hands.reference().to("cpu"))
+    to_file = upright_transform(hands.world_transform) if world == "upright" else np.eye(3, 4)
+
+    def finish(mesh: TexturedMesh) -> TexturedMesh:
+        return place(mesh if open_wrist else close_mesh(mesh), to_file)
 
     def write(name: str, content: bytes) -> None:
         write_bytes(output_dir / name, content)
@@ -94,6 +129,8 @@ def export(
         look = appearance_of(model, shown, stands, voxel=voxel / 1000, level=level / 1000)
         part = look.part(stands)
         mesh = textured_mesh(part, look.color_fn, texture_size)
+        # At rest the hands lie in MANO's own frame, whose y is up already.
+        mesh = (mesh if open_wrist else close_mesh(mesh)) if rest else finish(mesh)
         if "ply" in format:
             write("hands.ply", ply_bytes(mesh))
         if "obj" in format:
@@ -104,23 +141,28 @@ def export(
         if getattr(model, "held", None) is not None and not rest:
             posed = hands.at_frame(frame) if pose is None else hands.at_pose(shown)
             thing = object_level(model, posed, voxel=voxel / 1000)
+            thing.apply_transform(np.vstack([to_file, [0, 0, 0, 1]]))
             for kind in format:
                 content = thing.export(file_type=kind)
                 write(f"object.{kind}", content.encode() if isinstance(content, str) else content)
         if rigged:
             rigs, normal_map = look.rigs(shown.valid[0].tolist(), texture_size)
-            write(
-                "rigged.glb",
-                rigged_glb_bytes(rigs, mesh.texture, lit=look.lit, normal_map=normal_map, track=played),
+            content = rigged_glb_bytes(
+                rigs if open_wrist else [close_rig(rig) for rig in rigs],
+                mesh.texture,
+                lit=look.lit,
+                normal_map=normal_map,
+                track=played,
+                world=to_file,
             )
+            write("rigged.glb", content)
         if sequence is not None:
-            moving = hands.frames_track() if played is None else played
-            poses = moving.for_hands(hands.surface.sides, hands.reference()).pose.to(model.device)
+            poses = (hands.frames_track() if played is None else played).pose.to(model.device)
             seen = torch.nonzero(poses.valid.any(dim=-1))[:, 0].tolist()
             parts = (look.part(poses[n]) for n in seen)
             (output_dir / "sequence").mkdir(exist_ok=True)
-            files = mesh_sequence(parts, mesh.texture, num_frames=len(seen), format=sequence, lit=look.lit)
-            for name, content in files:
+            options = {"num_frames": len(seen), "format": sequence, "lit": look.lit, "finish": finish}
+            for name, content in mesh_sequence(parts, mesh.texture, **options):
                 write_bytes(output_dir / "sequence" / name, content)
             CONSOLE.print(f"Wrote {len(seen)} meshes to {output_dir / 'sequence'}", soft_wrap=True)
 
@@ -140,7 +182,6 @@ def read_pose(path: Path, default: HandPose) -> HandPose:
     import numpy as np
     import torch
 
-    from nerfstudio_hands.errors import HandsError
     from nerfstudio_hands.hand_model import HandPose
 
     try:

@@ -5,11 +5,50 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import UInt8
+from typing import TYPE_CHECKING
 
 from nerfstudio_hands.errors import HandsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
+
+def check_can_be_made(folder: Path, option: str) -> None:
+    """Refuse a folder that can neither be used nor made, without making it.
+
+    Args:
+        folder: The folder wanted.
+        option: The option that named it.
+
+    Raises:
+        HandsError: It is a file, lies below one, or in a folder that cannot be written.
+    """
+    there = folder.expanduser().absolute()
+    while not (there.exists() or there.is_symlink()):
+        there = there.parent
+    if not there.is_dir():
+        raise HandsError(f"{option}: expected a folder for {folder}, found a file at {there}: give another {option}.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise HandsError(f"{option}: expected a folder that can be written, found {there}: give another {option}.")
+
+
+def check_new_video(output: Path, *, overwrite: bool) -> None:
+    """Refuse a video file that must not or cannot be written, before any time is spent.
+
+    Raises:
+        HandsError: It does not end in .mp4, is there already, or its folder cannot be made.
+    """
+    if output.suffix != ".mp4":
+        raise HandsError(
+            f"{output}: expected a video file that ends in .mp4, found '{output.suffix}': rename --output."
+        )
+    check_can_be_made(output.parent, "--output")
+    if output.expanduser().exists() and not (overwrite and output.expanduser().is_file()):
+        raise HandsError(
+            f"{output}: expected a new video file, found one there: give another --output, or --overwrite to replace a "
+            "file."
+        )
 
 
 def prepare_output_folder(folder: Path, *, keep_out_of: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.progress import track
 
 
 def write_video(
     path: Path, pictures: Iterable[UInt8[np.ndarray, "H W 3"]], *, width: int, height: int, count: int, fps: float
 ) -> None:
-    """Encode pictures as they come, with a progress bar; the file appears complete or not at all.
+    """Encode pictures as they come, with progress; the file appears complete or not at all.
 
     Args:
         path: Video file (H.264); its folder is made.
@@ -29,15 +31,15 @@ def write_video(
     """
     import imageio_ffmpeg
     import mediapy
-    from rich.progress import track
 
     mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
     height, width = height // 2 * 2, width // 2 * 2
-    partial = path.with_name(f".{path.name}")
+    path = path.expanduser()
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.mp4")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with mediapy.VideoWriter(partial, (height, width), fps=fps) as writer:
-            for picture in track(pictures, description="Rendering", total=count, transient=True):
+            for picture in track(pictures, "Rendering", total=count):
                 writer.add_image(picture[:height, :width])
         partial.replace(path)
     except (OSError, RuntimeError) as error:

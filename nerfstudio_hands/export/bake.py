@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int, UInt8
-from rich.progress import track
 from torch import Tensor
 
-from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.export.texture_size import check_texture_size
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
+from nerfstudio_hands.progress import track
 
 ColorFn = Callable[
     [Float[Tensor, "N 3"], Int[Tensor, " N"], Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]
@@ -20,7 +20,6 @@ ColorFn = Callable[
 
 PADDING = 8
 """Texels by which each island is continued: filtering blends in nothing else down to the third level of a mipmap."""
-SMALLEST_TEXTURE, LARGEST_TEXTURE = 16, 8192
 CHUNK = 1 << 16
 """Points whose colour is asked for at once."""
 
@@ -64,15 +63,6 @@ def bake_vertices(faces: Int[Tensor, "F 3"], vertices: Float[Tensor, "V 3"], col
     return to_bytes(_colors(faces, vertices, color_fn, corner // 3, one_hot))
 
 
-def check_texture_size(size: int) -> None:
-    """Raises a HandsError unless the size is a power of two that graphics hardware takes."""
-    if not SMALLEST_TEXTURE <= size <= LARGEST_TEXTURE or size & (size - 1):
-        raise HandsError(
-            f"The texture size should be a power of two from {SMALLEST_TEXTURE} to {LARGEST_TEXTURE}, "
-            f"because mipmaps need it, but is {size}; give 1024, say."
-        )
-
-
 def surface_points_of_texels(
     uv: Float[Tensor, "F 3 2"], size: int, padding: float = PADDING
 ) -> tuple[Int[Tensor, "size size"], Float[Tensor, "size size 3"]]:
@@ -111,7 +101,7 @@ def _colors(
     normals = vertex_normals(vertices, faces)
     colors = []
     starts = range(0, len(face), CHUNK)
-    for start in track(starts, description="Baking the texture", transient=True, disable=len(starts) < 2):
+    for start in starts if len(starts) < 2 else track(starts, "Baking the texture"):
         part = slice(start, start + CHUNK)
         weights, corners = barycentric[part, :, None].to(vertices.dtype), faces[face[part]]
         points = (weights * vertices[corners]).sum(dim=1)

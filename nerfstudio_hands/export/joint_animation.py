@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
@@ -9,23 +11,42 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.animation.pose_track import PoseTrack
 from nerfstudio_hands.export.glb import GlbBuilder
 
+HIDDEN_SCALE = 1e-6
+"""Scale of a hand that is absent: less than a hair. Zero would leave viewers a matrix without inverse."""
+
+
+@dataclass
+class Wrist:
+    """Where a rig has its wrist; metres.
+
+    Attributes:
+        rest: Place of the wrist's joint at rest, about which MANO turns a hand.
+        offset: Translation of the node above it.
+    """
+
+    rest: Float[np.ndarray, 3]
+    offset: Float[np.ndarray, 3]
+
 
 def add_animation(
     glb: GlbBuilder,
     track: PoseTrack,
     skeletons: dict[str, list[int]],
-    wrists: dict[str, Float[np.ndarray, 3]],
+    wrists: dict[str, Wrist],
+    world: Float[np.ndarray, "3 4"],
 ) -> None:
     """Adds an animation that turns the joints as the track does and puts the hands where it has them.
 
-    Between keys glTF turns joints by slerp and moves wrists on straight lines, which is the track's own rule. A hand is
-    shrunk to nothing while the track lacks it.
+    Between keys glTF turns joints by slerp and moves wrists on straight lines, which is the track's own rule. Of the
+    two quaternions of a rotation a key has that which is nearer to the key before it, so that programs which do not
+    choose the shorter way take it, too. A hand is shrunk out of sight while the track lacks it.
 
     Args:
         glb: The file.
         track: The poses; hands without a skeleton are left out.
         skeletons: Nodes of the joints of each hand, the wrist first, by "left" and "right".
-        wrists: What to add to the track's translation to have that of the wrist's node.
+        wrists: Their wrists, likewise.
+        world: Rigid transform from the world of the track to that of the file.
     """
     animation: dict[str, list] = {"samplers": [], "channels": []}
 
@@ -40,22 +61,36 @@ def add_animation(
         animation["channels"].append({"sampler": len(animation["samplers"]) - 1, "target": target})
 
     times = track.times.double().cpu().numpy()
+    turn, shift = Rotation.from_matrix(world[:, :3]), world[:, 3]
     for hand, side in enumerate(track.sides):
         if side not in skeletons:
             continue
-        joints, pose = skeletons[side], track.pose.to("cpu")[:, hand]
+        joints, wrist, pose = skeletons[side], wrists[side], track.pose.to("cpu")[:, hand]
         valid = pose.valid.numpy()
         if not valid.all():
-            add(joints[0], "scale", times, np.repeat(_shown(valid)[:, None], 3, axis=1), "STEP")
+            scale = np.where(_shown(valid), 1.0, HIDDEN_SCALE)
+            add(joints[0], "scale", times, np.repeat(scale[:, None], 3, axis=1), "STEP")
         if not valid.any():
             continue
         pose = pose[_standing_in(valid)]
-        turns = np.concatenate([pose.global_orient[:, None].numpy(), pose.local_rotations.numpy()], axis=1)
-        for joint, node in enumerate(joints):
-            add(node, "rotation", times, Rotation.from_rotvec(turns[:, joint]).as_quat())
-        add(joints[0], "translation", times, pose.translation.numpy() + wrists[side])
+        orientation = turn * Rotation.from_rotvec(pose.global_orient.double().numpy())
+        add(joints[0], "rotation", times, steady_quaternions(orientation))
+        for joint, node in enumerate(joints[1:]):
+            rotation = Rotation.from_rotvec(pose.local_rotations[:, joint].double().numpy())
+            add(node, "rotation", times, steady_quaternions(rotation))
+        places = (wrist.rest + pose.translation.double().numpy()) @ turn.as_matrix().T + shift
+        add(joints[0], "translation", times, places - wrist.offset)
     if animation["channels"]:
         glb.add("animations", {"name": track.name or "motion"} | animation)
+
+
+def steady_quaternions(rotations: Rotation) -> Float[np.ndarray, "T 4"]:
+    """Unit quaternions (x, y, z, w) of rotations over time, none of opposite sign to the one before."""
+    quaternions = rotations.as_quat()
+    opposite = (quaternions[1:] * quaternions[:-1]).sum(axis=1) < 0
+    signs = np.cumprod(np.where(opposite, -1.0, 1.0))
+    quaternions[1:] *= signs[:, None]
+    return quaternions
 
 
 def _standing_in(valid: Bool[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from rich.progress import track
 
 from nerfstudio_hands.export.avatar import VisiblePart
 from nerfstudio_hands.export.textured_mesh import TexturedMesh, material_files, obj_bytes, ply_bytes
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose, HandSurface
+from nerfstudio_hands.progress import track
 
 MATERIAL = "hands"
 """Name of the material and the texture that all frames of an OBJ sequence share."""
@@ -26,8 +26,9 @@ def mesh_sequence(
     num_frames: int,
     format: Literal["obj", "ply"] = "obj",
     lit: bool = False,
+    finish: Callable[[TexturedMesh], TexturedMesh] = lambda mesh: mesh,
 ) -> Iterator[tuple[str, bytes]]:
-    """Files of a sequence, one after the other, with a progress bar: `frame_0000.obj` and so on, or `.ply`.
+    """Files of a sequence, one after the other, with progress: `frame_0000.obj` and so on, or `.ply`.
 
     OBJ comes with one `hands.mtl` and `hands.png`, first of all; PLY has the texture's colours at the vertices.
 
@@ -35,17 +36,18 @@ def mesh_sequence(
         frames: The posed hands, see `avatar.visible_part`; made one by one, they need the memory of one. A frame
             without a hand has no file, and its number is left out.
         texture: Colours, first row at v = 1.
-        num_frames: How many there are, for the progress bar and the width of the numbers.
+        num_frames: How many there are, for the progress and the width of the numbers.
         format: Kind of file.
         lit: The texture is an albedo, to be lit.
+        finish: What is done to each mesh before it is written, see `finishing`.
     """
     if format == "obj":
         yield from material_files(texture, MATERIAL, lit=lit).items()
     digits = max(4, len(str(num_frames - 1)))
-    for number, part in enumerate(track(frames, description="Writing the frames", total=num_frames, transient=True)):
+    for number, part in enumerate(track(frames, "Writing the frames", total=num_frames)):
         if len(part.faces) == 0:
             continue
-        mesh = _as_mesh(part, texture)
+        mesh = finish(_as_mesh(part, texture))
         content = obj_bytes(mesh, MATERIAL) if format == "obj" else ply_bytes(mesh)
         yield f"frame_{number:0{digits}}.{format}", content
 

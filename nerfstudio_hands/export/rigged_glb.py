@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 
 from nerfstudio_hands.animation.pose_track import PoseTrack
 from nerfstudio_hands.export.glb import GlbBuilder
-from nerfstudio_hands.export.joint_animation import add_animation
+from nerfstudio_hands.export.joint_animation import Wrist, add_animation
 from nerfstudio_hands.export.tangent_frames import vertex_tangents
 from nerfstudio_hands.export.textured_mesh import png_bytes, split_at_seams
 
@@ -53,6 +53,7 @@ def rigged_glb_bytes(
     lit: bool = False,
     normal_map: UInt8[np.ndarray, "N N 3"] | None = None,
     track: PoseTrack | None = None,
+    world: Float[np.ndarray, "3 4"] | None = None,
 ) -> bytes:
     """Binary glTF 2.0 with a skinned mesh and a skeleton per hand, sharing one texture.
 
@@ -67,6 +68,7 @@ def rigged_glb_bytes(
         normal_map: Normals in the tangent frames of the rigs' vertices, see `normal_map.bake_normal_map`.
         track: Poses that the file plays; the hands then are where the track has them. Hands are told by their names,
             and those that the track lacks stand still.
+        world: Rigid transform from the world of the track to that of the file; by default they are the same.
     """
     glb = GlbBuilder()
     detail = None if normal_map is None else png_bytes(normal_map)
@@ -93,8 +95,8 @@ def rigged_glb_bytes(
         # A skinned mesh must be a root of the scene: its own place in the tree of nodes has no effect.
         glb.add_root(glb.add("nodes", {"name": f"{rig.name}_hand", "mesh": mesh, "skin": glb.add("skins", skin)}))
     if track is not None:
-        # MANO turns a hand about its wrist's place at rest; the node that places the rig is undone.
-        add_animation(glb, track, skeletons, {rig.name: rig.joints[0] - rig.offset for rig in rigs})
+        wrists = {rig.name: Wrist(rig.joints[0], rig.offset) for rig in rigs}
+        add_animation(glb, track, skeletons, wrists, np.eye(3, 4) if world is None else world)
     return glb.to_bytes()
 
 

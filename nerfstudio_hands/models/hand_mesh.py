@@ -17,7 +17,7 @@ from torch.nn import Parameter
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OUTLINE
-from nerfstudio_hands.export.bake import check_texture_size
+from nerfstudio_hands.export.texture_size import check_texture_size
 from nerfstudio_hands.fields.albedo_texture import AlbedoTexture
 from nerfstudio_hands.fields.neural_shader import SurfaceLook
 from nerfstudio_hands.fields.warps import uv_warp

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes, write_picture
+from nerfstudio_hands.cli.animate import animate
+from nerfstudio_hands.cli.export import export
+from nerfstudio_hands.cli.output_folder import (
+    check_can_be_made,
+    check_new_video,
+    prepare_output_folder,
+    write_bytes,
+    write_picture,
+)
+from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
 
 
@@ -25,6 +34,55 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(HandsError, match=r"out: expected a place to write output, found 'File exists'"):
         prepare_output_folder(tmp_path / "out", keep_out_of=tmp_path / "capture")
+
+
+def test_what_cannot_be_made_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below" / "it"):
+        with pytest.raises(HandsError, match=r"--output-dir: .* found a file at .*/file: give another --output-dir"):
+            check_can_be_made(folder, "--output-dir")
+    check_can_be_made(tmp_path / "a" / "b", "--output-dir")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_video_replaces_a_file_only_if_told(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes(b"mine")
+    with pytest.raises(HandsError, match=r"mine.mp4: expected a new video file, .* --overwrite"):
+        check_new_video(mine, overwrite=False)
+    check_new_video(mine, overwrite=True)
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(HandsError, match=r"folder.mp4: expected a new video file"):
+        check_new_video(tmp_path / "folder.mp4", overwrite=True)
+    with pytest.raises(HandsError, match="found a file at"):
+        check_new_video(mine / "below.mp4", overwrite=True)
+    assert mine.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("command", [turntable, animate])
+def test_commands_refuse_outputs_before_they_load_the_run(command, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("nerfstudio_hands.cli.trained_run.load_run", lambda *_: pytest.fail("the run was loaded"))
+    config, mine = tmp_path / "config.yml", tmp_path / "mine.mp4"
+    config.write_text("")
+    mine.write_bytes(b"mine")
+    for output in (mine, mine / "below.mp4"):
+        with pytest.raises(HandsError, match="mine.mp4"):
+            command(config, output)
+    assert mine.read_bytes() == b"mine"
+
+
+def test_export_refuses_a_file_where_it_wants_a_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("nerfstudio_hands.cli.trained_run.load_run", lambda *_: pytest.fail("the run was loaded"))
+    config = tmp_path / "config.yml"
+    config.write_text("")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sequence").write_text("mine")
+    with pytest.raises(HandsError, match="found a file at .*/sequence"):
+        export(config, tmp_path / "out", sequence="obj")
+    with pytest.raises(HandsError, match="found a file at .*/sequence"):
+        export(config, tmp_path / "out" / "sequence" / "below")
+    with pytest.raises(HandsError, match="--track: expected --rigged or --sequence"):
+        export(config, tmp_path / "out", track=config)
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,47 @@ def test_animation_is_the_track(surface, displacement, track, moving, time):
         assert np.abs(vertices[faces] - part[hand.faces].numpy()).max() < 2e-5
 
 
+def test_animation_stands_upright_where_the_file_has_another_world(surface, displacement, track):
+    turn = Rotation.from_rotvec([0.4, -2.0, 0.3]).as_matrix()
+    world = np.column_stack([turn, [0.2, -1.0, 0.5]])
+    gltf = Gltf(rigged_glb_bytes(rigs(surface, [True, True], SHAPE, displacement), TEXTURE, track=track, world=world))
+    found = gltf.skinned(gltf.animated(0.137))
+    posed = surface.pose(track.at(torch.tensor([0.137])), SHAPE, displacement).vertices[0].numpy()
+    expected = torch.from_numpy(posed @ world[:, :3].T + world[:, 3])
+    for part, hand in zip(surface.split_vertices(expected), surface.hands, strict=True):
+        vertices, faces = found[f"{hand.side}_hand"]
+        assert np.abs(vertices[faces] - part[hand.faces].numpy()).max() < 2e-5
+
+
+def rotation_keys(gltf: Gltf) -> list[np.ndarray]:
+    """Quaternions of every joint's keys."""
+    animation = gltf.document["animations"][0]
+    channels = [channel for channel in animation["channels"] if channel["target"]["path"] == "rotation"]
+    return [gltf.accessor(animation["samplers"][channel["sampler"]]["output"]) for channel in channels]
+
+
+def test_neighbouring_keys_are_never_opposite_quaternions(surface):
+    """A wrist that turns three times round, axis-angle cut at 180 degrees, as fits and other tools give it."""
+    angles = torch.linspace(0.0, 6 * torch.pi, 40)
+    pose = HandPose.rest(2, (40,))
+    pose.global_orient[..., 2] = (torch.remainder(angles + torch.pi, 2 * torch.pi) - torch.pi)[:, None]
+    pose.local_rotations[:, :, 4] = pose.global_orient
+    track = PoseTrack.of_frames(pose, ("left", "right"), fps=10)
+    gltf = Gltf(rigged_glb_bytes(rigs(surface, [True, True], SHAPE), TEXTURE, track=track))
+    for keys in rotation_keys(gltf):
+        assert ((keys[1:] * keys[:-1]).sum(axis=1) > 0.9).all()
+        np.testing.assert_allclose(np.linalg.norm(keys, axis=1), 1, atol=1e-6)
+    turns = Rotation.from_rotvec(pose.global_orient[:, 0].double().numpy())
+    assert (turns.inv() * Rotation.from_quat(rotation_keys(gltf)[0])).magnitude().max() < 1e-5
+
+
+def test_no_node_is_ever_scaled_to_zero(track, moving):
+    gltf = Gltf(moving)
+    animation = gltf.document["animations"][0]
+    scales = [c["sampler"] for c in animation["channels"] if c["target"]["path"] == "scale"]
+    assert scales and all(gltf.accessor(animation["samplers"][s]["output"]).min() > 0 for s in scales)
+
+
 def test_a_hand_that_the_track_lacks_is_shrunk_to_nothing(track, moving):
     gltf = Gltf(moving)
     assert np.ptp(gltf.skinned(gltf.animated(0.25))["left_hand"][0], axis=0).max() < 1e-6

@@ -1,0 +1,44 @@
+"""Numbers out of range are refused at once, before anything heavy is imported, and the help says the range."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from nerfstudio_hands.cli.animate import animate
+from nerfstudio_hands.cli.export import export
+from nerfstudio_hands.cli.turntable import turntable
+from nerfstudio_hands.errors import HandsError
+
+RANGES = {
+    turntable: {
+        "num_frames": (-1, 0, 10**7), "fps": (0.0, -1.0, math.nan, math.inf, 1e9), "width": (0, -5, 10**7),
+        "height": (0, -5, 10**7), "elevation": (math.nan, 90.0, -1000.0), "frame": (-1, 10**9),
+    },
+    animate: {
+        "fps": (0.0, -1.0, math.nan, math.inf, 1e9), "speed": (0.0, -1.0, math.nan, math.inf),
+        "seconds": (-1.0, math.nan, math.inf, 1e9), "size": (-5, 0, 2, 10**7),
+    },
+    export: {
+        "frame": (-1, 10**9), "voxel": (0.0, -1.0, math.nan, math.inf, 1e6), "level": (-1000.0, math.nan, math.inf),
+    },
+}  # fmt: skip
+CASES = [
+    (command, name, value) for command, names in RANGES.items() for name, values in names.items() for value in values
+]
+
+
+@pytest.mark.parametrize(("command", "name", "value"), CASES)
+def test_numbers_out_of_range(command, name: str, value: float, tmp_path: Path) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    # There is no such run: whoever looks at it first has lost time.
+    with pytest.raises(HandsError, match=rf"^{flag}: expected a number from \S+ to \S+, found") as refused:
+        command(tmp_path / "config.yml", tmp_path / "out.mp4", **{name: value})
+    low, high = re.search(r"from (\S+) to (\S+),", str(refused.value)).groups()
+    sentence = re.search(rf"\n +{name}: (.*?)(?=\n +\w+: |$)", inspect.getdoc(command) + "\n", re.DOTALL).group(1)
+    assert f"{low} to {high}" in " ".join(sentence.split()), "the help does not say the range"
+    assert not list(tmp_path.iterdir())
