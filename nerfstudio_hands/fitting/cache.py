@@ -11,13 +11,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
 from nerfstudio_hands.dataparsers.capture import Capture, select_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import fit_capture
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
-from nerfstudio_hands.hand_model import SIDES
+from nerfstudio_hands.hand_model import SIDES, load_hand
 
 CONSOLE = Console(width=120)
 
@@ -28,20 +29,27 @@ def cache_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "nerfstudio_hands"
 
 
-def cache_path(capture: Capture, cameras: Sequence[str], **options: object) -> Path:
+def cache_path(
+    capture: Capture,
+    cameras: Sequence[str],
+    *,
+    hand: str | Path = "default",
+    sides: Sequence[str] = SIDES,
+    refine_masks: bool = True,
+    refine_cameras: bool = True,
+    shape_frames: Sequence[int] | None = None,
+) -> Path:
     """File that belongs to a fit of these cameras with these options: its name hashes all that the fit depends on."""
     digest = hashlib.sha256()
-    settings = {"version": FIT_VERSION, "frames": capture.frames, **options}
+    learning = None if shape_frames is None else sorted(int(frame) for frame in shape_frames)
+    settings = {"version": FIT_VERSION, "frames": capture.frames, "sides": list(sides), "shape_frames": learning}
     if capture.detections is None:
         _hash_joints(digest, capture)
     else:
-        settings["cameras"] = list(cameras)
-        _hash_pictures(digest, capture, cameras, bool(options.get("refine_masks", True)))
-    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-    hand = str(options.get("hand", "default"))
-    if hand != "default":
-        for path in sorted(Path(hand).glob("MANO_*.pkl")) if Path(hand).is_dir() else [Path(hand)]:
-            digest.update(path.read_bytes() if path.is_file() else b"")
+        settings |= {"cameras": list(cameras), "refine_masks": refine_masks, "refine_cameras": refine_cameras}
+        _hash_pictures(digest, capture, cameras, refine_masks)
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    _hash_hand(digest, hand, sides)
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(capture.root.resolve().parts[-2:]).strip("/"))
     return cache_folder() / f"{name}-{digest.hexdigest()[:16]}.npz"
 
@@ -70,7 +78,7 @@ def fit_or_load(
         sides: The hands to fit.
         refine_masks: Whether to refine on the outlines of good masks.
         refine_cameras: Whether cameras may be turned.
-        shape_frames: Frames that the person's shape may be learnt from, where the capture came with joints; by default
+        shape_frames: Frames that what all frames share (shape, displacement, cameras) may be learnt from; by default
             all.
         path: A file that the user named: it is read if it exists, and must then be of this version.
         refit: Whether to fit anew whatever is kept.
@@ -78,12 +86,15 @@ def fit_or_load(
     Raises:
         HandsError: The hands cannot be fitted, the named file is not of this version, or the cache cannot be written.
     """
-    options: dict[str, object] = {"hand": hand, "sides": list(sides)}
-    if capture.detections is None:
-        options["shape_frames"] = None if shape_frames is None else [int(frame) for frame in shape_frames]
-    else:
-        options |= {"refine_masks": refine_masks, "refine_cameras": refine_cameras}
-    kept = cache_path(capture, cameras, **options)
+    kept = cache_path(
+        capture,
+        cameras,
+        hand=hand,
+        sides=sides,
+        refine_masks=refine_masks,
+        refine_cameras=refine_cameras,
+        shape_frames=shape_frames,
+    )
     file = path or kept
     partial = file.with_name(f"{kept.stem}.partial.npz")
     if file.exists() and not refit:
@@ -123,6 +134,7 @@ def fit_or_load(
                 sides=sides,
                 refine_masks=refine_masks,
                 refine_cameras=refine_cameras,
+                shape_frames=shape_frames,
                 progress=progress,
             )
     fit.save(file)
@@ -151,6 +163,20 @@ def _hash_joints(digest: hashlib._Hash, capture: Capture) -> None:
     if capture.mano_annotations is not None:
         for values in vars(capture.mano_annotations).values():
             digest.update(values.tobytes())
+
+
+def _hash_hand(digest: hashlib._Hash, hand: str | Path, sides: Sequence[str]) -> None:
+    """By what was read, not by files: these may have any name, and the built-in hand may change with our version."""
+    for side in sides:
+        try:
+            model = load_hand(hand, side)
+        except HandsError:
+            # Of a side that no picture shows the file may be absent; of another the fit itself says what is wrong.
+            digest.update(b"unreadable")
+            continue
+        for name, value in vars(model).items():
+            content = value.numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode()
+            digest.update(name.encode() + content)
 
 
 def _check_writable(file: Path) -> None:

@@ -40,7 +40,8 @@ def fit_capture_joints(
         capture: With `stored_keypoints`.
         hand: Hand model, "default" or a path.
         sides: The hands to fit; one without any joints is left out.
-        shape_frames: Frames that the shape may be learnt from; by default all.
+        shape_frames: Frames that the shape, the places of landmarks and which hands there are may be learnt from; by
+            default all.
         partial: File that an interrupted fit goes on from, and is left behind by it.
         progress: Receives the stage and the share done.
 
@@ -48,7 +49,7 @@ def fit_capture_joints(
         HandsError: No frame has joints of a hand, or the hand model cannot be read or is of the other side.
     """
     started = time.monotonic()
-    fitted = _fittable_sides(capture, sides)
+    fitted = _fittable_sides(capture, sides, shape_frames)
     surface = HandSurface(tuple(_load_own_hand(hand, side) for side in fitted))
     joints = torch.from_numpy(capture.stored_keypoints[:, [SIDES.index(side) for side in fitted]]).double()
     annotated = None
@@ -60,7 +61,7 @@ def fit_capture_joints(
         if annotated is None or annotated.shape is None:
             track = fit_joint_track(surface, joints, shape_frames=shape_frames, partial=partial, progress=progress)
         else:
-            track = _complete(surface, joints, annotated, partial, progress)
+            track = _complete(surface, joints, annotated, shape_frames, partial, progress)
         seconds = time.monotonic() - started
         report = _report(capture, surface, joints, track, annotated, seconds)
     return HandFit(
@@ -75,15 +76,16 @@ def fit_capture_joints(
     )
 
 
-def _fittable_sides(capture: Capture, sides: Sequence[str]) -> tuple[str, ...]:
-    joints = np.isfinite(capture.stored_keypoints).all(-1).sum(-1).max(0, initial=0)
+def _fittable_sides(capture: Capture, sides: Sequence[str], shape_frames: Sequence[int] | None) -> tuple[str, ...]:
+    learning = slice(None) if shape_frames is None else list(shape_frames)
+    joints = np.isfinite(capture.stored_keypoints[learning]).all(-1).sum(-1).max(0, initial=0)
     fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= FEWEST_JOINTS)
     if not fitted:
         most = max(int(joints[SIDES.index(side)]) for side in sides)
         raise HandsError(
             f"{capture.root}: expected 3D joints of the {' or '.join(sides)} hand in at least one of "
-            f"{len(capture.frames)} frames, found at most {most} of 21 joints in a frame: read other frames, or ask "
-            "for the other hand."
+            f"{len(capture.stored_keypoints[learning])} training frames, found at most {most} of 21 joints in a frame: "
+            "read other frames, or ask for the other hand."
         )
     return fitted
 
@@ -103,6 +105,7 @@ def _complete(
     surface: HandSurface,
     joints: Float[Tensor, "T H 21 3"],
     annotated: AnnotatedPoses,
+    shape_frames: Sequence[int] | None,
     partial: Path | None,
     progress: Callable[[str, float], None],
 ) -> JointTrackFit:
@@ -113,6 +116,7 @@ def _complete(
         left,
         shape=annotated.shape,
         landmark_offset=annotated.landmark_offset,
+        shape_frames=shape_frames,
         partial=partial,
         progress=progress,
     )

@@ -5,21 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from nerfstudio_hands.dataparsers.capture import Capture, object_pixels, read_mask, select_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_verdict
-from nerfstudio_hands.fitting.mask_refinement import camera_tensors, masks_of_our_own, refine_on_masks
+from nerfstudio_hands.fitting.mask_refinement import camera_tensors, frames_of, masks_of_our_own, refine_on_masks
 from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints, joint_terms
+from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouette import outline_at, outline_mesh
 from nerfstudio_hands.fitting.triangulate import Triangulation, triangulate
-from nerfstudio_hands.fitting.variables import Variables
+from nerfstudio_hands.fitting.variables import PER_FRAME, Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, load_hand
 
@@ -30,6 +34,15 @@ Progress = Callable[[str, float], None]
 THREADS = 1
 
 
+@dataclass
+class _FittedFrames:
+    """Hands of some frames: what was triangulated, what they were held against, where they are."""
+
+    found: Triangulation
+    terms: JointTerms
+    variables: Variables
+
+
 def fit_capture(
     capture: Capture,
     *,
@@ -38,9 +51,13 @@ def fit_capture(
     sides: Sequence[str] = SIDES,
     refine_masks: bool = True,
     refine_cameras: bool = True,
+    shape_frames: Sequence[int] | None = None,
     progress: Progress = lambda stage, share: None,
 ) -> HandFit:
     """Fits the hands of a capture.
+
+    What all frames share (shape, displacement, cameras, places of landmarks, and which hands there are) is learnt from
+    `shape_frames` alone; the other frames are fitted afterwards, with all of it fixed.
 
     Args:
         capture: Any number of frames.
@@ -49,6 +66,7 @@ def fit_capture(
         sides: The hands to fit; of two, one that was never detected is left out.
         refine_masks: Whether to refine on the outlines of good masks.
         refine_cameras: Whether cameras may be turned (about their centres, about a degree).
+        shape_frames: Frames that what is shared may be learnt from; by default all.
         progress: Receives the stage and the share done.
 
     Raises:
@@ -57,31 +75,41 @@ def fit_capture(
     started = time.monotonic()
     with limited_threads():
         seen = select_cameras(capture, list(cameras))
-        intrinsics = torch.from_numpy(np.stack([c.intrinsics for c in seen.cameras]))
-        extrinsics = torch.from_numpy(np.stack([c.world_to_camera for c in seen.cameras]))
-        detections = torch.from_numpy(seen.detections)
+        learning = sorted(range(len(seen.frames)) if shape_frames is None else shape_frames)
+        others = [frame for frame in range(len(seen.frames)) if frame not in set(learning)]
+        share = len(learning) / len(seen.frames)
 
         progress("Triangulating joints", 0.0)
-        found = triangulate(detections, intrinsics, extrinsics, refine_rotations=refine_cameras)
+        part = frames_of(seen, learning)
+        found = triangulate(*_measured(part), refine_rotations=refine_cameras)
         fitted = _fittable_sides(capture, found, sides)
-        chosen = [SIDES.index(side) for side in fitted]
         surface = HandSurface(tuple(load_hand(hand, side) for side in fitted))
-        terms = joint_terms(detections[:, :, chosen], intrinsics, extrinsics, _of_sides(found, chosen))
 
-        progress("Fitting pose and shape to joints", 0.02)
-        variables = fit_joints(surface, terms, found.rotation)
-        if refine_masks:
-            coverage = _coverage(seen, seen, surface, variables)
-            variables = refine_on_masks(
-                seen, surface, terms, variables, coverage, refine_cameras=refine_cameras, progress=progress
+        def fit_frames(part: Capture, found: Triangulation, known: Variables | None, behind: float, share: float):
+            return _fit_frames(
+                part,
+                surface,
+                found,
+                known=known,
+                refine_masks=refine_masks,
+                refine_cameras=refine_cameras,
+                progress=lambda stage, done: progress(stage, behind + share * done),
             )
+
+        hands = fit_frames(part, found, None, 0.0, share)
+        if others:
+            part = frames_of(seen, others)
+            found = _triangulate_again(part, hands.variables)
+            more = fit_frames(part, found, hands.variables, share, 1 - share)
+            hands = _in_order(hands, more, [*learning, *others])
+        variables = hands.variables
         coverage = _coverage(capture, seen, surface, variables)
         verdicts = {key: mask_verdict(value) for key, value in coverage.items()}
         masks = {}
         if refine_masks:
             progress("Cutting hands out of the pictures", 0.98)
             masks = masks_of_our_own(seen, surface, variables)
-        report = _report(capture, seen, surface, terms, variables, found, coverage, verdicts)
+        report = _report(capture, seen, surface, hands.terms, variables, hands.found, coverage, verdicts)
         report["seconds"] = round(time.monotonic() - started, 1)
         progress("Fitted", 1.0)
     return HandFit(
@@ -91,9 +119,72 @@ def fit_capture(
         displacement=variables.displacement,
         pose=variables.pose,
         camera_rotation={c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)},
-        keypoints_3d=found.points.numpy(),
+        keypoints_3d=hands.found.points.numpy(),
         masks=masks,
         report=report,
+    )
+
+
+def _measured(
+    seen: Capture,
+) -> tuple[Float[Tensor, "T C 2 21 2"], Float[Tensor, "C 3 3"], Float[Tensor, "C 4 4"]]:
+    """Detections, K and extrinsics as calibrated."""
+    return (
+        torch.from_numpy(seen.detections),
+        torch.from_numpy(np.stack([camera.intrinsics for camera in seen.cameras])),
+        torch.from_numpy(np.stack([camera.world_to_camera for camera in seen.cameras])),
+    )
+
+
+def _fit_frames(
+    seen: Capture,
+    surface: HandSurface,
+    found: Triangulation,
+    *,
+    known: Variables | None,
+    refine_masks: bool,
+    refine_cameras: bool,
+    progress: Progress,
+) -> _FittedFrames:
+    """Fits the hands of some frames; where what frames share is `known`, their poses alone."""
+    detections, intrinsics, extrinsics = _measured(seen)
+    chosen = [SIDES.index(side) for side in surface.sides]
+    terms = joint_terms(detections[:, :, chosen], intrinsics, extrinsics, _of_sides(found, chosen))
+    progress("Fitting pose and shape to joints", 0.02)
+    variables = fit_joints(surface, terms, found.rotation, known=known)
+    if refine_masks:
+        variables = refine_on_masks(
+            seen,
+            surface,
+            terms,
+            variables,
+            _coverage(seen, seen, surface, variables),
+            refine_cameras=refine_cameras,
+            shared=known is None,
+            progress=progress,
+        )
+    return _FittedFrames(found, terms, variables)
+
+
+def _triangulate_again(seen: Capture, known: Variables) -> Triangulation:
+    """Joints of other frames, by the cameras as they have been corrected."""
+    detections, intrinsics, extrinsics = _measured(seen)
+    rotation = known.camera_rotation.double()
+    found = triangulate(detections, intrinsics, corrected_extrinsics(extrinsics, rotation), refine_rotations=False)
+    return replace(found, rotation=rotation)
+
+
+def _in_order(first: _FittedFrames, second: _FittedFrames, frames: Sequence[int]) -> _FittedFrames:
+    """The frames of both, which are these, in order of time; what all frames share is that of the first."""
+    order = np.argsort(frames)
+
+    def joined(one, other, names: Sequence[str]):
+        return replace(one, **{name: torch.cat([getattr(one, name), getattr(other, name)])[order] for name in names})
+
+    return _FittedFrames(
+        joined(first.found, second.found, ("points", "weights", "errors", "hand_inlier")),
+        joined(first.terms, second.terms, ("points", "point_weights", "rays", "ray_weights")),
+        joined(first.variables, second.variables, PER_FRAME),
     )
 
 

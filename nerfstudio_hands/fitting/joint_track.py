@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
@@ -94,6 +94,8 @@ def fit_joint_track(
 ) -> JointTrackFit:
     """Fits hands to 3D joints, every frame by itself.
 
+    Hands of `shape_frames` are fitted before the others and never in one batch with them: a batch decides the last bit.
+
     Args:
         surface: The H hands.
         joints: World frame, metres, NaN where absent. A hand with fewer than `FEWEST_JOINTS` is taken as absent.
@@ -112,6 +114,10 @@ def fit_joint_track(
     finite = torch.isfinite(joints).all(-1)
     valid = finite.sum(-1) >= FEWEST_JOINTS
     frames, hands = valid.nonzero(as_tuple=True)
+    allowed = _allowed(len(valid), shape_frames)
+    learnt = allowed[frames]
+    order = (~learnt).int().argsort(stable=True)
+    frames, hands, first = frames[order], hands[order], int(learnt.sum())
     targets = _Targets(joints.nan_to_num(0.0)[frames, hands], finite[frames, hands].double())
     with PartialTrack(partial, len(hands)) as done:
         if shape is not None:
@@ -120,13 +126,13 @@ def fit_joint_track(
             shape, offset = done.shape, done.landmark_offset
         else:
             progress("Fitting the shape of the hand", 0.0)
-            sample = _sample(valid, frames, shape_frames)
+            sample = _sample(first, int(allowed.sum()))
             shape, offset = _fit_person(chain, targets.at(sample), hands[sample])
         shape, offset = shape.double(), offset.double()
         done.shape, done.landmark_offset = shape, offset
         while done.count < len(hands):
             progress("Fitting poses to joints", done.count / len(hands))
-            part = torch.arange(done.count, min(done.count + batch, len(hands)))
+            part = torch.arange(done.count, min(done.count + batch, first if done.count < first else len(hands)))
             fitted, error = _fit_poses(chain, targets.at(part), hands[part], shape, offset)
             done.add(chain.to_hand_pose(fitted), error)
         progress("Fitting poses to joints", 1.0)
@@ -135,22 +141,25 @@ def fit_joint_track(
     errors = torch.full(valid.shape, torch.nan, dtype=torch.float64)
     for name, values in (*vars(pose).items(), ("error", errors)):
         if name in done.arrays:
-            values[valid] = done.arrays[name]
+            values[frames, hands] = done.arrays[name]
     return JointTrackFit(pose.to(dtype=torch.float32), shape.float(), offset.float(), errors.float())
 
 
-def _sample(valid: Bool[Tensor, "T H"], frames: Tensor, shape_frames: Sequence[int] | None) -> Tensor:
-    """Indices of some hands, evenly spread over the frames that may be learnt from."""
-    allowed = torch.ones(len(valid), dtype=torch.bool)
-    if shape_frames is not None:
-        allowed = torch.isin(torch.arange(len(valid)), torch.as_tensor(list(shape_frames)))
-    chosen = allowed[frames].nonzero()[:, 0]
-    if not len(chosen):
+def _allowed(count: int, shape_frames: Sequence[int] | None) -> Bool[Tensor, " T"]:
+    """Whether each of so many frames may be learnt from."""
+    if shape_frames is None:
+        return torch.ones(count, dtype=torch.bool)
+    return torch.isin(torch.arange(count), torch.as_tensor(list(shape_frames)))
+
+
+def _sample(count: int, num_frames: int) -> Int[Tensor, " S"]:
+    """Indices of some of so many hands, of that many frames that may be learnt from, evenly spread."""
+    if not count:
         raise HandsError(
-            f"3D joints: expected a frame with at least {FEWEST_JOINTS} joints of a hand among "
-            f"{int(allowed.sum())} frames, found none: choose other frames or another hand."
+            f"3D joints: expected a frame with at least {FEWEST_JOINTS} joints of a hand among {num_frames} frames, "
+            "found none: choose other frames or another hand."
         )
-    return chosen[torch.linspace(0, len(chosen) - 1, min(SAMPLE, len(chosen))).round().long()]
+    return torch.linspace(0, count - 1, min(SAMPLE, count)).round().long()
 
 
 def _fit_person(chain: KeypointChain, targets: _Targets, hand: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,7 +62,8 @@ def annotated_poses(
         surface: Hands from MANO files.
         annotations: Parameters, world frame.
         joints: Joints in the same world, metres, NaN where absent, sides left and right.
-        shape_frames: Frames whose shapes are averaged; by default all.
+        shape_frames: Frames whose shapes are averaged, and that say where annotators put joints and how far is too
+            far; by default all.
 
     Raises:
         HandsError: The annotation has more shape coefficients than the model.
@@ -71,17 +72,18 @@ def annotated_poses(
     seen = torch.from_numpy(joints)
     places = [SIDES.index(side) for side in surface.sides]
     misses = torch.stack([part.misses(seen[:, place]) for part, place in zip(parts, places, strict=True)], 1)
-    offset = _median_offset(misses)
+    learning = torch.ones(len(seen), dtype=torch.bool)
+    if shape_frames is not None:
+        learning = torch.isin(torch.arange(len(seen)), torch.as_tensor(list(shape_frames)))
+    offset = _median_offset(misses[learning])
     deviation = _mean_distance(misses - offset)
-    is_outlier = deviation > outlier_threshold(deviation)
+    is_outlier = deviation > outlier_threshold(deviation[learning])
     is_wrong_side = torch.zeros_like(is_outlier)
     for h, part in enumerate(parts):
         elsewhere = part.distance_as_the_other_hand(seen, places[h])
         is_wrong_side[:, h] = is_outlier[:, h] & (elsewhere < WORST_METRES)
     trusted = torch.stack([part.present for part in parts], 1) & ~is_outlier
-    learnt = trusted.clone()
-    if shape_frames is not None:
-        learnt[~torch.isin(torch.arange(len(learnt)), torch.as_tensor(list(shape_frames)))] = False
+    learnt = trusted & learning[:, None]
     shape = torch.stack([part.shape for part in parts], 1)[learnt].mean(0) if learnt.any() else None
     pose = HandPose(
         torch.stack([part.global_orient for part in parts], 1),

@@ -53,6 +53,7 @@ def refine_on_masks(
     coverage: dict[tuple[str, str], float],
     *,
     refine_cameras: bool,
+    shared: bool = True,
     progress: Callable[[str, float], None],
 ) -> Variables:
     """Refines hands that were fitted to joints, group of frames by group.
@@ -64,6 +65,7 @@ def refine_on_masks(
         variables: The fit to joints.
         coverage: Share of the projected hands that each mask covers, by (frame, camera).
         refine_cameras: Whether cameras may be turned.
+        shared: Whether what all frames share is learnt (from the first group) or stays as it is.
         progress: Called with the stage and the share of the whole fit that is behind.
     """
     groups = frame_groups(len(seen.frames))
@@ -76,13 +78,13 @@ def refine_on_masks(
 
     for number, frames in enumerate(groups):
         part = _refine_frames(
-            _frames_of(seen, frames),
+            frames_of(seen, frames),
             surface,
             terms.at(frames),
             variables.at(frames),
             coverage,
             refine_cameras=refine_cameras,
-            shared=number == 0,
+            shared=shared and number == 0,
             advance=advance,
         )
         variables = variables.put(frames, part)
@@ -96,14 +98,8 @@ def frame_groups(count: int, size: int = FRAMES_AT_ONCE) -> list[list[int]]:
     return [first] + [rest[start : start + size] for start in range(0, len(rest), size)]
 
 
-def camera_tensors(camera: CaptureCamera, rotation: np.ndarray | None) -> tuple[Tensor, Tensor]:
-    """K and the corrected extrinsics of one camera, float64."""
-    correction = torch.from_numpy(np.zeros(3) if rotation is None else np.asarray(rotation, dtype=np.float64))
-    extrinsics = corrected_extrinsics(torch.from_numpy(camera.world_to_camera)[None], correction[None])[0]
-    return torch.from_numpy(camera.intrinsics), extrinsics
-
-
-def _frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
+def frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
+    """The same capture in some of its frames only; joints and sequences that it came with stay as they are."""
     names = [seen.frames[frame] for frame in frames]
     return replace(
         seen,
@@ -113,6 +109,13 @@ def _frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
         object_masks={key: path for key, path in seen.object_masks.items() if key[0] in names},
         detections=seen.detections[list(frames)],
     )
+
+
+def camera_tensors(camera: CaptureCamera, rotation: np.ndarray | None) -> tuple[Tensor, Tensor]:
+    """K and the corrected extrinsics of one camera, float64."""
+    correction = torch.from_numpy(np.zeros(3) if rotation is None else np.asarray(rotation, dtype=np.float64))
+    extrinsics = corrected_extrinsics(torch.from_numpy(camera.world_to_camera)[None], correction[None])[0]
+    return torch.from_numpy(camera.intrinsics), extrinsics
 
 
 def _refine_frames(

@@ -94,7 +94,13 @@ def joint_terms(
     )
 
 
-def fit_joints(surface: HandSurface, terms: JointTerms, camera_rotation: Float[Tensor, "C 3"]) -> Variables:
+def fit_joints(
+    surface: HandSurface,
+    terms: JointTerms,
+    camera_rotation: Float[Tensor, "C 3"],
+    *,
+    known: Variables | None = None,
+) -> Variables:
     """Fits the hands to joints, from nothing.
 
     Placement comes from the palm by Procrustes; then pose to the 3D joints; then pose and shape to the detections
@@ -104,6 +110,7 @@ def fit_joints(surface: HandSurface, terms: JointTerms, camera_rotation: Float[T
         surface: The hands to fit, as many as the terms have.
         terms: Measurements.
         camera_rotation: Corrections of the cameras that the triangulation found, kept.
+        known: A fit of other frames whose shape, displacement and places of landmarks are taken over and kept.
     """
     valid = terms.point_weights.sum(-1) >= FEWEST_JOINTS
     frames, hands = valid.shape
@@ -113,10 +120,10 @@ def fit_joints(surface: HandSurface, terms: JointTerms, camera_rotation: Float[T
         zeros,
         torch.zeros(frames, hands, 15, 3),
         zeros,
-        torch.zeros(count),
-        torch.zeros(len(surface.vertex_side), 3),
+        torch.zeros(count) if known is None else known.shape,
+        torch.zeros(len(surface.vertex_side), 3) if known is None else known.displacement,
         camera_rotation.float(),
-        torch.zeros(21, 3),
+        torch.zeros(21, 3) if known is None else known.landmark_offset,
         valid,
     )
     variables = _place(surface, terms, start)
@@ -135,6 +142,8 @@ def fit_joints(surface: HandSurface, terms: JointTerms, camera_rotation: Float[T
 
     pose = ("global_orient", "translation", "local_rotations")
     variables = minimise(to_points, variables, pose, iterations=80)
+    if known is not None:
+        return minimise(to_detections, variables, pose, iterations=80)
     variables = minimise(to_points, variables, (*pose, "shape"), iterations=60)
     return minimise(to_detections, variables, (*pose, "shape", "landmark_offset"), iterations=80)
 

@@ -20,7 +20,7 @@ from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.npz_writing import write_npz
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
-FIT_VERSION = 2
+FIT_VERSION = 3
 
 
 @dataclass
