@@ -1,12 +1,12 @@
 """`hand-uvnerf`: a radiance field on the surface of the hand."""
 
-from nerfstudio.configs.base_config import LoggingConfig, MachineConfig, ViewerConfig
+from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
-from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainerConfig, default_device
+from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandMachineConfig, HandTrainerConfig, default_device
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
 from nerfstudio_hands.pipeline import HandPipelineConfig
 
@@ -23,8 +23,8 @@ hand_uvnerf = MethodSpecification(
         steps_per_eval_image=500,
         steps_per_eval_all_images=25000,
         mixed_precision=False,
-        machine=MachineConfig(device_type=DEVICE),
-        logging=LoggingConfig(steps_per_log=20),
+        machine=HandMachineConfig(device_type=DEVICE),
+        logging=LoggingConfig(steps_per_log=20, profiler="none"),
         pipeline=HandPipelineConfig(
             datamanager=HandDataManagerConfig(
                 dataparser=HandsDataParserConfig(max_resolution=1280 if ON_GPU else 640),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from nerfstudio.configs.base_config import MachineConfig
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
 from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
@@ -15,8 +16,11 @@ from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch.optim import Optimizer, lr_scheduler
 
+from nerfstudio_hands.dataparsers.layouts import find_layout
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.memory import memory_faults, rendering_remedy, training_remedy
+from nerfstudio_hands.option_range import Fraction, Interval, bounded, check_ranges
+from nerfstudio_hands.run_yaml import portable_yaml
 
 
 @dataclass
@@ -25,11 +29,11 @@ class CosineDecaySchedulerConfig(SchedulerConfig):
 
     _target: typing.Type = field(default_factory=lambda: CosineDecayScheduler)
     """target class to instantiate"""
-    warmup_steps: int = 50
+    warmup_steps: bounded(int, 0, 10**9) = 50
     """Steps over which the rate rises linearly from near zero."""
-    max_steps: typing.Optional[int] = None
+    max_steps: bounded(typing.Optional[int], 1, 10**9) = None
     """Step at which the rate reaches its end; by default the last step of the training."""
-    final_fraction: float = 0.05
+    final_fraction: Fraction = 0.05
     """Rate at the end over the rate after the warm-up."""
 
 
@@ -57,20 +61,105 @@ class CosineDecayScheduler(Scheduler):
 
 
 @dataclass
+class HandMachineConfig(MachineConfig):
+    """nerfstudio's, with ranges and the devices that our kernels run on."""
+
+    seed: bounded(int, 0, 2**32 - 1) = 42
+    """Seed of whatever is drawn at random."""
+    num_devices: bounded(int, 1, 64) = 1
+    """Devices of this machine to train on."""
+    num_machines: bounded(int, 1, 1024) = 1
+    """Machines that train together."""
+    machine_rank: bounded(int, 0, 1023) = 0
+    """Which of them this one is."""
+    device_type: typing.Literal["cpu", "cuda"] = "cuda"
+    """Kind of device to train on."""
+
+
+@dataclass
 class HandTrainerConfig(TrainerConfig):
     """nerfstudio's trainer with checkpoints that are whole or absent."""
 
     _target: typing.Type = field(default_factory=lambda: HandTrainer)
     """target class to instantiate"""
+    max_num_iterations: bounded(int, 1, 10**9) = 1000
+    """Steps of the training, those before --load-dir among them."""
+    steps_per_save: Interval = 500
+    """Steps between checkpoints; the last step has one anyway."""
+    steps_per_eval_batch: Interval = 500
+    """Steps between evaluations on some held-out rays."""
+    steps_per_eval_image: Interval = 500
+    """Steps between evaluations on a held-out picture."""
+    steps_per_eval_all_images: Interval = 25000
+    """Steps between evaluations on all held-out pictures."""
+    load_step: bounded(typing.Optional[int], 0, 10**9) = None
+    """Step of the checkpoint in --load-dir to go on from; by default the last one."""
+    machine: HandMachineConfig = field(default_factory=HandMachineConfig)
+    """Where and with what seed the training runs."""
+
+    def print_to_terminal(self) -> None:
+        """One line instead of nerfstudio's two hundred, which stand in config.yml.
+
+        nerfstudio calls this first with the whole configuration, so what is wrong with that is said here, before
+        anything is read or written.
+        """
+        try:
+            require_sound(self)
+        except HandsError as error:
+            raise SystemExit(f"error: {error}") from error
+        data = self.pipeline.datamanager.data or self.pipeline.datamanager.dataparser.data
+        say(
+            f"{self.method_name}: {self.max_num_iterations:,} steps on {self.machine.device_type}, capture {data}, "
+            f"run {self.get_base_dir()} (all options: config.yml there)"
+        )
 
     def save_config(self) -> None:
+        """Writes config.yml, which every system can read whatever system wrote it."""
         try:
-            super().save_config()
+            folder = self.get_base_dir()
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "config.yml").write_text(portable_yaml(self), "utf8")
         except OSError as error:
             raise SystemExit(
                 f"error: {self.output_dir}: expected a folder to write the run to, found '{error.strerror or error}'; "
                 "choose another --output-dir."
             ) from error
+
+
+def require_sound(config: HandTrainerConfig) -> None:
+    """See that a training can begin, as far as its configuration, its folders and its devices tell.
+
+    Raises:
+        HandsError: A number is out of its range, the machine has no such device, there is no capture, or the run would
+            lie in it.
+    """
+    check_ranges(config)
+    _require_device(config.machine)
+    data = config.pipeline.datamanager
+    capture = Path(data.data or data.dataparser.data).expanduser()
+    find_layout(capture, data.dataparser.layout)
+    if config.output_dir.expanduser().resolve().is_relative_to(capture.resolve()):
+        raise HandsError(
+            f"{config.output_dir}: expected an output folder outside of the capture, found one inside {capture}: give "
+            "another --output-dir."
+        )
+
+
+def _require_device(machine: MachineConfig) -> None:
+    kind, count = machine.device_type, machine.num_devices
+    if kind not in ("cpu", "cuda"):
+        raise HandsError(f"--machine.device-type: expected cpu or cuda, found {kind}: train on one of these.")
+    there = torch.cuda.device_count() if kind == "cuda" else 1
+    if count > there:
+        raise HandsError(
+            f"--machine.device-type {kind}: expected {count} of them, found {there} on this machine: "
+            + ("train with --machine.device-type cpu." if not there else f"give --machine.num-devices {there}.")
+        )
+
+
+def say(sentence: str) -> None:
+    """Prints a sentence as it is, in one line that can be copied."""
+    CONSOLE.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 class HandTrainer(Trainer):

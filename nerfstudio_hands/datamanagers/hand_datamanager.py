@@ -26,6 +26,7 @@ from nerfstudio_hands.datamanagers.hand_dataset import HandDataset, TrainingPict
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
+from nerfstudio_hands.option_range import RayCount
 
 
 @dataclass
@@ -34,6 +35,10 @@ class HandDataManagerConfig(VanillaDataManagerConfig):
 
     _target: Type = field(default_factory=lambda: HandDataManager)
     """target class to instantiate"""
+    train_num_rays_per_batch: RayCount = 1024
+    """Rays of a training step."""
+    eval_num_rays_per_batch: RayCount = 1024
+    """Rays of an evaluation on rays."""
     pixel_sampler: PixelSamplerConfig = field(default_factory=HandPixelSamplerConfig)
     """Which pixels are drawn."""
 

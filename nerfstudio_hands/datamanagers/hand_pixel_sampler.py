@@ -12,6 +12,7 @@ from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 
 from nerfstudio_hands.datamanagers.crop_cache import IN_MASK, LABEL, Crop, CropCache
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.option_range import Fraction, Interval, bounded
 
 
 @dataclass
@@ -20,19 +21,19 @@ class HandPixelSamplerConfig(PixelSamplerConfig):
 
     _target: Type = field(default_factory=lambda: HandPixelSampler)
     """target class to instantiate"""
-    frames_per_batch: int = 4
+    frames_per_batch: bounded(int, 1, 4096) = 4
     """Frames that a batch mixes; each costs a posed surface."""
-    images_per_batch: int = 16
+    images_per_batch: bounded(int, 1, 65536) = 16
     """Pictures at most that a batch takes pixels from."""
-    rim_fraction: float = 0.15
+    rim_fraction: Fraction = 0.15
     """Share of the rays that go to background next to the hand."""
-    outline_fraction: float = 0.0
+    outline_fraction: Fraction = 0.0
     """Share of the rays that go to the pixels between hand and background, where the mask alone says which they are."""
-    num_patches: int = 1
+    num_patches: bounded(int, 1, 4096) = 1
     """Square patches a batch, after the single rays, where the model has a perceptual loss."""
-    patch_size: int = 32
+    patch_size: bounded(int, 2, 1024) = 32
     """Side of a patch in pixels."""
-    patches_from: int = 0
+    patches_from: Interval = 0
     """Step from which patches are drawn."""
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 
+from nerfstudio_hands.option_range import bounded
+
 if typing.TYPE_CHECKING:
     from nerfstudio_hands.dataparsers.capture import Capture
     from nerfstudio_hands.dataparsers.splits import Split
@@ -43,15 +45,15 @@ class HandsDataParserConfig(DataParserConfig):
     default every seventh; give no name after the flag to hold out none."""
     eval_sequences: typing.Tuple[str, ...] = ()
     """Sequences whose frames are held out: their poses are known to the avatar, their pictures are not."""
-    eval_frame_fraction: typing.Optional[float] = None
+    eval_frame_fraction: bounded(typing.Optional[float], 0, 0.99) = None
     """Share of the frames to hold out, from the end of every sequence that is not held out whole. By default a quarter
     where a capture has sequences and `eval_sequences` is empty, else nothing."""
-    max_eval_images: int = 30
+    max_eval_images: bounded(int, 0, 10**6) = 30
     """Held-out pictures that are evaluated, evenly spread over frames and cameras; where frames are held out, so many
     of each kind (novel view, novel pose, both). 0 for all."""
-    resolution_scale: typing.Optional[float] = None
+    resolution_scale: bounded(typing.Optional[float], 0.01, 1) = None
     """Scale of the pictures in (0, 1]; by default the longer side is brought to at most `max_resolution` pixels."""
-    max_resolution: int = 640
+    max_resolution: bounded(int, 16, 8192) = 640
     """Longest side of a picture in pixels where `resolution_scale` is not given."""
     refine_cameras: bool = True
     """Let the fit correct camera rotations by up to a few degrees (calibrations are often a degree off)."""

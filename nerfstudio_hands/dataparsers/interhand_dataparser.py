@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Optional, Tuple
 
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
+from nerfstudio_hands.option_range import bounded
 
 PROTOCOLS: typing.Dict[str, typing.Dict[str, typing.Any]] = {
     "hand-avatar": {
@@ -27,13 +28,13 @@ class InterHandDataParserConfig(HandsDataParserConfig):
     """Layout of the folder: "auto" recognises it, "capture-room" or "interhand" insists on that one."""
     split: Literal["train", "val", "test"] = "test"
     """Split that the capture belongs to; it says nothing of what trains here."""
-    capture: int = 0
+    capture: bounded(int, 0, 10**6) = 0
     """Number of the capture: one person."""
     sequences: Optional[Tuple[str, ...]] = None
     """Sequences to read; by default all."""
-    frame_range: Optional[Tuple[int, int]] = None
+    frame_range: bounded(Optional[Tuple[int, int]], 0, 10**9) = None
     """First and last frame number to read."""
-    frame_stride: int = 1
+    frame_stride: bounded(int, 1, 10**6) = 1
     """Of the annotated frames of each sequence, every n-th is read."""
     hand_type: Optional[Literal["right", "left", "interacting"]] = None
     """Only frames that show this; by default all."""

@@ -39,18 +39,16 @@ LAYOUTS = {
 """Layouts by name, in the order in which they are tried."""
 
 
-def read_capture(root: Path, *, layout: str = "auto", **options: Any) -> Capture:
-    """Reads a capture, in the layout named or in the first that is recognised.
+def find_layout(root: Path, layout: str = "auto") -> Layout:
+    """The layout of a folder: the one named, or the first that is recognised; no file is read.
 
     Args:
         root: folder of the capture.
         layout: a key of :data:`LAYOUTS`, or "auto".
-        options: options of the layout's reader.
 
     Raises:
-        HandsError: no such folder, an unknown layout, a layout that is not recognised, or a fault in the files.
+        HandsError: no such folder, an unknown layout, or one that is not recognised.
     """
-    root = Path(root).expanduser()
     if not root.is_dir():
         raise HandsError(
             f"{root}: expected a folder with a capture, found {'a file' if root.exists() else 'nothing'}; check --data."
@@ -60,10 +58,10 @@ def read_capture(root: Path, *, layout: str = "auto", **options: Any) -> Capture
             raise HandsError(
                 f"--layout: expected one of auto, {', '.join(LAYOUTS)}, found {layout}; correct the option."
             )
-        return LAYOUTS[layout].read(root, **options)
+        return LAYOUTS[layout]
     for candidate in LAYOUTS.values():
         if candidate.recognised(root):
-            return candidate.read(root, **options)
+            return candidate
     nearby = nearby_interhand(root)
     expected = "; ".join(f"{name}: {candidate.signs}" for name, candidate in LAYOUTS.items())
     raise HandsError(
@@ -71,3 +69,18 @@ def read_capture(root: Path, *, layout: str = "auto", **options: Any) -> Capture
         f"{', '.join(sorted(p.name for p in root.iterdir())[:6]) or 'an empty folder'}; "
         + (f"point --data at {nearby}." if nearby else "point --data at the folder of the scan.")
     )
+
+
+def read_capture(root: Path, *, layout: str = "auto", **options: Any) -> Capture:
+    """Reads a capture, in the layout named or in the first that is recognised.
+
+    Args:
+        root: folder of the capture.
+        layout: a key of :data:`LAYOUTS`, or "auto".
+        options: options of the layout's reader.
+
+    Raises:
+        HandsError: see :func:`find_layout`, or a fault in the files.
+    """
+    root = Path(root).expanduser()
+    return find_layout(root, layout).read(root, **options)

@@ -17,6 +17,7 @@ from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.signed_distance import SignedDistanceNetwork
 from nerfstudio_hands.fields.surface_points import HeldPoints, SurfacePoints
 from nerfstudio_hands.geometry.spherical_harmonics import irradiance
+from nerfstudio_hands.option_range import bounded
 
 UNIT = 0.1
 """Metres; half a hand. What the network sees and says is of the order of one."""
@@ -57,11 +58,11 @@ class HandSDFFieldConfig(InstantiateConfig):
     start: Literal["template", "geometric"] = "template"
     """What is learned: a correction, within the shell, of the distance from the fitted surface; or the distance itself,
     from geometric initialisation."""
-    hidden_dim: int = 96
+    hidden_dim: bounded(int, 1, 4096) = 96
     """Width of the network."""
-    num_layers: int = 3
+    num_layers: bounded(int, 1, 64) = 3
     """Hidden layers."""
-    frequencies: int = 7
+    frequencies: bounded(int, 0, 16) = 7
     """Octaves by which places are encoded, the longest a decimetre."""
 
 

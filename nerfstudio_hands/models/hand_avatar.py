@@ -27,6 +27,7 @@ from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
 from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
+from nerfstudio_hands.option_range import RayCount, Weight, bounded
 
 LIGHT_LEVELS = 4
 """Levels of spherical harmonics of the light transfer."""
@@ -60,37 +61,37 @@ class HandAvatarModelConfig(PosedHandModelConfig):
 
     _target: Type = field(default_factory=lambda: HandAvatarModel)
     """target class to instantiate"""
-    eval_num_rays_per_chunk: int = 16384
+    eval_num_rays_per_chunk: RayCount = 16384
     """Rays rendered at once outside training."""
-    shell: float = 0.005
+    shell: bounded(float, 0.0005, 0.05) = 0.005
     """Half width in metres of the shell round the fitted surface outside which space is empty."""
-    num_samples: int = 16
+    num_samples: bounded(int, 1, 256) = 16
     """Samples a ray, spread over the parts of it that lie in the shell."""
-    march_steps: int = 96
+    march_steps: bounded(int, 1, 4096) = 96
     """Steps at most by which a ray is followed to and through the shell."""
-    thickness: float = 0.0008
+    thickness: bounded(float, 1e-5, 0.02) = 0.0008
     """Initial width in metres over which the learned surface turns from empty to opaque."""
-    channels: int = 8
+    channels: bounded(int, 1, 256) = 8
     """Features a level of the planes that hold what the hand looks like."""
-    hidden_dim: int = 64
+    hidden_dim: bounded(int, 1, 4096) = 64
     """Width of the networks."""
     pose_code: bool = True
     """Tell the field the local rotations of the pose, where the training frames show more than one."""
     light_transfer: bool = True
     """Tell the field what light reaches each point in a pose: shading and self-shadow then hold in new poses."""
-    color_loss: float = 2.0
+    color_loss: Weight = 2.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
-    diffuse_loss: float = 0.6
+    diffuse_loss: Weight = 0.6
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
-    opacity_loss: float = 0.1
+    opacity_loss: Weight = 0.1
     """Weight of the binary cross-entropy between accumulated opacity and mask."""
-    view_penalty: float = 1e-2
+    view_penalty: Weight = 1e-2
     """Weight of the squared view-dependent part of the colour."""
-    offset_penalty: float = 1e-2
+    offset_penalty: Weight = 1e-2
     """Weight of the squared distance between learned and fitted surface, in half widths of the shell."""
-    smoothness_penalty: float = 1e-3
+    smoothness_penalty: Weight = 1e-3
     """Weight of the field's own regularisation (total variation of feature planes)."""
-    seam_penalty: float = 0.1
+    seam_penalty: Weight = 0.1
     """Weight of the squared difference of features across the seams of the texture atlas."""
 
 

@@ -18,6 +18,7 @@ from nerfstudio_hands.fields.non_rigid import NonRigidOffset
 from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
 from nerfstudio_hands.models.posed_hands import PosedSurfaces
+from nerfstudio_hands.option_range import Fraction, Weight, bounded
 
 MARGIN = 0.012
 """Metres round the zero pose that the field covers."""
@@ -32,17 +33,17 @@ class HandCanonicalModelConfig(HandAvatarModelConfig):
     skinning: Literal["nearest", "volume"] = "nearest"
     """How points are carried to the zero pose: by the weights of the nearest surface point (NeuMan), or by a learned
     volume of weights (HumanNeRF)."""
-    resolutions: Tuple[int, ...] = (32, 96, 256)
+    resolutions: bounded(Tuple[int, ...], 2, 2048) = (32, 96, 256)
     """Texels along a side of the three feature planes over the zero pose, a level each."""
-    volume_resolution: int = 48
+    volume_resolution: bounded(int, 2, 512) = 48
     """Cells of the weight volume along the longest side of a hand."""
-    volume_penalty: float = 1e-2
+    volume_penalty: Weight = 1e-2
     """Weight of the total variation of what the weight volume learns on top of its start."""
     non_rigid: bool = True
     """Add a learned offset that depends on the pose to places in the zero pose."""
-    non_rigid_from: float = 0.3
+    non_rigid_from: Fraction = 0.3
     """Share of the training after which this offset is let in, over another tenth."""
-    non_rigid_penalty: float = 1e-2
+    non_rigid_penalty: Weight = 1e-2
     """Weight of the mean squared offset, in millimetres."""
 
 

@@ -40,6 +40,7 @@ from nerfstudio_hands.hand_model.fine_hand import levels_for
 from nerfstudio_hands.models.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
 from nerfstudio_hands.models.posed_hands import PosedSurfaces
+from nerfstudio_hands.option_range import Fraction, Weight, bounded
 from nerfstudio_hands.viewer.light_controls import LightControls
 
 WHITE = 2 * math.sqrt(math.pi)
@@ -65,31 +66,31 @@ class HandMeshModelConfig(PosedHandModelConfig):
 
     _target: Type = field(default_factory=lambda: HandMeshModel)
     """target class to instantiate"""
-    subdivisions: Optional[int] = None
+    subdivisions: bounded(Optional[int], 0, 6) = None
     """How often each face of the hand model is cut in four; by default so that a hand has about 50,000 vertices."""
-    texture_size: int = 512
+    texture_size: bounded(int, 16, 8192) = 512
     """Texels along the height of the albedo texture, a power of two; as many along each hand's width."""
     light_of: Literal["capture", "camera"] = "capture"
     """Whether all cameras see the hand under the same light, or each has its own (as FMHR has)."""
-    displace_from: float = 0.2
+    displace_from: Fraction = 0.2
     """Share of the training after which the surface moves; before, only albedo and light are learned."""
-    smoothing: float = 12.0
+    smoothing: bounded(float, 0, 1e4) = 12.0
     """How far a step of one vertex takes its neighbours along (lambda of Nicolet et al. 2021)."""
-    color_loss: float = 2.0
+    color_loss: Weight = 2.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
-    mask_loss: float = 1.0
+    mask_loss: Weight = 1.0
     """Weight of the squared difference between coverage and mask."""
-    laplacian_loss: float = 0.03
+    laplacian_loss: Weight = 0.03
     """Weight of the squared bending of the displacement: keeps noise of the pictures out of the surface."""
-    normal_loss: float = 0.003
+    normal_loss: Weight = 0.003
     """Weight of the normal consistency of neighbouring faces."""
-    edge_loss: float = 0.03
+    edge_loss: Weight = 0.03
     """Weight of the squared relative change of the edges' lengths: keeps faces from folding over and sliding."""
-    displacement_loss: float = 2e-4
+    displacement_loss: Weight = 2e-4
     """Weight of the squared displacement in millimetres: where pictures say nothing, the surface stays."""
-    albedo_loss: float = 1e-3
+    albedo_loss: Weight = 1e-3
     """Weight of the squared difference of neighbouring texels."""
-    seam_loss: float = 0.1
+    seam_loss: Weight = 0.1
     """Weight of the squared difference of the albedo across the seams of the texture atlas."""
 
 

@@ -12,6 +12,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.fields.neural_shader import NeuralShader, SurfaceLook
 from nerfstudio_hands.models.hand_mesh import HandMeshModel, HandMeshModelConfig
+from nerfstudio_hands.option_range import Fraction, Weight, bounded
 
 
 @dataclass
@@ -22,17 +23,17 @@ class HandMeshNeuralModelConfig(HandMeshModelConfig):
     """target class to instantiate"""
     shader: Literal["mlp", "unet"] = "mlp"
     """Whether the network looks at a pixel alone or at its neighbourhood too."""
-    vertex_features: int = 20
+    vertex_features: bounded(int, 1, 512) = 20
     """Learned features a vertex."""
-    hidden_dim: int = 64
+    hidden_dim: bounded(int, 1, 4096) = 64
     """Width of the network."""
-    num_layers: int = 4
+    num_layers: bounded(int, 1, 64) = 4
     """Layers of the `mlp`."""
-    shader_from: float = 0.4
+    shader_from: Fraction = 0.4
     """Share of the training after which the network learns, on a mesh that stays as it is."""
-    joint_from: float = 0.7
+    joint_from: Fraction = 0.7
     """Share of the training after which the mesh learns on, with the network."""
-    view_penalty: float = 1e-2
+    view_penalty: Weight = 1e-2
     """Weight of the squared view-dependent part of the colour."""
 
 

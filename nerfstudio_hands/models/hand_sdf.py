@@ -39,6 +39,7 @@ from nerfstudio_hands.models.held_object import HeldObject, merged, with_widths
 from nerfstudio_hands.models.posed_fine_hands import PosedFineHands, smooth_excess
 from nerfstudio_hands.models.posed_hand_model import color_loss
 from nerfstudio_hands.models.posed_hands import PosedSurfaces
+from nerfstudio_hands.option_range import Fraction, RayCount, Weight, bounded
 
 EVEN_SHARE = 0.2
 """Share of the samples that is spread over the shell whatever the surface is thought to be."""
@@ -73,49 +74,49 @@ class HandSDFModelConfig(HandAvatarModelConfig):
 
     _target: Type = field(default_factory=lambda: HandSDFModel)
     """target class to instantiate"""
-    eval_num_rays_per_chunk: int = 4096
+    eval_num_rays_per_chunk: RayCount = 4096
     """Rays rendered at once outside training."""
     sdf_field: HandSDFFieldConfig = field(default_factory=HandSDFFieldConfig)
     """The network of signed distance."""
     space: Literal["canonical", "posed"] = "canonical"
     """Where the network sees points: in the zero pose, to which skinning carries them, or from the 16 posed bones."""
-    subdivisions: int = 2
+    subdivisions: bounded(int, 0, 6) = 2
     """How often each face of the hand model is cut in four, so that its facets need not be unlearned."""
-    num_searches: int = 10
+    num_searches: bounded(int, 1, 256) = 10
     """Places a ray at which the surface is looked for; the samples then lie round it."""
-    num_samples: int = 7
+    num_samples: bounded(int, 1, 256) = 7
     """Samples a ray, mostly where it meets the surface as it is now."""
-    thickness: float = 0.0005
+    thickness: bounded(float, 1e-5, 0.02) = 0.0005
     """Initial width in metres over which the learned surface turns from empty to opaque."""
-    resolutions: Tuple[int, ...] = (32, 96, 256)
+    resolutions: bounded(Tuple[int, ...], 2, 2048) = (32, 96, 256)
     """Texels along a side of the three feature planes of the colour over the zero pose, a level each."""
-    color_loss: float = 10.0
+    color_loss: Weight = 10.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated): in hollows, which no outline
     shows, nothing else says where the surface is."""
-    diffuse_loss: float = 3.0
+    diffuse_loss: Weight = 3.0
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
-    cover_loss: float = 0.0
+    cover_loss: Weight = 0.0
     """Weight of the same loss over black: makes the hand opaque to its rim, and a little larger."""
-    view_penalty: float = 0.05
+    view_penalty: Weight = 0.05
     """Weight of the squared view-dependent part of the colour."""
-    eikonal_loss: float = 0.3
+    eikonal_loss: Weight = 0.3
     """Weight of the squared difference between the length of the distance's gradient and one."""
-    num_eikonal: int = 512
+    num_eikonal: bounded(int, 0, 2**20) = 512
     """Samples that need no colour at which this is asked for too."""
-    template_loss: float = 1.0
+    template_loss: Weight = 1.0
     """Weight at the start of the squared distance between learned and fitted surface, in half widths of the shell;
     behind the wrist, where no ray counts, to the end."""
-    template_until: float = 0.3
+    template_until: Fraction = 0.3
     """Share of the training over which this fades to `offset_penalty`, which remains."""
-    offset_penalty: float = 1e-3
+    offset_penalty: Weight = 1e-3
     """Weight of the same to the end: what nobody sees stays where the fit has it."""
-    object_searches: int = 24
+    object_searches: bounded(int, 1, 256) = 24
     """Places a ray at which a held object is looked for first."""
-    part_loss: float = 0.1
+    part_loss: Weight = 0.1
     """Weight of the binary cross-entropy between the object's share of the opacity and its mask."""
-    contact_loss: float = 1.0
+    contact_loss: Weight = 1.0
     """Weight of the squared depth of skin in the object, in half widths of the shell."""
-    attraction_loss: float = 0.0
+    attraction_loss: Weight = 0.0
     """Weight of how far skin is from the object that is within a half width of the shell, likewise."""
 
 

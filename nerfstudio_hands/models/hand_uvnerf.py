@@ -8,6 +8,7 @@ from typing import Literal, Tuple, Type
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.fields.position_encoding import SurfaceEncoding
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
+from nerfstudio_hands.option_range import bounded
 
 
 @dataclass
@@ -18,9 +19,9 @@ class HandUVNeRFModelConfig(HandAvatarModelConfig):
     """target class to instantiate"""
     position: Literal["uv", "canonical", "both"] = "uv"
     """What stands for the place on the surface: its texture coordinates, its zero-pose position, or both."""
-    uv_resolutions: Tuple[int, ...] = (32, 128, 384)
+    uv_resolutions: bounded(Tuple[int, ...], 2, 4096) = (32, 128, 384)
     """Texels along a side of a hand's feature planes over (u, v), a level each."""
-    canonical_resolutions: Tuple[int, ...] = (32, 96, 256)
+    canonical_resolutions: bounded(Tuple[int, ...], 2, 2048) = (32, 96, 256)
     """Texels along a side of the three feature planes of the zero-pose position, a level each."""
 
 

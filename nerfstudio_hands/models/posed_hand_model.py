@@ -26,6 +26,7 @@ from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_
 from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
 from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.option_range import Weight, bounded
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 
 SATURATION = 0.98
@@ -44,16 +45,16 @@ class PosedHandModelConfig(ModelConfig):
     """Let training turn and shift the cameras that it sees, for calibrations that are some pixels off."""
     camera_colors: bool = True
     """Learn a gain and a bias a colour channel for every training camera but the first."""
-    huber_delta: float = 0.04
+    huber_delta: bounded(float, 1e-6, 10) = 0.04
     """Colour differences beyond this count linearly: they are misfit, not colour. A large one gives the squared error.
     """
-    perceptual_loss: float = 0.0
+    perceptual_loss: Weight = 0.0
     """Weight of LPIPS on patches (needs `ns-hands fetch-weights`; try 0.01); 0 costs nothing."""
-    camera_penalty: float = 1e-2
+    camera_penalty: Weight = 1e-2
     """Weight of the squared gains and biases."""
-    camera_pose_penalty: float = 20.0
+    camera_pose_penalty: Weight = 20.0
     """Weight of the squared corrections of the cameras, radians and metres: without it hand and rig grow together."""
-    pose_penalty: float = 0.03
+    pose_penalty: Weight = 0.03
     """Weight of the squared corrections of the poses, radians (and decimetres of translation) summed over each frame's
     hands: what keeps them near the fit."""
 
