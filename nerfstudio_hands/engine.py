@@ -94,8 +94,6 @@ class HandTrainerConfig(TrainerConfig):
     """Steps between evaluations on all held-out pictures."""
     load_step: bounded(typing.Optional[int], 0, 10**9) = None
     """Step of the checkpoint in --load-dir to go on from; by default the last one."""
-    machine: HandMachineConfig = field(default_factory=HandMachineConfig)
-    """Where and with what seed the training runs."""
 
     def print_to_terminal(self) -> None:
         """One line instead of nerfstudio's two hundred, which stand in config.yml.

@@ -33,6 +33,33 @@ def bounded(kind: typing.Any, low: float, high: float) -> typing.Any:
     return typing.Annotated[kind, Bounds(low, high), tyro.conf.arg(metavar=metavar)]
 
 
+def _spelling(kind: typing.Any) -> str:
+    """How tyro spells a type in the help."""
+    if kind in (int, float):
+        return kind.__name__.upper()
+    inner = typing.get_args(kind)
+    if type(None) in inner:
+        return f"None|{_spelling(inner[0])}"
+    return f"{_spelling(inner[0])}.."
+
+
+def require_range(option: str, value: float, low: float, high: float) -> None:
+    """Refuse a number outside of [low, high]; NaN lies nowhere.
+
+    Args:
+        option: As the user types it, `--fps`.
+        value: What was given.
+        low: The smallest number allowed.
+        high: The largest one.
+
+    Raises:
+        HandsError: The number lies outside.
+    """
+    # A comparison with NaN is false, so that it fails here, too.
+    if not low <= value <= high:
+        raise HandsError(f"{option}: expected a number from {low} to {high}, found {value}: give one in this range.")
+
+
 Weight = bounded(float, 0, 1e6)
 """Weight of a term of the loss."""
 Fraction = bounded(float, 0, 1)
@@ -42,6 +69,7 @@ Interval = bounded(int, 0, 10**9)
 RayCount = bounded(int, 1, 2**22)
 """Rays at once; more do not fit into any memory."""
 FROM_NERFSTUDIO = {
+    "TrainerConfig": {"gradient_accumulation_steps": Bounds(1, 10**6)},
     "LoggingConfig": {"steps_per_log": Bounds(1, 10**9), "max_buffer_size": Bounds(1, 10**6)},
     "LocalWriterConfig": {"max_log_size": Bounds(0, 1000)},
     "ViewerConfig": {
@@ -94,20 +122,22 @@ def check_ranges(config: typing.Any) -> None:
             raise HandsError(f"--{name}: expected a finite number, found {value}: give one.")
 
 
-def _numbers(config: typing.Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Real, Bounds | None]]:
+def _numbers(
+    value: typing.Any, path: tuple[str, ...], bounds: Bounds | None = None
+) -> Iterator[tuple[tuple[str, ...], Real, Bounds | None]]:
     """Every number of a configuration with where it stands and its range, if it has one."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            yield from _numbers(value, (*path, str(key)))
-        return
-    declared = declared_bounds(type(config))
-    for field in dataclasses.fields(config):
-        value, here = getattr(config, field.name), (*path, field.name)
-        if isinstance(value, dict) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
-            yield from _numbers(value, here)
-        for number in value if isinstance(value, (tuple, list)) else (value,):
-            if isinstance(number, Real) and not isinstance(number, bool):
-                yield here, number, declared.get(field.name)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _numbers(item, (*path, str(key)), bounds)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _numbers(item, path, bounds)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        declared = declared_bounds(type(value))
+        for field in dataclasses.fields(value):
+            yield from _numbers(getattr(value, field.name), (*path, field.name), declared.get(field.name))
+    elif isinstance(value, Real) and not isinstance(value, bool):
+        yield path, value, bounds
 
 
 def declared_bounds(config: type) -> dict[str, Bounds]:
@@ -120,30 +150,3 @@ def declared_bounds(config: type) -> dict[str, Bounds]:
             if isinstance(note, Bounds):
                 found[name] = note
     return found
-
-
-def _spelling(kind: typing.Any) -> str:
-    """How tyro spells a type in the help."""
-    if kind in (int, float):
-        return kind.__name__.upper()
-    inner = typing.get_args(kind)
-    if type(None) in inner:
-        return f"None|{_spelling(inner[0])}"
-    return f"{_spelling(inner[0])}.."
-
-
-def require_range(option: str, value: float, low: float, high: float) -> None:
-    """Refuse a number outside of [low, high]; NaN lies nowhere.
-
-    Args:
-        option: As the user types it, `--fps`.
-        value: What was given.
-        low: The smallest number allowed.
-        high: The largest one.
-
-    Raises:
-        HandsError: The number lies outside.
-    """
-    # A comparison with NaN is false, so that it fails here, too.
-    if not low <= value <= high:
-        raise HandsError(f"{option}: expected a number from {low} to {high}, found {value}: give one in this range.")
