@@ -1,7 +1,8 @@
 """Both warps, with and without LPIPS: one table of held-out views, held-out poses, and both.
 
-Every row is two commands, printed before they run: `ns-train` with the options of the row, and `ns-eval`. All rows see
-the same pictures for the same number of steps from the same seed. "mse" is the squared error alone, "huber" what the
+Every row is two commands, printed before they run: `ns-train` with the options of the row, and `ns-eval`; the table has
+the seconds of each, start-up included, without fit and crops, which rows share. All rows see the same pictures for the
+same number of steps from the same seed. "mse" is the squared error alone, "huber" what the
 methods use by default, "+lpips" either with LPIPS (VGG) on patches after a warm-up.
 
     ns-hands synthesize interhand --output ih --num-cameras 8 --frames 60
@@ -16,7 +17,8 @@ from tempfile import mkdtemp
 from typing import Literal, Optional, Tuple
 
 import tyro
-from rich.console import Console
+from captures import EvaluatedPictures, cell, notes_on, present, title_of
+from recording import Recorded, record
 from rich.table import Table
 from trained_rows import train_and_evaluate
 
@@ -35,12 +37,12 @@ LOSSES = {
     "huber": [],
     "huber+lpips": LPIPS,
 }
-FIGURES = ("hand_psnr", "hand_psnr_calibrated", "hand_ssim", "hand_lpips")
-PROTOCOLS = ("view", "pose", "both")
+FIGURES = ("hand_psnr", "hand_psnr_calibrated", "hand_ssim", "hand_lpips", "mask_iou")
+PROTOCOL_COLUMNS = {"view": "novel view", "pose": "novel pose", "both": "both"}
 
 
 @dataclass
-class Ablation:
+class Ablation(Recorded):
     """Trains every method with every loss on the same capture and evaluates what was held out."""
 
     data: Path
@@ -65,7 +67,6 @@ class Ablation:
 
 def train_row(args: Ablation, method: str, loss: str, folder: Path) -> dict[str, float]:
     """Figures of one row."""
-    name = f"{method}-{loss}".replace(" ", "-").replace("(", "").replace(")", "").replace("+", "-")
     options = [
         *METHODS[method], *LOSSES[loss], "--max-num-iterations", str(args.steps),
         "--pipeline.datamanager.pixel-sampler.patches-from", str(args.steps // 4),
@@ -75,24 +76,29 @@ def train_row(args: Ablation, method: str, loss: str, folder: Path) -> dict[str,
         "--max-eval-images", str(args.max_eval_images),
         *(["--eval-cameras", *args.eval_cameras] if args.eval_cameras else []),
     ]  # fmt: skip
-    return train_and_evaluate(folder, name, options, data)
+    return train_and_evaluate(folder, file_name(method, loss), options, data)
+
+
+def file_name(method: str, loss: str) -> str:
+    return f"{method}-{loss}".replace(" ", "-").replace("(", "").replace(")", "").replace("+", "-")
 
 
 def main(args: Ablation) -> None:
     folder = args.output or Path(mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    table = Table(title=f"{args.data.name}: {args.steps} steps, dB / dB calibrated / SSIM / LPIPS in the hand region")
-    for column in ("method", "loss", "novel view", "novel pose", "both", "train s"):
-        table.add_column(column, no_wrap=True)
-    for method in args.methods:
-        for loss in args.losses:
-            found = train_row(args, method, loss, folder)
-            cells = [
-                " / ".join(f"{found.get(f'{p}/{f}', float('nan')):.{2 if 'psnr' in f else 3}f}" for f in FIGURES)
-                for p in PROTOCOLS
-            ]
-            table.add_row(method, loss, *cells, f"{found['seconds']:.0f}")
-    Console(width=160).print(table)
+    rows = {(m, loss): train_row(args, m, loss, folder) for m in args.methods for loss in args.losses}
+    figures = present(FIGURES, ({key.rsplit("/", 1)[-1]: 0.0 for key in found} for found in rows.values()))
+    table = Table(title=f"{title_of(args.data)}, {args.steps} steps: {' / '.join(figures)}")
+    for column in ("method", "loss", *PROTOCOL_COLUMNS.values(), "train s", "eval s"):
+        table.add_column(column, overflow="fold")
+    for (method, loss), found in rows.items():
+        cells = [" / ".join(cell(key, found.get(f"{p}/{key}")) for key in figures) for p in PROTOCOL_COLUMNS]
+        table.add_row(method, loss, *cells, f"{found['train_seconds']:.0f}", f"{found['eval_seconds']:.0f}")
+    evaluated = EvaluatedPictures.of_folder(folder / f"{file_name(args.methods[0], args.losses[0])}-pictures")
+    held_out = f"The last {args.eval_frame_fraction:.0%} of every sequence is held out, too."
+    notes = [evaluated.sentence(args.eval_cameras), held_out, *notes_on(args.data)]
+    named = {f"{method}, {loss}": found for (method, loss), found in rows.items()}
+    record(__file__, args, [table], notes=notes, figures=named)
     print(f"Runs, pictures and figures: {folder}")
 
 

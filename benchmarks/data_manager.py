@@ -4,9 +4,14 @@
 
 Crops are generated as bytes, in the file that cutting real pictures would give, so that what is measured starts where
 a second run starts. Each measurement is a process of its own: `cold` begins with a file that the system has let go of,
-`warm` with whatever of it is in the system's cache. The peer is nerfstudio's own way to train on more pictures than
-fit into memory, in the same run: its loader with 16 new pictures a batch, decoded from jpgs of InterHand2.6M's size, of
-which as many are written as `--peer-pictures` says. Everything that was generated is removed.
+`warm` with whatever of it is in the system's cache. What comes before a second run, cutting the hands out, is measured
+too, on jpgs of InterHand2.6M's size of which as many are written as `--peer-pictures` says, and spread over the batches
+of one training (`--training-steps`); it makes masks besides, which nerfstudio's data managers do not.
+
+The peers are nerfstudio's own data managers on the same jpgs, in the same run: with 16 new pictures a batch, its way to
+train on more than fits into memory, which decodes them in every batch; and, for as many as fit, with all pictures in
+memory, in this process and in another one (`ParallelDataManager`, nerfacto's default). A batch is rays and colours in
+all of them. Everything that was generated is removed.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,18 +32,17 @@ import numpy as np
 import torch
 import tyro
 from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.data.datamanagers.base_datamanager import DataManager, VanillaDataManagerConfig
+from nerfstudio.data.datamanagers.parallel_datamanager import ParallelDataManagerConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from nerfstudio.data.datasets.base_dataset import InputDataset
-from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.data.scene_box import SceneBox
-from nerfstudio.data.utils.dataloaders import CacheDataloader
 from PIL import Image
-from rich.console import Console
+from recording import Recorded, record
 from rich.progress import track
 from rich.table import Table
 
 from nerfstudio_hands.datamanagers.crop_cache import IN_RIM, CropWriter
-from nerfstudio_hands.datamanagers.crop_cutting import crops_path
+from nerfstudio_hands.datamanagers.crop_cutting import crops_path, load_or_cut
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.datamanagers.hand_dataset import GRABCUT, TrainingPictures
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
@@ -47,12 +52,30 @@ from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 WIDTH, HEIGHT = 334, 512
 """Pictures of InterHand2.6M."""
 
+EYE = (-0.09, 0.0, 1.0)
+"""Where the cameras stand, metres: one before the middle of the resting hand."""
+
 PATTERNS = 32
 """Different crops that are written over and over."""
 
 
+COLUMNS = (
+    "", "first batch s", "ms a batch", "95 % ms", "CPU ms", "start GB", "RssAnon GB", "RSS GB", "peak RSS GB"
+)  # fmt: skip
+
+PEERS = {
+    "nerfstudio, 16 new jpgs a batch": (
+        VanillaDataManagerConfig,
+        {"train_num_images_to_sample_from": 16, "train_num_times_to_repeat_images": 0},
+    ),
+    "nerfstudio, all jpgs in memory": (VanillaDataManagerConfig, {}),
+    "nerfstudio, all in another process": (ParallelDataManagerConfig, {}),
+}
+"""What of nerfstudio is measured, in the order of the table."""
+
+
 @dataclass
-class Benchmark:
+class Benchmark(Recorded):
     """Trains on nothing, but draws batches as training does."""
 
     pictures: int = 100_000
@@ -66,9 +89,11 @@ class Benchmark:
     batches: int = 500
     """Batches to time."""
     peer_pictures: int = 200
-    """Jpgs for nerfstudio's loader."""
-    peer_batches: int = 15
-    """Batches of nerfstudio's loader to time."""
+    """Jpgs for nerfstudio's data managers, and to cut hands out of."""
+    peer_batches: int = 30
+    """Batches of each of nerfstudio's data managers to time."""
+    training_steps: int = 20_000
+    """Batches of the training over which cutting is spread."""
     folder: Path | None = None
     """Where to generate; by default a temporary folder."""
 
@@ -80,10 +105,12 @@ def outputs(args: Benchmark) -> DataparserOutputs:
     nothing, shape = torch.zeros(surface.num_vertices, 3), torch.zeros(surface.hands[0].num_shape)
     pose = HandPose.rest(1, (frames,))
     numbers = torch.arange(rows)[:, None]
+    camera_to_world = torch.eye(4)[:3]
+    camera_to_world[:, 3] = torch.tensor(EYE)
     return DataparserOutputs(
         image_filenames=[Path(f"frame{row // args.cameras}/camera{row % args.cameras}.jpg") for row in range(rows)],
         cameras=Cameras(
-            camera_to_worlds=torch.eye(4)[:3].repeat(rows, 1, 1),
+            camera_to_worlds=camera_to_world.repeat(rows, 1, 1),
             fx=torch.full((rows,), 1270.0),
             fy=torch.full((rows,), 1270.0),
             cx=torch.full((rows,), WIDTH / 2),
@@ -143,51 +170,76 @@ def generate(args: Benchmark) -> Path:
     return path.with_suffix(".bytes")
 
 
-def memory() -> dict[str, float]:
-    """Resident memory of this process in GB: anonymous, and all with mapped files; at this moment and at its peak."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+def memory(process: int | str = "self") -> dict[str, float]:
+    """Resident memory of a process in GB: anonymous, and all with mapped files; at this moment and at its peak."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
     return {key: int(status[key].split()[0]) / 1e6 for key in ("RssAnon", "VmRSS", "VmHWM")}
 
 
-def measure_ours(args: Benchmark) -> dict[str, float]:
+def measure_ours(args: Benchmark, folder: Path) -> dict[str, float]:
     """Time and memory of our data manager on the generated crops."""
-    prepared = outputs(args)
-    parser = SimpleNamespace(
-        data=Path(), includes_time=False, get_dataparser_outputs=lambda split: prepared if split == "train" else none
+    return measured(HandDataManagerConfig(train_num_rays_per_batch=args.rays), outputs(args), args.batches)
+
+
+def measure_peer(args: Benchmark, folder: Path, name: str) -> dict[str, float]:
+    """Time and memory of one of nerfstudio's data managers on jpgs."""
+    kind, options = PEERS[name]
+    config = kind(train_num_rays_per_batch=args.rays, eval_num_rays_per_batch=args.rays, **options)
+    return measured(config, written_pictures(args, folder), args.peer_batches)
+
+
+def measure_cutting(args: Benchmark, folder: Path) -> dict[str, float]:
+    """Milliseconds that cutting the hand out of a jpg takes, decoding, labels and GrabCut included."""
+    pictures = TrainingPictures(written_pictures(args, folder))
+    # The first picture compiles kernels.
+    load_or_cut(pictures, "warm-up", rows=[0])
+    start = time.monotonic()
+    load_or_cut(pictures, "train")
+    return {"ms": (time.monotonic() - start) / len(pictures) * 1000}
+
+
+def measured(config: VanillaDataManagerConfig, prepared: DataparserOutputs, batches: int) -> dict[str, float]:
+    """Time and memory of a data manager from its start on."""
+    # nerfstudio's data managers want a picture to evaluate, ours none.
+    count = 0 if isinstance(config, HandDataManagerConfig) else 1
+    held_out = DataparserOutputs(
+        prepared.image_filenames[:count],
+        prepared.cameras[:count],
+        scene_box=prepared.scene_box,
+        metadata=prepared.metadata,
     )
-    none = DataparserOutputs([], prepared.cameras[:0], scene_box=prepared.scene_box, metadata=prepared.metadata)
-    config = HandDataManagerConfig(train_num_rays_per_batch=args.rays)
+    parser = SimpleNamespace(
+        data=Path(),
+        includes_time=False,
+        get_dataparser_outputs=lambda split: prepared if split == "train" else held_out,
+    )
     config.dataparser = SimpleNamespace(data=Path(), setup=lambda: parser)
     before, start = memory(), time.monotonic()
-    data = config.setup(device="cpu", test_mode="val")
+    data: DataManager = config.setup(device="cpu", test_mode="val")
     data.next_train(0)
     first, times, busy = time.monotonic() - start, [], time.process_time()
-    for step in range(args.batches):
+    for step in range(batches):
         start = time.monotonic()
         data.next_train(step)
         times.append(time.monotonic() - start)
-    return figures(first, times, time.process_time() - busy, before)
+    found = figures(first, times, time.process_time() - busy, before)
+    for process in getattr(data, "data_procs", ()):
+        helper = memory(process.pid)
+        found = {key: value + helper.get(key, 0.0) for key, value in found.items()}
+        process.terminate()
+    return found
 
 
-def measure_peer(args: Benchmark, folder: Path) -> dict[str, float]:
-    """Time and memory of nerfstudio's loader, 16 new jpgs a batch."""
+def written_pictures(args: Benchmark, folder: Path) -> DataparserOutputs:
+    """As many jpgs as peers are given, and what a data parser would say of them."""
     noise = np.random.default_rng(0)
     smooth = [Image.fromarray(noise.integers(0, 256, (16, 11, 3), dtype=np.uint8)) for _ in range(4)]
     few = outputs(Benchmark(pictures=args.peer_pictures, cameras=args.cameras))
     few.image_filenames = [folder / f"{row}.jpg" for row in range(args.peer_pictures)]
     for row, path in enumerate(few.image_filenames):
-        smooth[row % 4].resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(path, quality=95)
-    before, start = memory(), time.monotonic()
-    loader = CacheDataloader(InputDataset(few), num_images_to_sample_from=16, num_times_to_repeat_images=0)
-    sampler = PixelSamplerConfig().setup(num_rays_per_batch=args.rays)
-    batches = iter(loader)
-    sampler.sample(next(batches))
-    first, times, busy = time.monotonic() - start, [], time.process_time()
-    for _ in range(args.peer_batches):
-        start = time.monotonic()
-        sampler.sample(next(batches))
-        times.append(time.monotonic() - start)
-    return figures(first, times, time.process_time() - busy, before)
+        if not path.exists():
+            smooth[row % 4].resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(path, quality=95)
+    return few
 
 
 def figures(first: float, times: list[float], busy: float, before: dict[str, float]) -> dict[str, float]:
@@ -238,35 +290,36 @@ def main(args: Benchmark) -> None:
         results = {
             "hand crops, cold": in_its_own_process("ours", args, folder),
             "hand crops, warm": in_its_own_process("ours", args, folder),
-            f"nerfstudio, 16 of {args.peer_pictures} jpgs": in_its_own_process("peer", args, folder),
+            **{peer: in_its_own_process(peer, args, folder) for peer in PEERS},
         }
+        cutting = in_its_own_process("cutting", args, folder)["ms"]
         size = file.stat().st_size
     finally:
         shutil.rmtree(folder)
-    table = Table(
-        title=f"{args.pictures:,} crops of {args.crop[0]}x{args.crop[1]} ({size / 1e9:.1f} GB), {args.rays} rays"
-    )
-    for column in (
-        "",
-        "first batch s",
-        "ms a batch",
-        "95 % ms",
-        "CPU ms",
-        "start GB",
-        "RssAnon GB",
-        "RSS GB",
-        "peak RSS GB",
-    ):
+    title = f"GENERATED: {args.pictures:,} crops of {args.crop[0]}x{args.crop[1]} ({size / 1e9:.1f} GB)"
+    table = Table(title=f"{title}, {args.peer_pictures} jpgs of {WIDTH}x{HEIGHT}; {args.rays} rays a batch")
+    for column in COLUMNS:
         table.add_column(column, justify="right" if column else "left")
     for name, row in results.items():
         keys = ("first", "ms", "slow", "busy", "before", "RssAnon", "VmRSS", "VmHWM")
         table.add_row(name, *(f"{row[key]:.2f}" for key in keys))
-    console = Console(width=120)
-    console.print(table)
-    ours, peer = results["hand crops, warm"]["ms"], list(results.values())[-1]["ms"]
-    console.print(f"nerfstudio's loader over ours: {peer / ours:.0f} times the time a batch.")
-    whole = args.pictures * args.crop[0] * args.crop[1] * 12 / 1e9
-    console.print(f"The same crops as nerfstudio's float pictures in memory: {whole:.1f} GB.")
+    record(__file__, args, [table], notes=sentences(args, results, cutting), figures=results)
+
+
+def sentences(args: Benchmark, results: dict[str, dict[str, float]], cutting: float) -> list[str]:
+    """What follows from the table, with what it leaves out."""
+    ours = results["hand crops, warm"]["ms"]
+    per_batch = cutting * args.pictures / args.training_steps
+    ratios = ", ".join(f"{name} {results[name]['ms'] / ours:.2g}" for name in PEERS)
+    crops = args.pictures * args.crop[0] * args.crop[1] * 12 / 1e9
+    return [
+        f"A batch takes so many times as long as one of crops that are cut already: {ratios}.",
+        f"Cutting comes before: {cutting:.1f} ms a picture, {cutting * args.pictures / 3.6e6:.1f} hours for "
+        f"{args.pictures:,} pictures, once for all trainings. Spread over the {args.training_steps:,} batches of one, "
+        f"that is {per_batch:.1f} ms a batch more, {ours + per_batch:.1f} ms in all. It also makes the masks.",
+        f"All {args.pictures:,} pictures in memory, as nerfstudio keeps them, are "
+        f"{args.pictures * WIDTH * HEIGHT * 12 / 1e9:.0f} GB; cut to the crops they would be {crops:.1f} GB.",
+    ]
 
 
 if __name__ == "__main__":
@@ -274,7 +327,9 @@ if __name__ == "__main__":
         numbers = [int(value) for value in sys.argv[3:-1]]
         keys = ("pictures", "cameras", "rays", "batches", "peer_pictures", "peer_batches")
         asked, place = Benchmark(**dict(zip(keys, numbers, strict=True))), Path(sys.argv[-1])
-        found = measure_ours(asked) if sys.argv[2] == "ours" else measure_peer(asked, place)
+        what = sys.argv[2]
+        measure = {"ours": measure_ours, "cutting": measure_cutting}.get(what, partial(measure_peer, name=what))
+        found = measure(asked, place)
         print(" ".join(f"{key}={value}" for key, value in found.items()))
     else:
         main(tyro.cli(Benchmark))

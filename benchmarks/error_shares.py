@@ -15,9 +15,10 @@ from typing import Tuple
 import torch
 import torch.nn.functional as F
 import tyro
+from captures import EvaluatedPictures, notes_on, title_of
 from jaxtyping import Bool
 from nerfstudio.utils.eval_utils import eval_setup
-from rich.console import Console
+from recording import Recorded, record
 from rich.table import Table
 from torch import Tensor
 
@@ -28,7 +29,7 @@ BAND = 4
 
 
 @dataclass
-class ErrorShares:
+class ErrorShares(Recorded):
     """Compares runs on the same held-out pictures, colours calibrated."""
 
     load_configs: Tuple[Path, ...]
@@ -37,12 +38,15 @@ class ErrorShares:
 
 @torch.no_grad()
 def main(args: ErrorShares) -> None:
-    table = Table(title="Squared error of the hand region, colours calibrated")
+    table, notes = Table(), []
     for column in ("run", "picture", "PSNR", "empty", "along the outline", "inside", "PSNR inside", "pixels empty"):
         table.add_column(column, overflow="fold")
     for path in args.load_configs:
         config, pipeline, _, _ = eval_setup(path, test_mode="test")
-        data = pipeline.datamanager.eval_dataset
+        data, capture = pipeline.datamanager.eval_dataset, config.pipeline.datamanager.data
+        table.title = f"{title_of(capture)}: squared error of the hand region, colours calibrated"
+        sentence = EvaluatedPictures.of_pipeline(pipeline).sentence(config.pipeline.datamanager.dataparser.eval_cameras)
+        notes += [note for note in (sentence, *notes_on(capture)) if note not in notes]
         for camera, batch in pipeline.datamanager.fixed_indices_eval_dataloader:
             outputs = pipeline.model.get_outputs_for_camera(camera=camera)
             region = batch["hand_region"][..., 0].bool().cpu()
@@ -61,7 +65,7 @@ def main(args: ErrorShares) -> None:
                 f"{decibels(error[inside]):.2f}",
                 f"{float(parts[0].sum() / region.sum()):.2%}",
             )
-    Console(width=140).print(table)
+    record(__file__, args, [table], notes=notes)
 
 
 def shrunk(region: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 import trimesh
 import tyro
-from rich.console import Console
+from captures import SYNTHETIC
+from recording import Recorded, record, short_path
 from rich.table import Table
 from run_meshes import REFINED, TEMPLATE, ZERO_LEVEL, hand_meshes
 from synthetic_truth import near_hand, read_truth
@@ -36,7 +37,7 @@ from nerfstudio_hands.synthesis.light import POINTS_PER_BOX, Room, box_irradianc
 
 
 @dataclass
-class FineMesh:
+class FineMesh(Recorded):
     """Errors of a trained mesh against the truth of the synthetic capture that it was trained on."""
 
     load_config: Path
@@ -50,12 +51,13 @@ class FineMesh:
 
 
 def main(args: FineMesh) -> None:
-    _, pipeline = load_run(args.load_config)
+    config, pipeline = load_run(args.load_config)
     model = pipeline.model.eval()
     rendered = read_truth(args.truth)
     truth = rendered.hands(args.frame)
     meshes = hand_meshes(model, args.frame, voxel=args.voxel / 1000)
-    table = Table(title=f"{args.truth.parent.name}, synthetic: mesh to truth | truth to mesh")
+    title = f"{config.method_name} of SYNTHETIC {short_path(args.truth.parent)}: mesh to truth | truth to mesh"
+    table = Table(title=title)
     for column in ("mesh", "vertices", "mean mm", "median mm", "95 % mm", "normals deg", "crossing faces"):
         table.add_column(column, no_wrap=True)
     # The truth has a forearm that no mesh of ours has: its region is what lies near the fitted hand.
@@ -64,20 +66,22 @@ def main(args: FineMesh) -> None:
         # A zero level crosses itself nowhere.
         crossing = 0 if name == ZERO_LEVEL else len(intersecting_faces(mesh.vertices, mesh.faces))
         table.add_row(name, f"{len(mesh.vertices)}", *_cells(errors), f"{crossing}")
-    Console(width=140).print(table)
-    if not isinstance(model, HandMeshModel):
-        return
-    room = room_around(rendered.performed, rendered.options)
-    for name, values in (
-        ("Albedo", albedo(model, meshes[REFINED], args)),
-        ("Light", light(model, meshes[REFINED], room)),
-    ):
-        scales, error, correlation = agreement(*values)
-        factors = ", ".join(f"{scale:.2f}" for scale in scales)
-        print(
-            f"{name} over the true one, a channel: {factors}; up to these factors off by {error:.1%} of its mean on "
-            f"average, correlated with it by {correlation:.2f}."
-        )
+    notes = [SYNTHETIC]
+    if isinstance(model, HandMeshModel):
+        room = room_around(rendered.performed, rendered.options)
+        notes.append(sentence("Albedo", *albedo(model, meshes[REFINED], args)))
+        notes.append(sentence("Light", *light(model, meshes[REFINED], room)))
+    record(__file__, args, [table], notes=notes)
+
+
+def sentence(name: str, found: torch.Tensor, true: torch.Tensor) -> str:
+    """How well values [N, 3] agree with the truth."""
+    scales, error, correlation = agreement(found, true)
+    factors = ", ".join(f"{scale:.2f}" for scale in scales)
+    return (
+        f"{name} over the true one, a channel: {factors}; up to these factors off by {error:.1%} of its mean on "
+        f"average, correlated with it by {correlation:.2f}."
+    )
 
 
 def agreement(found: torch.Tensor, true: torch.Tensor) -> tuple[list[float], float, float]:

@@ -4,8 +4,10 @@ Without data: hands of random shape, every joint angle drawn evenly between its 
 without noise in the joints; the truth is known. With data: a capture with 3D joints (InterHand2.6M, or `ns-hands
 synthesize interhand`, which leaves the truth in `truth/`). The constants of the fit were chosen on other draws.
 
-Beside it, on the first frames of the same: the fit of triangulated joints (`fitting.pose_fit`, as four cameras would
-see them), which is L-BFGS on all poses at once through the whole hand model, by automatic derivatives.
+Beside it, on the first frames of the same, two ways that go through all vertices of the hand model by automatic
+derivatives, all poses at once. "torch.optim.LBFGS" is the peer: torch's optimiser with a strong-Wolfe line search, as
+SMPLify-X uses it, on the squared distances and a prior, through smplx's functions of skinning, from a resting hand laid
+on the palm. "our other fit" is ours too: that of joints that cameras see (`fitting.pose_fit`), given four.
 
 All of it runs on one thread. Beside hands per second stands what a processor that does nothing else would reach.
 
@@ -22,7 +24,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from rich.console import Console
+from captures import SYNTHETIC, is_synthetic, title_of
+from recording import Recorded, record, short_path
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
@@ -30,15 +33,23 @@ from nerfstudio_hands.dataparsers.capture import Capture
 from nerfstudio_hands.dataparsers.interhand_format import read_interhand
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import limited_threads
-from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints
+from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, PALM, JointTerms, fit_joints
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
 
 PERSONS = 4
+PLACE_UNIT = 0.1
+"""Metres that a step of one moves a hand by in the peer's variables, so that it reaches as far as a radian turns."""
+PEER_JOINT_METRES = 0.005
+"""Scatter of joints against which the peer's prior is weighed: that of the joints with most noise."""
+DRAWN = (
+    "Synthetic: joints are those of hands drawn from the same template, shape space and joint limits that are then "
+    "fitted."
+)
 
 
 @dataclass
-class FitPoses:
+class FitPoses(Recorded):
     """Fits poses to joints."""
 
     data: Path | None = None
@@ -50,7 +61,9 @@ class FitPoses:
     noise_mm: tuple[float, ...] = (0.0, 2.0, 5.0)
     """Standard deviation of the noise in every coordinate of random hands' joints."""
     peer_hands: int = 32
-    """Hands that the slower way is given."""
+    """Hands that the slower ways are given."""
+    peer_iterations: int = 200
+    """Iterations of torch's L-BFGS at most; it ends earlier where the error no longer falls."""
 
 
 @dataclass
@@ -157,7 +170,53 @@ def ours(track: Track, hand_model: str) -> Result:
     return judged(track, surface, fit.pose, fit.shape, clock)
 
 
-def lbfgs(track: Track, hand_model: str) -> Result:
+def torch_lbfgs(track: Track, hand_model: str, iterations: int) -> Result:
+    """`torch.optim.LBFGS` on turns, places, rotations and shape at once."""
+    surface, points, known = _given_joints(track, hand_model)
+    valid = known.sum(-1) >= FEWEST_JOINTS
+    clock = Clock()
+    orient, place = _laid_on_palms(surface, points, known, valid)
+    local = torch.zeros(*valid.shape, 15, 3)
+    shape = torch.zeros(surface.hands[0].num_shape)
+    parts = [part.requires_grad_() for part in (orient, local, place, shape)]
+    optimizer = torch.optim.LBFGS(parts, max_iter=iterations, line_search_fn="strong_wolfe")
+
+    def pose() -> HandPose:
+        return HandPose(orient, local, PLACE_UNIT * place, valid)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        off = (surface.pose(pose(), shape).keypoints - points).square().sum(-1) * known * valid[..., None]
+        loss = off.sum() / PEER_JOINT_METRES**2 + local.square().sum() + shape.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        return judged(track, surface, pose(), shape, clock)
+
+
+def _laid_on_palms(
+    surface: HandSurface, points: torch.Tensor, known: torch.Tensor, valid: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn and place (in `PLACE_UNIT`) [T, H, 3] that bring the palms of resting hands onto their joints."""
+    orient, place = torch.zeros(*valid.shape, 3), torch.zeros(*valid.shape, 3)
+    rest = surface.pose(HandPose.rest(valid.shape[1], (1,)), torch.zeros(surface.hands[0].num_shape)).keypoints[0]
+    for frame, hand in valid.nonzero().tolist():
+        palm = [joint for joint in PALM if known[frame, hand, joint]]
+        if len(palm) < 3:
+            continue
+        own, given = (joints[hand, palm].double().numpy() for joints in (rest, points[frame]))
+        turn, _ = Rotation.align_vectors(given - given.mean(0), own - own.mean(0))
+        # The first joint is the wrist, about which a hand turns.
+        wrist = rest[hand, 0].double().numpy()
+        shift = given.mean(0) - turn.apply(own.mean(0) - wrist) - wrist
+        orient[frame, hand] = torch.from_numpy(turn.as_rotvec())
+        place[frame, hand] = torch.from_numpy(shift / PLACE_UNIT)
+    return orient, place
+
+
+def our_other_fit(track: Track, hand_model: str) -> Result:
     """The fit of triangulated joints, given the same joints in space and their rays in four cameras."""
     surface, terms = _terms(track, hand_model)
     clock = Clock()
@@ -165,15 +224,19 @@ def lbfgs(track: Track, hand_model: str) -> Result:
     return judged(track, surface, variables.pose, variables.shape, clock)
 
 
-def _terms(track: Track, hand_model: str) -> tuple[HandSurface, JointTerms]:
-    """The joints, as they would come from four cameras around the hands."""
+def _given_joints(track: Track, hand_model: str) -> tuple[HandSurface, torch.Tensor, torch.Tensor]:
+    """The hands that are there, their joints [T, H, 21, 3], zero where absent, and which are not absent."""
     given = torch.from_numpy(track.capture.stored_keypoints).float()
     there = (given.isfinite().all(-1).sum(-1) >= FEWEST_JOINTS).any(0)
     places = [place for place in range(2) if there[place]]
     surface = HandSurface(tuple(load_hand(hand_model, SIDES[place]) for place in places))
     points = given[:, places]
-    known = points.isfinite().all(-1)
-    points = points.nan_to_num(0.0)
+    return surface, points.nan_to_num(0.0), points.isfinite().all(-1)
+
+
+def _terms(track: Track, hand_model: str) -> tuple[HandSurface, JointTerms]:
+    """The joints, as they would come from four cameras around the hands."""
+    surface, points, known = _given_joints(track, hand_model)
     centre = points[known].mean(0)
     cameras = torch.eye(4).repeat(4, 1, 1)
     for index in range(4):
@@ -199,7 +262,8 @@ def together(results: list[Result]) -> Result:
 
 
 def main(args: FitPoses) -> None:
-    table = Table(title=f"{args.data or 'random poses'}, hand model {args.hand_model}, one thread; errors in mm")
+    of = "SYNTHETIC random poses" if args.data is None else title_of(args.data)
+    table = Table(title=f"{of}, hand model {short_path(Path(args.hand_model))}, one thread; errors in mm")
     columns = (
         "joints",
         "way",
@@ -209,7 +273,7 @@ def main(args: FitPoses) -> None:
         "mean joint",
         "95 %",
         "mean vertex",
-        "ours is faster by",
+        "times our CPU time",
     )
     for column in columns:
         table.add_column(column, justify="left" if column in ("joints", "way") else "right")
@@ -227,7 +291,8 @@ def main(args: FitPoses) -> None:
             ways = {
                 "ours": fitted,
                 "ours, few": ours(few, args.hand_model),
-                "L-BFGS": lbfgs(few, args.hand_model),
+                "torch.optim.LBFGS": torch_lbfgs(few, args.hand_model, args.peer_iterations),
+                "our other fit": our_other_fit(few, args.hand_model),
             }
             for way, result in ways.items():
                 ratio = (fitted.hands / fitted.cpu_seconds) / (result.hands / result.cpu_seconds)
@@ -242,7 +307,8 @@ def main(args: FitPoses) -> None:
                     "-" if result.vertex_error is None else f"{result.vertex_error.mean():.2f}",
                     "" if way.startswith("ours") else f"{ratio:.0f}x",
                 )
-    Console(width=140).print(table)
+    notes = [DRAWN] if args.data is None else [SYNTHETIC] if is_synthetic(args.data) else []
+    record(__file__, args, [table], notes=notes)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from typing import Optional, Tuple
 import torch
 import trimesh
 import tyro
-from rich.console import Console
+from captures import SYNTHETIC
+from recording import Recorded, record, short_path
 from rich.table import Table
 from run_meshes import SUBDIVIDED, TEMPLATE, hand_meshes, object_mesh
 from synthetic_truth import near_hand, read_truth
@@ -37,7 +38,7 @@ from nerfstudio_hands.evaluation.mesh_metrics import Mesh
 
 
 @dataclass
-class HandAndObject:
+class HandAndObject(Recorded):
     """Errors of a trained hand, and of an object, against the truth of the synthetic capture that it was trained on."""
 
     load_configs: Tuple[Path, ...]
@@ -59,7 +60,7 @@ def main(args: HandAndObject) -> None:
     truth = read_truth(args.truth)
     true_hands, true_held = truth.hands(args.frame), truth.held(args.frame)
     given = None if args.object_mesh is None else read_object(args.object_mesh)
-    table = Table(title=f"{args.truth.parent.name}, synthetic: {args.num_samples:,} points on each surface")
+    table = Table(title=f"SYNTHETIC {short_path(args.truth.parent)}: {args.num_samples:,} points on each surface")
     for column in ("", *columns("hand", HAND_THRESHOLDS), *columns("object", OBJECT_THRESHOLDS)):
         table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     table.add_column("penetration mm", justify="right")
@@ -82,7 +83,7 @@ def main(args: HandAndObject) -> None:
             table.add_row(name, *cells(scores.as_is))
             table.add_row(f"{name}, ICP (x {scores.alignment.scale:.4f})", *cells(scores.after_icp))
     table.add_row("truth, sampled twice", *cells(scores.floor))
-    Console(width=170).print(table)
+    record(__file__, args, [table], notes=[SYNTHETIC])
 
 
 def read_object(path: Path) -> Mesh:

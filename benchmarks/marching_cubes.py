@@ -20,7 +20,8 @@ from typing import Literal, Optional
 import torch
 import trimesh
 import tyro
-from rich.console import Console
+from captures import notes_on, title_of
+from recording import Recorded, record
 from rich.table import Table
 from skimage.measure import marching_cubes
 
@@ -31,7 +32,7 @@ ROWS = ("dense", "narrow band")
 
 
 @dataclass
-class MarchingCubes:
+class MarchingCubes(Recorded):
     """Seconds and memory of both ways to mesh the same field."""
 
     load_config: Path
@@ -46,7 +47,7 @@ def main(args: MarchingCubes) -> None:
     if args.row is not None:
         print(json.dumps(measure(args)))
         return
-    table = Table(title=f"The zero level in voxels of {args.voxel} mm")
+    table, data = Table(), ""
     for column in ("", "seconds", "peak memory GB", "points", "vertices", "closed"):
         table.add_column(column, no_wrap=True)
     for row in ROWS:
@@ -57,12 +58,14 @@ def main(args: MarchingCubes) -> None:
         )
         seconds, memory = f"{found['seconds']:.1f}", f"{found['bytes'] / 1e9:.2f}"
         table.add_row(row, seconds, memory, f"{found['points']:,}", f"{found['vertices']:,}", str(found["closed"]))
-    Console(width=120).print(table)
+        data = found["data"]
+    table.title = f"{title_of(Path(data))}: the zero level in voxels of {args.voxel} mm"
+    record(__file__, args, [table], notes=notes_on(Path(data)))
 
 
-def measure(args: MarchingCubes) -> dict[str, float]:
+def measure(args: MarchingCubes) -> dict[str, float | str]:
     """One row."""
-    _, pipeline = load_run(args.load_config)
+    config, pipeline = load_run(args.load_config)
     model = pipeline.model.eval()
     posed = model.hands.at_pose(model.hands.pose_of(model.hands.train_frames[:1]))
     there = posed.surfaces.vertices[0].detach()
@@ -80,6 +83,7 @@ def measure(args: MarchingCubes) -> dict[str, float]:
         "points": points,
         "vertices": len(vertices),
         "closed": bool(mesh.is_watertight),
+        "data": str(config.pipeline.datamanager.data),
     }
 
 

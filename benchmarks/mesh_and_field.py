@@ -16,10 +16,11 @@ from typing import Optional, Tuple
 import numpy as np
 import torch
 import tyro
+from captures import EvaluatedPictures, cell, notes_on, present, title_of
 from nerfstudio.pipelines.base_pipeline import Pipeline
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
-from rich.console import Console
+from recording import Recorded, record
 from rich.table import Table
 from trained_rows import train_and_evaluate
 
@@ -39,16 +40,20 @@ ROWS = {
 }
 COLUMNS = (
     "hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips_calibrated", "psnr", "lpips", "mask_iou",
-    "hand_coverage", "seconds",
+    "hand_coverage", "train_seconds", "eval_seconds",
 )  # fmt: skip
 JOINT_COLUMNS = ("hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips_calibrated", "mask_iou")
+
+SECONDS = (
+    "Seconds are those of ns-train and of ns-eval, start-up included; fit and crops, which rows share, are in none."
+)
 
 SHEET_WIDTH = 1920
 """Pixels across the sheet of pictures."""
 
 
 @dataclass
-class MeshAndField:
+class MeshAndField(Recorded):
     """Trains every row on the same capture and evaluates what was held out."""
 
     data: Path
@@ -73,30 +78,37 @@ def main(args: MeshAndField) -> None:
     last_on_fixed_mesh = round(config.pipeline.model.joint_from * (last_step + 1)) - 1
     length = [] if args.steps is None else ["--max-num-iterations", str(args.steps)]
     keeping = ["--steps-per-save", str(last_on_fixed_mesh), "--save-only-latest-checkpoint", "False"]
-    every, joint = (Table(title=f"{args.data}: {title}") for title in ("held-out cameras", "the joint stage"))
-    for column in ("", *COLUMNS):
-        every.add_column(column, overflow="fold")
-    for column in ("", *JOINT_COLUMNS, "displaced mm", "bending mm2", "1 - cos of normals", "crossing faces"):
-        joint.add_column(column, overflow="fold")
+    rows, stages = {}, {}
     for row in args.rows:
         name, method = file_name(row), ROWS[row]
         has_stages = method[0] == config.method_name
         found = train_and_evaluate(folder, name, [*method, *length, *(keeping if has_stages else [])], data)
-        every.add_row(
-            row, *(f"{found[key]:.{2 if 'psnr' in key else 0 if key == 'seconds' else 3}f}" for key in COLUMNS)
-        )
+        rows[row] = found
         for said, step in (("before", last_on_fixed_mesh), ("after", last_step)) if has_stages else ():
             pipeline = pipeline_at(folder / "runs" / name / method[0] / "run" / "config.yml", step)
             figures = found if step == last_step else pipeline.get_average_eval_image_metrics()
-            joint.add_row(
-                f"{row}: {said}", *(f"{figures[key]:.3f}" for key in JOINT_COLUMNS), *mesh_figures(pipeline.model)
-            )
-    console = Console(width=180)
-    console.print(every)
-    if joint.row_count:
-        console.print(joint)
+            stages[f"{row}: {said}"] = (figures, mesh_figures(pipeline.model))
+    evaluated = EvaluatedPictures.of_folder(folder / f"{file_name(args.rows[0])}-pictures")
+    notes = [evaluated.sentence(args.eval_cameras), SECONDS, *notes_on(args.data)]
+    record(__file__, args, tables(args, rows, stages), notes=notes, figures=rows)
     write_sheet(folder, [file_name(row) for row in args.rows])
     print(f"Runs, pictures (together: comparison.jpg) and figures: {folder}")
+
+
+def tables(args: MeshAndField, rows: dict[str, dict[str, float]], stages: dict[str, tuple]) -> list[Table]:
+    """Figures of every row, and of what learns in stages before and after the last of them."""
+    length = "default length" if args.steps is None else f"{args.steps} steps"
+    every, joint = (Table(title=f"{title_of(args.data)}, {length}: {t}") for t in ("held out", "the joint stage"))
+    columns, joint_columns = (present(wanted, rows.values()) for wanted in (COLUMNS, JOINT_COLUMNS))
+    for column in ("", *columns):
+        every.add_column(column, overflow="fold")
+    for column in ("", *joint_columns, "displaced mm", "bending mm2", "1 - cos of normals", "crossing faces"):
+        joint.add_column(column, overflow="fold")
+    for row, found in rows.items():
+        every.add_row(row, *(cell(key, found.get(key)) for key in columns))
+    for row, (figures, of_mesh) in stages.items():
+        joint.add_row(row, *(cell(key, figures.get(key)) for key in joint_columns), *of_mesh)
+    return [every, joint] if stages else [every]
 
 
 def file_name(row: str) -> str:

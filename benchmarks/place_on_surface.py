@@ -1,8 +1,9 @@
 """What stands for the place on the surface, texture coordinates, zero-pose position or both, and do seams show?
 
-Trains `hand-uvnerf` with each on the same capture, one after the other, and prints the figures of the held-out cameras,
-the training time, and what the field does at the seams of the texture atlas: the median difference of colour between
-the two sides of a seam, at the same point of the surface, beside that between points 1 mm apart where there is no seam.
+Trains `hand-uvnerf` with each on all frames of the same capture, one after the other, and prints the figures of the
+held-out cameras, the training time (without start-up, fit and crops), and what the field does at the seams of the
+texture atlas: the median difference of colour between the two sides of a seam, at the same point of the surface, beside
+that between points 1 mm apart where there is no seam.
 
     python benchmarks/place_on_surface.py --data ../shared/captures/fmhr-demo/1 --eval-cameras 03 10
 """
@@ -17,20 +18,21 @@ from tempfile import mkdtemp
 
 import torch
 import tyro
+from captures import EvaluatedPictures, cell, notes_on, present, title_of
 from nerfstudio.engine.trainer import Trainer
-from rich.console import Console
+from recording import Recorded, record
 from rich.table import Table
 
 from nerfstudio_hands.fields.seams import seam_edges
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
 PLACES = ("uv", "canonical", "both")
-COLUMNS = ("hand_psnr_calibrated", "hand_psnr", "hand_ssim", "lpips", "mask_iou")
+COLUMNS = ("hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips", "psnr", "lpips", "mask_iou")
 NEIGHBOUR_MM = 1.0
 
 
 @dataclass
-class Ablation:
+class Ablation(Recorded):
     """Trains once for each place on the surface."""
 
     data: Path = Path("data/synthetic-hand/1")
@@ -57,20 +59,10 @@ def train(place: str, args: Ablation) -> tuple[Trainer, float]:
     config.steps_per_eval_image = config.steps_per_eval_all_images = 10**9
     torch.manual_seed(0)
     trainer = config.setup(local_rank=0, world_size=1)
-    trainer.setup(test_mode="test")
+    trainer.setup(test_mode="val")
     start = time.monotonic()
     trainer.train()
     return trainer, time.monotonic() - start
-
-
-def held_out(trainer: Trainer) -> dict[str, float]:
-    """Mean figures over the held-out pictures."""
-    model = trainer.pipeline.model.eval()
-    rows = [
-        model.get_image_metrics_and_images(model.get_outputs_for_camera(camera), batch)[0]
-        for camera, batch in trainer.pipeline.datamanager.fixed_indices_eval_dataloader
-    ]
-    return {key: sum(row[key] for row in rows) / len(rows) for key in COLUMNS if key in rows[0]}
 
 
 @torch.no_grad()
@@ -107,16 +99,21 @@ def seam_difference(trainer: Trainer) -> tuple[float, float]:
 
 
 def main(args: Ablation) -> None:
-    table = Table(title=f"{args.data}, {args.steps} steps each, held out {args.eval_cameras or 'every seventh camera'}")
-    for column in ("place", *COLUMNS, "seconds", "at seams", f"{NEIGHBOUR_MM:g} mm apart"):
-        table.add_column(column, justify="right")
+    results, evaluated = {}, ""
     for place in PLACES:
         trainer, seconds = train(place, args)
-        figures = held_out(trainer)
         seam, near = seam_difference(trainer)
-        values = [f"{figures.get(column, float('nan')):.4f}" for column in COLUMNS]
-        table.add_row(place, *values, f"{seconds:.0f}", f"{seam:.1f}", f"{near:.1f}")
-    Console(width=160).print(table)
+        figures = trainer.pipeline.get_average_eval_image_metrics()
+        results[place] = {**figures, "train_seconds": seconds, "at_seams": seam, "apart": near}
+        evaluated = EvaluatedPictures.of_pipeline(trainer.pipeline).sentence(args.eval_cameras)
+    columns = present(COLUMNS, results.values())
+    table = Table(title=f"{title_of(args.data)}, {args.steps} steps each")
+    for column in ("place", *columns, "training s", "at seams", f"{NEIGHBOUR_MM:g} mm apart"):
+        table.add_column(column, justify="right")
+    for place, found in results.items():
+        values = [cell(column, found.get(column)) for column in (*columns, "train_seconds")]
+        table.add_row(place, *values, f"{found['at_seams']:.1f}", f"{found['apart']:.1f}")
+    record(__file__, args, [table], notes=[evaluated, *notes_on(args.data)], figures=results)
 
 
 if __name__ == "__main__":

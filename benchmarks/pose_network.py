@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import torch
 import tyro
-from rich.console import Console
+from recording import Recorded, record
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
@@ -36,7 +36,7 @@ CAUGHT_MM = 8.0
 
 
 @dataclass
-class PoseNetworkBenchmark:
+class PoseNetworkBenchmark(Recorded):
     """Fits held-out poses with and without the network."""
 
     hands: int = 1000
@@ -193,7 +193,7 @@ def fitted_from_truth(truth: Truth, given: torch.Tensor) -> Fitted:
 
 
 def main(args: PoseNetworkBenchmark) -> None:
-    table = Table(title=f"{args.hands} held-out hands, one thread; errors in mm, CPU milliseconds")
+    table = Table(title=f"SYNTHETIC: {args.hands} held-out hands, one thread; errors in mm, CPU milliseconds")
     for column in ("joints", "way", "mean joint", "95 %", "worst", "mean vertex", "caught", "ms a hand"):
         table.add_column(column, justify="left" if column in ("joints", "way") else "right")
     truth = held_out_hands(args)
@@ -226,12 +226,13 @@ def main(args: PoseNetworkBenchmark) -> None:
     guess = HandPose(truth.pose.global_orient, middle, truth.pose.translation, truth.pose.valid)
     posed = truth.surface.pose(guess, truth.shape)
     mean = judged(truth, posed.keypoints[:, 0], posed.vertices, 0.0)
-    console = Console(width=140)
-    console.print(table)
-    console.print(
+    notes = [
+        "Hands are drawn from the same template, shape space and joint limits that the fit has, and the fit is given "
+        "their shape.",
         f"For scale: all angles in the middle of their limits, wrist and shape as they are: joints "
-        f"{mean.joint_error.mean():.1f} mm, vertices {mean.vertex_error.mean():.1f} mm."
-    )
+        f"{mean.joint_error.mean():.1f} mm, vertices {mean.vertex_error.mean():.1f} mm.",
+    ]
+    record(__file__, args, [table], notes=notes)
 
 
 if __name__ == "__main__":

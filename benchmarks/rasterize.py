@@ -22,6 +22,8 @@ from collections.abc import Callable
 import numpy as np
 import open3d as o3d
 import torch
+from recording import record
+from rich.table import Table
 from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces, antialias, interpolate, rasterize_rays
@@ -68,7 +70,7 @@ def open3d_caster(vertices: Tensor, faces: Tensor) -> o3d.t.geometry.RaycastingS
 
 def measure(
     vertices: Tensor, faces: Tensor, width: int, height: int, repetitions: int, clock: Callable[[], float]
-) -> tuple[list[str], str]:
+) -> tuple[list[list[str]], list[str]]:
     """Rows of the two tables for one size of picture."""
     origins, directions = rays(vertices, width, height)
     bundle = o3d.core.Tensor(torch.cat([origins, directions], -1).numpy())
@@ -105,39 +107,39 @@ def measure(
     theirs = runners["Open3D"]()
     missed = torch.from_numpy(np.isinf(theirs["t_hit"].numpy()))
     theirs = torch.from_numpy(theirs["primitive_ids"].numpy().astype(np.int64)).masked_fill(missed, -1)
-    setting = f"| {width} x {height} |"
+    setting = f"{width} x {height}"
     rows = []
     for name in ("ours", "ours, rays cast", "Open3D"):
         ratio = statistics.median(peer / own for peer, own in zip(times["Open3D"], times[name], strict=True))
-        rows.append(f"{setting} {name} | {1e3 * statistics.median(times[name]):.1f} | {ratio:.2f} |")
-    rows[0] += f" {int((face != theirs).sum())} of {int((face >= 0).sum())} |"
+        rows.append([setting, name, f"{1e3 * statistics.median(times[name]):.1f}", f"{ratio:.2f}", ""])
+    rows[0][-1] = f"{int((face != theirs).sum())} of {int((face >= 0).sum())}"
     ratio = statistics.median(back / ahead for back, ahead in zip(times["backward"], times["forward"], strict=True))
     medians = [1e3 * statistics.median(times[name]) for name in ("forward", "backward")]
-    return rows, f"{setting} {medians[0]:.1f} | {medians[1]:.1f} | {ratio:.2f} |"
+    return rows, [setting, f"{medians[0]:.1f}", f"{medians[1]:.1f}", f"{ratio:.2f}"]
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print and record the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--sizes", nargs="*", default=["1280x1024", "512x334"], help="width x height")
     parser.add_argument("--clock", choices=["wall", "process"], default="wall")
+    parser.add_argument("--name", default="", help="appended to the name of the result's file")
     arguments = parser.parse_args()
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
     vertices, faces = two_hands()
-    print(
-        f"{len(faces)} faces, {torch.get_num_threads()} threads, medians of {arguments.repetitions} repetitions, ",
-        end="",
-    )
-    print(f"{arguments.clock} time\n")
-    sizes = [tuple(map(int, size.split("x"))) for size in arguments.sizes]
-    results = [measure(vertices, faces, *size, arguments.repetitions, clock) for size in sizes]
-    print("| picture | visibility | ms | Open3D / this | faces that differ from Open3D's |")
-    print("|---|---|---|---|---|")
-    print("\n".join(row for rows, _ in results for row in rows))
-    print("\n| picture | whole forward, ms | backward, ms | backward / forward |")
-    print("|---|---|---|---|")
-    print("\n".join(row for _, row in results))
+    said = f"{len(faces)} faces, {torch.get_num_threads()} threads, medians of {arguments.repetitions} repetitions"
+    seen, whole = (Table(title=f"{said}, {arguments.clock} time: {what}") for what in ("visibility", "gradients"))
+    for column in ("picture", "who", "ms", "Open3D / this", "faces that differ from Open3D's"):
+        seen.add_column(column)
+    for column in ("picture", "whole forward, ms", "backward, ms", "backward / forward"):
+        whole.add_column(column)
+    for size in arguments.sizes:
+        rows, row = measure(vertices, faces, *map(int, size.split("x")), arguments.repetitions, clock)
+        for cells in rows:
+            seen.add_row(*cells)
+        whole.add_row(*row)
+    record(__file__, arguments, [seen, whole])
 
 
 if __name__ == "__main__":

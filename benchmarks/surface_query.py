@@ -22,6 +22,8 @@ import igl
 import numpy as np
 import open3d as o3d
 import torch
+from recording import record
+from rich.table import Table
 from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces
@@ -149,8 +151,8 @@ def seconds(run: Callable[[Tensor, Tensor], Tensor], vertices: Tensor, points: T
     return time.perf_counter() - start, result
 
 
-def measure(kind: str, num_surfaces: int, num_points: int, repetitions: int) -> None:
-    """Print the rows of one setting."""
+def measure(kind: str, num_surfaces: int, num_points: int, repetitions: int) -> list[list[str]]:
+    """The rows of one setting."""
     faces, vertices = poses(num_surfaces)
     points = torch.stack([draw(kind, num_points, faces, surface) for surface in vertices])
     runners = {name: make(faces, vertices.flip(0)) for name, make in RUNNERS.items()}
@@ -163,34 +165,38 @@ def measure(kind: str, num_surfaces: int, num_points: int, repetitions: int) -> 
     some = max(1, BRUTE_FORCE_POINTS // num_surfaces)
     elapsed, _ = seconds(brute_force(faces, vertices), vertices, points[:, :some])
     exact = brute_force(faces, vertices)(vertices, points[:, :some].double())
-    setting = f"| {kind} | {num_surfaces} x {num_points:.0e} |".replace("e+0", "e")
+    setting = [kind, f"{num_surfaces} x {num_points:.0e}".replace("e+0", "e")]
+    rows = []
     mine = times["ours, signed"]
     for name in runners:
         ratio = statistics.median(peer / our for peer, our in zip(times[name], mine, strict=True))
         error = (results[name][:, :some].abs() - exact).abs().max()
-        print(f"{setting} {name} | {statistics.median(times[name]):.3f} | {ratio:.2f} | {error:.1e} |", flush=True)
+        rows.append([*setting, name, f"{statistics.median(times[name]):.3f}", f"{ratio:.2f}", f"{error:.1e}"])
     scaled = elapsed * num_points / some
-    print(f"{setting} torch brute force, {num_surfaces * some} points scaled up | {scaled:.0f} |", end="")
-    print(f" {scaled / statistics.median(mine):.0f} | |", flush=True)
+    name = f"torch brute force, {num_surfaces * some} points scaled up"
+    return [*rows, [*setting, name, f"{scaled:.0f}", f"{scaled / statistics.median(mine):.0f}", ""]]
 
 
 def main() -> None:
-    """Print the table."""
+    """Print and record the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument(
         "--settings", nargs="*", default=["1x100000", "1x1000000", "16x100000"], help="surfaces x points"
     )
     parser.add_argument("--distributions", nargs="*", default=["near", "box"], help="of the points")
+    parser.add_argument("--name", default="", help="appended to the name of the result's file")
     arguments = parser.parse_args()
-    num_faces = len(poses(1)[0])
-    print(f"{num_faces} faces, {torch.get_num_threads()} threads, medians of {arguments.repetitions} repetitions\n")
-    print("| points | surfaces x points | who | seconds | peer / ours | largest error, m |")
-    print("|---|---|---|---|---|---|")
+    num_faces, threads = len(poses(1)[0]), torch.get_num_threads()
+    table = Table(title=f"{num_faces} faces, {threads} threads, medians of {arguments.repetitions} repetitions")
+    for column in ("points", "surfaces x points", "who", "seconds", "peer / ours", "largest error, m"):
+        table.add_column(column)
     for setting in arguments.settings:
         num_surfaces, num_points = map(int, setting.split("x"))
         for kind in arguments.distributions:
-            measure(kind, num_surfaces, num_points, arguments.repetitions)
+            for row in measure(kind, num_surfaces, num_points, arguments.repetitions):
+                table.add_row(*row)
+    record(__file__, arguments, [table])
 
 
 if __name__ == "__main__":
