@@ -114,8 +114,8 @@ def capture_to_outputs(
     """One row a (frame, camera) that has a picture and in whose frame the hand is there: those that train, or those
     that are held out. Tables of poses hold all frames.
 
-    The world is turned so that the mean up direction of the training cameras is z, and moved so that the hands are at
-    the origin; it stays metric.
+    The world is turned so that the mean up direction of the training cameras is z, and moved so that the hands of the
+    training frames are at the origin; it stays metric.
 
     Args:
         capture: the capture.
@@ -142,7 +142,7 @@ def capture_to_outputs(
             f"{capture.root}: expected detections of the {hand} hand, found only {' and '.join(fit.sides)}; "
             "choose --hand accordingly."
         )
-    world = _world_transform(capture, fit, split.train_cameras, hand_model)
+    world = _world_transform(capture, fit, split, hand_model)
     avatar = _avatar_data(capture, fit, sides, hand_model, world, split)
     shown = avatar.pose.valid.any(dim=1).numpy()
     if train:
@@ -179,14 +179,25 @@ def _sample(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, MEASURED_FRAMES)).round().astype(int)).tolist()
 
 
-def _world_transform(capture: Capture, fit: HandFit, cameras: Sequence[str], hand_model: str) -> Float[Tensor, "3 4"]:
-    """Capture's world to a metric world with the hands at the origin and the cameras' mean up direction along z."""
-    extrinsics = np.stack([fit.corrected(capture.camera(name)).world_to_camera for name in cameras])
+def _training_frames(pose: HandPose, trains: Bool[Tensor, "T"]) -> Int[Tensor, "S"]:
+    """Some of the training frames in which a hand is there."""
+    there = torch.nonzero(pose.valid.any(dim=1) & trains).flatten()
+    return there[_sample(len(there))]
+
+
+def _world_transform(capture: Capture, fit: HandFit, split: Split, hand_model: str) -> Float[Tensor, "3 4"]:
+    """Capture's world to a metric world with the hands of the training frames at the origin and the training cameras'
+    mean up direction along z."""
+    extrinsics = np.stack([fit.corrected(capture.camera(name)).world_to_camera for name in split.train_cameras])
     up = -extrinsics[:, 1, :3].mean(axis=0)
     up /= np.linalg.norm(up)
     rotation, _ = Rotation.align_vectors([[0.0, 0.0, 1.0]], [up])
-    there = torch.nonzero(fit.pose.valid.any(dim=1)).flatten()
-    pose = fit.pose[there[_sample(len(there))]]
+    pose = fit.pose[_training_frames(fit.pose, torch.from_numpy(split.train_frames))]
+    if not len(pose.valid):
+        raise HandsError(
+            f"{capture.root}: expected a training frame in which a hand was fitted, found none; hold out fewer frames, "
+            "or run `ns-hands check` to see the fit."
+        )
     posed = load_surface(fit.sides, hand_model).pose(pose, fit.shape, fit.displacement)
     seen = posed.keypoints[pose.valid].flatten(0, 1)
     centre = (seen.amin(dim=0) + seen.amax(dim=0)) / 2
@@ -195,13 +206,12 @@ def _world_transform(capture: Capture, fit: HandFit, cameras: Sequence[str], han
 
 
 def _box(capture: Capture, avatar: AvatarData) -> Float[Tensor, "2 3"]:
-    """Corners of the box in nerfstudio's world that the hands move in: vertices of some frames and, where they came
-    with the capture, the joints of all."""
-    there = torch.nonzero(avatar.all_pose.valid.any(dim=1)).flatten()
-    points = avatar.all_vertices(there[_sample(len(there))].tolist()).flatten(0, 1)
+    """Corners of the box in nerfstudio's world that the hands move in while training: vertices of some training frames
+    and, where they came with the capture, the joints of all of them."""
+    points = avatar.all_vertices(_training_frames(avatar.all_pose, avatar.train_frames).tolist()).flatten(0, 1)
     points = points[points.norm(dim=-1) < PARKED_BEYOND]
     if capture.detections is None:
-        joints = torch.from_numpy(capture.stored_keypoints).float().flatten(0, 2)
+        joints = torch.from_numpy(capture.stored_keypoints).float()[avatar.train_frames].flatten(0, 2)
         points = torch.cat([points, apply_rigid(avatar.world_transform, joints[joints.isfinite().all(dim=-1)])])
     return torch.stack([points.amin(dim=0) - SCENE_MARGIN, points.amax(dim=0) + SCENE_MARGIN]).float()
 
@@ -263,8 +273,8 @@ def _cameras(
         fy=k[:, 1, 1].clone(),
         cx=k[:, 0, 2].clone(),
         cy=k[:, 1, 2].clone(),
-        width=torch.tensor([w for w, _ in sizes]),
-        height=torch.tensor([h for _, h in sizes]),
+        width=torch.tensor([w for w, _ in sizes], dtype=torch.long),
+        height=torch.tensor([h for _, h in sizes], dtype=torch.long),
         camera_type=CameraType.PERSPECTIVE,
         times=frames / max(len(capture.frames) - 1, 1),
         metadata={

@@ -90,7 +90,7 @@ class HandsDataParser(DataParser):
         return capture_to_outputs(
             *self._loaded,
             train=split == "train",
-            max_eval_images=self.config.max_eval_images,
+            max_eval_images=self.config.resolved().max_eval_images,
             hand=self.config.hand,
             hand_model=self.config.hand_model,
             resolution_scale=self.config.resolution_scale,
@@ -124,4 +124,5 @@ class HandsDataParser(DataParser):
             refine_cameras=config.refine_cameras,
             shape_frames=split.shape_frames,
         )
-        return with_object_poses(capture, fit, split.train_cameras, config.hand_model), fit, split
+        placed = with_object_poses(capture, fit, split.train_cameras, config.hand_model, split.train_frames)
+        return placed, fit, split

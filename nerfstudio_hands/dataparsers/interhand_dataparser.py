@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, Optional, Tuple
 
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
@@ -14,10 +14,18 @@ PROTOCOLS: typing.Dict[str, typing.Dict[str, typing.Any]] = {
         "sequences": ("ROM04_RT_Occlusion", "ROM03_RT_No_Occlusion"),
         "eval_sequences": ("ROM03_RT_No_Occlusion",),
         "eval_frame_fraction": 0.0,
+        "eval_cameras": (),
+        "max_eval_images": 0,
     },
-    "rom07": {"sequences": ("ROM07_RT_Finger_Occlusions",), "eval_sequences": (), "eval_frame_fraction": 0.25},
+    "rom07": {
+        "sequences": ("ROM07_RT_Finger_Occlusions",),
+        "eval_sequences": (),
+        "eval_frame_fraction": 0.25,
+        "eval_cameras": (),
+        "max_eval_images": 0,
+    },
 }
-"""What the protocols of published hand avatars set."""
+"""What the protocols of published hand avatars set: all cameras train, and every picture of a held-out frame counts."""
 
 
 @dataclass
@@ -42,19 +50,24 @@ class InterHandDataParserConfig(HandsDataParserConfig):
     """Read the grey cameras (41xxxx) too; those named in `cameras` are read anyway."""
     protocol: Optional[Literal["hand-avatar", "rom07"]] = None
     """Published protocol, which sets sequences and held-out frames: "hand-avatar" trains on ROM04_RT_Occlusion and
-    tests on ROM03_RT_No_Occlusion, "rom07" holds out the last quarter of ROM07_RT_Finger_Occlusions."""
+    tests on ROM03_RT_No_Occlusion, "rom07" holds out the last quarter of ROM07_RT_Finger_Occlusions. It holds out no
+    camera, and all of its held-out pictures are evaluated."""
 
     def resolved(self) -> InterHandDataParserConfig:
         if self.protocol is None:
             return self
-        if self.sequences or self.eval_sequences or self.eval_frame_fraction is not None:
+        defaults = {field.name: field.default for field in fields(self)}
+        sets = PROTOCOLS[self.protocol]
+        given = [name for name in sets if getattr(self, name) not in (defaults[name], sets[name])]
+        if given:
             from nerfstudio_hands.errors import HandsError
 
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise HandsError(
-                f"--protocol: expected {self.protocol} without --sequences, --eval-sequences and "
-                "--eval-frame-fraction, which it sets, found one of them too: leave out the protocol or the others."
+                f"--protocol: expected {self.protocol} without options that it sets, found {options} too: leave out "
+                "the protocol or these."
             )
-        return replace(self, **PROTOCOLS[self.protocol])
+        return replace(self, **sets)
 
     def reader_options(self) -> typing.Dict[str, typing.Any]:
         cameras = None if self.cameras is None else (*self.cameras, *(self.eval_cameras or ()))

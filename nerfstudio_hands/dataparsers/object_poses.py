@@ -37,19 +37,27 @@ SLOW = 20
 """Frames from which on a progress bar is worth showing."""
 
 
-def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], hand_model: str) -> Capture:
+def with_object_poses(
+    capture: Capture,
+    fit: HandFit,
+    cameras: Sequence[str],
+    hand_model: str,
+    train_frames: Bool[np.ndarray, " T"] | None = None,
+) -> Capture:
     """The capture with a first guess of the object's pose in every frame, and of its size; without an object as it is.
 
     The object lies within a sphere round its middle that holds the smallest visual hull of its masks, less the fitted
     hands, or of radius `REACH` without masks. Where the capture brings poses, these are checked. Else the object's
     frame starts at the middle of the hull: parallel to the capture's world in the first frame, and turning with the
-    wrist of the nearest hand from there.
+    wrist of the nearest hand from there. Held-out frames come last: their own masks say where the object is in them,
+    and nothing else.
 
     Args:
         capture: The capture.
         fit: Its hands.
         cameras: Names of the cameras whose masks are used.
         hand_model: "default" or a path.
+        train_frames: The frames that the object's size and its frame may be taken from; by default all.
 
     Raises:
         HandsError: The masks leave no place for an object or swallow the hand, or the middle that was given is inside
@@ -59,6 +67,8 @@ def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], ha
         return capture
     surface = load_surface(fit.sides, hand_model)
     frames = torch.nonzero(fit.pose.valid.any(dim=1)).flatten().tolist()
+    trains = np.ones(len(capture.frames), dtype=bool) if train_frames is None else train_frames
+    frames.sort(key=lambda t: not trains[t])
     posed = {t: surface.pose(fit.pose[[t]], fit.shape, fit.displacement) for t in frames}
 
     def solid(t: int) -> Surfaces:
@@ -74,7 +84,8 @@ def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], ha
     for t in track(looked_at, description="Looking for the object", transient=True, disable=len(looked_at) < SLOW):
         hull = _hull(capture, fit, cameras, t, solid(t), posed[t].keypoints[0][fit.pose.valid[t]])
         middle = poses[t, :3, 3] if given else hull.mean(axis=0)
-        radius = min(radius, float(np.linalg.norm(hull - middle, axis=1).max()) + MARGIN)
+        if trains[t]:
+            radius = min(radius, float(np.linalg.norm(hull - middle, axis=1).max()) + MARGIN)
         if given:
             continue
         wrists = posed[t].bone_transforms[0, :, 0, :3, :3].double().numpy()
@@ -82,9 +93,10 @@ def with_object_poses(capture: Capture, fit: HandFit, cameras: Sequence[str], ha
             distance = (posed[t].keypoints[0] - torch.from_numpy(middle).float()).norm(dim=-1).amin(dim=-1)
             side = int(distance.argmin())
             start = wrists[side]
-        # Where a hand is absent, and in frames without any, the object stays as it was.
-        poses[t:, :3, :3] = wrists[side] @ start.T if fit.pose.valid[t, side] else poses[t, :3, :3]
-        poses[t:, :3, 3] = middle
+        # Where a hand is absent, and in frames without any, the object stays as it was in the last training frame.
+        there = np.s_[t:] if trains[t] else np.s_[t : t + 1]
+        poses[there, :3, :3] = wrists[side] @ start.T if fit.pose.valid[t, side] else poses[t, :3, :3]
+        poses[there, :3, 3] = middle
     return replace(capture, object_poses=poses, object_radius=radius)
 
 
