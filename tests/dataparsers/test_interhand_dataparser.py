@@ -133,6 +133,29 @@ def test_protocols_of_the_literature(parse, asked):
         parse(protocol="rom07", sequences=(ROM03,)).get_dataparser_outputs("train")
 
 
+@pytest.mark.parametrize("protocol", ["hand-avatar", "rom07"])
+def test_a_protocol_holds_out_what_it_says_and_evaluates_all_of_it(protocol):
+    specification = interhand_data.config
+    config = type(specification)(protocol=protocol).resolved()
+    assert config.eval_cameras == () and config.max_eval_images == 0
+    with pytest.raises(HandsError, match="--eval-cameras, --max-eval-images too"):
+        type(specification)(protocol=protocol, eval_cameras=("400002",), max_eval_images=5).resolved()
+
+
+def test_no_camera_is_held_out_by_a_protocol(parse, asked, monkeypatch):
+    monkeypatch.setattr("nerfstudio_hands.dataparsers.splits.HELD_OUT_EVERY", 2)
+    parser = parse(protocol="hand-avatar", max_eval_images=0)
+    assert {camera for _, camera in names(parser.get_dataparser_outputs("train"))} == set(COLOUR)
+    # Four frames of three cameras, which by default would be one camera fewer in training.
+    assert len(names(parser.get_dataparser_outputs("test"))) == 12
+    assert asked["cameras"] == list(COLOUR)
+
+
+def test_holding_out_nothing_leaves_an_empty_evaluation(parse, asked):
+    test = parse(eval_cameras=(), eval_frame_fraction=0.0).get_dataparser_outputs("test")
+    assert names(test) == [] and len(test.cameras) == 0 and test.image_filenames == []
+
+
 def test_one_camera_trains_and_another_is_evaluated(parse, asked):
     parser = parse(cameras=("400004",), eval_cameras=("410001",))
     assert {camera for _, camera in names(parser.get_dataparser_outputs("train"))} == {"400004"}
