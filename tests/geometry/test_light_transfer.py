@@ -24,7 +24,8 @@ def test_a_convex_body_has_the_coefficients_of_the_clamped_cosine():
     assert torch.allclose(found[0], expected, atol=0.01)
 
 
-def test_a_roof_takes_the_light_from_above():
+def below_a_roof() -> tuple[Surfaces, torch.Tensor, torch.Tensor]:
+    """A floor with a roof 4 cm above it, normals, and the vertex in the middle of the floor."""
     floor, roof = trimesh.creation.box((0.4, 0.4, 0.01)), trimesh.creation.box((0.4, 0.4, 0.01))
     roof.apply_translation([0, 0, 0.05])
     both = trimesh.util.concatenate([floor, roof]).subdivide().subdivide().subdivide()
@@ -32,8 +33,12 @@ def test_a_roof_takes_the_light_from_above():
     middle = int((vertices - torch.tensor([0.0, 0.0, 0.005])).norm(dim=-1).argmin())
     normals = torch.zeros_like(vertices)
     normals[middle, 2] = 1.0
-    surfaces = Surfaces(torch.from_numpy(both.faces), vertices[None])
-    found = light_transfer(surfaces, normals[None], num_directions=4096, reach=1.0)[0, middle, 0]
+    return Surfaces(torch.from_numpy(both.faces), vertices[None]), normals[None], torch.tensor([middle])
+
+
+def test_a_roof_takes_the_light_from_above():
+    surfaces, normals, middle = below_a_roof()
+    found = light_transfer(surfaces, normals, num_directions=4096, reach=1.0)[0, middle, 0]
     # Light of radiance one from all sides: what passes below the roof's edge, by a plain sum over another lattice.
     height, half = 0.045 - 0.005 - 0.0005, 0.2
     azimuth = (torch.arange(1000) + 0.5) * 2 * math.pi / 1000
@@ -41,6 +46,18 @@ def test_a_roof_takes_the_light_from_above():
     open_share = float((height**2 / (height**2 + edge**2)).mean())
     assert float(found) / 0.28209479 == pytest.approx(open_share, abs=0.006)
     assert open_share < 0.1
+
+
+def test_what_passes_and_what_is_taken_away_make_up_all_light_and_beyond_reach_nothing_is():
+    surfaces, normals, middle = below_a_roof()
+    options = {"num_directions": 1024, "vertices": middle}
+    passed = light_transfer(surfaces, normals, reach=1.0, **options)
+    taken = light_transfer(surfaces, normals, reach=1.0, blocked=True, **options)
+    free = light_transfer(surfaces, normals, reach=0.03, **options)
+    assert float(free[0, 0, 0]) / 0.28209479 == pytest.approx(1.0, abs=0.01)
+    assert taken[0, 0, 0] > 0.8 * free[0, 0, 0]
+    assert torch.allclose(passed + taken, free, atol=1e-5)
+    assert not light_transfer(surfaces, normals, reach=0.03, blocked=True, **options).any()
 
 
 def test_directions_are_even():

@@ -165,3 +165,17 @@ def test_each_ray_marches_its_own_surface(palm_and_fingers: Surfaces) -> None:
     )
     assert torch.equal(samples.ray, torch.cat([first.ray, first.ray + 100]))
     assert (samples.depth - first.depth.repeat(2, 1)).abs().max() < 2e-4
+
+
+def test_a_surface_that_moved_is_marched_where_it_is_now(palm_and_fingers: Surfaces) -> None:
+    vertices = palm_and_fingers.vertices
+    origins, directions = rays_from((0.0, 0.0, -0.4), 100)
+    first = palm_and_fingers.march(origins, directions, shell=SHELL, num_samples=8)
+    # Far beyond the box that was around it.
+    aside = torch.tensor([0.5, -0.3, 0.2])
+    moved = Surfaces(palm_and_fingers.faces, vertices)
+    moved.update(vertices + aside)
+    samples = moved.march(origins + aside, directions, shell=SHELL, num_samples=8)
+    assert len(first.ray) > 20
+    assert torch.equal(samples.ray, first.ray)
+    assert (samples.depth - first.depth).abs().max() < 2e-4

@@ -61,3 +61,15 @@ def test_nothing_seen_and_nobody_looking_leave_nothing():
     full = [torch.ones(SIZE, SIZE, dtype=torch.bool)] * 3
     assert not carve(box_grid(BOX + 50, 8), full, full, intrinsics, poses).any()
     assert carve(box_grid(0.5 * (BOX + CENTRE), 8), full, full, intrinsics, poses).all()
+
+
+def test_what_one_camera_of_three_looks_at_is_not_left():
+    intrinsics, poses = _rig(3)
+    full = [torch.ones(SIZE, SIZE, dtype=torch.bool)] * 3
+    points = box_grid(0.5 * (BOX + CENTRE), 8)
+    # Turned by half a turn about its own upright axis, a camera looks the other way.
+    away = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))
+    two_look = torch.stack([poses[0], poses[1], away @ poses[2]])
+    assert carve(points, full, full, intrinsics, two_look).all()
+    one_looks = torch.stack([poses[0], away @ poses[1], away @ poses[2]])
+    assert not carve(points, full, full, intrinsics, one_looks).any()

@@ -13,7 +13,7 @@ from made_up_hands import mano_arrays, write_mano_file
 from python2_pickle import Call, Global
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_model import default_hand, load_hand
+from nerfstudio_hands.hand_model import MANO_PARENTS, default_hand, load_hand
 from nerfstudio_hands.hand_model.mano_file import planar_uv, read_mano_hand, relative_to_flat, relative_to_mean
 from nerfstudio_hands.hand_model.mano_pickle import read_mano_pickle
 
@@ -142,6 +142,27 @@ def test_side_and_fingertips_are_found(tmp_path: Path, side: str) -> None:
     distance = (hand.keypoint_regressor - reference.keypoint_regressor) @ reference.template
     # The end of a finger instead of its pad is off by half of the finger's thickness at most.
     assert torch.linalg.vector_norm(distance, dim=1).max() < 7e-3
+
+
+def test_fingertips_of_official_files_are_the_published_vertices(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    # The official mesh has 778 vertices and 1538 faces; what they are does not matter here.
+    parents = np.array([4294967295, *MANO_PARENTS[1:]])
+    arrays = {
+        "v_template": generator.normal(size=(778, 3)),
+        "f": generator.integers(0, 778, (1538, 3)).astype(np.uint32),
+        "weights": np.eye(16)[np.arange(778) % 16],
+        "shapedirs": generator.normal(size=(778, 3, 10)),
+        "posedirs": generator.normal(size=(778, 3, 135)),
+        "J_regressor": np.full((16, 778), 1 / 778),
+        "kintree_table": np.stack([parents, np.arange(16)]),
+        "hands_mean": np.zeros(45),
+    }
+    write_mano_file(tmp_path / "MANO_RIGHT.pkl", arrays)
+    tips = read_mano_hand(tmp_path / "MANO_RIGHT.pkl").keypoint_regressor[[4, 8, 12, 16, 20]]
+    # Thumb, index, middle, ring and pinky as smplx publishes them.
+    assert tips.argmax(dim=1).tolist() == [744, 320, 443, 554, 671]
+    assert torch.equal(tips.sum(dim=1), torch.ones(5))
 
 
 def test_a_folder_and_the_other_side(tmp_path: Path) -> None:

@@ -141,6 +141,11 @@ def test_a_mirrored_hand_poses_as_the_mirror_image(hand) -> None:
     # The formula in smplx adds 1e-8 to every component of a rotation vector, which no mirror undoes.
     torch.testing.assert_close(other.vertices, posed.vertices * mirror, atol=1e-7, rtol=0)
     torch.testing.assert_close(other.keypoints, posed.keypoints * mirror, atol=1e-7, rtol=0)
+    at_mean = pose_hand(hand, orient, relative_to_flat(hand, local), translation, shape)
+    other = mirror_hand(hand)
+    local = relative_to_flat(other, mirror_rotations(local))
+    other_at_mean = pose_hand(other, mirror_rotations(orient), local, translation * mirror, shape)
+    torch.testing.assert_close(other_at_mean.vertices, at_mean.vertices * mirror, atol=1e-7, rtol=0)
     twice = mirror_hand(mirror_hand(hand))
     torch.testing.assert_close(twice.pose_dirs, hand.pose_dirs)
     assert torch.equal(twice.faces, hand.faces)

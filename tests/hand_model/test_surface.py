@@ -65,6 +65,19 @@ def test_atlases_lie_side_by_side() -> None:
     assert surface.face_side.tolist() == surface.vertex_side[surface.faces[:, 0]].tolist()
 
 
+@pytest.mark.parametrize("hand", [LEFT, RIGHT])
+def test_the_stub_behind_the_wrist_is_no_hand(hand) -> None:
+    surface = HandSurface([hand])
+    # In the template x runs along the arm, see `model`: right fingers point to -x, left ones to +x.
+    out = hand.template[:, 0] * (-1.0 if hand.side == "right" else 1.0)
+    wrist = out[hand.weights.argmax(dim=1) > 0].min()
+    assert surface.vertex_is_hand[out > wrist + 0.01].all()
+    assert not surface.vertex_is_hand[out < out.min() + 0.01].any()
+    corners = [surface.vertex_is_hand[face].tolist() for face in surface.faces]
+    assert any(any(face) and not all(face) for face in corners)
+    assert surface.face_is_hand.tolist() == [all(face) for face in corners]
+
+
 def test_canonical_hands_are_centred_apart_and_congruent_to_their_templates() -> None:
     surface = HandSurface([LEFT, RIGHT])
     left, right = surface.split_vertices(surface.canonical)
