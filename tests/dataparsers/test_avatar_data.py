@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
@@ -59,6 +61,23 @@ def test_the_world_is_metric_and_the_hands_stand_at_its_origin(outputs):
     assert avatar.all_vertices([0])[0].mean(dim=0).norm() < 0.05
     low, high = outputs.scene_box.aabb
     assert (avatar.all_vertices([0])[0] > low).all() and (avatar.all_vertices([0])[0] < high).all()
+
+
+def test_cameras_are_turned_as_the_fit_found_and_their_mean_up_is_z(demo_capture, true_fit):
+    capture = read_capture(demo_capture)
+    turns = {name: np.array([0.02, -0.03, 0.05]) * (k + 1) for k, name in enumerate(CAMERAS)}
+    outputs = make_outputs(demo_capture, replace(true_fit, camera_rotation=turns))
+    in_capture = outputs.metadata["hands"].surface.pose(true_fit.pose, true_fit.shape).vertices[0].numpy()
+    ups = []
+    for row, (name, turn) in enumerate(turns.items()):
+        camera = capture.camera(name)
+        extrinsics = Rotation.from_rotvec(turn).as_matrix() @ camera.world_to_camera[:3]
+        projected = (in_capture @ extrinsics[:, :3].T + extrinsics[:, 3]) @ camera.intrinsics.T
+        found = pixels(outputs, row, outputs.metadata["hands"].all_vertices([0])[0])
+        assert np.allclose(found, projected[:, :2] / projected[:, 2:], atol=0.02)
+        ups.append(-extrinsics[1, :3])
+    up = outputs.metadata["hands"].world_transform[:, :3].numpy() @ np.mean(ups, axis=0)
+    np.testing.assert_allclose(up / np.linalg.norm(up), [0, 0, 1], atol=1e-5)
 
 
 def test_a_scale_shrinks_pictures_and_intrinsics_alike(outputs, demo_capture, true_fit):

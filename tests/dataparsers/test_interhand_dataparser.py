@@ -121,6 +121,25 @@ def test_rows_of_one_hand_are_those_in_which_it_is_there(parse):
     assert len(outputs.metadata["hands"].pose.valid) == len(TYPES)
 
 
+def test_one_of_two_hands_keeps_its_own_pose_and_displacement(parse, monkeypatch):
+    def two_hands(capture: Capture, **options) -> HandFit:
+        fit = fit_by_hand(capture)
+        generator = torch.Generator().manual_seed(0)
+        fit.displacement = 0.001 * torch.randn(fit.displacement.shape, generator=generator)
+        fit.pose.local_rotations = 0.2 * torch.randn(fit.pose.local_rotations.shape, generator=generator)
+        return fit
+
+    monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", two_hands)
+    both = parse(hand="both", eval_cameras=()).get_dataparser_outputs("train").metadata["hands"]
+    for k, side in enumerate(SIDES):
+        one = parse(hand=side, eval_cameras=()).get_dataparser_outputs("train").metadata["hands"]
+        assert one.surface.sides == (side,)
+        alone = one.surface.pose(one.pose, one.shape, one.displacement).vertices
+        together = both.surface.pose(both.pose, both.shape, both.displacement).vertices
+        assert torch.equal(one.pose.valid[:, 0], both.pose.valid[:, k])
+        torch.testing.assert_close(alone, together[:, both.surface.vertex_slices[k]], atol=1e-6, rtol=0)
+
+
 def test_protocols_of_the_literature(parse, asked):
     parser = parse(protocol="hand-avatar", eval_cameras=())
     train, test = parser.get_dataparser_outputs("train"), parser.get_dataparser_outputs("val")

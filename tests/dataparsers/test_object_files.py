@@ -9,6 +9,7 @@ from PIL import Image
 
 from nerfstudio_hands.dataparsers.capture import object_pixels, select_cameras
 from nerfstudio_hands.dataparsers.capture_room_format import read_capture_room
+from nerfstudio_hands.dataparsers.object_files import read_object_poses
 from nerfstudio_hands.errors import HandsError
 
 POSE = np.array([[0.0, -1, 0, 0.1], [1, 0, 0, 0.2], [0, 0, 1, 0.3], [0, 0, 0, 1]])
@@ -43,6 +44,13 @@ def test_masks_and_poses_are_read(scans):
     np.savez(scans / "1" / "object_pose.npz", object_to_world=np.eye(4))
     np.savez(scans / "2" / "object_pose.npz", object_to_world=POSE)
     np.testing.assert_array_equal(read_capture_room(scans).object_poses, [np.eye(4), POSE])
+
+
+def test_poses_are_found_by_the_names_of_their_frames(tmp_path):
+    poses = np.tile(np.eye(4), (3, 1, 1))
+    poses[:, 0, 3] = [1.0, 2.0, 3.0]
+    np.savez(tmp_path / "object_pose.npz", object_to_world=poses, frames=["a", "b", "c"])
+    assert read_object_poses(tmp_path / "object_pose.npz", ["c", "a"])[:, 0, 3].tolist() == [3.0, 1.0]
 
 
 def test_a_capture_without_an_object_has_none(tmp_path):

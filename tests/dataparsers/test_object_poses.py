@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
@@ -16,6 +17,7 @@ from nerfstudio_hands.dataparsers.object_poses import with_object_poses
 from nerfstudio_hands.dataparsers.splits import Split
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT
+from nerfstudio_hands.hand_model import HandPose
 
 RADIUS = 0.025
 
@@ -56,6 +58,31 @@ def test_without_a_pose_the_frame_starts_in_the_middle_of_the_hull(capture, true
     assert found.shape == (1, 4, 4)
     np.testing.assert_allclose(found[0, :3, :3], np.eye(3), atol=1e-6)
     assert np.linalg.norm(found[0, :3, 3] - middle) < 5e-3
+
+
+def test_its_frame_turns_with_the_wrist_and_stays_where_no_hand_is(capture, true_fit, middle, demo_capture):
+    out_of_palm = middle - _joints(demo_capture)[[0, 5, 17]].mean(0)
+    turn = Rotation.from_rotvec(0.4 * out_of_palm / np.linalg.norm(out_of_palm))
+    first = true_fit.pose
+    orient = turn * Rotation.from_rotvec(first.global_orient[0, 0].numpy())
+    pose = HandPose(
+        torch.cat([first.global_orient, torch.from_numpy(orient.as_rotvec()).float()[None, None], first.global_orient]),
+        first.local_rotations.repeat(3, 1, 1, 1),
+        first.translation.repeat(3, 1, 1),
+        torch.tensor([[True], [True], [False]]),
+    )
+    frames = ["1", "2", "3"]
+    tables = {
+        name: {(frame, key[1]): path for frame in frames for key, path in getattr(capture, name).items()}
+        for name in ("images", "masks", "object_masks")
+    }
+    moving = replace(capture, frames=frames, detections=capture.detections.repeat(3, axis=0), **tables)
+    fit = replace(true_fit, frames=frames, pose=pose)
+    found = with_object_poses(moving, fit, capture.camera_names, "default").object_poses
+    np.testing.assert_allclose(found[0, :3, :3], np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(found[1, :3, :3], turn.as_matrix(), atol=1e-5)
+    assert np.linalg.norm(found[:, :3, 3] - middle, axis=1).max() < 5e-3
+    np.testing.assert_array_equal(found[2], found[1])
 
 
 def test_masks_that_agree_on_nothing_are_refused(capture, true_fit, tmp_path):

@@ -32,6 +32,7 @@ def fit() -> HandFit:
         ),
         camera_rotation={"03": np.array([0.1, 0.2, 0.3]), "07": np.zeros(3)},
         keypoints_3d=np.full((2, 2, 21, 3), np.nan),
+        masks={("a", "03"): np.arange(15).reshape(3, 5) % 2 > 0, ("b", "07"): np.arange(28).reshape(7, 4) > 9},
         report={"seconds": 1.5, "usable_masks": [["a", "03"]]},
     )
 
@@ -57,6 +58,9 @@ def test_a_fit_survives_its_file(fit: HandFit, tmp_path: Path):
     assert list(again.camera_rotation) == ["03", "07"]
     np.testing.assert_array_equal(again.camera_rotation["03"], [0.1, 0.2, 0.3])
     assert np.isnan(again.keypoints_3d).all()
+    assert list(again.masks) == list(fit.masks)
+    for key, mask in fit.masks.items():
+        np.testing.assert_array_equal(again.masks[key], mask)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["fit.npz"]
 
 

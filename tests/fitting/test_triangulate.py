@@ -95,3 +95,24 @@ def test_a_joint_that_no_best_pair_sees_comes_from_the_others():
     assert found.points.isfinite().all()
     assert (found.points - joints).norm(dim=-1).max() < 0.005
     assert found.weights[:, 5, :, 20].max() < 0.05
+
+
+def test_a_camera_that_looks_away_says_nothing():
+    intrinsics, extrinsics = ring_of_cameras(6)
+    joints = made_up_joints(5)
+    # Half a turn about its upright axis: its rays go on backwards through the same joints.
+    extrinsics[2] = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=torch.float64)) @ extrinsics[2]
+    found = triangulate(detect(joints, intrinsics, extrinsics, noise=0.0), intrinsics, extrinsics)
+    torch.testing.assert_close(found.points, joints, atol=1e-6, rtol=0)
+    assert not found.weights[:, 2].any() and not found.hand_inlier[:, 2].any()
+    assert found.weights[:, [0, 1, 3, 4, 5]].min() > 0.99
+
+
+def test_two_cameras_side_by_side_see_no_depth():
+    intrinsics, extrinsics = ring_of_cameras(8)
+    joints = made_up_joints(6)
+    beside = extrinsics[0].clone()
+    beside[0, 3] += 0.01
+    pair = torch.stack([extrinsics[0], beside])
+    detections = detect(joints, intrinsics[:2], pair, noise=1.0)
+    assert triangulate(detections, intrinsics[:2], pair).points.isnan().all()
