@@ -16,6 +16,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import cache_path, capture_joints, fit_or_load
 from nerfstudio_hands.fitting.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.keypoint_chain import ChainPose, KeypointChain
+from nerfstudio_hands.fitting.mano_annotations import annotated_poses
 from nerfstudio_hands.fitting.projection import rotation_matrix
 from nerfstudio_hands.hand_model import FINGERS, SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, rotations_to_angles
@@ -180,6 +181,23 @@ def test_annotations_are_taken_where_they_agree_with_the_joints(mano: Path, fits
     found = surface.pose(fit.pose, fit.shape).keypoints
     assert (found - keypoints).norm(dim=-1).mean(-1)[taken].max() < 3e-3
     assert (found - keypoints).norm(dim=-1).mean(-1)[~taken].max() < 6e-3
+
+
+def test_annotations_say_shape_and_landmarks_in_the_frames_that_may_be_learnt_from(mano: Path):
+    surface = HandSurface(tuple(load_hand(mano, side) for side in SIDES))
+    pose = random_poses(surface, 12, seed=25)
+    shapes = SHAPE + 0.3 * torch.randn(12, 10, generator=torch.Generator().manual_seed(5))
+    keypoints = torch.cat([surface.pose(pose[[t]], shapes[t]).keypoints for t in range(12)])
+    # The wrist is put elsewhere in the frames that are held out, which are the most.
+    keypoints[:4, :, 0] += surface.pose(pose[:4], SHAPE).bone_transforms[:, :, 0, :3, 2] * 0.003
+    keypoints[4:, :, 0] -= surface.pose(pose[4:], SHAPE).bone_transforms[:, :, 0, :3, 1] * 0.009
+    found = annotated_poses(
+        surface, annotate(surface, pose, shapes), keypoints.double().numpy(), shape_frames=[0, 1, 2, 3]
+    )
+    torch.testing.assert_close(found.shape, shapes[:4].double().mean(0), atol=1e-6, rtol=0)
+    assert found.landmark_offset[1:].norm(dim=-1).max() < 1e-4
+    np.testing.assert_allclose(found.landmark_offset[0], [0.0, 0.0, 0.003], atol=1e-5)
+    assert found.pose.valid.all()
 
 
 def test_other_hand_models_do_not_take_mano_parameters(fits: Path):

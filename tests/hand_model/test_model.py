@@ -14,6 +14,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import default_hand, load_hand, mirror_hand, mirror_rotations, pose_hand
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES, MANO_JOINT_NAMES, MANO_PARENTS, MANO_TO_JOINTS
 from nerfstudio_hands.hand_model.mano_file import relative_to_flat
+from nerfstudio_hands.hand_model.model import shaped_template
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
@@ -130,6 +131,15 @@ def test_batch_equals_one_by_one() -> None:
         alone = pose_hand(hand, orient[one], local[one], translation[one], shape[k])
         torch.testing.assert_close(together.vertices[one], alone.vertices, atol=1e-6, rtol=0)
         torch.testing.assert_close(together.keypoints[one], alone.keypoints, atol=1e-6, rtol=0)
+
+
+def test_a_few_shape_coefficients_are_the_first() -> None:
+    hand = small_random_hand()
+    shape = torch.tensor([[0.7, -1.3]], dtype=torch.float64)
+    expected = hand.template + 0.7 * hand.shape_dirs[..., 0] - 1.3 * hand.shape_dirs[..., 1]
+    torch.testing.assert_close(shaped_template(hand, shape)[0], expected)
+    with pytest.raises(ValueError, match="has 4 shape directions, got 5"):
+        shaped_template(hand, torch.zeros(1, 5, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("hand", [default_hand("right").to(dtype=torch.float64), small_random_hand()])
