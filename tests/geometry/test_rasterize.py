@@ -135,7 +135,8 @@ def test_faces_and_depths_are_those_of_embree(fine_hand: tuple[Tensor, Tensor], 
     # Rays within rounding of an edge may go to either face.
     assert (raster.face != face).sum() < 5
     same = (raster.face == face) & (face >= 0)
-    assert (raster.z_depth - depth)[same].abs().max() < 3e-6
+    # Embree's single precision, with the instructions that a processor has.
+    assert (raster.z_depth - depth)[same].abs().max() < 1e-5
     assert raster.barycentric.min() > -1e-4
 
 

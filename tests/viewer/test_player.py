@@ -57,8 +57,12 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "pose-player"]
 
 
+SLOWLY = 0.1
+"""Speed at which the track of 0.4 s leaves a busy machine seconds to look at a part of it."""
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # a busy machine may leave the player's thread lying for long
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -80,6 +84,8 @@ def test_playing_moves_the_pose_until_paused(hands: PosedHands, panel: Panel) ->
     for _ in range(3):
         wait_until(lambda: (seen(hands, viewer_rays()) - shown[-1]).abs().max() > 1e-4)
         shown.append(seen(hands, viewer_rays()))
+    panel.use("Speed", SLOWLY)
+    wait_until(lambda: 30 < panel.value("Progress") < 60)
     panel.use("Pause")
     assert not panel.playing
     wait_until(lambda: not threads())
@@ -95,7 +101,7 @@ def test_playing_moves_the_pose_until_paused(hands: PosedHands, panel: Panel) ->
 
 
 def test_the_pose_goes_with_the_clock_and_the_speed(hands: PosedHands, panel: Panel) -> None:
-    panel.use("Speed", 0.1)
+    panel.use("Speed", SLOWLY)
     start = time.monotonic()
     panel.use("Play")
     wait_until(lambda: panel.value("Progress") > 10.0)
@@ -127,8 +133,8 @@ def test_no_pose_is_shown_while_a_picture_is_made(controls: PoseControls, hands:
         assert torch.equal(seen(hands, viewer_rays()), held) and len(rendered) == count
         # The panel answers all the same, and the track that waits shows nothing any more.
         panel.use("Pause")
-    time.sleep(2 * player.TICK)
-    assert torch.equal(seen(hands, viewer_rays()), held) and not threads()
+    wait_until(lambda: not threads())
+    assert torch.equal(seen(hands, viewer_rays()), held)
 
 
 def test_the_training_is_not_held_back(controls: PoseControls, panel: Panel) -> None:
@@ -151,8 +157,9 @@ def test_it_stops_when_the_last_browser_leaves(server: FakeServer, panel: Panel)
 
 
 def test_moving_a_slider_stops_it_and_departs_from_there(hands: PosedHands, panel: Panel) -> None:
+    panel.use("Speed", SLOWLY)
     panel.use("Play")
-    wait_until(lambda: 20 < panel.value("Progress") < 90)
+    wait_until(lambda: 20 < panel.value("Progress") < 60)
     index = panel.server.handles["Index flexion"][1]
     panel.server.handles["Thumb flexion"][1].use(50.0)
     assert not panel.playing and index.value > 15.0
