@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import torch
 from nerfstudio_hands.animation.pose_track import PoseTrack
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.frame_clock import frame_clock
+from nerfstudio_hands.guarded_files import UnreadableFile, read_json, read_npz
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.npz_writing import write_npz
 
@@ -56,11 +55,10 @@ def read_track(path: Path) -> PoseTrack:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError as error:
-        raise HandsError(f"{path}: expected a pose track, found no such file; check the path.") from error
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        arrays = read_npz(path)
+    except UnreadableFile as error:
+        if not path.exists():
+            raise HandsError(f"{path}: expected a pose track, found no such file; check the path.") from error
         raise _no_track(path, str(error)) from error
     missing = sorted({"format", "sides", "times", *_WIDTHS} - arrays.keys())
     if missing:
@@ -116,10 +114,10 @@ def read_mano_json(
     """
     path = Path(path)
     try:
-        entries = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise HandsError(f"{path}: expected MANO poses, found no such file; check the path.") from error
-    except (OSError, ValueError) as error:
+        entries = read_json(path)
+    except UnreadableFile as error:
+        if not path.exists():
+            raise HandsError(f"{path}: expected MANO poses, found no such file; check the path.") from error
         raise HandsError(
             f"{path}: expected MANO poses in JSON, found something else ({error}); copy the file again."
         ) from error

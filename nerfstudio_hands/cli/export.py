@@ -177,17 +177,15 @@ def read_pose(path: Path, default: HandPose) -> HandPose:
     Raises:
         HandsError: It is no such file, or an array has another shape or holds numbers that are not finite.
     """
-    import zipfile
-
     import numpy as np
     import torch
 
+    from nerfstudio_hands.guarded_files import UnreadableFile, read_npz
     from nerfstudio_hands.hand_model import HandPose
 
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        arrays = read_npz(path)
+    except UnreadableFile as error:
         raise HandsError(
             f"{path}: expected an .npz with local_rotations, found something else ({error}); check --pose."
         ) from error
@@ -201,11 +199,11 @@ def read_pose(path: Path, default: HandPose) -> HandPose:
         if name not in arrays:
             values[name] = fallback
             continue
-        found = torch.from_numpy(arrays[name])
-        if found.shape != fallback.shape[1:] or not found.isfinite().all():
+        found, shape = arrays[name], tuple(fallback.shape[1:])
+        if found.shape != shape or found.dtype.kind not in "fiub" or not np.isfinite(found).all():
             raise HandsError(
-                f"{path}: expected {name} as finite numbers of shape {tuple(fallback.shape[1:])}, "
-                f"found shape {tuple(found.shape)}; the run models {fallback.shape[1]} hand(s), left before right."
+                f"{path}: expected {name} as finite numbers of shape {shape}, found shape {found.shape} of "
+                f"{found.dtype}; the run models {fallback.shape[1]} hand(s), left before right."
             )
-        values[name] = found.to(fallback)[None]
+        values[name] = torch.from_numpy(found.astype(np.float64)).to(fallback)[None]
     return HandPose(**values)

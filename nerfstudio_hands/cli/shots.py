@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from nerfstudio_hands.dataparsers.avatar_data import PARKED_BEYOND, SCENE_MARGIN
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.guarded_files import read_json
 from nerfstudio_hands.viewer.orbit import orbit_cameras
 
 SPIRAL_START, SPIRAL_RISE = -10.0, 60.0
@@ -63,10 +63,11 @@ def path_shot(path: Path) -> Cameras:
         HandsError: It is no such file.
     """
     try:
-        return get_path_from_json(json.loads(path.read_text()))
-    except FileNotFoundError as error:
-        raise HandsError(f"{path}: expected a camera path, found no such file; check --camera-path.") from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        return get_path_from_json(read_json(path))
+    # What nerfstudio does with numbers, lists and names in the wrong places ends in any exception.
+    except Exception as error:
+        if not path.exists():
+            raise HandsError(f"{path}: expected a camera path, found no such file; check --camera-path.") from error
         raise HandsError(
             f"{path}: expected a camera path as the viewer's Render tab saves it, found something else "
             f"({type(error).__name__} {error}); check --camera-path."

@@ -13,6 +13,19 @@ ROTATION_TOLERANCE = 1e-3
 """Largest entry of R R^T - I that rounding in a calibration file explains (float32 and four printed digits)."""
 
 
+def check_camera(
+    path: Path, name: str, intrinsics: Float[np.ndarray, "4 4"], world_to_camera: Float[np.ndarray, "4 4"]
+) -> None:
+    """Raise HandsError unless a camera's numbers are finite, K one of square axes and its transform rigid."""
+    if not (np.isfinite(intrinsics).all() and np.isfinite(world_to_camera).all()):
+        raise HandsError(
+            f"{path}: expected finite numbers for camera {name}, found NaN or infinity: calibrate it again or leave it "
+            "out with --cameras."
+        )
+    check_intrinsics(path, f"K of camera {name}", intrinsics)
+    check_rigid(path, f"the transform of camera {name}", world_to_camera)
+
+
 def check_intrinsics(path: Path, key: str, matrix: Float[np.ndarray, "4 4"]) -> None:
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
         raise HandsError(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
+from PIL import Image
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.guarded_files import UnreadableFile, opened_picture
 from nerfstudio_hands.hand_model.joints import SIDES
 
 PIXEL_CENTRE = 0.5
@@ -19,6 +21,15 @@ indices into pictures (OpenCV's convention, the centre at 0) this is added to th
 
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Pillow modes with at most 8 bits a channel; `convert("RGB")` would clip the others without a word."""
+
+SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")
+"""Pillow modes in which labels are stored, too."""
+
+WHITE = {1: 255, 2: 65535}
+"""The largest value of a mask by the bytes of a pixel."""
+
+MOST_LABELS = 8
+"""A mask of so few values, 0 among them, holds labels; an outline with soft edges has more."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,8 @@ class Capture:
         cameras: All calibrated cameras, also those without files.
         frames: Name of each frame, in order of time.
         images: Picture of (frame, camera name), where there is one.
-        masks: Mask of (frame, camera name), where there is one: hands and forearms white, no label per hand.
+        masks: Mask of (frame, camera name), where there is one, for `read_mask`: hands and forearms, no label per hand.
+            It may be the picture itself, whose alpha channel then is the mask.
         detections: Pixels of the 21 landmarks, sides in the order left, right, joints in MediaPipe order
             (wrist, thumb, index, middle, ring, pinky from base to tip); NaN where absent. None where the capture comes
             with joints in space instead.
@@ -85,6 +97,7 @@ class Capture:
         object_poses: First guess of the transform from the object's own frame to the capture's world, metres.
         object_radius: Metres from the origin of that frame within which the object lies; None before somebody looked.
         fps: Frames a second; None where nothing tells.
+        masks_inverted: Whether hands are black on white in the masks (`hand_mask` takes care of it).
     """
 
     root: Path
@@ -101,6 +114,7 @@ class Capture:
     object_poses: Float[np.ndarray, "T 4 4"] | None = None
     object_radius: float | None = None
     fps: float | None = None
+    masks_inverted: bool = False
 
     @property
     def camera_names(self) -> list[str]:
@@ -180,7 +194,7 @@ def require_side(capture: Capture, side: str) -> None:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """Read a picture as 8-bit RGB; an alpha channel is dropped.
+    """Read a picture as 8-bit RGB; an alpha channel is dropped (`read_mask` reads it).
 
     Raises:
         HandsError: The file is absent, truncated, no picture, or has more than 8 bits a channel.
@@ -188,19 +202,69 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     return np.asarray(_decode(path, "RGB"))
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """Read a mask; white (or 1 in a mask of zeros and ones) is true.
+def read_mask(path: Path, size: tuple[int, int], *, inverted: bool = False) -> Bool[np.ndarray, "H W"]:
+    """Read a mask in any of the forms that are about: white on black, the alpha channel of a picture, or labels.
+
+    An alpha channel counts where it is not the same everywhere. A picture of few values with 0 among them holds labels,
+    of which 0 is no hand; any other picture is cut halfway between black and white.
 
     Args:
-        path: Picture file of one channel.
+        path: Picture file.
         size: Width and height of the picture it belongs to, in pixels.
+        inverted: Whether hands are black on white.
 
     Raises:
         HandsError: The file cannot be read, or its size is another.
     """
-    mask = np.asarray(_decode(path, "L"))
-    check_size(path, (mask.shape[1], mask.shape[0]), size)
-    return mask > (127 if mask.max(initial=0) > 1 else 0)
+    with _readable_picture(path) as picture:
+        lossy = picture.format == "JPEG"
+        values = _mask_values(picture)
+    check_size(path, (values.shape[1], values.shape[0]), size)
+    levels = _levels(values)
+    labels = len(levels) <= MOST_LABELS and levels[0] == 0 and not lossy
+    mask = values > (0 if labels else WHITE[values.dtype.itemsize] // 2)
+    return ~mask if inverted else mask
+
+
+def has_alpha(path: Path) -> bool:
+    """Whether a picture has an alpha channel that tells something: one that is not the same everywhere.
+
+    Raises:
+        HandsError: The file cannot be read.
+    """
+    with _readable_picture(path) as picture:
+        return _alpha(picture) is not None
+
+
+def hand_mask(capture: Capture, key: tuple[str, str]) -> Bool[np.ndarray, "H W"] | None:
+    """Where hands and forearms are seen in the picture of (frame, camera name); None without a mask."""
+    path = capture.masks.get(key)
+    return None if path is None else read_mask(path, capture.camera(key[1]).size, inverted=capture.masks_inverted)
+
+
+def _mask_values(picture: Image.Image) -> UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"]:
+    """The alpha channel of a picture that tells something, else its brightness or, of a palette, its labels."""
+    alpha = _alpha(picture)
+    if alpha is not None:
+        return alpha
+    if picture.mode in SIXTEEN_BIT_MODES:
+        return np.asarray(picture).astype(np.uint16)
+    grey = np.asarray(picture.convert("L"))
+    # Labels of a palette may be any colours; their numbers tell them apart.
+    indices = np.asarray(picture) if picture.mode == "P" else grey
+    return indices if len(_levels(indices)) <= MOST_LABELS and len(_levels(grey)) > 2 else grey
+
+
+def _levels(values: UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"]) -> Int[np.ndarray, " L"]:
+    """The values that occur, ascending."""
+    return np.flatnonzero(np.bincount(values.ravel()))
+
+
+def _alpha(picture: Image.Image) -> UInt8[np.ndarray, "H W"] | None:
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return None
+    alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+    return alpha if alpha.min() < alpha.max() else None
 
 
 def read_object_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
@@ -237,17 +301,17 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         HandsError: The file is absent, truncated or no picture.
     """
-    try:
-        with Image.open(path) as picture:
-            size, is_png = picture.size, picture.format == "PNG"
-        with path.open("rb") as file:
-            file.seek(-12, 2)
-            ended = b"IEND" in file.read()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    if is_png and not ended:
-        _decode(path, "RGB")
+    with _readable_picture(path) as picture:
+        size = picture.size
+        if picture.format == "PNG" and not _has_png_end(path):
+            picture.convert("RGB")
     return size
+
+
+def _has_png_end(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-12, 2)
+        return b"IEND" in file.read()
 
 
 def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
@@ -260,20 +324,27 @@ def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) ->
 
 
 def _decode(path: Path, mode: str) -> Image.Image:
+    with _readable_picture(path) as picture:
+        if picture.mode not in EIGHT_BIT_MODES:
+            raise HandsError(
+                f"{path}: expected 8 bits a channel, found mode '{picture.mode}': convert it to an 8-bit PNG."
+            )
+        # Pillow promotes 1-bit to 0/255, and a palette to its colours, so every mode lands on one scale.
+        return picture.convert(mode)
+
+
+@contextmanager
+def _readable_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture, whose faults become one sentence."""
     try:
-        with Image.open(path) as picture:
-            if picture.mode not in EIGHT_BIT_MODES:
-                raise HandsError(
-                    f"{path}: expected 8 bits a channel, found mode '{picture.mode}': convert it to an 8-bit PNG."
-                )
-            # Pillow promotes 1-bit to 0/255, and a palette to its colours, so every mode lands on one scale.
-            return picture.convert(mode)
-    except (OSError, UnidentifiedImageError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+        with opened_picture(path) as picture:
+            yield picture
+    except UnreadableFile as error:
+        raise HandsError(
+            f"{path}: expected a complete picture, found {_quoted(error)}: copy the file again, or remove it to go "
+            "without it."
+        ) from error
 
 
-def _unreadable(path: Path, error: Exception) -> HandsError:
-    found = "no such file" if isinstance(error, FileNotFoundError) else f"'{str(error).strip().splitlines()[0]}'"
-    return HandsError(
-        f"{path}: expected a complete picture, found {found}: copy the file again, or remove it to go without it."
-    )
+def _quoted(error: UnreadableFile) -> str:
+    return str(error) if str(error) == "no such file" else f"'{error}'"

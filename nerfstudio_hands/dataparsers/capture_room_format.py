@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
-import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +11,17 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.dataparsers.calibration_checks import check_intrinsics, check_rigid
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, check_size, image_size
+from nerfstudio_hands.dataparsers.capture import (
+    Capture,
+    CaptureCamera,
+    check_size,
+    has_alpha,
+    image_size,
+    read_mask,
+)
 from nerfstudio_hands.dataparsers.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.guarded_files import UnreadableFile, read_json, read_npz, read_text
 
 DETECTION_KEYS = ("Left", "Right")
 """Anatomical sides as the files name them, in the order of our sides."""
@@ -25,6 +30,12 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 MAX_NORMALISED = 4.0
 """Landmarks are in [-1, 1] and may lie somewhat outside of the picture; a median beyond this means pixels."""
+
+POLARITY_MASKS = 24
+"""Masks that are looked at to tell whether hands are white or black in them."""
+
+ON_HAND = 0.25
+"""Share of the landmarks, of which most lie on a hand, and of the picture, of which a hand is a small part."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +59,13 @@ def read_capture_room(root: Path) -> Capture:
     Layout of a scan: `img/NN.png`, `mask/NN.png`, `pose/NN.json`, `camera/param.npz` with `int_i` (K), `ext_i` (world
     to camera), `world_mat_i` (their product) and `scale_mat_i` (normalised cube to world), `keypoints_3d_<scan>.xyz`
     (42x3 in the cube, left then right). Detections are `{"Left": 63 floats or [], "Right": ...}`, (x, y, z) of 21
-    landmarks with x, y in [-1, 1]: pixel = (x + 1) / 2 * width; z has no use. Of what the hand holds, every scan may
-    have masks `obj_mask/NN.png` (255 where it is seen, else 0) and a first guess of its pose, `object_pose.npz` (see
-    `read_object_poses`); `mask` then shows what is seen of the hand. A calibrated camera may lack any of its
-    files: that is said in `problems`. The size of a camera is that of its picture, else of its mask, else the size most
-    common among the others. Pictures are left to `read_image` and `read_mask`; headers and sizes are checked here.
+    landmarks with x, y in [-1, 1]: pixel = (x + 1) / 2 * width; z has no use. Masks come in several forms, see
+    `read_mask`; a picture with an alpha channel needs none. Whether hands are white or black in them is judged by the
+    detections. Of what the hand holds, every scan may have masks `obj_mask/NN.png` (255 where it is seen, else 0) and a
+    first guess of its pose, `object_pose.npz` (see `read_object_poses`); `mask` then shows what is seen of the hand. A
+    calibrated camera may lack any of its files: that is said in `problems`. The size of a camera is that of its
+    picture, else of its mask, else the size most common among the others. Pictures are left to `read_image` and
+    `read_mask`; headers and sizes are checked here.
 
     Args:
         root: The scan (it contains `img/` and `camera/`) or a folder with scans directly in it.
@@ -92,6 +105,7 @@ def read_capture_room(root: Path) -> Capture:
             f"{scans[0] / 'img'}: expected pictures NN.png of the calibrated cameras {names[0]} to {names[-1]}, found "
             "none: name the pictures after the index of their camera in camera/param.npz."
         )
+    masks |= {key: path for key, path in images.items() if key not in masks and has_alpha(path)}
     cameras = _cameras(shared, names, images, masks, problems)
     check_object_masks(root, object_masks, frames, cameras)
 
@@ -105,6 +119,9 @@ def read_capture_room(root: Path) -> Capture:
             scan, names, {n for f, n in images if f == frame}, {n for f, n in masks if f == frame}, set(found)
         )
 
+    inverted = _masks_are_inverted(masks, cameras, detections, frames)
+    if inverted:
+        problems.append("Masks show hands black on white; they were read so.")
     stored = [_read_stored_keypoints(scan, c, problems) for scan, c in zip(scans, calibrations, strict=True)]
     has_stored = any(keypoints is not None for keypoints in stored)
     absent = np.full((2, 21, 3), np.nan)
@@ -119,6 +136,7 @@ def read_capture_room(root: Path) -> Capture:
         stored_keypoints=np.stack([absent if k is None else k for k in stored]) if has_stored else None,
         object_masks=object_masks,
         object_poses=_object_poses(scans, frames),
+        masks_inverted=inverted,
     )
 
 
@@ -146,12 +164,10 @@ def _scan_folders(root: Path) -> list[Path]:
 
 def _read_calibration(path: Path) -> _Calibration:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: np.asarray(archive[key]) for key in archive.files}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else f"'{error}'"
+        arrays = read_npz(path)
+    except UnreadableFile as error:
         raise HandsError(
-            f"{path}: expected a NumPy archive with int_i, ext_i, world_mat_i and scale_mat_i, found {found}: "
+            f"{path}: expected a NumPy archive with int_i, ext_i, world_mat_i and scale_mat_i, found '{error}': "
             "export the calibration of the scan again."
         ) from error
     indices = sorted({int(m[2]) for m in (re.fullmatch(r"(int|ext)_(\d+)", key) for key in arrays) if m})
@@ -267,12 +283,34 @@ def _cameras(
     return cameras
 
 
+def _masks_are_inverted(
+    masks: dict[tuple[str, str], Path],
+    cameras: list[CaptureCamera],
+    detections: Float[np.ndarray, "T C 2 21 2"],
+    frames: list[str],
+) -> bool:
+    """Whether most masks leave the detected hands out and show most of what is around them."""
+    of_camera = {camera.name: (index, camera.size) for index, camera in enumerate(cameras)}
+    keys = sorted(masks)
+    inverted, judged = 0, 0
+    for key in [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, POLARITY_MASKS).astype(int))] if keys else []:
+        index, size = of_camera[key[1]]
+        points = detections[frames.index(key[0]), index].reshape(-1, 2)
+        points = points[np.isfinite(points).all(axis=-1)]
+        points = points[((points >= 0) & (points < size)).all(axis=-1)].astype(int)
+        if len(points):
+            mask = read_mask(masks[key], size)
+            judged += 1
+            inverted += mask[points[:, 1], points[:, 0]].mean() < ON_HAND and mask.mean() > 1 - ON_HAND
+    return judged > 0 and inverted > judged / 2
+
+
 def _read_detections(path: Path) -> Float[np.ndarray, "2 21 2"]:
     """Landmarks of both sides as fractions of width and height; NaN where absent (a side as [], a landmark as null)."""
     remedy = "write the landmarks as the detector gave them, or [] where it saw no hand."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = read_json(path)
+    except UnreadableFile as error:
         raise HandsError(f"{path}: expected JSON with Left and Right, found '{error}': {remedy}") from error
     if not isinstance(content, dict) or not set(content) & set(DETECTION_KEYS):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
@@ -313,8 +351,8 @@ def _read_stored_keypoints(
     if path is None:
         return None
     try:
-        points = np.loadtxt(path, ndmin=2)
-    except (OSError, ValueError) as error:
+        points = np.loadtxt(read_text(path).splitlines(), ndmin=2)
+    except ValueError as error:
         problems.append(f"{path}: expected 42 rows of three numbers, found '{error}'; it was left out.")
         return None
     if points.shape != (42, 3) or calibration.scale is None:

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float
 from rich.progress import track
 
-from nerfstudio_hands.dataparsers.calibration_checks import check_intrinsics, check_rigid
+from nerfstudio_hands.dataparsers.calibration_checks import check_camera
 from nerfstudio_hands.dataparsers.camera_mending import fitting_camera
 from nerfstudio_hands.dataparsers.capture import PIXEL_CENTRE, Capture, CaptureCamera
 from nerfstudio_hands.dataparsers.picture_files import (
@@ -40,6 +40,7 @@ from nerfstudio_hands.dataparsers.picture_files import (
     some_frames,
 )
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.hand_model.joints import SIDES, split_interhand
 
 CALIBRATED_SIZE = (334, 512)
@@ -205,10 +206,9 @@ def _subject(place: _Place) -> str:
 
 def _read_krt(path: Path) -> dict[str, _Calibration]:
     try:
-        lines = path.read_text(encoding="utf-8").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else f"'{error}'"
-        raise HandsError(f"{path}: expected the cameras of the data set as text, found {found}: {REMEDY}") from error
+        lines = read_text(path).rstrip().splitlines()
+    except UnreadableFile as error:
+        raise HandsError(f"{path}: expected the cameras of the data set as text, found '{error}': {REMEDY}") from error
     cameras = {}
     for start in range(0, len(lines), CAMERA_LINES):
         name, *numbers = lines[start : start + CAMERA_LINES]
@@ -216,27 +216,25 @@ def _read_krt(path: Path) -> dict[str, _Calibration]:
             rows = [[float(word) for word in line.split()] for line in numbers]
             intrinsics = np.array(rows[:3], dtype=np.float64).reshape(3, 3)
             extrinsics = np.array(rows[4:7], dtype=np.float64).reshape(3, 4)
-        except ValueError as error:
+            distorted = any(rows[3])
+        except (ValueError, IndexError) as error:
             raise HandsError(
                 f"{path}: expected nine lines a camera (name, 3x3 numbers of K, distortion, 3x4 numbers of world to "
                 f"camera, an empty one), found '{error}' in the lines of '{name.strip()}' from {start + 1} on: {REMEDY}"
             ) from error
-        cameras[name.strip()] = _calibration(path, name.strip(), intrinsics, extrinsics, any(rows[3]))
+        cameras[name.strip()] = _calibration(path, name.strip(), intrinsics, extrinsics, distorted)
     return cameras
 
 
 def _calibration(
     path: Path, name: str, k: Float[np.ndarray, "3 3"], extrinsics: Float[np.ndarray, "3 4"], distorted: bool
 ) -> _Calibration:
-    if not (np.isfinite(k).all() and np.isfinite(extrinsics).all()):
-        raise HandsError(f"{path}: expected finite numbers for camera {name}, found NaN or infinity: {REMEDY}")
     intrinsics, world_to_camera = np.eye(4), np.eye(4)
     intrinsics[[0, 1], [0, 1]] = k[0, 0], k[1, 1]
     intrinsics[:2, 2] = k[:2, 2] + PIXEL_CENTRE
     world_to_camera[:3] = extrinsics
     world_to_camera[:3, 3] /= 1000
-    check_intrinsics(path, f"K of camera {name}", intrinsics)
-    check_rigid(path, f"the transform of camera {name}", world_to_camera)
+    check_camera(path, name, intrinsics, world_to_camera)
     return _Calibration(intrinsics[:3, :3], world_to_camera, distorted)
 
 
@@ -253,11 +251,10 @@ def _read_keypoints(path: Path) -> Float[np.ndarray, "2 21 3"]:
     """Joints of the left and the right hand in metres; NaN where absent.
 
     Raises:
-        OSError: The file cannot be read.
-        ValueError: It has another form.
+        ValueError: The file cannot be read or has another form.
     """
     joints = np.full((42, 3), np.nan)
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if line.strip():
             values = [float(word) for word in line.split()]
             if len(values) != 6 or values[0] not in range(42):
@@ -301,7 +298,7 @@ def _find(
                 continue
             try:
                 joints = _read_keypoints(keypoints[number])
-            except (OSError, ValueError) as error:
+            except ValueError as error:
                 found.broken[keypoints[number]] = str(error)
                 continue
             joints[hidden] = np.nan

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
+from nerfstudio_hands.guarded_files import NestingGuard, UnreadableFile, open_regular
 from nerfstudio_hands.npz_writing import write_npz
 
 HAND_TYPES = ("right", "left", "interacting")
@@ -28,6 +29,9 @@ MANO_SIDES = ("left", "right")
 
 # Raised whenever a kept file of an older version would be read wrongly.
 VERSION = 1
+
+FIRST_RELEASE = "all"
+"""Folder of all splits' annotations in the first release; beside it lay those by people and by machine alone."""
 
 LARGE = 20_000_000
 """Bytes; files up to here are read in a second."""
@@ -71,8 +75,18 @@ class InterHandAnnotations:
 
 
 def annotation_path(root: Path, split: str, name: str) -> Path:
-    """File of a split; `name` is data, camera, joint_3d or MANO_NeuralAnnot."""
-    return root / "annotations" / split / f"InterHand2.6M_{split}_{name}.json"
+    """File of a split; `name` is data, camera, joint_3d or MANO_NeuralAnnot.
+
+    The first release kept the files of all splits in `annotations/all`, with the same content.
+    """
+    folder = FIRST_RELEASE if is_first_release(root, split) else split
+    return root / "annotations" / folder / f"InterHand2.6M_{split}_{name}.json"
+
+
+def is_first_release(root: Path, split: str) -> bool:
+    """Whether the annotations of a split lie where only the first release of the data set had them."""
+    folder = root / "annotations"
+    return not (folder / split).is_dir() and (folder / FIRST_RELEASE).is_dir()
 
 
 def read_annotations(root: Path, split: str, capture: int) -> InterHandAnnotations:
@@ -194,7 +208,7 @@ def _numbers(path: Path, place: str, entry: Any, key: str, shape: tuple[int, ...
     """An array of `shape` under a key; null numbers become NaN."""
     try:
         return np.array(entry[key], dtype=np.float64).reshape(shape)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         found = "no such key" if isinstance(error, KeyError) else f"'{error}'"
         raise HandsError(
             f"{path}: expected {' x '.join(map(str, shape))} numbers under {place}/{key}, found {found}: {REMEDY}"
@@ -203,10 +217,13 @@ def _numbers(path: Path, place: str, entry: Any, key: str, shape: tuple[int, ...
 
 def _stream(path: Path, parse: Callable[[IO[bytes]], Iterator]) -> Iterator:
     """What `parse` yields from a file, with a progress bar if that takes seconds."""
-    quick = path.stat().st_size < LARGE
-    description = f"Reading {path.name}"
-    with rich.progress.open(path, "rb", description=description, transient=True, disable=quick) as file:
-        yield from parse(file)
+    with open_regular(path) as file:
+        size = path.stat().st_size
+        watched = rich.progress.wrap_file(
+            file, size, description=f"Reading {path.name}", transient=True, disable=size < LARGE
+        )
+        with watched as pieces:
+            yield from parse(NestingGuard(pieces))
 
 
 @contextmanager
@@ -216,14 +233,15 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except HandsError:
         raise
-    except FileNotFoundError as error:
-        raise HandsError(f"{path}: expected annotations, found no such file: {REMEDY}") from error
+    except (UnreadableFile, OSError) as error:
+        raise HandsError(f"{path}: expected annotations, found {error}: {REMEDY}") from error
     except ijson.JSONError as error:
         size, found = path.stat().st_size, str(error).splitlines()[0].strip()
         raise HandsError(
             f"{path}: expected complete JSON, found {size} bytes that are cut short or broken ('{found}'): {REMEDY}"
         ) from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        found = f"{type(error).__name__} {error}"[:200]
         raise HandsError(
-            f"{path}: expected the keys of InterHand2.6M, found another form ({type(error).__name__} {error}): {REMEDY}"
+            f"{path}: expected the keys of InterHand2.6M, found another form ({found}): {REMEDY}"
         ) from error

@@ -10,9 +10,16 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import track
 
+from nerfstudio_hands.dataparsers.calibration_checks import check_camera
 from nerfstudio_hands.dataparsers.camera_mending import fitting_camera
 from nerfstudio_hands.dataparsers.capture import PIXEL_CENTRE, Capture, CaptureCamera, ManoAnnotations
-from nerfstudio_hands.dataparsers.interhand_annotations import HAND_TYPES, InterHandAnnotations, read_annotations
+from nerfstudio_hands.dataparsers.interhand_annotations import (
+    HAND_TYPES,
+    InterHandAnnotations,
+    annotation_path,
+    is_first_release,
+    read_annotations,
+)
 from nerfstudio_hands.dataparsers.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.dataparsers.picture_files import (
     MANY_FOLDERS,
@@ -120,7 +127,9 @@ def read_interhand(
     if not found.paths:
         raise HandsError(f"{folder}: {found.why_none()}")
     problems = [f"Cameras without calibration, left out: {', '.join(uncalibrated)}."] if uncalibrated else []
-    return _capture(root, annotations, joints, found, problems)
+    if is_first_release(root, split):
+        problems.append(f"Annotations are those of the first release ({annotation_path(root, split, 'data').parent}).")
+    return _capture(root, split, annotations, joints, found, problems)
 
 
 class _Pictures:
@@ -216,16 +225,18 @@ class _Pictures:
 
 def _capture(
     root: Path,
+    split: str,
     annotations: InterHandAnnotations,
     joints: Float[np.ndarray, "F 2 21 3"],
     found: _Pictures,
     problems: list[str],
 ) -> Capture:
     problems = problems + found.problems()
+    path = annotation_path(root, split, "camera")
     cameras = [
         camera
         for name in sorted(found.sizes)
-        if (camera := _camera(name, annotations, joints, found, problems)) is not None
+        if (camera := _camera(path, name, annotations, joints, found, problems)) is not None
     ]
     names = {camera.name for camera in cameras}
     keys = [key for key in sorted(found.paths) if names & set(found.paths[key])]
@@ -285,6 +296,7 @@ def _joints(annotations: InterHandAnnotations) -> Float[np.ndarray, "F 2 21 3"]:
 
 
 def _camera(
+    path: Path,
     name: str,
     annotations: InterHandAnnotations,
     joints: Float[np.ndarray, "F 2 21 3"],
@@ -296,9 +308,10 @@ def _camera(
     world_to_camera = np.eye(4)
     world_to_camera[:3, :3] = annotations.camrot[row]
     world_to_camera[:3, 3] = -annotations.camrot[row] @ annotations.campos[row] / 1000
-    intrinsics = np.diag([*annotations.focal[row], 1.0])
+    intrinsics = np.diag([*annotations.focal[row], 1.0, 1.0])
     intrinsics[:2, 2] = annotations.princpt[row] + PIXEL_CENTRE
-    camera = CaptureCamera(name, intrinsics, world_to_camera, *found.sizes[name])
+    check_camera(path, name, intrinsics, world_to_camera)
+    camera = CaptureCamera(name, intrinsics[:3, :3], world_to_camera, *found.sizes[name])
 
     shown = [(joints[found.row_of[n]], paths[name]) for (_, n), paths in found.paths.items() if name in paths]
     if not shown:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from jaxtyping import Float
 from nerfstudio_hands.dataparsers.calibration_checks import check_rigid
 from nerfstudio_hands.dataparsers.capture import CaptureCamera, read_object_mask
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.guarded_files import UnreadableFile, read_npz
 
 POSE_FILE = "object_pose.npz"
 
@@ -68,10 +67,10 @@ def read_object_poses(path: Path, frames: Sequence[str]) -> Float[np.ndarray, "T
     """
     remedy = "write the rigid 4x4 transform from the object to the world of the cameras, in metres."
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            poses = np.asarray(archive["object_to_world"], dtype=np.float64)
-            names = [str(name) for name in archive["frames"]] if "frames" in archive.files else list(frames)
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_npz(path)
+        poses = np.asarray(arrays["object_to_world"], dtype=np.float64)
+        names = [str(name) for name in np.atleast_1d(arrays["frames"])] if "frames" in arrays else list(frames)
+    except (UnreadableFile, ValueError, KeyError, TypeError, OverflowError) as error:
         raise HandsError(f"{path}: expected an archive with object_to_world, found '{error}': {remedy}") from error
     poses = poses[None] if poses.ndim == 2 else poses
     if poses.shape != (len(names), 4, 4) or not np.isfinite(poses).all():

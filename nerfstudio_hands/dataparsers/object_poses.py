@@ -12,7 +12,7 @@ from rich.progress import track
 from torch import Tensor
 
 from nerfstudio_hands.dataparsers.avatar_data import load_surface
-from nerfstudio_hands.dataparsers.capture import Capture, object_pixels, read_mask
+from nerfstudio_hands.dataparsers.capture import Capture, hand_mask, object_pixels
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.geometry import Surfaces
@@ -151,5 +151,5 @@ def _hull(
 def _hand_pixels(capture: Capture, key: tuple[str, str]) -> Bool[np.ndarray, "H W"]:
     """Where a hand may hide the object; anywhere, where no mask says."""
     camera = capture.camera(key[1])
-    path = capture.masks.get(key)
-    return np.ones((camera.height, camera.width), dtype=bool) if path is None else read_mask(path, camera.size)
+    mask = hand_mask(capture, key)
+    return np.ones((camera.height, camera.width), dtype=bool) if mask is None else mask

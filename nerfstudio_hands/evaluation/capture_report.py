@@ -234,7 +234,7 @@ def _median_length(offsets: Float[np.ndarray, "*batch 2"]) -> float:
 def _mean_mask(masks: list[MaskQuality]) -> MaskQuality | None:
     if not masks:
         return None
-    columns = ("coverage", "outline_distance", "outline_matched")
+    columns = ("coverage", "outline_distance", "outline_matched", "spilt")
     return MaskQuality(*(finite_mean([getattr(mask, column) for mask in masks]) for column in columns))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, object_pixels, read_image, read_mask
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
 from nerfstudio_hands.evaluation.hand_region import side_image
 from nerfstudio_hands.fitting.outline import OutlineMesh, ProjectedOutline, projected_outline
 from nerfstudio_hands.fitting.record import HandFit
@@ -149,7 +149,7 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
         frame=capture.frames[frame],
         camera=camera,
         image=read_image(capture.images[key]),
-        mask=read_mask(capture.masks[key], camera.size) if key in capture.masks else None,
+        mask=hand_mask(capture, key),
         hidden=object_pixels(capture, key),
         face=np.where(sides >= 0, face.numpy(), -1),
         sides=sides,

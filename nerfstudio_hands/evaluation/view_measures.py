@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from nerfstudio_hands.evaluation.hand_view import HandView
-from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_verdict
+from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills, mask_verdict
 from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
 
 SATURATED = 250
@@ -27,15 +27,19 @@ class MaskQuality:
         coverage: Share of the projected hands, less a rim, that the mask covers.
         outline_distance: Mean distance between matched points of both outlines, pixels.
         outline_matched: Share of the projected outline that found a partner.
+        spilt: Share of the views in which it covers all else, too.
     """
 
     coverage: float
     outline_distance: float
     outline_matched: float
+    spilt: float = 0.0
 
     @property
     def fault(self) -> str | None:
         """Why the mask is not to be trusted, in the fit's terms; None where it is good."""
+        if self.spilt > 0.5:
+            return "mask white all over"
         reasons = {
             "good": None,
             "holes": "mask has holes",
@@ -115,7 +119,8 @@ def finite_mean(values: object) -> float:
 def _mask_quality(view: HandView) -> MaskQuality:
     outlines = outline_distance(view.outline, away_from(mask_outline(view.mask), view.hidden))
     coverage = mask_coverage(view.mask, view.outline.silhouette, view.hidden)
-    return MaskQuality(coverage, outlines.mean, outlines.matched)
+    spilt = mask_spills(view.mask, view.outline.silhouette)
+    return MaskQuality(coverage, outlines.mean, outlines.matched, float(spilt))
 
 
 def _face_brightness(view: HandView, core: Bool[np.ndarray, "H W"], num_faces: int) -> Float[np.ndarray, " F"]:

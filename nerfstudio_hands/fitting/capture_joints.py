@@ -20,6 +20,7 @@ from nerfstudio_hands.fitting.mano_annotations import AnnotatedPoses, annotated_
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, landmark_shift
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
+from nerfstudio_hands.hand_model.model import mano_file_in
 
 
 def fit_capture_joints(
@@ -93,10 +94,12 @@ def _fittable_sides(capture: Capture, sides: Sequence[str], shape_frames: Sequen
 def _load_own_hand(hand: str | Path, side: str) -> HandModel:
     """The hand of a side; a MANO file in a folder must hold the side that it is named after."""
     model = load_hand(hand, side)
-    if str(hand) != "default" and Path(hand).is_dir() and model.name != f"mano-{side}":
+    if str(hand) == "default" or not Path(hand).is_dir():
+        return model
+    path = mano_file_in(Path(hand), side)
+    if path.stem == f"MANO_{side.upper()}" and model.name != f"mano-{side}":
         raise HandsError(
-            f"{Path(hand) / f'MANO_{side.upper()}.pkl'}: expected MANO's {side} hand, found the other one: put the "
-            f"{side} hand under this name."
+            f"{path}: expected MANO's {side} hand, found the other one: put the {side} hand under this name."
         )
     return model
 

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture, object_pixels, read_mask, select_cameras
+from nerfstudio_hands.dataparsers.capture import Capture, hand_mask, object_pixels, select_cameras
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_verdict
+from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills, mask_verdict
 from nerfstudio_hands.fitting.mask_refinement import camera_tensors, frames_of, masks_of_our_own, refine_on_masks
 from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints, joint_terms
@@ -208,9 +208,9 @@ def fit_outline_distances(
     vertices = surface.pose(fit.pose, fit.shape, fit.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
     result = {}
-    for (frame, name), path in capture.masks.items():
+    for frame, name in capture.masks:
         camera, t = capture.camera(name), capture.frames.index(frame)
-        outline = away_from(mask_outline(read_mask(path, camera.size)), object_pixels(capture, (frame, name)))
+        outline = away_from(mask_outline(hand_mask(capture, (frame, name))), object_pixels(capture, (frame, name)))
         k, e = camera_tensors(camera, fit.camera_rotation.get(name))
         projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
         result[frame, name] = vars(outline_distance(projected, outline))
@@ -243,18 +243,20 @@ def _of_sides(found: Triangulation, chosen: list[int]) -> Triangulation:
 def _coverage(
     capture: Capture, seen: Capture, surface: HandSurface, variables: Variables
 ) -> dict[tuple[str, str], float]:
-    """Coverage of every mask of the capture by the projected hands."""
+    """Share of the projected hands that every mask of the capture covers; 0 where it covers all else as well."""
     mesh = outline_mesh(surface)
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
     rotations = {c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)}
     result = {}
-    for (frame, name), path in capture.masks.items():
+    for frame, name in capture.masks:
         camera, t = capture.camera(name), capture.frames.index(frame)
         k, e = camera_tensors(camera, rotations.get(name))
         projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size)
-        mask = read_mask(path, camera.size)
-        result[frame, name] = mask_coverage(mask, projected.silhouette, object_pixels(capture, (frame, name)))
+        mask = hand_mask(capture, (frame, name))
+        spilt = mask_spills(mask, projected.silhouette)
+        hidden = object_pixels(capture, (frame, name))
+        result[frame, name] = 0.0 if spilt else mask_coverage(mask, projected.silhouette, hidden)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Which masks show the hands: a verdict from the share of the projected hands that a mask covers."""
+"""Which masks show the hands: a verdict from the share of the projected hands, and of all else, that a mask covers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ GOOD_COVERAGE_BEFORE_REFINEMENT = 0.93
 # The projection may be off by this share of the hands' extent before refinement; a rim that wide is left out of
 # account.
 RIM = 0.02
+# A mask that covers this share of what is no hand shows nothing; of the picture, this must be there to look at.
+SPILT = 0.9
+LOOKED_AT = 0.02
 
 
 def mask_coverage(
@@ -28,6 +31,22 @@ def mask_coverage(
     if hidden is not None:
         core &= ~hidden
     return float((mask & core).sum() / max(core.sum(), 1))
+
+
+def mask_spills(mask: Bool[np.ndarray, "H W"], silhouette: Bool[np.ndarray, "H W"]) -> bool:
+    """Whether a mask covers nearly all that is no hand, too, and so shows nothing: one that is white all over.
+
+    Looked at is what lies half a hand away, where a forearm or another hand is small; in a picture that the hand fills,
+    all beside the rim of the hand.
+    """
+    rows, columns = np.nonzero(silhouette)
+    if len(rows) == 0:
+        return bool(mask.mean() > SPILT)
+    extent = max(np.ptp(rows), np.ptp(columns))
+    away = cv2.distanceTransform((~silhouette).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    beside = [away > share * extent for share in (0.5, RIM)]
+    looked_at = next((area for area in beside if area.mean() > LOOKED_AT), None)
+    return looked_at is not None and bool(mask[looked_at].mean() > SPILT)
 
 
 def mask_verdict(coverage: float) -> str:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, object_pixels, read_image, read_mask
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
 from nerfstudio_hands.fitting.mask_quality import outline_weight
 from nerfstudio_hands.fitting.outline import MaskOutline, away_from, mask_outline
 from nerfstudio_hands.fitting.pose_fit import JointTerms
@@ -130,11 +130,11 @@ def _refine_frames(
     advance: Callable[[], None],
 ) -> Variables:
     given = []
-    for (frame, name), path in seen.masks.items():
+    for frame, name in seen.masks:
         weight = outline_weight(coverage[frame, name])
         if weight > 0:
             camera = seen.camera(name)
-            outline = away_from(mask_outline(read_mask(path, camera.size)), object_pixels(seen, (frame, name)))
+            outline = away_from(mask_outline(hand_mask(seen, (frame, name))), object_pixels(seen, (frame, name)))
             given.append(OutlineTarget(seen.frames.index(frame), seen.camera_index(name), camera.size, outline, weight))
     good = [target for target in given if target.weight == 1.0]
     covered = {(target.frame, target.camera) for target in good}

@@ -5,9 +5,8 @@ World up is z. For the axes of a panorama see :func:`spherical_harmonics.equirec
 
 from __future__ import annotations
 
-import json
 import math
-import zipfile
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
@@ -25,7 +25,11 @@ from nerfstudio_hands.geometry.spherical_harmonics import (
     sphere_directions,
     spherical_harmonics,
 )
+from nerfstudio_hands.guarded_files import UnreadableFile, opened_picture, read_bytes, read_json, read_npz
 from nerfstudio_hands.srgb import srgb_to_linear
+
+MOST_COLUMNS = 16384
+"""Columns that are read of a panorama; what claims more is broken."""
 
 LARGEST_WIDTH = 2048
 """Columns to which a wider panorama is reduced: enough for a background, more than enough for nine numbers."""
@@ -198,11 +202,41 @@ def match_brightness(environment: Environment, reference: Float[Tensor, "9 3"]) 
     return Environment(environment.name, gain * environment.coefficients, picture)
 
 
-def _read_panorama(path: Path) -> Float[Tensor, "H W 3"]:
-    encoded = np.frombuffer(path.read_bytes(), np.uint8)
-    found = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if len(encoded) else None
+def _claimed_size(path: Path, encoded: bytes) -> tuple[int, int]:
+    """Width and height as the header of a Radiance picture claims them, else of what Pillow knows; zeros of the rest,
+    in which OpenCV looks for itself."""
+    found = re.search(rb"-Y (\d{1,9}) \+X (\d{1,9})", encoded[:4096])
+    if encoded.startswith(b"#?") and found:
+        return int(found[2]), int(found[1])
+    try:
+        with opened_picture(path) as picture:
+            return picture.size
+    except UnreadableFile as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            return 0, 0
+        raise
+
+
+def _decoded_panorama(path: Path) -> np.ndarray:
+    """The picture as it is stored; what claims to be too large is not decoded."""
+    try:
+        encoded = read_bytes(path)
+        size = _claimed_size(path, encoded)
+        if max(size) > MOST_COLUMNS:
+            raise HandsError(
+                f"{path}: expected a panorama of at most {MOST_COLUMNS} columns, found {size[0]} x {size[1]} pixels; "
+                "scale it down."
+            )
+        found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except (UnreadableFile, cv2.error):
+        found = None
     if found is None:
         raise HandsError(f"{path}: expected a picture, found something that cannot be read as one; check the file.")
+    return found
+
+
+def _read_panorama(path: Path) -> Float[Tensor, "H W 3"]:
+    found = _decoded_panorama(path)
     height, width = found.shape[:2]
     if width != 2 * height:
         raise HandsError(
@@ -226,11 +260,10 @@ def _read_panorama(path: Path) -> Float[Tensor, "H W 3"]:
 def _read_coefficients(path: Path) -> Float[Tensor, "9 3"]:
     try:
         if path.suffix.lower() == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                values = np.asarray(file["coefficients"], dtype=np.float32)
+            values = np.asarray(read_npz(path)["coefficients"], dtype=np.float32)
         else:
-            values = np.asarray(json.loads(path.read_text())["coefficients"], dtype=np.float32)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            values = np.asarray(read_json(path)["coefficients"], dtype=np.float32)
+    except (UnreadableFile, ValueError, KeyError, TypeError, OverflowError) as error:
         raise HandsError(
             f"{path}: expected 'coefficients', nine spherical harmonics of red, green and blue, found something else "
             f"({type(error).__name__} {error}); check the file."

@@ -16,6 +16,7 @@ from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, MANO_PAREN
 from nerfstudio_hands.hand_model.mano_pickle import read_mano_pickle
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, HandModel
 from nerfstudio_hands.hand_model.npz_file import check_hand
+from nerfstudio_hands.hand_model.uv_file import read_uv, uv_file_beside
 
 _KEYS = ("v_template", "f", "weights", "shapedirs", "posedirs", "J_regressor", "kintree_table", "hands_mean")
 # Number of triangles of the official mesh, by which its published tip vertices (in smplx) are recognised.
@@ -26,8 +27,9 @@ def read_mano_hand(path: Path) -> HandModel:
     """Read ``MANO_RIGHT.pkl`` or ``MANO_LEFT.pkl``.
 
     The rest pose is MANO's flat template; the mean pose goes into ``hands_mean`` and is not applied. The shape
-    directions of the left model are mirrored where the file has them unmirrored. Files carry no texture coordinates, so
-    the palm and the back are laid out flat side by side. Units metres, float32.
+    directions of the left model are mirrored where the file has them unmirrored. Files carry no texture coordinates:
+    those of an .obj beside the file are taken (`uv_file_beside`), else the palm and the back are laid out flat side by
+    side. Units metres, float32.
 
     Raises:
         HandsError: If the file is hostile, broken or no hand in MANO layout.
@@ -93,7 +95,8 @@ def read_mano_hand(path: Path) -> HandModel:
         name=f"mano-{side}",
     )
     check_hand(model, path)
-    return dataclasses.replace(model, uv=planar_uv(template, faces))
+    beside = uv_file_beside(path, side)
+    return dataclasses.replace(model, uv=planar_uv(template, faces) if beside is None else read_uv(beside, faces))
 
 
 def shape_is_unmirrored(template: Float[Tensor, "V 3"], shape_dirs: Float[Tensor, "V 3 B"]) -> bool:

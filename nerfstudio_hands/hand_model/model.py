@@ -199,12 +199,25 @@ def default_hand(side: str) -> HandModel:
     return right if side == right.side else mirror_hand(right)
 
 
+def mano_file_in(folder: Path, side: str) -> Path:
+    """MANO's file of a side in a folder or below it, as the archives unpack; else that of the other side.
+
+    Where there is neither, the path at which the side's file was expected.
+    """
+    for wanted in (side, SIDES[1 - SIDES.index(side)]):
+        for depth in ("", "*/", "*/*/"):
+            found = sorted(folder.glob(f"{depth}MANO_{wanted.upper()}.pkl"))
+            if found:
+                return found[0]
+    return folder / f"MANO_{side.upper()}.pkl"
+
+
 def load_hand(source: str | Path, side: str) -> HandModel:
     """Load a hand model.
 
     Args:
         source: ``default`` for the embedded hand; or a MANO ``.pkl`` or our ``.npz``; or a folder that holds
-            ``MANO_LEFT.pkl`` and ``MANO_RIGHT.pkl``.
+            ``MANO_LEFT.pkl`` and ``MANO_RIGHT.pkl`` or one of them, itself or in a folder below.
         side: The side that is wanted. A file of the other side is mirrored.
 
     Raises:
@@ -219,7 +232,7 @@ def load_hand(source: str | Path, side: str) -> HandModel:
         raise HandsError(f"A hand is 'left' or 'right', but {side!r} was asked for; give one of the two.")
     path = Path(source)
     if path.is_dir():
-        path = path / f"MANO_{side.upper()}.pkl"
+        path = mano_file_in(path, side)
     if not path.is_file():
         raise HandsError(f"There is no hand model at {path}; give 'default', a MANO .pkl, our .npz or their folder.")
     model = read_npz_hand(path) if path.suffix == ".npz" else read_mano_hand(path)

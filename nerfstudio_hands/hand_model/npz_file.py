@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.guarded_files import UnreadableFile, read_npz
 from nerfstudio_hands.hand_model.joints import MANO_PARENTS, SIDES
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, NUM_POSE_FEATURES, HandModel
 
@@ -26,9 +26,8 @@ def read_npz_hand(path: Path) -> HandModel:
         HandsError: If the file is no such hand model, or its arrays contradict each other.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_npz(path)
+    except UnreadableFile as error:
         raise HandsError(f"{path} should be a hand model in .npz form but cannot be read ({error}).") from error
     found = str(arrays.get("format", "no format entry"))
     if found != FORMAT:

@@ -210,7 +210,7 @@ PICTURES = f"images/{SUBJECT}/*/cam40*/*.jpg"
 KEYPOINTS = f"annotations/keypoints/{SUBJECT}/*.pts"
 BROKEN: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "no calibration": (lambda r: krt(r).unlink(), ("KRT_512: expected the cameras", "no such file", "download")),
-    "a folder instead": (lambda r: (krt(r).unlink(), krt(r).mkdir()), ("KRT_512: expected", "Is a directory")),
+    "a folder instead": (lambda r: (krt(r).unlink(), krt(r).mkdir()), ("KRT_512: expected", "a folder")),
     "calibration cut short": (lambda r: cut_off(krt(r)), ("KRT_512: expected nine lines", "'400026' from 19 on")),
     "a word among numbers": (lambda r: edit_krt(r, 3, "0 x 254"), ("could not convert", "'400002' from 1 on")),
     "a line too many": (lambda r: edit_krt(r, 5, "0 0 0 0 0\n0"), ("KRT_512: expected nine lines", "from 1 on")),

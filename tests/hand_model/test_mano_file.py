@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import python2_pickle
+import scipy.sparse
 import torch
 from made_up_hands import mano_arrays, write_mano_file
 from python2_pickle import Call, Global
@@ -170,8 +171,80 @@ def test_a_folder_and_the_other_side(tmp_path: Path) -> None:
     assert load_hand(tmp_path, "right").side == "right"
     mirrored = load_hand(tmp_path / "MANO_RIGHT.pkl", "left")
     torch.testing.assert_close(mirrored.template, default_hand("left").template)
-    with pytest.raises(HandsError, match=r"MANO_LEFT\.pkl"):
-        load_hand(tmp_path, "left")
+    torch.testing.assert_close(load_hand(tmp_path, "left").template, default_hand("left").template)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(HandsError, match=r"empty/MANO_LEFT\.pkl"):
+        load_hand(tmp_path / "empty", "left")
+
+
+@pytest.mark.parametrize("above", ["", "models", "mano_v1_2/models"])
+def test_a_folder_above_the_files_is_looked_into(tmp_path: Path, above: str) -> None:
+    (tmp_path / above).mkdir(parents=True, exist_ok=True)
+    for side in ("left", "right"):
+        write_mano_file(tmp_path / above / f"MANO_{side.upper()}.pkl", mano_arrays(side))
+    for side in ("left", "right"):
+        assert load_hand(tmp_path, side).name == f"mano-{side}"
+
+
+def python3_arrays(form: str) -> dict:
+    """What a Python 3 program hands to pickle that read an official file: arrays, a sparse or a dense regressor."""
+    arrays = mano_arrays()
+    arrays["posedirs"] = np.asfortranarray(arrays["posedirs"])
+    arrays["weights"] = np.repeat(arrays["weights"], 2, axis=0)[::2]  # Not contiguous.
+    make = {"dense": np.asarray, "csc": scipy.sparse.csc_matrix, "csr": scipy.sparse.csr_array}
+    make["coo"] = scipy.sparse.coo_matrix
+    return arrays | {
+        "J_regressor": make[form](arrays["J_regressor"]),
+        "bs_type": "lrotmin",
+        "names": {"wrist"},
+        "scale": np.float64(1.0),
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("form", ["dense", "csc", "csr", "coo"])
+def test_a_file_that_python_3_saved_again_is_read(tmp_path: Path, protocol: int, form: str) -> None:
+    content = python3_arrays(form)
+    (tmp_path / "MANO_RIGHT.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    read = read_mano_pickle(tmp_path / "MANO_RIGHT.pkl")
+    for key, value in mano_arrays().items():
+        np.testing.assert_array_equal(read[key], value, err_msg=key)
+    assert read_mano_hand(tmp_path / "MANO_RIGHT.pkl").side == "right"
+
+
+@pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
+def test_names_of_numpy_1_and_2_are_read(tmp_path: Path, core: str) -> None:
+    stored = pickle.dumps({"a": np.arange(6.0).reshape(2, 3)}, protocol=3)
+    for ours in (b"numpy.core.", b"numpy._core."):
+        stored = stored.replace(ours, f"{core}.".encode())
+    (tmp_path / "a.pkl").write_bytes(stored)
+    np.testing.assert_array_equal(read_mano_pickle(tmp_path / "a.pkl")["a"], np.arange(6.0).reshape(2, 3))
+
+
+def write_uv(path: Path, faces: np.ndarray, uv: np.ndarray) -> None:
+    """An .obj of faces that start at their second corner, in reverse order, each with texture corners of its own."""
+    lines = [f"v 0 0 {index}" for index in range(faces.max() + 1)]
+    lines += [f"vt {u} {v}" for u, v in uv.reshape(-1, 2)]
+    for index, face in reversed(list(enumerate(faces))):
+        corners = [f"{face[c] + 1}/{3 * index + c + 1}" for c in (1, 2, 0)]
+        lines.append(f"f {' '.join(corners)}")
+    path.write_text("\n".join(lines))
+
+
+def test_texture_coordinates_beside_the_file_are_used(tmp_path: Path) -> None:
+    arrays = mano_arrays()
+    write_mano_file(tmp_path / "MANO_RIGHT.pkl", arrays)
+    uv = np.random.default_rng(0).random((len(arrays["f"]), 3, 2))
+    write_uv(tmp_path / "MANO_UV_left.obj", arrays["f"][:5].astype(int), uv[:5])
+    torch.testing.assert_close(
+        read_mano_hand(tmp_path / "MANO_RIGHT.pkl").uv,
+        planar_uv(torch.from_numpy(arrays["v_template"]).float(), torch.from_numpy(arrays["f"].astype(np.int64))),
+    )
+    write_uv(tmp_path / "MANO_UV_right.obj", arrays["f"].astype(int), uv)
+    torch.testing.assert_close(read_mano_hand(tmp_path / "MANO_RIGHT.pkl").uv, torch.from_numpy(uv).float())
+    write_uv(tmp_path / "MANO_UV_right.obj", arrays["f"][1:].astype(int), uv[1:])
+    with pytest.raises(HandsError, match=r"MANO_UV_right.obj: expected .* of \d+ faces, found none of 1:"):
+        read_mano_hand(tmp_path / "MANO_RIGHT.pkl")
 
 
 def test_mean_pose_is_explicit(tmp_path: Path) -> None:
