@@ -15,10 +15,19 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, MANO_PARENTS, MANO_TO_JOINTS, TIP_JOINTS
 from nerfstudio_hands.hand_model.mano_pickle import read_mano_pickle
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, HandModel
-from nerfstudio_hands.hand_model.npz_file import check_hand
+from nerfstudio_hands.hand_model.npz_file import check_dimensions, check_hand
 from nerfstudio_hands.hand_model.uv_file import read_uv, uv_file_beside
 
-_KEYS = ("v_template", "f", "weights", "shapedirs", "posedirs", "J_regressor", "kintree_table", "hands_mean")
+_DIMENSIONS = {
+    "v_template": 2,
+    "f": 2,
+    "weights": 2,
+    "shapedirs": 3,
+    "posedirs": 3,
+    "J_regressor": 2,
+    "kintree_table": 2,
+    "hands_mean": 1,
+}
 # Number of triangles of the official mesh, by which its published tip vertices (in smplx) are recognised.
 _OFFICIAL_FACES = 1538
 
@@ -35,20 +44,24 @@ def read_mano_hand(path: Path) -> HandModel:
         HandsError: If the file is hostile, broken or no hand in MANO layout.
     """
     arrays = read_mano_pickle(path)
-    missing = sorted(set(_KEYS) - arrays.keys())
+    missing = sorted(set(_DIMENSIONS) - arrays.keys())
     if missing:
         raise HandsError(f"{path}: a MANO hand needs {', '.join(missing)}, which the file lacks; give MANO_RIGHT.pkl.")
-    parents = tuple(int(p) if int(p) < NUM_JOINTS else -1 for p in np.atleast_2d(arrays["kintree_table"])[0])
+    check_dimensions(path, arrays, _DIMENSIONS)
+    parents = tuple(int(p) if int(p) < NUM_JOINTS else -1 for p in arrays["kintree_table"][0])
     if parents != MANO_PARENTS:
         raise HandsError(
             f"{path}: expected the tree of MANO's {NUM_JOINTS} joints, found the parents {parents}; give a hand model, "
             "not a body."
         )
-    num_vertices = len(np.atleast_1d(arrays["v_template"]))
+    num_vertices = len(arrays["v_template"])
     expected = {
         "v_template": (num_vertices, 3),
         "J_regressor": (NUM_JOINTS, num_vertices),
         "weights": (num_vertices, NUM_JOINTS),
+        "shapedirs": (num_vertices, 3, arrays["shapedirs"].shape[-1]),
+        "hands_mean": (3 * (NUM_JOINTS - 1),),
+        "f": (len(arrays["f"]), 3),
     }
     for key, shape in expected.items():
         if arrays[key].shape != shape:
@@ -63,7 +76,7 @@ def read_mano_hand(path: Path) -> HandModel:
             "or MANO_LEFT.pkl."
         )
     tensors = {
-        key: torch.from_numpy(np.ascontiguousarray(arrays[key], dtype=np.float32)) for key in _KEYS if key != "f"
+        key: torch.from_numpy(np.ascontiguousarray(arrays[key], dtype=np.float32)) for key in _DIMENSIONS if key != "f"
     }
     faces = torch.from_numpy(arrays["f"].astype(np.int64))
     template, regressor = tensors["v_template"], tensors["J_regressor"]

@@ -16,6 +16,17 @@ from nerfstudio_hands.hand_model.model import NUM_JOINTS, NUM_POSE_FEATURES, Han
 FORMAT = "nerfstudio-hands hand model 1"
 """Written into every file; the number changes when older readers would misread it."""
 
+_DIMENSIONS = {
+    "template": 2,
+    "weights": 2,
+    "shape_dirs": 3,
+    "pose_dirs": 3,
+    "joint_regressor": 2,
+    "keypoint_regressor": 2,
+    "uv": 3,
+    "hands_mean": 2,
+    "faces": 2,
+}
 _FLOAT_KEYS = ("template", "weights", "shape_dirs", "joint_regressor", "keypoint_regressor", "uv", "hands_mean")
 
 
@@ -35,6 +46,7 @@ def read_npz_hand(path: Path) -> HandModel:
     missing = sorted({*_FLOAT_KEYS, "faces", "side", "name"} - arrays.keys())
     if missing:
         raise HandsError(f"{path}: a hand model needs {', '.join(missing)}, which the file lacks; write it again.")
+    check_dimensions(path, arrays, {key: _DIMENSIONS[key] for key in _DIMENSIONS if key in arrays})
     tensors = {key: torch.from_numpy(arrays[key].astype(np.float32)) for key in _FLOAT_KEYS}
     num_vertices = tensors["template"].shape[0]
     pose_dirs = torch.zeros(num_vertices, 3, NUM_POSE_FEATURES)
@@ -50,6 +62,17 @@ def read_npz_hand(path: Path) -> HandModel:
     )
     check_hand(model, path)
     return model
+
+
+def check_dimensions(path: Path, arrays: dict[str, np.ndarray], dimensions: dict[str, int]) -> None:
+    """Raise a ``HandsError`` naming ``path`` unless arrays hold numbers in so many dimensions."""
+    for key, count in dimensions.items():
+        found = arrays[key]
+        if found.dtype.kind not in "fiub" or found.ndim != count or found.size == 0:
+            raise HandsError(
+                f"{path}: {key} of a hand model should be numbers in {count} dimension(s), found {found.dtype} of the "
+                f"shape {found.shape}; get the file again."
+            )
 
 
 def write_npz_hand(path: Path, model: HandModel) -> None:
