@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
+import tempfile
 import typing
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 import torch
 from nerfstudio.configs.base_config import MachineConfig
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
 from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
+from nerfstudio.utils import writer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.utils.writer import EventName
 from torch.optim import Optimizer, lr_scheduler
 
+from nerfstudio_hands.checkpoints import checkpoint_path, read_checkpoint
 from nerfstudio_hands.dataparsers.layouts import find_layout
+from nerfstudio_hands.environment import require_working_folder
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.interruption import exit_status, resume_command, sigterm_interrupts, undisturbed
 from nerfstudio_hands.memory import memory_faults, rendering_remedy, training_remedy
 from nerfstudio_hands.option_range import Fraction, Interval, bounded, check_ranges
 from nerfstudio_hands.run_yaml import portable_yaml
+
+NEXT_COMMANDS = (
+    "ns-hands view --load-config {config}",
+    "ns-eval --load-config {config} --output-path eval.json",
+    "ns-hands turntable --load-config {config}",
+    "ns-hands export --load-config {config} --output-dir exports",
+)
+"""What to do with a run."""
 
 
 @dataclass
@@ -128,9 +148,10 @@ def require_sound(config: HandTrainerConfig) -> None:
     """See that a training can begin, as far as its configuration, its folders and its devices tell.
 
     Raises:
-        HandsError: A number is out of its range, the machine has no such device, there is no capture, or the run would
-            lie in it.
+        HandsError: The working folder is gone, a number is out of its range, the machine has no such device, there is
+            no capture, or the run would lie in it.
     """
+    require_working_folder()
     check_ranges(config)
     _require_device(config.machine)
     data = config.pipeline.datamanager
@@ -161,24 +182,52 @@ def say(sentence: str) -> None:
 
 
 class HandTrainer(Trainer):
-    """Writes a checkpoint under a temporary name first, and one more when the user or a fault stops the training."""
+    """Ends where it was asked to end, writes checkpoints under a temporary name first, and one more when the user or a
+    fault stops the training."""
 
     config: HandTrainerConfig
+    saved_step: int | None = None
+    """Step of the last checkpoint that was written."""
+    held_out_psnr: float | None = None
+    """What the last look at held-out pixels gave, dB."""
 
     def setup(self, test_mode: typing.Literal["test", "val", "inference"] = "val") -> None:
         try:
-            with memory_faults("model", training_remedy(self.config.pipeline)):
+            with memory_faults("model", training_remedy(self.config.pipeline)), sigterm_interrupts():
                 super().setup(test_mode)
-        except HandsError as error:
-            raise SystemExit(f"error: {error}") from error
+        except KeyboardInterrupt as stop:
+            forget_run(self.base_dir)
+            say("Stopped before the first step: nothing was learned yet.")
+            raise SystemExit(exit_status(stop)) from None
+        except (HandsError, SystemExit) as error:
+            forget_run(self.base_dir)
+            if isinstance(error, HandsError):
+                raise SystemExit(f"error: {error}") from error
+            raise
+        self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._say_what_next))
 
     def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
         with memory_faults(f"training step {step}", training_remedy(self.config.pipeline)):
             return super().train_iteration(step)
 
     def eval_iteration(self, step: int) -> None:
+        """nerfstudio's, and the quality on held-out pixels beside the times that are printed."""
         with memory_faults(f"evaluation at step {step}", rendering_remedy(self.config.pipeline.model)):
+            self._look_at_held_out_pixels(step)
             super().eval_iteration(step)
+
+    def _look_at_held_out_pixels(self, step: int) -> None:
+        """Measures ten times in a training, on as many rays as a batch has, and repeats the figure in every line that
+        is printed."""
+        interval = self.config.logging.steps_per_log
+        if step % interval:
+            return
+        looks = max(1, self.config.max_num_iterations // (10 * interval)) * interval
+        if step and step % looks == 0:
+            _, _, metrics = self.pipeline.get_eval_loss_dict(step)
+            self.held_out_psnr = float(metrics["psnr"])
+        if self.held_out_psnr is not None:
+            writer.put_scalar(name=EventName.CURR_TEST_PSNR, scalar=self.held_out_psnr, step=step)
 
     def setup_optimizers(self) -> Optimizers:
         """nerfstudio's, with the length of the training in schedules that leave it open."""
@@ -194,53 +243,164 @@ class HandTrainer(Trainer):
     def save_checkpoint(self, step: int) -> None:
         """Writes the checkpoint of a step and, unless all are kept, removes older ones afterwards.
 
+        Where the disk does not take it, the training goes on with the last good one kept; the checkpoint of the end
+        is then tried elsewhere.
+
         Raises:
-            HandsError: A parameter is not finite; nothing is written.
+            HandsError: A parameter is not finite, and nothing is written; or the run's folder does not take the
+                checkpoint of the end.
         """
         if not all_finite(self.pipeline):
             raise HandsError(
                 f"training: expected finite parameters, found others at step {step}; no checkpoint of them is written, "
                 "and older ones are kept. Lower the learning rates."
             )
-        final_dir, self.checkpoint_dir = self.checkpoint_dir, self.checkpoint_dir / ".writing"
         try:
-            super().save_checkpoint(step)
-            written = self.checkpoint_dir / f"step-{step:09d}.ckpt"
-            target = final_dir / written.name
-            written.replace(target)
-            self.checkpoint_dir.rmdir()
-        finally:
-            self.checkpoint_dir = final_dir
+            target = self._write_checkpoint(step, self.checkpoint_dir)
+        except (OSError, RuntimeError) as error:
+            reason = disk_fault(error)
+            if self.training_state == "completed":
+                raise HandsError(self._kept_elsewhere(step, reason)) from error
+            say(
+                f"{self.checkpoint_dir}: expected space for the checkpoint of step {step}, found '{reason}'; older "
+                "ones are kept and the training goes on: free some space."
+            )
+            return
+        self.saved_step = step
         if self.config.save_only_latest_checkpoint:
-            for checkpoint in final_dir.glob("*.ckpt"):
+            for checkpoint in self.checkpoint_dir.glob("*.ckpt"):
                 if checkpoint != target:
                     checkpoint.unlink()
 
+    def _write_checkpoint(self, step: int, folder: Path) -> Path:
+        """The file of a step, whole or not at all."""
+        final, self.checkpoint_dir = self.checkpoint_dir, folder.parent / f".{folder.name}.writing"
+        try:
+            super().save_checkpoint(step)
+            folder.mkdir(parents=True, exist_ok=True)
+            return (self.checkpoint_dir / f"step-{step:09d}.ckpt").replace(folder / f"step-{step:09d}.ckpt")
+        finally:
+            shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
+            self.checkpoint_dir = final
+
+    def _kept_elsewhere(self, step: int, reason: str) -> str:
+        """Tries the last checkpoint in other places, and tells how that went."""
+        found = f"{self.checkpoint_dir}: expected space for the last checkpoint, found '{reason}'"
+        for place in spare_folders():
+            folder = place / "-".join(("nerfstudio_hands", *self.base_dir.parts[-3:]))
+            try:
+                kept = self._write_checkpoint(step, folder)
+            except (OSError, RuntimeError) as error:
+                disk_fault(error)
+            else:
+                return f"{found}; it was written to {kept} instead: free some space and move it there."
+        return f"{found}, and no other place took it; older ones are kept: free some space and train again."
+
     def _load_checkpoint(self) -> None:
-        """nerfstudio's, but only files named as checkpoints are looked at."""
-        if self.config.load_dir is not None and self.config.load_step is None:
-            steps = [int(path.stem.split("-")[1]) for path in Path(self.config.load_dir).glob("step-*.ckpt")]
-            if not steps:
-                raise SystemExit(
-                    f"error: {self.config.load_dir}: expected checkpoints named step-*.ckpt, found none; "
-                    "give the run's nerfstudio_models folder."
-                )
-            self.config.load_step = max(steps)
-        super()._load_checkpoint()
+        """nerfstudio's; a checkpoint that cannot be gone on from is one sentence.
+
+        Raises:
+            HandsError: The checkpoint is missing or damaged, or of another model, or the training ended with it.
+        """
+        config = self.config
+        if config.load_dir is None and config.load_checkpoint is None:
+            return
+        path = config.load_checkpoint or checkpoint_path(config.load_dir, config.load_step)
+        state = read_checkpoint(path)
+        try:
+            self.pipeline.load_pipeline(state["pipeline"], state["step"])
+            self.optimizers.load_optimizers(state["optimizers"])
+            if config.load_scheduler:
+                self.optimizers.load_schedulers(state["schedulers"])
+            self.grad_scaler.load_state_dict(state["scalers"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise HandsError(
+                f"{path}: expected the state of a training of {config.method_name} with these options, found another "
+                f"({' '.join(str(error).split())[:200]}); give those of the run that wrote it."
+            ) from error
+        self._start_step = state["step"] + 1
+        if self._start_step >= config.max_num_iterations:
+            raise HandsError(
+                f"--max-num-iterations: expected more than the {self._start_step} steps that {path} has seen, found "
+                f"{config.max_num_iterations}: give the step at which the training should end."
+            )
+        say(f"Going on from step {self._start_step} of {config.max_num_iterations}, {path}")
 
     def train(self) -> None:
+        """nerfstudio's, but it ends at `max_num_iterations` also where it began at a checkpoint."""
         # nerfstudio makes this folder if it is not there, which fails where two processes do so at once.
         self.base_dir.mkdir(parents=True, exist_ok=True)
+        whole = self.config
+        self.config = replace(whole, max_num_iterations=whole.max_num_iterations - self._start_step)
         try:
-            super().train()
-        except (KeyboardInterrupt, HandsError, SystemExit) as error:
-            # The parameters were good before this step, unless it is they that this error tells of.
-            if self.training_state != "completed" and self.step > self._start_step and all_finite(self.pipeline):
-                self.save_checkpoint(self.step)
-                CONSOLE.print(f"Stopped at step {self.step}. To go on: --load-dir {self.checkpoint_dir}")
+            with sigterm_interrupts():
+                super().train()
+        except KeyboardInterrupt as stop:
+            if self.training_state == "completed" and self.saved_step == self.step:
+                # Only the viewer was open still.
+                raise SystemExit(0) from None
+            self._keep_last_step()
+            raise SystemExit(exit_status(stop)) from None
+        except (HandsError, SystemExit) as error:
+            if self.training_state != "completed":
+                self._keep_last_step()
             if isinstance(error, HandsError):
                 raise SystemExit(f"error: {error}") from error
             raise
+        finally:
+            self.config = whole
+
+    def _keep_last_step(self) -> None:
+        """Saves what was learned until a training was stopped, and says how to go on."""
+        if self.step == self._start_step:
+            say(f"Stopped in step {self.step}, the first one: nothing was learned yet.")
+            return
+        # The parameters were good before this step, unless it is they that the fault tells of.
+        if not all_finite(self.pipeline):
+            return
+        self.training_state = "completed"
+        with undisturbed():
+            try:
+                self.save_checkpoint(self.step)
+            except HandsError as error:
+                raise SystemExit(f"error: {error}") from error
+        command = resume_command(sys.argv, self.config.method_name, self.checkpoint_dir)
+        say(f"Stopped at step {self.step}, which is saved. To go on: {command}")
+
+    def _say_what_next(self, step: int) -> None:
+        """The commands that a run is good for."""
+        config = self.base_dir / "config.yml"
+        quality = "" if self.held_out_psnr is None else f" Held-out pixels of the hand: {self.held_out_psnr:.1f} dB."
+        say(f"{self.config.method_name} is trained.{quality} Next:")
+        for command in NEXT_COMMANDS:
+            say(f"  {command.format(config=quote(str(config)))}")
+
+
+def forget_run(folder: Path) -> None:
+    """Takes back the folder of a run that never began, if nothing but its configuration is in it."""
+    if [path.name for path in folder.glob("*")] != ["config.yml"]:
+        return
+    (folder / "config.yml").unlink()
+    with suppress(OSError):
+        # Folders of the data set and the method stay where other runs are in them.
+        for empty in (folder, *folder.parents[:3]):
+            empty.rmdir()
+
+
+def disk_fault(error: OSError | RuntimeError) -> str:
+    """What kept a file from being written; any other fault is raised again."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if any(sign in str(error) for sign in ("PytorchStreamWriter", "inline_container", "unexpected pos")):
+        return "writing failed, as on a full disk"
+    raise error
+
+
+def spare_folders() -> Iterator[Path]:
+    """Where a last checkpoint may be kept if the run's folder is full: the system's temporary folder, then memory."""
+    with suppress(OSError):
+        yield Path(tempfile.gettempdir())
+    yield Path("/dev/shm")
 
 
 def all_finite(module: torch.nn.Module) -> bool:

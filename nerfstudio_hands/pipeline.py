@@ -6,13 +6,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Dict, Optional, Type
+from typing import Any, Dict, Optional, Type
 
 import torch
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import get_progress
 from torchvision.utils import save_image
 
+from nerfstudio_hands.checkpoints import require_same_weights
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
@@ -39,6 +40,21 @@ class HandPipeline(VanillaPipeline):
     def __init__(self, config: HandPipelineConfig, device: str, **kwargs) -> None:
         offer_ffmpeg()  # before `ns-render` looks for one
         super().__init__(config, device, **kwargs)
+
+    def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
+        """nerfstudio's, which takes what fits and leaves the rest; weights of something else end the program with one
+        sentence."""
+        # Training by several processes wraps the model.
+        loaded = {
+            name.removeprefix("_model.").removeprefix("module."): value
+            for name, value in loaded_state.items()
+            if name.startswith("_model.")
+        }
+        try:
+            require_same_weights(self.model.state_dict(), loaded)
+        except HandsError as error:
+            raise SystemExit(f"error: {error}") from error
+        super().load_pipeline(loaded_state, step)
 
     def get_train_loss_dict(self, step: int):
         """nerfstudio's, but a loss that is not finite stops the training before it spoils the parameters.

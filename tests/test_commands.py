@@ -93,7 +93,7 @@ def test_resume_goes_on_from_the_last_checkpoint(tiny_run: Path, tmp_path: Path)
     checkpoints = tiny_run.parent / "nerfstudio_models"
     assert [p.name for p in checkpoints.iterdir()] == ["step-000000059.ckpt"]
     config = yaml.load(tiny_run.read_text(), Loader=yaml.Loader)
-    config.load_dir, config.output_dir, config.max_num_iterations = checkpoints, tmp_path, 5
+    config.load_dir, config.output_dir, config.max_num_iterations = checkpoints, tmp_path, 65
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
     before = trainer.pipeline.model.camera_gain.clone()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import resource
+import signal
+import sys
 from copy import deepcopy
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
@@ -12,9 +16,12 @@ import torch
 import yaml
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import Trainer
+from nerfstudio.utils import writer
 from torch.optim import Adam
 
-from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainer, require_sound
+from nerfstudio_hands import engine
+from nerfstudio_hands.checkpoints import read_checkpoint
+from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainer, forget_run, require_sound
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
 from nerfstudio_hands.run_yaml import portable_yaml
@@ -58,15 +65,16 @@ def test_a_schedule_without_an_end_lasts_as_long_as_the_training():
         CosineDecaySchedulerConfig().setup().get_scheduler(Adam([parameter]), 1e-2)
 
 
-def test_a_fault_in_the_making_of_the_model_is_one_sentence(monkeypatch):
+def test_a_fault_in_the_making_of_the_model_is_one_sentence_and_leaves_no_folder(monkeypatch, tiny_trainer, tmp_path):
     def torn(self, test_mode):
         raise HandsError("hand.npz: expected a surface, found 3 edges with more than two faces; mend it.")
 
     monkeypatch.setattr(Trainer, "setup", torn)
-    trainer = HandTrainer.__new__(HandTrainer)
-    trainer.config = hand_mesh.config
+    tiny_trainer.base_dir.mkdir(parents=True)
+    (tiny_trainer.base_dir / "config.yml").touch()
     with pytest.raises(SystemExit, match="^error: hand.npz: expected a surface"):
-        trainer.setup()
+        tiny_trainer.setup()
+    assert not list(tmp_path.iterdir())
 
 
 def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
@@ -116,3 +124,145 @@ def test_paths_of_a_run_belong_to_the_system_that_reads_it(path):
     loaded = yaml.load(text, Loader=yaml.Loader)
     assert type(loaded.output_dir) is type(Path()) and loaded.output_dir == Path(*path.parts)
     assert loaded.pipeline.model == config.pipeline.model and loaded.machine == config.machine
+
+
+@pytest.fixture
+def tiny_trainer(tmp_path):
+    """A trainer of 1,000 steps over a single layer."""
+    trainer = HandTrainer.__new__(HandTrainer)
+    trainer.config = deepcopy(hand_mesh.config)
+    trainer.config.max_num_iterations = 1000
+    trainer.pipeline = torch.nn.Linear(100, 100)
+    trainer.optimizers = SimpleNamespace(optimizers={}, schedulers={})
+    trainer.grad_scaler = SimpleNamespace(state_dict=dict)
+    trainer.base_dir = tmp_path / "runs" / "tiny" / "hand-mesh" / "now"
+    trainer.checkpoint_dir = trainer.base_dir / "nerfstudio_models"
+    trainer.training_state, trainer.step, trainer._start_step = "training", 0, 0
+    return trainer
+
+
+def checkpoints_of(trainer):
+    return sorted(path.name for path in trainer.base_dir.rglob("*") if path != trainer.checkpoint_dir)
+
+
+def test_on_a_full_disk_the_training_goes_on_and_the_last_good_checkpoint_stays(tiny_trainer, capsys):
+    tiny_trainer.save_checkpoint(10)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        tiny_trainer.save_checkpoint(20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert checkpoints_of(tiny_trainer) == ["step-000000010.ckpt"]
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "expected space for the checkpoint of step 20" in said
+    tiny_trainer.save_checkpoint(30)
+    assert checkpoints_of(tiny_trainer) == ["step-000000030.ckpt"]
+
+
+def test_the_last_checkpoint_is_tried_elsewhere(tiny_trainer, tmp_path, monkeypatch):
+    tiny_trainer.base_dir.mkdir(parents=True)
+    tiny_trainer.checkpoint_dir.write_text("a file where the folder should be")
+    tiny_trainer.training_state = "completed"
+    monkeypatch.setattr(engine, "spare_folders", lambda: [tmp_path / "runs" / "tiny" / "hand-mesh" / "now" / "x" / "y"])
+    (tiny_trainer.base_dir / "x").write_text("nor here")
+    with pytest.raises(HandsError, match="expected space for the last checkpoint.*no other place took it"):
+        tiny_trainer.save_checkpoint(40)
+    monkeypatch.setattr(engine, "spare_folders", lambda: [tiny_trainer.base_dir / "x" / "y", tmp_path / "spare"])
+    with pytest.raises(HandsError, match="it was written to .*step-000000040.ckpt instead"):
+        tiny_trainer.save_checkpoint(40)
+    (kept,) = (tmp_path / "spare").rglob("*.ckpt")
+    assert read_checkpoint(kept)["step"] == 40
+    assert [path.name for path in (tmp_path / "spare").iterdir()] == [kept.parent.name]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_training_is_saved_and_says_how_to_go_on(tiny_trainer, monkeypatch, capsys, number, status):
+    def run(self):
+        self.step = 7
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Trainer, "train", run)
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/ns-train", "hand-mesh", "--vis", "tensorboard"])
+    with pytest.raises(SystemExit) as stopped:
+        tiny_trainer.train()
+    assert stopped.value.code == status and stopped.value.__suppress_context__
+    assert checkpoints_of(tiny_trainer) == ["step-000000007.ckpt"]
+    folder = tiny_trainer.checkpoint_dir
+    assert capsys.readouterr().out == (
+        f"Stopped at step 7, which is saved. To go on: ns-train hand-mesh --load-dir {folder} --vis tensorboard\n"
+    )
+
+
+def test_ctrl_c_at_the_viewer_after_the_training_is_no_fault(tiny_trainer, monkeypatch, capsys):
+    def run(self):
+        self.step, self.training_state = 999, "completed"
+        self.save_checkpoint(999)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "train", run)
+    with pytest.raises(SystemExit) as stopped:
+        tiny_trainer.train()
+    assert stopped.value.code == 0 and "Stopped" not in capsys.readouterr().out
+
+
+def test_a_resumed_training_ends_where_it_was_asked_to(tiny_trainer, monkeypatch):
+    steps = []
+    monkeypatch.setattr(Trainer, "train", lambda self: steps.append(self.config.max_num_iterations))
+    tiny_trainer._start_step = 600
+    tiny_trainer.train()
+    assert steps == [400] and tiny_trainer.config.max_num_iterations == 1000
+
+
+def test_a_training_that_has_ended_is_not_gone_on_with(tiny_trainer):
+    tiny_trainer.save_checkpoint(999)
+    tiny_trainer.config.load_dir = tiny_trainer.checkpoint_dir
+    tiny_trainer.pipeline = SimpleNamespace(load_pipeline=lambda state, step: None)
+    tiny_trainer.optimizers = SimpleNamespace(load_optimizers=len, load_schedulers=len)
+    tiny_trainer.grad_scaler = SimpleNamespace(load_state_dict=len)
+    with pytest.raises(HandsError, match="^--max-num-iterations: expected more than the 1000 steps"):
+        tiny_trainer._load_checkpoint()
+    tiny_trainer.config.max_num_iterations = 1001
+    tiny_trainer._load_checkpoint()
+    assert tiny_trainer._start_step == 1000
+
+
+def test_a_checkpoint_with_other_optimisers_is_one_sentence(tiny_trainer):
+    tiny_trainer.save_checkpoint(5)
+    tiny_trainer.config.load_dir = tiny_trainer.checkpoint_dir
+    tiny_trainer.pipeline = SimpleNamespace(load_pipeline=lambda state, step: None)
+    tiny_trainer.optimizers = SimpleNamespace(load_optimizers=lambda state: state["albedo"])
+    with pytest.raises(HandsError, match="step-000000005.ckpt: expected the state of a training of hand-mesh"):
+        tiny_trainer._load_checkpoint()
+
+
+def test_a_run_that_never_began_leaves_no_folder(tmp_path):
+    run, other = tmp_path / "outputs" / "hand" / "hand-mesh" / "now", tmp_path / "outputs" / "foot"
+    run.mkdir(parents=True)
+    other.mkdir()
+    (run / "config.yml").touch()
+    (run / "events").touch()
+    forget_run(run)
+    assert (run / "config.yml").exists()
+    (run / "events").unlink()
+    forget_run(run)
+    assert not (tmp_path / "outputs" / "hand").exists() and other.exists()
+
+
+def test_quality_is_measured_ten_times_and_shown_in_every_line(tiny_trainer, monkeypatch, capsys):
+    measured, shown = [], []
+
+    def measure(step):
+        measured.append(step)
+        return {}, {}, {"psnr": torch.tensor(20.0 + step / 100)}
+
+    tiny_trainer.pipeline = SimpleNamespace(get_eval_loss_dict=measure)
+    monkeypatch.setattr(Trainer, "eval_iteration", lambda self, step: None)
+    monkeypatch.setattr(writer, "put_scalar", lambda name, scalar, step: shown.append((step, scalar)))
+    for step in range(1000):
+        tiny_trainer.eval_iteration(step)
+    assert measured == list(range(100, 1000, 100))
+    assert [step for step, _ in shown] == list(range(100, 1000, 20)) and shown[-1][1] == pytest.approx(29)
+    tiny_trainer._say_what_next(999)
+    said = capsys.readouterr().out
+    assert "29.0 dB" in said and said.count(str(tiny_trainer.base_dir / "config.yml")) == 4

@@ -24,17 +24,19 @@ def load_run(load_config: Path) -> tuple[TrainerConfig, Pipeline]:
     Nothing that the configuration names is run, see :mod:`nerfstudio_hands.run_config`.
 
     Raises:
-        HandsError: There is no such file, or it is no configuration of a run of ours.
+        HandsError: There is no such file, it is no configuration of a run of ours, or the run has no checkpoint that
+            can be read.
     """
     import torch
-    from nerfstudio.utils.eval_utils import eval_load_checkpoint
 
+    from nerfstudio_hands.checkpoints import checkpoint_path, read_checkpoint
     from nerfstudio_hands.engine import default_device
     from nerfstudio_hands.run_config import load_config as read_config
 
     config = read_config(load_config)
     config.load_dir = config.get_checkpoint_dir()
+    state = read_checkpoint(checkpoint_path(config.load_dir, config.load_step))
     pipeline = config.pipeline.setup(device=torch.device(default_device()), test_mode="inference")
     pipeline.eval()
-    eval_load_checkpoint(config, pipeline)
+    pipeline.load_pipeline(state["pipeline"], state["step"])
     return config, pipeline

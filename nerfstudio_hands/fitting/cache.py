@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from torch import Tensor
 
 from nerfstudio_hands.dataparsers.capture import Capture, select_cameras
+from nerfstudio_hands.environment import user_cache
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import fit_capture
@@ -26,7 +27,7 @@ CONSOLE = Console(width=120)
 def cache_folder() -> Path:
     """`$NERFSTUDIO_HANDS_CACHE`, or `~/.cache/nerfstudio_hands`."""
     named = os.environ.get("NERFSTUDIO_HANDS_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "nerfstudio_hands"
+    return Path(named) if named else user_cache() / "nerfstudio_hands"
 
 
 def cache_path(

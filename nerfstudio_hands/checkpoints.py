@@ -1,0 +1,81 @@
+"""Checkpoints of a run: found and judged before anything is made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nerfstudio_hands.errors import HandsError
+
+NAME = re.compile(r"step-(\d+)\.ckpt")
+
+
+def checkpoint_path(folder: Path, step: int | None = None) -> Path:
+    """A checkpoint in a run's folder of them.
+
+    Args:
+        folder: The run's nerfstudio_models; what is not named as a checkpoint is not looked at.
+        step: Which one; by default the last.
+
+    Raises:
+        HandsError: It holds none, or none of that step.
+    """
+    steps = {int(found[1]): path for path in folder.glob("step-*.ckpt") if (found := NAME.fullmatch(path.name))}
+    if not steps:
+        raise HandsError(
+            f"{folder}: expected checkpoints named step-*.ckpt, found none; give the run's nerfstudio_models folder."
+        )
+    if step is not None and step not in steps:
+        raise HandsError(
+            f"{folder}: expected a checkpoint of step {step}, found those of {', '.join(map(str, sorted(steps)))}; "
+            "correct --load-step."
+        )
+    return steps[max(steps) if step is None else step]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a training wrote: its step and the state of pipeline, optimisers, schedules and scaler.
+
+    Raises:
+        HandsError: There is no such file, or it is cut, damaged, none of nerfstudio's, or more than numbers.
+    """
+    if not path.is_file():
+        raise HandsError(f"{path}: expected a checkpoint, found no file; check --load-checkpoint.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # Bytes that are no checkpoint make torch's decoders raise nearly anything.
+        raise HandsError(
+            f"{path}: expected a checkpoint, found a file that is cut or damaged or holds more than numbers "
+            f"({type(error).__name__}); load an earlier one with --load-step, or train again."
+        ) from error
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int) or "pipeline" not in state:
+        raise HandsError(f"{path}: expected a checkpoint of nerfstudio's, found other data; check the file.")
+    return state
+
+
+def require_same_weights(own: Mapping[str, Tensor], loaded: Mapping[str, Any]) -> None:
+    """See that a checkpoint is of this model, before its weights are taken.
+
+    Args:
+        own: State of the model.
+        loaded: What the checkpoint has in its place.
+
+    Raises:
+        HandsError: A weight is missing, has another shape, or belongs to no part of the model.
+    """
+    for name in sorted({*own, *loaded}):
+        mine, other = (tuple(state[name].shape) if name in state else None for state in (own, loaded))
+        if mine != other:
+            raise HandsError(
+                "checkpoint: expected the weights of this method with these options and cameras, found others "
+                f"({name} is {'not there' if other is None else f'{list(other)}'} instead of "
+                f"{'nothing' if mine is None else list(mine)}); give the options and the capture of the run that wrote "
+                "it."
+            )

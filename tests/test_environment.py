@@ -1,0 +1,61 @@
+"""Missing homes and working folders, and what is said before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nerfstudio_hands.environment import require_working_folder, user_cache
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.cache import cache_folder
+
+
+def test_without_home_and_user_name_the_cache_is_a_temporary_folder(monkeypatch, tmp_path: Path):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("NERFSTUDIO_HANDS_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "nerfstudio_hands"
+    monkeypatch.setattr(Path, "home", nobody)
+    assert cache_folder() == user_cache() / "nerfstudio_hands"
+    assert str(os.getuid()) in user_cache().name
+
+
+def test_a_deleted_working_folder_is_one_sentence(monkeypatch, tmp_path: Path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    require_working_folder()
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(HandsError, match="^working folder: expected .* deleted"):
+        require_working_folder()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["turntable", "--load-config", "nowhere.yml"],
+        ["fit", "nowhere.yml"],
+        ["export", "--load-config", __file__, "--output-dir", "out", "--track", "nowhere.yml"],
+    ],
+)
+def test_files_that_are_not_there_are_named_before_anything_is_loaded(command: list[str]):
+    code = (
+        "import sys\n"
+        "from nerfstudio_hands.cli.main import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    print(stop, 'torch' in sys.modules, 'nerfstudio' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    assert run.stdout.startswith("error: nowhere.yml: expected ") and run.stdout.endswith("False False\n"), run
+    assert not run.stderr
+
+
+def test_a_command_says_at_once_what_it_does(tmp_path: Path):
+    run = subprocess.run(["ns-hands", "fit", str(tmp_path)], capture_output=True, text=True)
+    assert run.stderr.startswith("ns-hands fit: loading PyTorch and nerfstudio ..\n")
+    assert f"error: {tmp_path}: expected a capture" in run.stderr and run.returncode == 1
