@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -31,3 +33,41 @@ def user_cache() -> Path:
         return Path.home() / ".cache"
     except RuntimeError:
         return Path(tempfile.gettempdir()) / f"cache-of-user-{os.getuid()}"
+
+
+def require_capture_folder(root: Path) -> None:
+    """See that there is a folder where a capture is said to be.
+
+    Raises:
+        HandsError: There is none.
+    """
+    if not root.is_dir():
+        raise HandsError(
+            f"{root}: expected a folder with a capture, found {'a file' if root.exists() else 'nothing'}; check --data."
+        )
+
+
+def announce_training(arguments: list[str]) -> None:
+    """A line for `ns-train` with a method of ours, and a look at its --data.
+
+    nerfstudio imports for ten seconds and more before it reads its options; this package's data parsers are among the
+    first that it asks for.
+
+    Args:
+        arguments: `sys.argv`.
+
+    Raises:
+        SystemExit: --data names no folder.
+    """
+    program, *given = arguments
+    wants_help = "-h" in given or "--help" in given
+    trains = Path(program).stem == "ns-train" and given and given[0].startswith("hand-") and not wants_help
+    if not trains or multiprocessing.parent_process() is not None:
+        return
+    data = next((value for option, value in zip(given, given[1:], strict=False) if option == "--data"), None)
+    try:
+        if data is not None:
+            require_capture_folder(Path(data).expanduser())
+    except HandsError as error:
+        raise SystemExit(f"error: {error}") from error
+    print(f"ns-train {given[0]}: loading PyTorch and nerfstudio's methods ..", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nerfstudio_hands.environment import require_working_folder, user_cache
+from nerfstudio_hands.environment import announce_training, require_working_folder, user_cache
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
 
@@ -59,3 +59,23 @@ def test_a_command_says_at_once_what_it_does(tmp_path: Path):
     run = subprocess.run(["ns-hands", "fit", str(tmp_path)], capture_output=True, text=True)
     assert run.stderr.startswith("ns-hands fit: loading PyTorch and nerfstudio ..\n")
     assert f"error: {tmp_path}: expected a capture" in run.stderr and run.returncode == 1
+
+
+def test_a_training_of_ours_is_announced_and_no_other(capsys, tmp_path: Path):
+    for arguments in (["ns-train", "nerfacto"], ["ns-train", "hand-sdf", "--help"], ["ns-eval", "hand-sdf"], ["-c"]):
+        announce_training(arguments)
+    assert capsys.readouterr().err == ""
+    announce_training(["/bin/ns-train", "hand-sdf", "--data", str(tmp_path), "hands-data"])
+    assert capsys.readouterr().err == "ns-train hand-sdf: loading PyTorch and nerfstudio's methods ..\n"
+    with pytest.raises(SystemExit, match=f"^error: {tmp_path}/no: expected a folder with a capture, found nothing"):
+        announce_training(["/bin/ns-train", "hand-sdf", "--data", str(tmp_path / "no")])
+
+
+def test_nerfstudio_s_methods_are_not_loaded_to_refuse_a_wrong_capture(tmp_path: Path):
+    code = (
+        f"import sys; sys.argv = ['ns-train', 'hand-mesh', '--data', {str(tmp_path / 'no')!r}]\n"
+        "try:\n    import nerfstudio.scripts.train\n"
+        "except SystemExit as stop:\n    print(stop, 'nerfstudio.models.nerfacto' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.startswith("error: ") and run.stdout.endswith("check --data. False\n"), run

@@ -89,7 +89,7 @@ def test_remedies_name_options_that_the_method_has(method):
 
 def test_a_training_that_runs_out_keeps_what_it_learned(tiny_run: Path, tmp_path: Path, monkeypatch):
     config = yaml.load(tiny_run.read_text(), Loader=yaml.Loader)
-    config.load_dir, config.output_dir, config.max_num_iterations = tiny_run.parent / "nerfstudio_models", tmp_path, 9
+    config.load_dir, config.output_dir, config.max_num_iterations = tiny_run.parent / "nerfstudio_models", tmp_path, 69
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
     model = trainer.pipeline.model

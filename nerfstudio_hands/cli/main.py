@@ -18,7 +18,7 @@ from nerfstudio_hands.cli.fit import fit
 from nerfstudio_hands.cli.synthesize import synthesize
 from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
-from nerfstudio_hands.environment import require_working_folder
+from nerfstudio_hands.environment import require_capture_folder, require_working_folder
 from nerfstudio_hands.errors import HandsError
 
 COMMANDS = {
@@ -34,7 +34,6 @@ COMMANDS = {
 
 INPUTS = {
     "load_config": "the config.yml of a run",
-    "data": "a folder with a capture",
     "track": "a pose track",
     "pose": "a pose",
     "camera_path": "a camera path",
@@ -69,9 +68,11 @@ def _announced(name: str, command: Callable[..., None]) -> Callable[..., None]:
 
 def _require_inputs(options: dict[str, Any]) -> None:
     """What a command reads is there, which is known before anything is loaded."""
+    if isinstance(options.get("data"), Path):
+        require_capture_folder(options["data"].expanduser())
     for name, expected in INPUTS.items():
         path = options.get(name)
-        if isinstance(path, Path) and not path.expanduser().exists():
+        if path is not None and not path.expanduser().exists():
             raise HandsError(f"{path}: expected {expected}, found nothing; check --{name.replace('_', '-')}.")
 
 

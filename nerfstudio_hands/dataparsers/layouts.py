@@ -11,6 +11,7 @@ from nerfstudio_hands.dataparsers.capture import Capture
 from nerfstudio_hands.dataparsers.capture_room_format import is_capture_room, read_capture_room
 from nerfstudio_hands.dataparsers.deephandmesh_format import is_deephandmesh, read_deephandmesh
 from nerfstudio_hands.dataparsers.interhand_format import is_interhand, nearby_interhand, read_interhand
+from nerfstudio_hands.environment import require_capture_folder
 from nerfstudio_hands.errors import HandsError
 
 
@@ -49,10 +50,7 @@ def find_layout(root: Path, layout: str = "auto") -> Layout:
     Raises:
         HandsError: no such folder, an unknown layout, or one that is not recognised.
     """
-    if not root.is_dir():
-        raise HandsError(
-            f"{root}: expected a folder with a capture, found {'a file' if root.exists() else 'nothing'}; check --data."
-        )
+    require_capture_folder(root)
     if layout != "auto":
         if layout not in LAYOUTS:
             raise HandsError(

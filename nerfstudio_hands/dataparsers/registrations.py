@@ -1,11 +1,15 @@
 """Registrations of our data parsers with nerfstudio: see the note on imports in `hands_dataparser`."""
 
+import sys
 from dataclasses import dataclass
 
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.dataparsers.interhand_dataparser import InterHandDataParserConfig
+from nerfstudio_hands.environment import announce_training
+
+announce_training(sys.argv)
 
 
 @dataclass
