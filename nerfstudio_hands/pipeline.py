@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, Dict, Optional, Type
 
+import numpy as np
 import torch
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import get_progress
@@ -17,6 +19,9 @@ from nerfstudio_hands.checkpoints import require_same_weights
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
+
+ACCOUNT = "figures.json"
+"""Name of the file beside evaluated pictures that holds the figures of each."""
 
 
 @dataclass
@@ -85,12 +90,13 @@ class HandPipeline(VanillaPipeline):
             data_loader: yields (camera, batch).
             image_prefix: first part of the names of written pictures.
             step: not used.
-            output_path: folder for pictures; none are written without it.
+            output_path: folder for pictures; none are written without it. Beside them stand `figures.json` with the
+                figures of each, and of each an .npz with the pixels that they were taken of (`write_pictures`).
             get_std: whether each mean comes with the standard deviation over pictures, as `<key>_std`.
         """
         self.eval()
         protocols = data_loader.dataset.metadata.get("protocols")
-        found = defaultdict(list)
+        found, account = defaultdict(list), []
         if output_path is not None:
             output_path.mkdir(exist_ok=True, parents=True)
         faults = memory_faults("evaluation", rendering_remedy(self.config.model))
@@ -107,8 +113,11 @@ class HandPipeline(VanillaPipeline):
                         found[f"{protocol}/{key}"].append(value)
                 if output_path is not None:
                     name = f"{image_prefix}_{protocol}" if protocol else image_prefix
-                    for key, picture in pictures.items():
-                        save_image(picture.permute(2, 0, 1).cpu(), output_path / f"{name}_{key}_{number:04d}.png")
+                    pixels = write_pictures(output_path, name, number, pictures)
+                    source = Path(data_loader.dataset.image_filenames[int(batch["image_idx"])])
+                    account.append({"picture": source.name, "pixels": pixels, "figures": figures})
+        if output_path is not None:
+            (output_path / ACCOUNT).write_text(json.dumps(account, indent=1))
         self.train()
         means = {}
         for key, values in found.items():
@@ -118,3 +127,15 @@ class HandPipeline(VanillaPipeline):
             if get_std:
                 means[f"{key}_std"] = float(known.std(correction=0))
         return means
+
+
+def write_pictures(folder: Path, name: str, number: int, pictures: Dict[str, Tensor]) -> str:
+    """Writes a held-out picture's images, each [H, W, 1 or 3] in [0, 1], as PNG, and those that figures are taken of
+    once more as `<name>_pixels_<number>.npz`, so that anybody recomputes them: bytes as in the PNG, for `region`,
+    `counted` and `drawn` 0 or 1. Returns the name of the latter file."""
+    for key, picture in pictures.items():
+        save_image(picture.permute(2, 0, 1).cpu(), folder / f"{name}_{key}_{number:04d}.png")
+    colors = {key: (pictures[key] * 255).round().byte().cpu().numpy() for key in ("truth", "prediction", "calibrated")}
+    flags = {key: pictures[key][..., 0].byte().cpu().numpy() for key in ("region", "counted", "drawn")}
+    np.savez_compressed(folder / f"{name}_pixels_{number:04d}.npz", **colors, **flags)
+    return f"{name}_pixels_{number:04d}.npz"

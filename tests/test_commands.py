@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import signal
 import socket
 import subprocess
@@ -63,20 +64,28 @@ def tiny_sdf(demo_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return output / "tiny" / "hand-sdf" / "run" / "config.yml"
 
 
-def test_eval_writes_our_figures_and_pictures(tiny_run: Path, tmp_path: Path):
+def test_anybody_recomputes_the_figures_of_ns_eval(tiny_run: Path, repository: Path, tmp_path: Path):
     ComputePSNR(load_config=tiny_run, output_path=tmp_path / "m.json", render_output_path=tmp_path / "pictures").main()
     results = json.loads((tmp_path / "m.json").read_text())["results"]
     for key in ("psnr", "ssim", "hand_psnr", "hand_ssim", "hand_psnr_calibrated", "mask_iou", "hand_coverage"):
         assert np.isfinite(results[key]), key
     # The fitted surface alone, without any learning, shows a hand in the right place.
     assert results["mask_iou"] > 0.7
-    truth = np.asarray(Image.open(tmp_path / "pictures" / "eval_truth_0000.png"), dtype=float) / 255
-    region = np.asarray(Image.open(tmp_path / "pictures" / "eval_region_0000.png")).max(-1) > 127
-    side_by_side = np.asarray(Image.open(tmp_path / "pictures" / "eval_img_0000.png"), dtype=float) / 255
-    predicted = side_by_side[:, -truth.shape[1] :]
-    # Anybody can recompute a figure from the pictures; there are two held-out cameras, so only a bound can be checked.
-    psnr = -10 * np.log10(((predicted - truth)[region] ** 2).mean())
-    assert abs(psnr - results["hand_psnr"]) < 6
+    # Evaluation has the pictures' own size, and says what the training's would give.
+    assert results["image_width"] == results["image_height"] == 256 and np.isfinite(results["reduced_hand_psnr"])
+    pictures = tmp_path / "pictures"
+    figures = runpy.run_path(str(repository / "examples" / "recompute_figures.py"))["figures"]
+    found = [
+        (entry["figures"], figures(np.load(pictures / entry["pixels"])))
+        for entry in json.loads((pictures / "figures.json").read_text())
+    ]
+    assert len(found) == 2
+    for said, again in found:
+        assert len(again) == 8
+        # Decibels to a hundredth, shares and similarities to a thousandth.
+        assert all(abs(said[key] - again[key]) < (0.01 if "psnr" in key else 0.001) for key in again)
+    for key in found[0][1]:
+        assert np.mean([again[key] for _, again in found]) == pytest.approx(results[key], abs=0.01)
 
 
 def test_held_out_cameras_are_not_trained(tiny_run: Path):

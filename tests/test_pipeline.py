@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from nerfstudio.models.base_model import ModelConfig
@@ -23,14 +25,16 @@ class Loader(list):
 
 def evaluate(tmp_path, protocols):
     loader = Loader((None, {"image_idx": row}) for row in range(len(PSNR)))
-    loader.dataset = SimpleNamespace(metadata={"protocols": protocols})
+    names = [f"{row}.png" for row in range(len(PSNR))]
+    loader.dataset = SimpleNamespace(metadata={"protocols": protocols}, image_filenames=names)
     rows = iter(PSNR)
-    picture = torch.zeros(4, 4, 3)
+    pictures = {key: torch.full((4, 4, 3), 0.25) for key in ("img", "truth", "prediction", "calibrated")}
+    pictures |= {key: torch.ones(4, 4, 1) for key in ("region", "counted", "drawn")}
     pipeline = SimpleNamespace(
         config=SimpleNamespace(model=ModelConfig()),
         model=SimpleNamespace(
             get_outputs_for_camera=lambda camera: {},
-            get_image_metrics_and_images=lambda outputs, batch: ({"psnr": next(rows)}, {"img": picture}),
+            get_image_metrics_and_images=lambda outputs, batch: ({"psnr": next(rows)}, pictures),
         ),
         eval=lambda: None,
         train=lambda: None,
@@ -44,9 +48,12 @@ def test_protocols_are_kept_apart_and_pictures_without_a_hand_do_not_count(tmp_p
     assert figures["pose/psnr"] == 10 and figures["both/psnr"] == 26
     assert figures["psnr"] == pytest.approx((20 + 30 + 10 + 26) / 4)
     assert figures["fps"] > 0 and not math.isnan(figures["both/fps"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        f"eval_{protocol}_img_{row:04d}.png" for row, protocol in enumerate(PROTOCOLS)
-    )
+    for row, protocol in enumerate(PROTOCOLS):
+        assert (tmp_path / f"eval_{protocol}_img_{row:04d}.png").exists()
+        with np.load(tmp_path / f"eval_{protocol}_pixels_{row:04d}.npz") as pixels:
+            assert (pixels["truth"] == 64).all() and pixels["drawn"].shape == (4, 4)
+    account = json.loads((tmp_path / "figures.json").read_text())
+    assert [(entry["picture"], entry["figures"]["psnr"]) for entry in account][3:] == [("3.png", 10), ("4.png", 26)]
 
 
 def test_a_capture_of_one_pose_has_no_protocols(tmp_path):

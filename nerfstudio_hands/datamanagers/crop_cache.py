@@ -18,17 +18,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Int, UInt8
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT, OUTLINE
 
-CROP_VERSION = 2
+CROP_VERSION = 3
 """Raised whenever older files would be read wrongly, or labels are made in another way."""
 
-LABEL, IN_RIM, IN_MASK, IN_REGION = 3, 4, 8, 16
-"""Bits of a pixel's flags: its label, and whether it is background next to the hand, in the mask, in the region where
-hand metrics are taken."""
+LABEL, IN_RIM, IN_MASK, IN_REGION, IN_INNER, IGNORED = 3, 4, 8, 16, 32, 64
+"""Bits of a pixel's flags: its label, and whether it is background next to the hand, in the mask, in the region that a
+prediction is judged by, in the part of it that the fit projects to, or of no part in an evaluation."""
 
 CROPS_KEPT = 64
 """Crops that stay in memory between batches: all of a small capture's."""
@@ -144,16 +144,15 @@ class CropCache:
         for number in crops:
             self._advise("MADV_WILLNEED", self.index[number].item())
 
-    def labels(
-        self, number: int, height: int, width: int
-    ) -> tuple[UInt8[np.ndarray, "H W"], Bool[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
-        """Label, mask and region of a whole picture; pixels outside of the crop take no part."""
+    def labels(self, number: int, height: int, width: int) -> tuple[np.ndarray, ...]:
+        """Label, mask, region, what is ignored, and inner region of a whole picture, each [H, W] (see
+        `hand_dataset.PixelLabels`); pixels outside of the crop take no part in training."""
         crop = self.crop(number)
         flags = np.full((height, width), NO_PART, dtype=np.uint8)
         flags[crop.top : crop.top + len(crop.pixels), crop.left : crop.left + crop.pixels.shape[1]] = crop.pixels[
             ..., 3
         ]
-        return flags & LABEL, (flags & IN_MASK) > 0, (flags & IN_REGION) > 0
+        return flags & LABEL, *((flags & bit) > 0 for bit in (IN_MASK, IN_REGION, IGNORED, IN_INNER))
 
     def _read(self, number: int) -> Crop:
         entry = self.index[number].item()

@@ -22,6 +22,8 @@ from torch import Tensor
 from nerfstudio_hands.datamanagers import hand_dataset
 from nerfstudio_hands.datamanagers.crop_cache import (
     CROP_VERSION,
+    IGNORED,
+    IN_INNER,
     IN_MASK,
     IN_REGION,
     IN_RIM,
@@ -114,15 +116,17 @@ def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[i
             else:
                 digest.update(repr(part).encode())
 
-    constants = (hand_dataset.FULL_SIZE_DILATION, hand_dataset.RIM, hand_dataset.MASK_BAND, hand_dataset.BLACKEST)
-    add("crops", CROP_VERSION, *constants, NEXT_TO_HAND, margin, list(rows))
+    names = ("FULL_SIZE_DILATION", "RIM", "MASK_BAND", "WRIST_BAND", "BLACKEST")
+    constants = [getattr(hand_dataset, name) for name in names]
+    add("crops", CROP_VERSION, type(dataset).__name__, *constants, NEXT_TO_HAND, margin, list(rows))
     pictures, data = dataset.image_filenames, dataset.metadata
     for row in rows:
         add(
             *_stamp(pictures[row]), *_stamp(data["mask_paths"][row]), data["mask_verdicts"][row], data["own_masks"][row]
         )
-        if (held := data["object_mask_paths"][row]) is not None:
-            add("object", *_stamp(held))
+        for kind in ("object_mask_paths", "true_mask_paths"):
+            if data[kind][row] is not None:
+                add(kind, *_stamp(data[kind][row]))
     cameras = dataset.cameras[torch.tensor(rows)] if len(rows) else dataset.cameras
     # A tenth of a millimetre: what hangs on the order of additions must not make another cache.
     add(np.round(cameras.camera_to_worlds.numpy(), 4) + 0.0)
@@ -194,12 +198,13 @@ def crop_pixels(
 ) -> tuple[UInt8[np.ndarray, "h w 4"], int, int]:
     """Hand, mask and object with a margin, as red, green, blue, flags; and where this lies in the picture."""
     shown = (found.label == HAND) | (found.label == OBJECT)
-    ys, xs = np.nonzero(shown | found.mask | found.region)
+    ys, xs = np.nonzero(shown | found.mask | found.region | found.ignored)
     if not len(ys):
         return np.zeros((0, 0, 4), dtype=np.uint8), 0, 0
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEXT_TO_HAND + 1,) * 2)
     rim = (cv2.dilate(shown.astype(np.uint8), ball) > 0) & (found.label == BACKGROUND)
     flags = found.label | (rim * IN_RIM) | (found.mask * IN_MASK) | (found.region * IN_REGION)
+    flags |= (found.ignored * IGNORED) | (found.inner * IN_INNER)
     (top, bottom), (left, right) = (
         _span(int(at.min()), int(at.max()) + 1, margin, size) for at, size in zip((ys, xs), shown.shape, strict=True)
     )

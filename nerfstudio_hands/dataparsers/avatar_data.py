@@ -110,6 +110,7 @@ def capture_to_outputs(
     hand_model: str,
     resolution_scale: float | None,
     max_resolution: int,
+    eval_resolution: int = 1280,
 ) -> DataparserOutputs:
     """One row a (frame, camera) that has a picture and in whose frame the hand is there: those that train, or those
     that are held out. Tables of poses hold all frames.
@@ -125,8 +126,9 @@ def capture_to_outputs(
         max_eval_images: held-out rows of each protocol, at most (`evaluation_rows`); 0 for all.
         hand: "left", "right" or "both".
         hand_model: "default" or a path.
-        resolution_scale: scale of the pictures.
-        max_resolution: longest side of a picture where there is no scale.
+        resolution_scale: scale of the training's pictures.
+        max_resolution: their longest side where there is no scale.
+        eval_resolution: longest side of held-out pictures, which the training's size does not touch.
 
     Raises:
         HandsError: the hand asked for was not fitted, a scale is out of range, no picture is there to train on, or a
@@ -154,7 +156,15 @@ def capture_to_outputs(
             )
     else:
         rows, protocols = evaluation_rows(capture, split, shown, max_images=max_eval_images)
-    cameras = _cameras(capture, fit, rows, world, resolution_scale, max_resolution)
+
+    def training_scale(name: str) -> float:
+        return resolution_scale or min(1.0, max_resolution / max(capture.camera(name).size))
+
+    def eval_scale(name: str) -> float:
+        return min(1.0, eval_resolution / max(capture.camera(name).size))
+
+    scale = training_scale if train else eval_scale
+    cameras = _cameras(capture, fit, rows, world, scale)
     _require_cameras_outside(capture, avatar, cameras)
     keys = [(capture.frames[frame], name) for frame, name in rows]
     verdicts = {(frame, name): verdict for frame, name, verdict in fit.report.get("mask_verdicts", [])}
@@ -167,6 +177,8 @@ def capture_to_outputs(
             "mask_paths": [capture.masks.get(key) for key in keys],
             "own_masks": [fit.masks.get(key) for key in keys],
             "object_mask_paths": [capture.object_masks.get(key) for key in keys],
+            "true_mask_paths": [None if train else capture.true_masks.get(key) for key in keys],
+            "training_scales": [min(1.0, training_scale(key[1]) / scale(key[1])) for key in keys],
             "mask_verdicts": [verdicts.get(key, "useless") for key in keys],
             "protocols": protocols,
         },
@@ -250,15 +262,14 @@ def _cameras(
     fit: HandFit,
     rows: Sequence[tuple[int, str]],
     world: Float[Tensor, "3 4"],
-    resolution_scale: float | None,
-    max_resolution: int,
+    scale_of: Callable[[str], float],
 ) -> Cameras:
     names = capture.camera_names
     to_world = np.vstack([world.double().numpy(), [0, 0, 0, 1]])
     views = {}
     for name in {name for _, name in rows}:
         camera = fit.corrected(capture.camera(name))
-        scale = resolution_scale or min(1.0, max_resolution / max(camera.width, camera.height))
+        scale = scale_of(name)
         width, height = round(camera.width * scale), round(camera.height * scale)
         stretch = np.diag([width / camera.width, height / camera.height, 1.0])
         camera_to_world = to_world @ np.linalg.inv(camera.world_to_camera)

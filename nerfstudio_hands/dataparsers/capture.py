@@ -98,6 +98,7 @@ class Capture:
         object_radius: Metres from the origin of that frame within which the object lies; None before somebody looked.
         fps: Frames a second; None where nothing tells.
         masks_inverted: Whether hands are black on white in the masks (`hand_mask` takes care of it).
+        true_masks: Of a synthetic capture the skin that is seen, of (frame, camera): to judge by, never to learn from.
     """
 
     root: Path
@@ -115,6 +116,7 @@ class Capture:
     object_radius: float | None = None
     fps: float | None = None
     masks_inverted: bool = False
+    true_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     @property
     def camera_names(self) -> list[str]:

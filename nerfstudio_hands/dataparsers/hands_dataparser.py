@@ -52,9 +52,13 @@ class HandsDataParserConfig(DataParserConfig):
     """Held-out pictures that are evaluated, evenly spread over frames and cameras; where frames are held out, so many
     of each kind (novel view, novel pose, both). 0 for all."""
     resolution_scale: bounded(typing.Optional[float], 0.01, 1) = None
-    """Scale of the pictures in (0, 1]; by default the longer side is brought to at most `max_resolution` pixels."""
+    """Scale of the training's pictures in (0, 1]; by default the longer side is brought to at most `max_resolution`
+    pixels."""
     max_resolution: bounded(int, 16, 8192) = 640
-    """Longest side of a picture in pixels where `resolution_scale` is not given."""
+    """Longest side of a picture of the training in pixels where `resolution_scale` is not given."""
+    eval_resolution: bounded(int, 16, 8192) = 1280
+    """Longest side of a held-out picture in pixels, whatever the training's; smaller pictures stay as they are. Figures
+    at different sizes cannot be compared."""
     refine_cameras: bool = True
     """Let the fit correct camera rotations by up to a few degrees (calibrations are often a degree off)."""
 
@@ -95,6 +99,7 @@ class HandsDataParser(DataParser):
             hand_model=self.config.hand_model,
             resolution_scale=self.config.resolution_scale,
             max_resolution=self.config.max_resolution,
+            eval_resolution=self.config.eval_resolution,
         )
 
     def _load(self):

@@ -41,6 +41,9 @@ COLOUR_PREFIX = "400"
 WRIST = 20
 """The wrist among the 21 joints of a hand."""
 
+TRUE_MASK_FOLDER = "truth/mask_skin"
+"""Where a synthetic capture has the skin that is seen, under the names of the images."""
+
 
 def is_interhand(root: Path) -> bool:
     """Whether a folder holds `annotations/` and the images of at least one split."""
@@ -78,7 +81,7 @@ def read_interhand(
 
     Of what the hand holds, which InterHand2.6M does not know, there may be masks (255 where it is seen, else 0) in
     `obj_mask/` under the names of the images, as .png, and first guesses of its poses in `object_pose.npz` beside
-    `images/` (see `read_object_poses`).
+    `images/` (see `read_object_poses`). A synthetic capture has the true masks of its pictures in `truth/`.
 
     Args:
         root: Folder with `images/` and `annotations/`; pictures of 5 and of 30 frames a second are read alike.
@@ -251,7 +254,7 @@ def _capture(
             problems.append(f"Hands with joints but without MANO annotation: {null.sum()}.")
     frames = {key: f"{key[0]}/{key[1]}" for key in keys}
     images = {(frames[k], name): path for k in keys for name, path in found.paths[k].items() if name in names}
-    object_masks = _object_masks(root, images)
+    object_masks = _masks_beside(root, "obj_mask", images)
     check_object_masks(root / "obj_mask", object_masks, list(frames.values()), cameras)
     poses = root / POSE_FILE
     return Capture(
@@ -268,6 +271,7 @@ def _capture(
         object_masks=object_masks,
         object_poses=read_object_poses(poses, list(frames.values())) if poses.exists() else None,
         fps=_frame_rate(annotations, keys),
+        true_masks=_masks_beside(root, TRUE_MASK_FOLDER, images),
     )
 
 
@@ -276,11 +280,12 @@ def _frame_rate(annotations: InterHandAnnotations, keys: list[tuple[str, int]]) 
     return frame_clock(annotations.frames.tolist()) / usual_step(number for _, number in keys)
 
 
-def _object_masks(root: Path, images: dict[tuple[str, str], Path]) -> dict[tuple[str, str], Path]:
-    if not (root / "obj_mask").is_dir():
+def _masks_beside(root: Path, folder: str, images: dict[tuple[str, str], Path]) -> dict[tuple[str, str], Path]:
+    """The masks that lie in a folder under the names of the images."""
+    if not (root / folder).is_dir():
         return {}
     beside = {
-        key: (root / "obj_mask" / path.relative_to(root / "images")).with_suffix(".png") for key, path in images.items()
+        key: (root / folder / path.relative_to(root / "images")).with_suffix(".png") for key, path in images.items()
     }
     return {key: path for key, path in beside.items() if path.exists()}
 

@@ -2,16 +2,17 @@
 
 Both answers join two sources that fail in different ways: the mask of the capture, which also holds the forearm and the
 other hand and sometimes has holes, and the projection of the fitted hand, which is a few pixels off but ends at the
-wrist.
+wrist. For evaluation the mask says where the hand is and the fit, which is judged, only where the wrist cuts it off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 BACKGROUND, HAND, NO_PART, OBJECT = 0, 1, 2, 3
@@ -47,12 +48,53 @@ def side_image(
     return sides.where(is_hand, sides.new_tensor(NO_SIDE)).cpu().numpy()
 
 
-def hand_region(
+@dataclass(frozen=True)
+class EvaluationRegion:
+    """What the pixels of a held-out picture say about a prediction.
+
+    Attributes:
+        region: Pixels that show the modelled hand.
+        ignored: Pixels that say nothing: forearm, other hand, held object, and a thin rim on both sides of the mask's
+            boundary. All others are background, and whatever is drawn there is wrong.
+    """
+
+    region: Bool[np.ndarray, "H W"]
+    ignored: Bool[np.ndarray, "H W"]
+
+
+def evaluation_region(
+    share: Float[np.ndarray, "H W"],
+    *,
+    hand: Bool[np.ndarray, "H W"],
+    foreign: Bool[np.ndarray, "H W"],
+    band: float,
+    rim: float,
+) -> EvaluationRegion:
+    """Cuts the true mask at the wrist, and nowhere else: a hand that is drawn too thin, too thick or in another place
+    loses against the whole mask.
+
+    Args:
+        share: Part of each pixel that the true mask covers: hands and forearms.
+        hand: Where the modelled hands project up to the wrist. Only what is nearer to them than to anything foreign
+            counts as hand.
+        foreign: Where the stubs behind the wrists project, hidden ones too, and hands that are not modelled.
+        band: Pixels from the projected hands beyond which the mask shows other things; generous, or a finger that the
+            fit has missed would not count.
+        rim: Pixels on both sides of the mask's boundary that are unknown: a mask is a pixel or two off there, and a
+            pixel shows hand and background.
+    """
+    shown = share > 0.5
+    to_hand = distance_to(hand)
+    of_hand = shown & (to_hand <= distance_to(foreign)) & (to_hand <= band)
+    unknown = (distance_to_boundary(shown) < rim) | ((share > 0.01) & (share < 0.99))
+    return EvaluationRegion(region=of_hand & ~unknown, ignored=(shown & ~of_hand) | unknown)
+
+
+def inner_region(
     mask: Bool[np.ndarray, "H W"], sides: Int[np.ndarray, "H W"], modelled_sides: Sequence[int]
 ) -> Bool[np.ndarray, "H W"]:
-    """The pixels over which hand metrics are taken: true mask where the posed, undilated, modelled hand projects.
-
-    The forearm is cut off because the projected hand ends at the wrist, the other hand because it is not modelled.
+    """True mask where the posed, undilated, modelled hand projects: what the fit misses of the hand is left out, so
+    that figures over it speak of colours alone.
 
     Args:
         mask: The capture's mask.
@@ -112,3 +154,11 @@ def distance_to(pixels: Bool[np.ndarray, "H W"]) -> np.ndarray:
     if not pixels.any():
         return np.full(pixels.shape, np.inf, dtype=np.float32)
     return cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def distance_to_boundary(mask: Bool[np.ndarray, "H W"]) -> np.ndarray:
+    """Pixels from each pixel centre to the nearest pixel of the other value, less a half; far where there is none."""
+    inside, outside = (
+        cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask)
+    )
+    return np.maximum(inside, outside) - 0.5

@@ -6,6 +6,7 @@ them. A figure that has no pixels to be taken over (no hand in view, say) is NaN
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -19,6 +20,8 @@ SATURATED = 0.99
 """From here on a truth pixel may have been brighter than the camera could record (253 of 255)."""
 COVERED = 0.5
 """From this accumulation on the model counts as having put something at a pixel."""
+CROP_MARGIN = 8
+"""Pixels round the hand that its crop holds, so that a hand that is drawn too thick is seen in it."""
 SMALLEST_CROP = 64
 """Side of the smallest picture that all layers of AlexNet's trunk and the 11-pixel window of SSIM take."""
 METRIC_NET = "alex"
@@ -92,71 +95,142 @@ def calibrate_colors(
 
 
 def crop_to_mask(image: Float[Tensor, "H W 3"], mask: Bool[Tensor, "H W"]) -> Float[Tensor, "h w 3"]:
-    """Cuts out the bounding box of a mask, black outside the mask.
+    """Cuts out the bounding box of a mask with `CROP_MARGIN` pixels round it.
 
     A box smaller than `SMALLEST_CROP` is grown to it, with black beyond the frame. The mask must not be empty.
     """
     rows, columns = torch.nonzero(mask.any(dim=1)).flatten(), torch.nonzero(mask.any(dim=0)).flatten()
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    crop = (image * mask[..., None])[top:bottom, left:right]
+    top, left = max(int(rows[0]) - CROP_MARGIN, 0), max(int(columns[0]) - CROP_MARGIN, 0)
+    crop = image[top : int(rows[-1]) + 1 + CROP_MARGIN, left : int(columns[-1]) + 1 + CROP_MARGIN]
     grow_down, grow_right = max(0, SMALLEST_CROP - crop.shape[0]), max(0, SMALLEST_CROP - crop.shape[1])
     return torch.nn.functional.pad(crop, (0, 0, 0, grow_right, 0, grow_down))
 
 
-def hand_metrics(
-    pred_rgb: Float[Tensor, "H W 3"],
-    pred_accumulation: Float[Tensor, "H W *one"],
-    truth_rgb: Float[Tensor, "H W 3"],
-    mask: Bool[Tensor, "H W"],
-    region: Bool[Tensor, "H W"],
-) -> dict[str, float]:
-    """All figures of one held-out picture.
+@dataclass(frozen=True)
+class Judged:
+    """A held-out picture with what its pixels say about a prediction (`hand_region.evaluation_region`).
 
-    Full frame (`psnr`, `ssim`, `lpips`): the background is black in truth and prediction. What the mask shows beyond
-    the hand region (forearm, other hand) is black in both; anything the model puts where the mask is empty counts
-    against it. Hand (`hand_*`): PSNR over all pixels of the region, covered or not; SSIM and LPIPS on its crop with
-    the rest black. Calibrated: after `calibrate_colors` on the covered pixels of the region; `_unsaturated` leaves out
-    the truth pixels with a channel at `SATURATED` or above. `mask_iou`: predicted against true hand, forearm and other
-    hand left out. `hand_coverage`: the share of the region where the model shows something.
+    Attributes:
+        truth: The picture as photographed, with values of 8 bits.
+        region: Pixels that show the modelled hand.
+        counted: Pixels that say something: the region, and background.
+    """
+
+    truth: Float[Tensor, "H W 3"]
+    region: Bool[Tensor, "H W"]
+    counted: Bool[Tensor, "H W"]
+
+    @property
+    def target(self) -> Float[Tensor, "H W 3"]:
+        """What a perfect prediction shows: the hand over black."""
+        return self.truth * self.region[..., None]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model shows of a held-out picture, as figures are taken of it and as it is written: in 8 bits.
+
+    Attributes:
+        rgb: The prediction over black.
+        calibrated: The same after `calibrate_colors` on the pixels of the region that it covers.
+        drawn: Where its opacity is above `COVERED`.
+    """
+
+    rgb: Float[Tensor, "H W 3"]
+    calibrated: Float[Tensor, "H W 3"]
+    drawn: Bool[Tensor, "H W"]
+
+
+def predict(radiance: Float[Tensor, "H W 3"], accumulation: Float[Tensor, "H W"], judged: Judged) -> Prediction:
+    """The prediction as it is judged.
 
     Args:
-        pred_rgb: Prediction composited over black. Values above 1 are clamped after calibration.
-        pred_accumulation: Its opacity, [H, W] or [H, W, 1].
-        truth_rgb: The picture as photographed.
-        mask: The capture's mask.
-        region: The hand region (`hand_region.hand_region`), a subset of the mask.
+        radiance: What the model shows over black; values above 1 are clamped after calibration.
+        accumulation: Its opacity.
+        judged: The picture that it predicts.
+    """
+    drawn = accumulation > COVERED
+    calibrated = calibrate_colors(radiance, judged.truth, judged.region & drawn, accumulation)
+    return Prediction(eight_bits(radiance), eight_bits(calibrated), drawn)
+
+
+def eight_bits(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The values that a written picture has."""
+    return (image.clamp(0, 1) * 255).round() / 255
+
+
+def reduced_image(image: Float[Tensor, "H W C"], size: tuple[int, int]) -> Float[Tensor, "h w C"]:
+    """The image at a smaller size (height, width), by area."""
+    return torch.nn.functional.interpolate(_planes(image), size=size, mode="area")[0].permute(1, 2, 0)
+
+
+def reduced(judged: Judged, scale: float) -> Judged:
+    """The picture at a fraction of its size; a pixel counts where all of those that it came from do alike."""
+    size = tuple(round(side * scale) for side in judged.region.shape)
+    region, counted = (
+        reduced_image(pixels[..., None].float(), size)[..., 0] for pixels in (judged.region, judged.counted)
+    )
+    whole, nothing = region > 0.999, region < 0.001
+    return Judged(eight_bits(reduced_image(judged.truth, size)), whole, (counted > 0.999) & (whole | nothing))
+
+
+def hand_metrics(prediction: Prediction, judged: Judged) -> dict[str, float]:
+    """All figures of one held-out picture.
+
+    Everything is compared with the hand over black: what is drawn where the picture shows background is wrong, and what
+    is not drawn where it shows the hand. Pixels that say nothing (forearm, other hand, rim of the mask) are black in
+    both.
+
+    Full frame (`psnr`, `ssim`, `lpips`): over all pixels. Hand (`hand_*`): PSNR over all pixels that show the hand in
+    truth or prediction; SSIM and LPIPS on the crop round the true hand with the rest black. Calibrated: after
+    `calibrate_colors`; `_unsaturated` leaves out the pixels of the hand with a channel at `SATURATED` or above.
+    `mask_iou`: what is drawn against the hand. `hand_coverage`: the share of the hand where the model shows something.
 
     Returns:
-        Figures by key. The keys with `lpips` are absent when the trunk of LPIPS has not been fetched.
+        Figures by key; those of the hand are NaN where the region is empty. The keys with `lpips` are absent when the
+        trunk of LPIPS has not been fetched.
     """
-    accumulation = pred_accumulation.reshape(mask.shape)
-    mask, region = mask.to(pred_rgb.device), region.to(pred_rgb.device)
-    truth_rgb = truth_rgb.to(pred_rgb.device)
-    covered = accumulation > COVERED
-    counted = region | ~mask
+    return _metrics(prediction, judged, judged.region | (prediction.drawn & judged.counted))
 
-    pred = pred_rgb.clamp(0, 1)
-    frame_pred, frame_truth = pred * counted[..., None], truth_rgb * region[..., None]
-    calibrated = calibrate_colors(pred_rgb, truth_rgb, region & covered, accumulation)
-    unsaturated = region & (truth_rgb < SATURATED).all(dim=-1)
-    figures = {
-        "psnr": psnr(frame_pred, frame_truth),
-        "ssim": ssim(frame_pred, frame_truth),
-        "hand_psnr": psnr(pred, truth_rgb, region),
-        "hand_psnr_calibrated": psnr(calibrated, truth_rgb, region),
-        "hand_psnr_calibrated_unsaturated": psnr(calibrated, truth_rgb, unsaturated),
-        "mask_iou": _ratio(covered & region, (covered | region) & counted),
-        "hand_coverage": _ratio(covered & region, region),
-    }
+
+def inner_metrics(prediction: Prediction, inner: Judged) -> dict[str, float]:
+    """The same figures over the part of the hand that the fit projects to, as `inner_*`.
+
+    They speak of colours inside the outline: what the fit misses of the hand is left out, and the hand is judged over
+    that part alone, so that a hand that is too thin does not lose.
+
+    Args:
+        prediction: The prediction.
+        inner: The picture with `hand_region.inner_region` as its region.
+    """
+    return {f"inner_{key}": value for key, value in _metrics(prediction, inner, inner.region).items()}
+
+
+def _metrics(prediction: Prediction, judged: Judged, shown: Bool[Tensor, "H W"]) -> dict[str, float]:
+    """The figures, those of the hand over the pixels in `shown`."""
+    target, region = judged.target, judged.region
+    drawn = prediction.drawn & judged.counted
+    pred, calibrated = (image * judged.counted[..., None] for image in (prediction.rgb, prediction.calibrated))
     has_hand = bool(region.any())
-    pred_crop, calibrated_crop, truth_crop = (
-        crop_to_mask(image, region) if has_hand else None for image in (pred, calibrated, truth_rgb)
-    )
-    figures["hand_ssim"] = ssim(pred_crop, truth_crop) if has_hand else float("nan")
+    shown = shown & has_hand
+    figures = {
+        "psnr": psnr(pred, target),
+        "ssim": ssim(pred, target),
+        "hand_psnr": psnr(pred, target, shown),
+        "hand_psnr_calibrated": psnr(calibrated, target, shown),
+        "hand_psnr_calibrated_unsaturated": psnr(calibrated, target, shown & (target < SATURATED).all(dim=-1)),
+        "mask_iou": _ratio(drawn & region, drawn | region) if has_hand else float("nan"),
+        "hand_coverage": _ratio(drawn & region, region),
+        "hand_ssim": float("nan"),
+    }
+    crops = None
+    if has_hand:
+        crops = [crop_to_mask(image * shown[..., None], region) for image in (pred, calibrated, target)]
+        figures["hand_ssim"] = ssim(crops[0], crops[2])
     try:
-        figures["lpips"] = lpips(frame_pred, frame_truth)
-        figures["hand_lpips"] = lpips(pred_crop, truth_crop) if has_hand else float("nan")
-        figures["hand_lpips_calibrated"] = lpips(calibrated_crop, truth_crop) if has_hand else float("nan")
+        figures["lpips"] = lpips(pred, target)
+        figures["hand_lpips"] = lpips(crops[0], crops[2]) if has_hand else float("nan")
+        figures["hand_lpips_calibrated"] = lpips(crops[1], crops[2]) if has_hand else float("nan")
     except MissingWeights as error:
         say_once(f"LPIPS is left out of the evaluation: {error}")
     return figures
@@ -167,7 +241,7 @@ def _lpips_network(net: str, device: torch.device) -> torch.nn.Module:
     return load_lpips(net).to(device)
 
 
-def _planes(image: Float[Tensor, "H W 3"]) -> Float[Tensor, "1 3 H W"]:
+def _planes(image: Float[Tensor, "H W C"]) -> Float[Tensor, "1 C H W"]:
     return image.permute(2, 0, 1)[None]
 
 

@@ -22,7 +22,14 @@ from torch.nn import Parameter
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
-from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, hand_metrics
+from nerfstudio_hands.evaluation.metrics import (
+    Judged,
+    hand_metrics,
+    inner_metrics,
+    predict,
+    reduced,
+    reduced_image,
+)
 from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
 from nerfstudio_hands.models.posed_hands import PosedHands
@@ -208,28 +215,53 @@ class PosedHandModel(Model):
     def get_image_metrics_and_images(
         self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """Metrics of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
-        prediction as it is."""
-        mask = batch["hand_mask"][..., 0].bool().to(self.device)
-        region = batch["hand_region"][..., 0].bool().to(self.device)
-        truth = batch["image"].to(self.device)
-        metrics = hand_metrics(outputs["radiance"], outputs["accumulation"][..., 0], truth, mask, region)
-        thing = (batch["hand_label"] == OBJECT)[..., 0].to(self.device)
-        black = truth * (region | thing if OBJECT in self.learned_labels else region)[..., None]
-        accumulation = outputs["accumulation"]
-        covered = region & (accumulation[..., 0] > COVERED)
-        calibrated = calibrate_colors(outputs["radiance"], truth, covered, accumulation[..., 0]).clamp(0, 1)
-        error = (calibrated - black).abs().mean(dim=-1, keepdim=True) * region[..., None]
+        """Figures of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
+        prediction as it is. Where nothing but a mask of our own tells the hand, each figure's name begins with
+        `own_mask_`; where training saw smaller pictures, figures at its size begin with `reduced_`."""
+        judged, inner = self._judged(batch)
+        radiance, accumulation = outputs["radiance"], outputs["accumulation"]
+        prediction = predict(radiance, accumulation[..., 0], judged)
+        figures = hand_metrics(prediction, judged) | inner_metrics(prediction, inner)
+        scale = batch.get("training_scale", 1.0)
+        if scale < 1:
+            small = reduced(judged, scale)
+            size = small.truth.shape[:2]
+            lesser = predict(reduced_image(radiance, size), reduced_image(accumulation, size)[..., 0], small)
+            figures |= {f"reduced_{key}": value for key, value in hand_metrics(lesser, small).items()}
+        if batch.get("mask_is_own", False):
+            figures = {f"own_mask_{key.replace('mask_', '')}": value for key, value in figures.items()}
+        height, width = judged.truth.shape[:2]
+        figures |= {"image_width": float(width), "image_height": float(height)}
+        error = (prediction.calibrated * judged.counted[..., None] - judged.target).abs().mean(dim=-1, keepdim=True)
         images = {
-            "img": torch.cat([black, calibrated * accumulation, outputs["rgb"]], dim=1),
-            "truth": truth,
-            "region": region[..., None].float().expand(-1, -1, 3),
+            "img": torch.cat([self._shown_truth(judged, batch), prediction.calibrated, prediction.rgb], dim=1),
+            "truth": judged.truth,
+            "prediction": prediction.rgb,
+            "calibrated": prediction.calibrated,
+            "region": judged.region[..., None].float(),
+            "counted": judged.counted[..., None].float(),
+            "drawn": prediction.drawn[..., None].float(),
             "error": colormaps.apply_colormap((error * 4).clamp(0, 1)),
-            "accumulation": colormaps.apply_colormap(outputs["accumulation"]),
-            "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=outputs["accumulation"]),
-            "normals": outputs["normals"] * outputs["accumulation"],
+            "accumulation": colormaps.apply_colormap(accumulation),
+            "depth": colormaps.apply_depth_colormap(outputs["depth"], accumulation=accumulation),
+            "normals": outputs["normals"] * accumulation,
         }
-        return metrics, images
+        return figures, images
+
+    def _judged(self, batch: Dict[str, Any]) -> Tuple[Judged, Judged]:
+        """The held-out picture with the pixels that a prediction is judged by, and with those inside the fit."""
+        mask, region, ignored, inner = (
+            batch[f"hand_{name}"][..., 0].bool().to(self.device) for name in ("mask", "region", "ignored", "inner")
+        )
+        truth = batch["image"].to(self.device)
+        return Judged(truth, region, ~ignored), Judged(truth, inner, inner | ~mask)
+
+    def _shown_truth(self, judged: Judged, batch: Dict[str, Any]) -> Float[Tensor, "H W 3"]:
+        """The hand over black, with what it holds where the model shows that too."""
+        if OBJECT not in self.learned_labels:
+            return judged.target
+        held = (batch["hand_label"] == OBJECT)[..., 0].to(self.device)
+        return judged.truth * (judged.region | held)[..., None]
 
 
 def color_loss(predicted: Float[Tensor, "N 3"], truth: Float[Tensor, "N 3"], delta: float) -> Float[Tensor, ""]:

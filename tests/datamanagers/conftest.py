@@ -87,6 +87,8 @@ def moving_hand(tmp_path: Path) -> Callable[..., DataparserOutputs]:
                 "mask_paths": [None] * rows,
                 "own_masks": [None] * rows,
                 "object_mask_paths": [None] * rows,
+                "true_mask_paths": [None] * rows,
+                "training_scales": [1.0] * rows,
                 "mask_verdicts": ["useless"] * rows,
             },
         )

@@ -8,14 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nerfstudio_hands.datamanagers.crop_cache import IN_MASK, IN_REGION, IN_RIM, LABEL, CropCache, CropWriter
+from nerfstudio_hands.datamanagers.crop_cache import (
+    IGNORED,
+    IN_INNER,
+    IN_MASK,
+    IN_REGION,
+    IN_RIM,
+    LABEL,
+    CropCache,
+    CropWriter,
+)
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
 
 
 def crop(number: int, height: int = 20, width: int = 30) -> np.ndarray:
     values = np.random.default_rng(number).integers(0, 256, (height, width, 4), dtype=np.uint8)
-    values[..., 3] %= 32
+    values[..., 3] %= 128
     values[values[..., 3] & LABEL == 3, 3] = 0
     return values
 
@@ -46,13 +55,15 @@ def test_labels_of_the_whole_picture(tmp_path: Path):
     writer = CropWriter(tmp_path / "a.npz")
     writer.add(row=0, frame=0, source=1, pixels=crop(5), top=7, left=9)
     writer.finish()
-    label, mask, region = CropCache(writer.path).labels(0, 40, 60)
+    label, mask, region, ignored, inner = CropCache(writer.path).labels(0, 40, 60)
     flags, box = crop(5)[..., 3], np.s_[7:27, 9:39]
     assert np.array_equal(label[box], flags & LABEL)
-    assert np.array_equal(mask[box], (flags & IN_MASK) > 0) and np.array_equal(region[box], (flags & IN_REGION) > 0)
+    for pixels, bit in ((mask, IN_MASK), (region, IN_REGION), (ignored, IGNORED), (inner, IN_INNER)):
+        assert np.array_equal(pixels[box], (flags & bit) > 0)
     outside = np.ones((40, 60), dtype=bool)
     outside[box] = False
-    assert (label[outside] == NO_PART).all() and not mask[outside].any() and not region[outside].any()
+    assert (label[outside] == NO_PART).all()
+    assert not any(pixels[outside].any() for pixels in (mask, region, ignored, inner))
 
 
 @pytest.mark.parametrize("torn", ["crops", "account", "neither"])

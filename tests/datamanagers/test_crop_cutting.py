@@ -84,7 +84,9 @@ def test_crops_are_reused(moving_hand, monkeypatch):
     assert written == (path.stat().st_mtime_ns, path.with_suffix(".bytes").stat().st_mtime_ns)
 
 
-@pytest.mark.parametrize("change", ["margin", "rows", "picture", "pose", "camera", "mask", "hand", "label option"])
+@pytest.mark.parametrize(
+    "change", ["margin", "rows", "picture", "pose", "camera", "mask", "true mask", "hand", "label option"]
+)
 def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, change: str):
     outputs = moving_hand()
 
@@ -107,6 +109,8 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
             outputs.cameras.fx[1] += 0.5
         elif change == "mask":
             outputs.metadata["own_masks"][0] = np.ones((112, 96), dtype=bool)
+        elif change == "true mask":
+            outputs.metadata["true_mask_paths"][0] = outputs.image_filenames[0]
         elif change == "hand":
             hands.all_displacement[5] += 1e-3
         else:
@@ -198,6 +202,25 @@ def test_a_speck_is_no_hand_but_both_pieces_of_a_hidden_one_are():
     assert np.array_equal(mask, sides >= 0)
 
 
+def test_the_truth_of_a_synthetic_capture_goes_before_a_mask_of_our_own(moving_hand, tmp_path):
+    outputs = moving_hand(1)
+    image = np.asarray(Image.open(outputs.image_filenames[0]))
+    truth = np.zeros((112, 96), dtype=np.uint8)
+    truth[40:80, 40:60] = 255
+    Image.fromarray(truth).save(tmp_path / "truth.png")
+    own = HandDataset(outputs)[0]
+    outputs.metadata["true_mask_paths"][0] = tmp_path / "truth.png"
+    found = HandDataset(outputs)[0]
+    assert own["mask_is_own"] and not found["mask_is_own"]
+    assert np.array_equal(found["hand_mask"][..., 0], truth > 0)
+    inside = cv2.erode(truth, np.ones((3, 3), np.uint8)) > 0
+    assert np.array_equal(
+        found["hand_region"][..., 0] | found["hand_ignored"][..., 0] & torch.from_numpy(inside), inside
+    )
+    # Training learns from masks of its own all the same.
+    assert torch.equal(own["hand_label"], found["hand_label"]) and image.any()
+
+
 def test_the_viewer_s_pictures_are_not_labelled(moving_hand, monkeypatch):
     monkeypatch.setattr(HandDataset, "labels", cut_again)
     assert set(TrainingPictures(moving_hand())[1]) == {"image", "image_idx"}
@@ -211,5 +234,5 @@ def test_labels_come_from_the_crops_where_these_are_there(moving_hand, monkeypat
     monkeypatch.setattr(HandDataset, "labels", cut_again)
     found, entry = cropped[0], cropped.crops.index[0]
     box = np.s_[entry["top"] : entry["top"] + entry["height"], entry["left"] : entry["left"] + entry["width"]]
-    assert all(torch.equal(truth[key], found[key]) for key in ("image", "hand_mask", "hand_region"))
+    assert all(torch.equal(truth[key], found[key]) for key in ("image", "hand_mask", "hand_region", "hand_inner"))
     assert torch.equal(truth["hand_label"][box], found["hand_label"][box])

@@ -64,8 +64,9 @@ def test_evaluation_as_nerfstudio_s_pipeline_does_it(manager):
     seen = [(int(batch["image_idx"]), batch) for _, batch in data.fixed_indices_eval_dataloader]
     assert [row for row, _ in seen] == list(range(8))
     direct = HandDataset(data.train_dataparser_outputs)[5]
-    for key in ("image", "hand_mask", "hand_region"):
+    for key in ("image", "hand_mask", "hand_region", "hand_ignored", "hand_inner"):
         assert torch.equal(seen[5][1][key], direct[key])
+    assert seen[5][1]["mask_is_own"] and seen[5][1]["training_scale"] == 1
 
 
 def test_held_out_pictures_that_show_nothing_are_not_evaluated(manager):

@@ -25,7 +25,9 @@ def picture(row: int, top: int = 20, side: int = 12, height: int = SIZE) -> tupl
     label[top : top + side, 20 : 20 + side] = HAND
     y, x = np.mgrid[:height, :SIZE]
     nothing = np.zeros(label.shape, dtype=bool)
-    return np.stack([np.full_like(y, row), y, x], -1).astype(np.uint8), PixelLabels(label, nothing, nothing, CAPTURE)
+    return np.stack([np.full_like(y, row), y, x], -1).astype(np.uint8), PixelLabels(
+        label, nothing, nothing, nothing, nothing, CAPTURE
+    )
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def crops(tmp_path: Path) -> CropCache:
         y, x = np.mgrid[:64, :80]
         nothing = np.zeros(label.shape, dtype=bool)
         image = np.stack([np.full_like(y, row), y, x], -1).astype(np.uint8)
-        pixels, top, left = crop_pixels(image, PixelLabels(label, nothing, nothing, CAPTURE), 4)
+        pixels, top, left = crop_pixels(image, PixelLabels(label, nothing, nothing, nothing, nothing, CAPTURE), 4)
         writer.add(row=row, frame=0, source=CAPTURE, pixels=pixels, top=top, left=left)
     writer.finish()
     return CropCache(writer.path)

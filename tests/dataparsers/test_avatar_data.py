@@ -26,11 +26,11 @@ def outputs(demo_capture: Path, true_fit: HandFit):
     return make_outputs(demo_capture, true_fit)
 
 
-def make_outputs(demo_capture: Path, fit: HandFit, hand: str = "both", **options):
+def make_outputs(demo_capture: Path, fit: HandFit, hand: str = "both", train: bool = True, **options):
     options = {"resolution_scale": None, "max_resolution": 640, "max_eval_images": 0, **options}
-    split = Split(list(CAMERAS), [], np.ones(1, dtype=bool))
+    split = Split(list(CAMERAS), ["03"], np.ones(1, dtype=bool))
     return capture_to_outputs(
-        read_capture(demo_capture), fit, split, train=True, hand=hand, hand_model="default", **options
+        read_capture(demo_capture), fit, split, train=train, hand=hand, hand_model="default", **options
     )
 
 
@@ -89,6 +89,16 @@ def test_a_scale_shrinks_pictures_and_intrinsics_alike(outputs, demo_capture, tr
         make_outputs(demo_capture, true_fit, resolution_scale=1.5)
 
 
+@pytest.mark.parametrize(
+    "options, width, scale",
+    [({}, 256, 1.0), ({"eval_resolution": 200}, 200, 1.0), ({"resolution_scale": 0.5}, 256, 0.5)],
+)
+def test_held_out_pictures_have_a_size_of_their_own(demo_capture, true_fit, options, width, scale):
+    held_out = make_outputs(demo_capture, true_fit, train=False, **options)
+    assert held_out.cameras.width.tolist() == held_out.cameras.height.tolist() == [[width]]
+    assert HandDataset(held_out)[0]["training_scale"] == scale
+
+
 def test_a_hand_that_was_not_fitted_is_refused(demo_capture, true_fit):
     with pytest.raises(HandsError, match="left hand"):
         make_outputs(demo_capture, true_fit, hand="left")
@@ -99,7 +109,7 @@ def test_labels_agree_with_the_mask_and_the_projected_hand(outputs):
     label, mask, region = (row[key][..., 0] for key in ("hand_label", "hand_mask", "hand_region"))
     assert row["image"].shape[:2] == label.shape and region.any()
     assert mask[label == HAND].all() and not mask[label == BACKGROUND].any()
-    assert mask[region].all()
+    assert mask[region].all() and not row["mask_is_own"]
     # Forearm: in the mask, far from the hand, and in no loss.
     assert (mask & (label == 2)).any()
     # Most of the region trains: what is left is its boundary.

@@ -9,7 +9,8 @@ from nerfstudio_hands.evaluation.hand_region import (
     HAND,
     NO_PART,
     NO_SIDE,
-    hand_region,
+    evaluation_region,
+    inner_region,
     side_image,
     training_labels,
 )
@@ -33,13 +34,63 @@ def labels_of(mask, sides, **changes):
     )
 
 
-def test_region_ends_where_the_projection_or_the_mask_ends(picture):
+def test_inner_region_ends_where_the_projection_or_the_mask_ends(picture):
     mask, sides = picture
     sides[20:60, 60:70] = LEFT
     mask[20:25] = False
-    region = hand_region(mask, sides, [RIGHT])
+    region = inner_region(mask, sides, [RIGHT])
     assert region.sum() == 35 * 30
     assert region[25:60, 30:60].all()
+
+
+def judged(mask, sides, *, share=None, band=100.0, rim=1.0):
+    """The region of the right hand, with a stub behind its wrist in rows 60-64, as wide as the hand above it."""
+    foreign = sides == LEFT
+    foreign[60:65] = sides[59] == RIGHT
+    share = mask.astype(np.float32) if share is None else share
+    return evaluation_region(share, hand=sides == RIGHT, foreign=foreign, band=band, rim=rim)
+
+
+def test_region_is_the_whole_mask_up_to_the_wrist_whatever_the_fit_misses(picture):
+    mask, sides = picture
+    whole = judged(mask, sides)
+    sides[20:40] = NO_SIDE  # The fit has lost the upper half of the hand,
+    sides[:, :35] = NO_SIDE  # and is too thin.
+    lost = judged(mask, sides)
+    assert np.array_equal(whole.region, lost.region)
+    # All but the unknown pixel inside the mask's boundary.
+    assert whole.region[21:60, 31:69].all() and whole.region.sum() == 39 * 38
+    assert not (whole.ignored & whole.region).any()
+
+
+def test_forearm_and_rim_say_nothing_and_all_other_pixels_are_background(picture):
+    found = judged(*picture)
+    assert found.ignored[60:, 30:70].all()
+    assert found.ignored[30, [29, 30, 69, 70]].all() and not found.ignored[30, [28, 31, 68, 71]].any()
+    known = ~found.ignored & ~found.region
+    assert known[:19].all() and known[19:, :28].all() and known[19:, 72:].all()
+
+
+def test_the_other_hand_and_things_far_from_the_hand_say_nothing(picture):
+    mask, sides = picture
+    sides[20:60, 50:70] = LEFT
+    mask[:, :5] = True
+    found = judged(mask, sides, band=20.0)
+    assert found.region[25:55, 32:50].all() and not found.region[:, 51:].any() and not found.region[:, :9].any()
+    assert found.ignored[25:55, 51:70].all() and found.ignored[:, :4].all()
+
+
+def test_a_pixel_that_the_mask_covers_in_part_is_unknown(picture):
+    mask, sides = picture
+    share = mask.astype(np.float32)
+    share[40, 50] = 0.6
+    found = judged(mask, sides, share=share)
+    assert found.ignored[40, 50] and not found.region[40, 50]
+
+
+def test_a_wider_rim_leaves_out_more(picture):
+    found = judged(*picture, rim=3.0)
+    assert found.region[23:60, 33:67].all() and found.region.sum() == 37 * 34
 
 
 def test_wrist_cap_is_not_hand():

@@ -8,7 +8,18 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from nerfstudio_hands.evaluation import metrics, perceptual
-from nerfstudio_hands.evaluation.metrics import calibrate_colors, crop_to_mask, hand_metrics, psnr, ssim
+from nerfstudio_hands.evaluation.metrics import (
+    Judged,
+    calibrate_colors,
+    crop_to_mask,
+    eight_bits,
+    hand_metrics,
+    inner_metrics,
+    predict,
+    psnr,
+    reduced,
+    ssim,
+)
 
 KEYS = {
     "psnr", "ssim", "hand_psnr", "hand_ssim", "hand_psnr_calibrated", "hand_psnr_calibrated_unsaturated", "mask_iou",
@@ -101,48 +112,75 @@ def test_calibration_of_a_flat_prediction_moves_its_level():
     assert torch.allclose(calibrated, torch.tensor(0.4))
 
 
-def test_crop_is_the_box_with_black_outside_the_mask():
-    image, mask = torch.ones(200, 200, 3), torch.zeros(200, 200, dtype=torch.bool)
-    mask[50:150, 20:100] = True
+def test_crop_is_the_box_with_a_margin():
+    image, mask = torch.rand(200, 200, 3), torch.zeros(200, 200, dtype=torch.bool)
+    mask[50:150, 3:100] = True
     mask[60:70, 30:40] = False
-    crop = crop_to_mask(image, mask)
-    assert crop.shape == (100, 80, 3)
-    assert crop.sum() == 3 * (100 * 80 - 100)
+    assert torch.equal(crop_to_mask(image, mask), image[42:158, :108])
 
 
 def test_small_crop_is_grown_for_the_networks():
     image, mask = torch.ones(200, 200, 3), torch.zeros(200, 200, dtype=torch.bool)
     mask[190:200, 195:200] = True
     assert crop_to_mask(image, mask).shape == (64, 64, 3)
-    assert crop_to_mask(image, mask).sum() == 3 * 50
+    assert crop_to_mask(image, mask).sum() == 3 * 18 * 13
+
+
+def figures_of(pred, accumulation, truth, region, ignored=None):
+    """Figures of a prediction; nothing is ignored where nothing is said."""
+    truth = eight_bits(truth)
+    judged = Judged(truth, region, torch.ones_like(region) if ignored is None else ~ignored)
+    return hand_metrics(predict(pred, accumulation, judged), judged)
+
+
+def box(top: int, bottom: int, left: int = 10, right: int = 70) -> torch.Tensor:
+    mask = torch.zeros(96, 80, dtype=torch.bool)
+    mask[top:bottom, left:right] = True
+    return mask
 
 
 def test_hand_metrics_of_a_perfect_prediction_ignore_the_forearm():
-    truth = texture()
-    mask, region = torch.zeros(96, 80, dtype=torch.bool), torch.zeros(96, 80, dtype=torch.bool)
-    mask[20:, 10:70] = True
-    region[20:70, 10:70] = True
-    figures = hand_metrics(truth * region[..., None], region[..., None].float(), truth, mask, region)
-    assert figures["psnr"] == figures["hand_psnr"] == 100
-    assert figures["ssim"] == pytest.approx(1) and figures["hand_ssim"] == pytest.approx(1)
-    assert figures["mask_iou"] == figures["hand_coverage"] == 1
+    truth, region, forearm = texture(), box(20, 70), box(70, 96)
+    for drawn in (region, region | forearm):
+        figures = figures_of(eight_bits(truth) * drawn[..., None], drawn.float(), truth, region, forearm)
+        assert figures["psnr"] == figures["hand_psnr"] == 100
+        assert figures["ssim"] == pytest.approx(1) and figures["hand_ssim"] == pytest.approx(1)
+        assert figures["mask_iou"] == figures["hand_coverage"] == 1
 
 
 def test_hand_metrics_of_an_imperfect_prediction():
-    truth = torch.full((96, 80, 3), 0.5)
-    region = torch.zeros(96, 80, dtype=torch.bool)
-    region[20:70, 10:70] = True
-    accumulation = torch.zeros(96, 80)
-    accumulation[20:60, 10:70] = 1  # ten rows of the region stay empty
-    accumulation[10:20, 10:70] = 1  # and ten rows are too much
-    pred = torch.full((96, 80, 3), 0.4) * accumulation[..., None]
-    figures = hand_metrics(pred, accumulation, truth, region, region)
+    truth = torch.full((96, 80, 3), 0.6)
+    # Ten rows of the hand stay empty, and ten are too much.
+    region, drawn = box(20, 70), box(10, 60)
+    pred = torch.full((96, 80, 3), 0.4) * drawn[..., None]
+    figures = figures_of(pred, drawn.float(), truth, region)
     assert figures["hand_coverage"] == pytest.approx(40 / 50)
     assert figures["mask_iou"] == pytest.approx(40 / 60)
-    assert figures["hand_psnr"] == pytest.approx(-10 * math.log10((40 * 0.1**2 + 10 * 0.5**2) / 50), abs=1e-3)
-    assert figures["hand_psnr_calibrated"] == pytest.approx(-10 * math.log10(10 * 0.5**2 / 50), abs=1e-3)
-    total = 60 * (40 * 0.1**2 + 10 * 0.5**2 + 10 * 0.4**2) / (96 * 80)
-    assert figures["psnr"] == pytest.approx(-10 * math.log10(total), abs=1e-3)
+    # 0.6, 0.4 and 0.2 are whole numbers of 255.
+    error = 40 * 0.2**2 + 10 * 0.6**2 + 10 * 0.4**2
+    assert figures["hand_psnr"] == pytest.approx(-10 * math.log10(error / 60), abs=1e-3)
+    # A flat prediction is brought to the level of the truth, also where it should not be.
+    assert figures["hand_psnr_calibrated"] == pytest.approx(-10 * math.log10(20 * 0.6**2 / 60), abs=1e-3)
+    assert figures["psnr"] == pytest.approx(-10 * math.log10(60 * error / (96 * 80)), abs=1e-3)
+
+
+def test_inner_figures_do_not_see_what_is_drawn_outside():
+    truth, region, mask = eight_bits(texture()), box(30, 60), box(20, 70)
+    inner = Judged(truth, region, region | ~mask)
+    drawn = box(30, 80)
+    found = inner_metrics(predict(truth * drawn[..., None], drawn.float(), inner), inner)
+    assert found["inner_hand_psnr"] == 100 and found["inner_hand_coverage"] == 1
+    # Beyond the mask, yet not in what the fit leaves of it, the old figures did look.
+    assert found["inner_mask_iou"] == pytest.approx(30 / 40) and found["inner_psnr"] < 100
+
+
+def test_figures_are_of_the_pictures_that_are_written():
+    truth, region = texture(), box(20, 70)
+    pred = (texture(1) + 0.001) * region[..., None]
+    judged = Judged(eight_bits(truth), region, torch.ones_like(region))
+    prediction = predict(pred, region.float(), judged)
+    assert torch.equal(prediction.rgb * 255, (prediction.rgb * 255).round())
+    assert hand_metrics(prediction, judged)["hand_psnr"] == psnr(prediction.rgb, judged.truth, region)
 
 
 def test_unsaturated_figure_leaves_out_saturated_truth():
@@ -150,20 +188,31 @@ def test_unsaturated_figure_leaves_out_saturated_truth():
     truth[:48] = 1.0
     pred = truth.clone()
     pred[:48] = 0.2
-    figures = hand_metrics(pred, torch.ones(96, 80), truth, EVERYWHERE, EVERYWHERE)
+    figures = figures_of(pred, torch.ones(96, 80), truth, EVERYWHERE)
     assert figures["hand_psnr_calibrated_unsaturated"] > figures["hand_psnr_calibrated"] + 10
 
 
 def test_no_hand_in_view_gives_nan_for_the_hand_and_figures_for_the_frame():
     nothing = torch.zeros(96, 80, dtype=torch.bool)
-    figures = hand_metrics(torch.zeros(96, 80, 3), torch.zeros(96, 80), texture(), nothing, nothing)
+    figures = figures_of(torch.zeros(96, 80, 3), torch.zeros(96, 80), texture(), nothing)
     assert figures["psnr"] == 100
-    assert all(math.isnan(figures[key]) for key in KEYS if key.startswith("hand_"))
+    assert all(math.isnan(figures[key]) for key in KEYS if key.startswith("hand_") or key == "mask_iou")
+    assert figures_of(texture(), torch.ones(96, 80), texture(), nothing)["psnr"] < 20
+
+
+def test_a_reduced_picture_keeps_the_pixels_that_all_agree():
+    region, counted = torch.zeros(8, 8, dtype=torch.bool), torch.ones(8, 8, dtype=torch.bool)
+    region[:5], counted[5] = True, False
+    small = reduced(Judged(torch.full((8, 8, 3), 0.2), region, counted), 0.5)
+    assert small.truth.shape == (4, 4, 3) and torch.allclose(small.truth, torch.tensor(0.2))
+    # Row 2 came from hand and unknown, so it says nothing.
+    assert small.region.all(dim=1).tolist() == [True, True, False, False]
+    assert small.counted.all(dim=1).tolist() == [True, True, False, True]
 
 
 def test_without_weights_the_lpips_keys_are_missing_and_it_is_said_once(capsys):
     for _ in range(3):
-        figures = hand_metrics(texture(), torch.ones(96, 80), texture(), EVERYWHERE, EVERYWHERE)
+        figures = figures_of(texture(), torch.ones(96, 80), texture(), EVERYWHERE)
         assert set(figures) == KEYS
     said = capsys.readouterr().out
     assert said.count("ns-hands fetch-weights") == 1
@@ -171,8 +220,8 @@ def test_without_weights_the_lpips_keys_are_missing_and_it_is_said_once(capsys):
 
 def test_with_weights_the_lpips_keys_are_there(monkeypatch):
     monkeypatch.setattr(metrics, "load_lpips", lambda net: torch.nn.L1Loss())
-    figures = hand_metrics(texture() * 0.5, torch.ones(96, 80), texture(), EVERYWHERE, EVERYWHERE)
+    figures = figures_of(texture() * 0.5, torch.ones(96, 80), texture(), EVERYWHERE)
     assert set(figures) == KEYS | LPIPS_KEYS
     # The stand-in network returns the mean absolute difference, doubled by the range [-1, 1].
-    assert figures["lpips"] == pytest.approx(2 * (texture() * 0.5).mean().item(), rel=1e-5)
+    assert figures["lpips"] == pytest.approx(2 * (texture() * 0.5).mean().item(), abs=0.01)
     assert figures["hand_lpips_calibrated"] < 0.01
