@@ -120,6 +120,7 @@ def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[i
     constants = [getattr(hand_dataset, name) for name in names]
     add("crops", CROP_VERSION, type(dataset).__name__, *constants, NEXT_TO_HAND, margin, list(rows))
     pictures, data = dataset.image_filenames, dataset.metadata
+    add(data["masks_inverted"])
     for row in rows:
         add(
             *_stamp(pictures[row]), *_stamp(data["mask_paths"][row]), data["mask_verdicts"][row], data["own_masks"][row]

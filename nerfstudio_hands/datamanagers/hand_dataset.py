@@ -342,10 +342,10 @@ class HandDataset(InputDataset):
 
     def _share(self, row: int) -> Float[np.ndarray, "H W"]:
         """Share of each pixel that the capture's mask covers."""
-        return self._share_of(row, self.metadata["mask_paths"][row])
+        return self._share_of(row, self.metadata["mask_paths"][row], inverted=self.metadata["masks_inverted"])
 
-    def _share_of(self, row: int, path: Path) -> Float[np.ndarray, "H W"]:
-        mask = read_mask(path, image_size(self._dataparser_outputs.image_filenames[row]))
+    def _share_of(self, row: int, path: Path, *, inverted: bool = False) -> Float[np.ndarray, "H W"]:
+        mask = read_mask(path, image_size(self._dataparser_outputs.image_filenames[row]), inverted=inverted)
         return _reduced(mask, *self._size(row))
 
 
