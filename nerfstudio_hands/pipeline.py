@@ -19,6 +19,7 @@ from nerfstudio_hands.checkpoints import require_same_weights
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
+from nerfstudio_hands.viewer.nerfstudio_patches import mend_viewer
 
 ACCOUNT = "figures.json"
 """Name of the file beside evaluated pictures that holds the figures of each."""
@@ -44,6 +45,7 @@ class HandPipeline(VanillaPipeline):
 
     def __init__(self, config: HandPipelineConfig, device: str, **kwargs) -> None:
         offer_ffmpeg()  # before `ns-render` looks for one
+        mend_viewer()  # before a trainer or `ns-viewer` opens one
         super().__init__(config, device, **kwargs)
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:

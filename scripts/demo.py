@@ -50,7 +50,7 @@ def main() -> None:
         ("truth | avatar, its colour fitted | as it is", pictures / "eval_img_0000.png"),
         ("video", OUTPUT / "turntable.mp4"),
         ("mesh", OUTPUT / "mesh"),
-        ("in the browser", f"ns-viewer --load-config {config}"),
+        ("in the browser", f"ns-hands view --load-config {config}"),
     ):
         print(f"  {label:44s} {path}")
 

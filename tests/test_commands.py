@@ -20,6 +20,8 @@ from nerfstudio.scripts import exporter, render
 from nerfstudio.scripts.eval import ComputePSNR
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 
 @pytest.fixture(scope="module")
@@ -191,26 +193,34 @@ def test_renders(tiny_run: Path, camera_path: Path, tmp_path: Path, kind: str):
     assert all(0.005 < (picture.max(-1) > 20).mean() < 0.7 for picture in pictures)
 
 
-def test_viewer_serves_the_run(tiny_run: Path):
+@pytest.mark.parametrize(
+    "command",
+    [["ns-viewer", "--viewer.websocket-port"], ["ns-hands", "view", "--port"]],
+    ids=["ns-viewer", "ns-hands view"],
+)
+def test_viewer_serves_the_run(tiny_run: Path, tmp_path: Path, command: list[str]):
+    """To its own page, and to no other."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        ["ns-viewer", "--load-config", str(tiny_run), "--viewer.websocket-port", str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, str(port), "--load-config", str(tiny_run)], stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         deadline = time.monotonic() + 600
-        while time.monotonic() < deadline:
+        while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
-            assert process.poll() is None, process.stdout.read()
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline, "the viewer did not open its port within 600 s"
             time.sleep(0.5)
-        else:
-            pytest.fail("the viewer did not open its port within 600 s")
+        with connect(f"ws://127.0.0.1:{port}", origin=f"http://127.0.0.1:{port}", open_timeout=300) as page:
+            assert len(page.recv(timeout=300)) > 0
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://127.0.0.1:{port}", origin="https://evil.example", open_timeout=300).__enter__()
     finally:
         process.kill()
         process.wait()

@@ -18,6 +18,7 @@ from nerfstudio_hands.cli.fit import fit
 from nerfstudio_hands.cli.synthesize import synthesize
 from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
+from nerfstudio_hands.cli.view import view
 from nerfstudio_hands.environment import require_capture_folder, require_working_folder
 from nerfstudio_hands.errors import HandsError
 
@@ -27,6 +28,7 @@ COMMANDS = {
     "export": export,
     "turntable": turntable,
     "animate": animate,
+    "view": view,
     "synthesize": synthesize,
     "fetch-weights": fetch_weights,
     "train-pose-network": train_pose_network,
