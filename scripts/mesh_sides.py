@@ -28,15 +28,14 @@ def main(mesh: Path, output: Path, *, sides: int = 6, elevation: float = 15.0, s
     """Draws a mesh from all round.
 
     Args:
-        mesh: OBJ or GLB with a texture; z is up.
+        mesh: OBJ or GLB with a texture; y is up.
         output: Picture to write.
         sides: From how many sides.
         elevation: Of the camera above the horizon, degrees.
         size: Side of each view in pixels.
     """
     shape = trimesh.load(mesh, force="mesh")
-    if mesh.suffix == ".glb":  # y is up there
-        shape.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    shape.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))  # the sides turn round z
     material = shape.visual.material
     texture = getattr(material, "baseColorTexture", None) or material.image
     texels = np.asarray(texture.convert("RGB"), dtype=np.float32) / 255

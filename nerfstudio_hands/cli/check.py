@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import tyro
 
+from nerfstudio_hands.cli.input_paths import check_capture_folder, check_hand_model
+from nerfstudio_hands.cli.output_folder import check_can_be_made
+from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
+from nerfstudio_hands.option_range import check_ranges, require_range
+from nerfstudio_hands.progress import say, track
+
 HEADINGS = ("camera", "role", "turned", "left px", "right px", "fit px", "mask", "outline px", "hand", "gain")
 
 if TYPE_CHECKING:
@@ -22,41 +28,47 @@ if TYPE_CHECKING:
 def check(
     data: Annotated[Path, tyro.conf.Positional],
     *,
-    eval_cameras: Optional[tuple[str, ...]] = None,
-    exclude_cameras: tuple[str, ...] = (),
-    hand_model: str = "default",
     frames: int = 3,
     output: Optional[Path] = None,
+    options: tyro.conf.OmitArgPrefixes[InterHandOptions] = InterHandOptions(layout="auto"),  # noqa: B008
 ) -> None:
     """Check a capture: a table per camera, what is wrong with it, and pictures of the fitted hands.
 
     Fits the hands on first use (the fit is cached and shared with training), then compares every camera with it:
-    calibration, detections, mask, exposure. Nothing is written into the capture.
+    calibration, detections, mask, exposure. Nothing is written into the capture. What is read of the capture and held
+    out is chosen as in training, by the same options, so that training finds the fit in the cache.
 
     Args:
         data: Folder of the capture.
-        eval_cameras: Cameras that take no part in the fit, by their names in the files; by default those that
-            training would hold out, so that training finds the fit in the cache.
-        exclude_cameras: Cameras to leave out altogether.
-        hand_model: "default" for the built-in CC0 hand; or a folder with MANO_LEFT.pkl and MANO_RIGHT.pkl.
-        frames: How many frames are measured and drawn, evenly spread; joints are compared in all of them.
-        output: Folder for the pictures; by default outputs/check/<name of the capture>.
+        frames: How many frames are measured and drawn, evenly spread, 1 to 10000; joints are compared in all of them.
+        output: Folder for the pictures; by default outputs/check/<folder above the capture>-<name of the capture>.
+        options: What is read and what is held out.
     """
+    require_range("--frames", frames, 1, 10000)
+    check_ranges(options)
+    check_capture_folder(data)
+    check_hand_model(options.hand_model)
+    folder = Path("outputs", "check", capture_name(data)) if output is None else output
+    check_can_be_made(folder, "--output")
+    say(f"Reading the capture {data} ...")
+
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.dataparsers.avatar_data import load_surface
-    from nerfstudio_hands.dataparsers.layouts import read_capture
-    from nerfstudio_hands.dataparsers.splits import split_capture
+    from nerfstudio_hands.dataparsers.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.fitting import fit_or_load
 
-    capture = read_capture(data)
-    folder = prepare_output_folder(
-        output or Path("outputs", "check", capture.root.resolve().name), keep_out_of=capture.root
+    capture, split = read_and_split(data, options_for(data, options))
+    folder = prepare_output_folder(folder, keep_out_of=data)
+    fit = fit_or_load(
+        capture,
+        cameras=split.train_cameras,
+        hand=options.hand_model,
+        refine_cameras=options.refine_cameras,
+        shape_frames=split.shape_frames,
     )
-    split = split_capture(capture, exclude_cameras=exclude_cameras, eval_cameras=eval_cameras)
-    fit = fit_or_load(capture, cameras=split.train_cameras, hand=hand_model, shape_frames=split.shape_frames)
-    surface = load_surface(fit.sides, hand_model)
+    surface = load_surface(fit.sides, options.hand_model)
     report = _measure_and_draw(capture, fit, surface, split.train_cameras, split.eval_cameras, frames, folder)
 
     CONSOLE.print(camera_table(report))
@@ -66,6 +78,11 @@ def check(
     CONSOLE.print(
         f"Overlays: {folder / 'contact_sheet.jpg'} (all), {folder}/<frame>_<camera>.jpg; figures: report.json"
     )
+
+
+def capture_name(data: Path) -> str:
+    """A name for a capture that those of others whose scan is called 1, too, do not share."""
+    return "-".join(part for part in data.expanduser().resolve().parts[-2:] if part != "/")
 
 
 def camera_table(report: CaptureReport) -> Table:
@@ -120,7 +137,6 @@ def _measure_and_draw(
 ) -> CaptureReport:
     """Look at each view once, judge the cameras, then write the pictures with the verdicts on them."""
     import numpy as np
-    from nerfstudio.utils.rich_utils import get_progress
 
     from nerfstudio_hands.cli.output_folder import write_picture
     from nerfstudio_hands.evaluation.capture_overlay import contact_sheet, draw_overlay, with_caption
@@ -128,16 +144,15 @@ def _measure_and_draw(
     from nerfstudio_hands.evaluation.hand_view import observe, pose_capture
     from nerfstudio_hands.evaluation.view_measures import measure_view
 
-    chosen = np.unique(np.linspace(0, len(capture.frames) - 1, max(frames, 1)).round().astype(int)).tolist()
+    chosen = np.unique(np.linspace(0, len(capture.frames) - 1, frames).round().astype(int)).tolist()
     posed = pose_capture(fit, surface, chosen)
     names = sorted((*train, *held_out), key=capture.camera_index)
     keys = [(t, name) for t in chosen for name in names if (capture.frames[t], name) in capture.images]
     measures, overlays = {}, {}
-    with get_progress("Looking at views") as progress:
-        for key in progress.track(keys):
-            view = observe(capture, fit, posed, *key)
-            measures[key] = measure_view(view, len(surface.faces))
-            overlays[key] = draw_overlay(view)
+    for key in track(keys, "Looking at views"):
+        view = observe(capture, fit, posed, *key)
+        measures[key] = measure_view(view, len(surface.faces))
+        overlays[key] = draw_overlay(view)
     report = report_capture(capture, fit, posed, measures, train)
     verdicts = {camera.name: camera for camera in report.cameras}
     for (t, name), overlay in overlays.items():

@@ -7,68 +7,82 @@ from typing import Annotated, Literal, Optional
 
 import tyro
 
+from nerfstudio_hands.cli.input_paths import check_capture_folder, check_hand_model
+from nerfstudio_hands.cli.output_folder import check_can_be_made
+from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.option_range import check_ranges
+from nerfstudio_hands.progress import say
+
 
 def fit(
     data: Annotated[Path, tyro.conf.Positional],
     *,
     hand: Literal["left", "right", "both"] = "both",
-    eval_cameras: Optional[tuple[str, ...]] = None,
-    exclude_cameras: tuple[str, ...] = (),
-    hand_model: str = "default",
     refine_masks: bool = True,
-    refine_cameras: bool = True,
     output: Optional[Path] = None,
     overwrite: bool = False,
+    options: tyro.conf.OmitArgPrefixes[InterHandOptions] = InterHandOptions(layout="auto"),  # noqa: B008
 ) -> None:
     """Fit the hand model to a capture: pose, shape and placement of each hand, small camera rotations, smooth detail.
 
     Joints are triangulated from the detections, the model is fitted to them, and then to the outlines of the masks and,
     where those are bad, of the pictures themselves. Where the capture comes with joints in space (InterHand2.6M), the
     model is fitted to these. The result is kept in the cache that training uses, and printed
-    as a table. Nothing is written into the capture.
+    as a table. Nothing is written into the capture. What is read and held out is chosen as in training, by the same
+    options, so that training finds the fit in the cache.
 
     Args:
         data: Folder of the capture.
         hand: Which hand to fit; of both, one that was never detected is left out. Training looks for both.
-        eval_cameras: Cameras that take no part, by their names in the files; by default those that training would hold
-            out, so that training finds the fit in the cache.
-        exclude_cameras: Cameras to leave out altogether.
-        hand_model: "default" for the built-in CC0 hand; or a folder with MANO_LEFT.pkl and MANO_RIGHT.pkl.
         refine_masks: Refine on outlines; without, the fit ends at the joints.
-        refine_cameras: Let cameras turn about their centres, off the shelf for cameras that are a degree off.
         output: File (.npz) to write the fit to instead of the cache; it is read where it exists.
         overwrite: Fit again even if a fit is there.
+        options: What is read and what is held out.
     """
+    check_ranges(options)
+    check_capture_folder(data)
+    check_hand_model(options.hand_model)
+    if output is not None:
+        check_can_be_made(output.parent, "--output")
+        _check_outside(output, data)
+    say(f"Reading the capture {data} ...")
+
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.dataparsers.capture import require_side
-    from nerfstudio_hands.dataparsers.layouts import read_capture
-    from nerfstudio_hands.dataparsers.splits import split_capture
+    from nerfstudio_hands.dataparsers.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.fitting import fit_or_load, fit_outline_distances
     from nerfstudio_hands.hand_model import SIDES
 
-    capture = read_capture(data)
-    split = split_capture(capture, exclude_cameras=exclude_cameras, eval_cameras=eval_cameras)
+    capture, split = read_and_split(data, options_for(data, options))
     if hand != "both":
         require_side(capture, hand)
     result = fit_or_load(
         capture,
         split.train_cameras,
-        hand=hand_model,
+        hand=options.hand_model,
         sides=SIDES if hand == "both" else (hand,),
         refine_masks=refine_masks,
-        refine_cameras=refine_cameras,
+        refine_cameras=options.refine_cameras,
         shape_frames=split.shape_frames,
         path=output,
         refit=overwrite,
     )
     if capture.masks:
-        CONSOLE.print(_table(result, fit_outline_distances(capture, result, hand=hand_model), split.eval_cameras))
+        CONSOLE.print(
+            _table(result, fit_outline_distances(capture, result, hand=options.hand_model), split.eval_cameras)
+        )
     joints = "given" if capture.detections is None else "triangulated"
     CONSOLE.print(
         f"Joints {result.report['joint_distance_mm']} mm from the {joints} ones, displacement "
         f"{result.report['displacement_mm']} mm (means); `ns-hands check` draws the hands over the photographs."
     )
+
+
+def _check_outside(output: Path, data: Path) -> None:
+    if output.expanduser().resolve().is_relative_to(data.expanduser().resolve()):
+        raise HandsError(f"{output}: expected a file outside of the capture {data}, found one inside: give another.")
 
 
 def _table(fit, distances, held_out):

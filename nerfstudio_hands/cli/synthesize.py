@@ -8,7 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from nerfstudio_hands.cli.output_folder import check_can_be_made
+from nerfstudio_hands.progress import say, show_progress
 from nerfstudio_hands.synthesis.interhand_options import InterHandOptions
+from nerfstudio_hands.synthesis.option_ranges import CAPTURE_ROOM, INTERHAND, check_numbers
+from nerfstudio_hands.synthesis.whole_folder import check_new_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,22 +26,24 @@ class CaptureRoom:
     output: Path
     """Folder to make; it must not exist."""
     num_cameras: int = 12
-    """Cameras around the hands."""
+    """Cameras around the hands, 2 to 1000."""
     resolution: int = 256
-    """Width and height of the pictures in pixels."""
+    """Width and height of the pictures in pixels, 16 to 8192."""
     seed: int = 0
-    """Another seed is another person, another skin and another rig."""
+    """Another seed is another person, another skin and another rig; 0 to 4294967295."""
     hand: Literal["right", "left", "both"] = "right"
     """Which hands are in the pictures."""
     frames: int = 1
-    """Moments of a slow movement, each a scan of its own."""
+    """Moments of a slow movement, each a scan of its own, 1 to 10000."""
     supersampling: int = 3
-    """Samples a pixel along each axis."""
+    """Samples a pixel along each axis, 1 to 16."""
     object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
     """What the hand holds; its masks go to <output>/1/obj_mask, its true mesh and pose to <output>/truth."""
 
     def run(self) -> None:
-        from nerfstudio.utils.rich_utils import CONSOLE, get_progress
+        check_numbers(self, CAPTURE_ROOM)
+        _check_output(self.output)
+        say(f"Making the capture {self.output} ...")
 
         from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, synthesize_capture_room
 
@@ -50,10 +56,9 @@ class CaptureRoom:
             supersampling=self.supersampling,
             object=self.object,
         )
-        with get_progress("Rendering capture-room") as bar:
-            task = bar.add_task("", total=self.frames * self.num_cameras)
-            synthesize_capture_room(self.output, options, progress=lambda done, _: bar.update(task, completed=done))
-        CONSOLE.print(f"Capture: {self.output}/1; truth: {self.output}/truth", soft_wrap=True)
+        with show_progress("Rendering capture-room", self.frames * self.num_cameras) as report:
+            synthesize_capture_room(self.output, options, progress=report)
+        say(f"Capture: {self.output}/1; truth: {self.output}/truth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,23 +72,24 @@ class InterHand(InterHandOptions):
     output: Path
     """Folder to make; it must not exist."""
     processes: int = 2
-    """Frames are rendered by so many processes side by side; the files do not depend on it."""
+    """Frames are rendered by so many processes side by side, 1 to 256; the files do not depend on it."""
 
     def run(self) -> None:
-        from nerfstudio.utils.rich_utils import CONSOLE, get_progress
+        check_numbers(self, INTERHAND)
+        _check_output(self.output)
+        say(f"Making the capture {self.output} ...")
 
         from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 
         options = InterHandOptions(**{field.name: getattr(self, field.name) for field in fields(InterHandOptions)})
-        with get_progress("Rendering interhand") as bar:
-            task = bar.add_task("", total=None)
-            synthesize_interhand(
-                self.output,
-                options,
-                processes=self.processes,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-        CONSOLE.print(f"Capture: {self.output}; truth: {self.output}/truth", soft_wrap=True)
+        with show_progress("Rendering interhand") as report:
+            synthesize_interhand(self.output, options, processes=self.processes, progress=report)
+        say(f"Capture: {self.output}; truth: {self.output}/truth")
+
+
+def _check_output(output: Path) -> None:
+    check_new_folder(output.expanduser())
+    check_can_be_made(output.parent, "--output")
 
 
 @tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)

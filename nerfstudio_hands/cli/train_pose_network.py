@@ -6,7 +6,12 @@ from pathlib import Path
 
 import tyro
 
-from nerfstudio_hands.pose_network.training_options import TrainingOptions
+from nerfstudio_hands.cli.input_paths import check_capture_folder, check_hand_model
+from nerfstudio_hands.cli.output_folder import check_can_be_made
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.option_range import require_range
+from nerfstudio_hands.pose_network.training_options import RANGES, TrainingOptions
+from nerfstudio_hands.progress import say, show_progress
 
 
 def train_pose_network(
@@ -27,23 +32,25 @@ def train_pose_network(
         data: Captures with joints in space (InterHand2.6M's layout) whose fitted poses are learnt from, too.
         options: Numbers of the training.
     """
-    from nerfstudio.utils.rich_utils import CONSOLE, get_progress
+    for name, (low, high) in RANGES.items():
+        require_range(f"--{name.replace('_', '-')}", getattr(options, name), low, high)
+    output = output.expanduser()
+    if output.exists():
+        raise HandsError(f"{output}: expected a new file, found one that is there already: give another --output.")
+    check_can_be_made(output.parent, "--output")
+    check_hand_model(hand_model)
+    for folder in data:
+        check_capture_folder(folder)
+    say("Making ready to train the pose network ...")
 
-    from nerfstudio_hands.errors import HandsError
     from nerfstudio_hands.hand_model import load_hand
     from nerfstudio_hands.pose_network.captured_poses import captured_angles
     from nerfstudio_hands.pose_network.training import train_network
     from nerfstudio_hands.pose_network.weights_file import save_network
 
-    output = output.expanduser()
-    if output.exists():
-        raise HandsError(f"{output}: expected a new file, found one that is there already: give another --output.")
     model = load_hand(hand_model, "right")
     known = captured_angles(data, hand_model) if data else None
-    with get_progress("Training the pose network") as bar:
-        task = bar.add_task("", total=options.first_steps + options.steps)
-        network = train_network(
-            model, options, known_angles=known, progress=lambda step, _: bar.update(task, completed=step)
-        )
+    with show_progress("Training the pose network", options.first_steps + options.steps) as report:
+        network = train_network(model, options, known_angles=known, progress=lambda step, _: report(step))
     save_network(output, network, faces=model.faces, seed=options.seed)
-    CONSOLE.print(f"Pose network: {output}", soft_wrap=True)
+    say(f"Pose network: {output}")

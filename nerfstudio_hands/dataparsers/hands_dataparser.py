@@ -2,7 +2,7 @@
 
 Every format shares this parser: a reader makes a :class:`Capture`, the fit gives its hand poses, and what follows is
 the same. nerfstudio imports this module while `base_datamanager` is itself half imported, so nothing but the base
-data parser may be imported at the top.
+data parser and what imports nothing heavy may be imported at the top.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 
+from nerfstudio_hands.dataparsers.capture_options import CaptureOptions
 from nerfstudio_hands.option_range import bounded
 
 if typing.TYPE_CHECKING:
@@ -22,7 +23,7 @@ if typing.TYPE_CHECKING:
 
 
 @dataclass
-class HandsDataParserConfig(DataParserConfig):
+class HandsDataParserConfig(CaptureOptions, DataParserConfig):
     """Pictures of hands from calibrated cameras, whatever the layout: the reader is chosen by what lies in the
     folder."""
 
@@ -30,24 +31,8 @@ class HandsDataParserConfig(DataParserConfig):
     """target class to instantiate"""
     data: Path = Path()
     """Folder of the capture."""
-    layout: str = "auto"
-    """Layout of the folder: "auto" recognises it, "capture-room", "interhand" or "deephandmesh" insists on one."""
     hand: typing.Literal["left", "right", "both"] = "both"
     """Which hand becomes the avatar; "both" means every hand that was detected."""
-    hand_model: str = "default"
-    """Hand model: "default" is the built-in CC0 hand; or a folder with MANO_LEFT.pkl and MANO_RIGHT.pkl."""
-    cameras: typing.Optional[typing.Tuple[str, ...]] = None
-    """Cameras to use, by their names in the files; by default all that have pictures."""
-    exclude_cameras: typing.Tuple[str, ...] = ()
-    """Cameras to leave out altogether."""
-    eval_cameras: typing.Optional[typing.Tuple[str, ...]] = None
-    """Cameras to hold out: they take part neither in the fit nor in training, and `ns-eval` reports on them. By
-    default every seventh; give no name after the flag to hold out none."""
-    eval_sequences: typing.Tuple[str, ...] = ()
-    """Sequences whose frames are held out: their poses are known to the avatar, their pictures are not."""
-    eval_frame_fraction: bounded(typing.Optional[float], 0, 0.99) = None
-    """Share of the frames to hold out, from the end of every sequence that is not held out whole. By default a quarter
-    where a capture has sequences and `eval_sequences` is empty, else nothing."""
     max_eval_images: bounded(int, 0, 10**6) = 30
     """Held-out pictures that are evaluated, evenly spread over frames and cameras; where frames are held out, so many
     of each kind (novel view, novel pose, both). 0 for all."""
@@ -59,16 +44,6 @@ class HandsDataParserConfig(DataParserConfig):
     eval_resolution: bounded(int, 16, 8192) = 1280
     """Longest side of a held-out picture in pixels, whatever the training's; smaller pictures stay as they are. Figures
     at different sizes cannot be compared."""
-    refine_cameras: bool = True
-    """Let the fit correct camera rotations by up to a few degrees (calibrations are often a degree off)."""
-
-    def resolved(self) -> HandsDataParserConfig:
-        """The configuration with what other options imply filled in."""
-        return self
-
-    def reader_options(self) -> typing.Dict[str, typing.Any]:
-        """Options for the reader of the layout."""
-        return {}
 
 
 @dataclass
@@ -105,23 +80,14 @@ class HandsDataParser(DataParser):
     def _load(self):
         from nerfstudio.utils.rich_utils import CONSOLE
 
-        from nerfstudio_hands.dataparsers.layouts import read_capture
+        from nerfstudio_hands.dataparsers.chosen_capture import read_and_split
         from nerfstudio_hands.dataparsers.object_poses import with_object_poses
-        from nerfstudio_hands.dataparsers.splits import split_capture
         from nerfstudio_hands.fitting import fit_or_load
 
-        config = self.config.resolved()
-        capture = read_capture(config.data, layout=config.layout, **config.reader_options())
+        config = self.config
+        capture, split = read_and_split(config.data, config)
         for problem in capture.problems:
             CONSOLE.print(f"- {problem}", markup=False, highlight=False)
-        split = split_capture(
-            capture,
-            cameras=config.cameras,
-            exclude_cameras=config.exclude_cameras,
-            eval_cameras=config.eval_cameras,
-            eval_sequences=config.eval_sequences,
-            eval_frame_fraction=config.eval_frame_fraction,
-        )
         fit = fit_or_load(
             capture,
             cameras=split.train_cameras,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from nerfstudio_hands.dataparsers.capture import Capture, select_cameras
@@ -20,6 +19,7 @@ from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import fit_capture
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
 from nerfstudio_hands.hand_model import SIDES, load_hand
+from nerfstudio_hands.progress import show_progress
 
 CONSOLE = Console(width=120)
 
@@ -67,7 +67,7 @@ def fit_or_load(
     path: Path | None = None,
     refit: bool = False,
 ) -> HandFit:
-    """The fit of a capture, from the cache where it is there, else made with a progress bar and kept.
+    """The fit of a capture, from the cache where it is there, else made with progress shown and kept.
 
     A capture without detections is fitted to its 3D joints or taken from its MANO annotations: cameras and pictures
     then take no part, and an interrupted fit goes on where it ended.
@@ -108,20 +108,10 @@ def fit_or_load(
     _check_writable(file)
     if refit:
         partial.unlink(missing_ok=True)
-    with Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("remaining"),
-        TimeRemainingColumn(),
-        console=CONSOLE,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("Fitting hands", total=1.0)
+    with show_progress("Fitting hands", 1.0) as report:
 
         def progress(stage: str, share: float) -> None:
-            bar.update(task, description=stage, completed=share)
+            report(share, description=stage)
 
         if capture.detections is None:
             fit = fit_capture_joints(

@@ -19,6 +19,7 @@ from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.detections import imperfect_detections, normalised_landmarks
 from nerfstudio_hands.synthesis.held_object import check_object
 from nerfstudio_hands.synthesis.light import Room, studio
+from nerfstudio_hands.synthesis.option_ranges import CAPTURE_ROOM, check_numbers
 from nerfstudio_hands.synthesis.render import Picture, render
 from nerfstudio_hands.synthesis.rig import RigCamera, ring_of_cameras
 from nerfstudio_hands.synthesis.scene import HELD, assemble
@@ -43,7 +44,7 @@ class CaptureRoomOptions:
     """What to render; the same options give the same files, bit by bit, on the same machine."""
 
     num_cameras: int = 12
-    """Cameras around the hands, at least two."""
+    """Cameras around the hands, 2 to 1000."""
     resolution: int = 256
     """Width and height of the pictures in pixels."""
     seed: int = 0
@@ -55,7 +56,7 @@ class CaptureRoomOptions:
     supersampling: int = 3
     """Samples a pixel along each axis."""
     subdivisions: int = 2
-    """Loop subdivisions of the rendered hand; at least 1."""
+    """Loop subdivisions of the rendered hand, 1 to 5."""
     object: str | None = None
     """What the hand holds: `box`, `cylinder`, `mug` or `superquadric`; nothing by default."""
 
@@ -91,13 +92,7 @@ def synthesize_capture_room(
 
 
 def _check(options: CaptureRoomOptions) -> None:
-    least_values = {"num_cameras": 2, "resolution": 16, "frames": 1, "supersampling": 1, "subdivisions": 1}
-    for name, least in least_values.items():
-        value = getattr(options, name)
-        if value < least:
-            raise HandsError(
-                f"--{name.replace('_', '-')}: expected at least {least}, found {value}: give a larger number."
-            )
+    check_numbers(options, CAPTURE_ROOM)
     if options.hand not in (*SIDES, "both"):
         raise HandsError(f"--hand: expected left, right or both, found '{options.hand}': give one of the three.")
     check_object(options.object, num_hands=2 if options.hand == "both" else 1)

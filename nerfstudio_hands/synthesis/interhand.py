@@ -20,11 +20,13 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.model import default_hand, mirror_rotations, pose_hand
+from nerfstudio_hands.option_range import require_range
 from nerfstudio_hands.synthesis.dome import Dome, DomeCamera, dome, dome_cameras
 from nerfstudio_hands.synthesis.held_object import check_object
 from nerfstudio_hands.synthesis.interhand_annotations import SequenceTruth, image_name, measure, write_annotations
 from nerfstudio_hands.synthesis.interhand_options import FRAME_STEPS, SPLITS, InterHandOptions
 from nerfstudio_hands.synthesis.mano_writer import write_mano_pickle
+from nerfstudio_hands.synthesis.option_ranges import INTERHAND, check_numbers
 from nerfstudio_hands.synthesis.performer import (
     DressedHand,
     DressedObject,
@@ -90,15 +92,8 @@ def synthesize_interhand(
 
 
 def _check(options: InterHandOptions, processes: int) -> None:
-    least_values = {"num_cameras": 1, "frames": 1, "capture": 0, "grey_cameras": 0, "supersampling": 1}
-    least_values["subdivisions"] = 2
-    found = {name: getattr(options, name) for name in least_values}
-    for name, value in {**found, "processes": processes}.items():
-        least = least_values.get(name, 1)
-        if value < least:
-            raise HandsError(
-                f"--{name.replace('_', '-')}: expected at least {least}, found {value}: give a larger number."
-            )
+    check_numbers(options, INTERHAND)
+    require_range("--processes", processes, *INTERHAND["processes"])
     if options.split not in SPLITS:
         raise HandsError(f"--split: expected train, val or test, found '{options.split}': give one of the three.")
     if options.fps not in FRAME_STEPS:

@@ -20,10 +20,7 @@ def whole_folder(output: Path) -> Iterator[Path]:
     Raises:
         HandsError: The folder exists or cannot be written.
     """
-    if output.exists():
-        raise HandsError(
-            f"{output}: expected a folder that does not exist yet, found one: give another --output or remove it."
-        )
+    check_new_folder(output)
     partial = output.with_name(f".{output.name}.{uuid.uuid4().hex}.partial")
     try:
         partial.mkdir(parents=True)
@@ -36,6 +33,14 @@ def whole_folder(output: Path) -> Iterator[Path]:
         raise _unwritable(output, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_new_folder(output: Path) -> None:
+    """Raise a HandsError if there is something of this name."""
+    if output.exists():
+        raise HandsError(
+            f"{output}: expected a folder that does not exist yet, found one: give another --output or remove it."
+        )
 
 
 def _unwritable(output: Path, error: OSError) -> HandsError:

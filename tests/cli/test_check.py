@@ -13,7 +13,9 @@ import torch
 from dataparsers.make_scan import make_scan
 from PIL import Image
 
-from nerfstudio_hands.cli.check import check
+from nerfstudio_hands.cli.check import capture_name, check
+from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 
@@ -93,7 +95,7 @@ def test_reports_and_draws_what_is_wrong(scan_and_fit, tmp_path, monkeypatch, ca
     monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", lambda *args, **options: fit)
     before = _digest(scan)
     output = tmp_path / "check"
-    check(scan, eval_cameras=(), output=output)
+    check(scan, output=output, options=InterHandOptions(layout="auto", eval_cameras=()))
     assert _digest(scan) == before
 
     cameras = {camera["name"]: camera for camera in json.loads((output / "report.json").read_text())["cameras"]}
@@ -122,12 +124,26 @@ def test_reports_and_draws_what_is_wrong(scan_and_fit, tmp_path, monkeypatch, ca
 
 
 def test_never_writes_into_the_capture(scan_and_fit) -> None:
-    from nerfstudio_hands.errors import HandsError
-
     scan, _ = scan_and_fit
     with pytest.raises(HandsError, match="outside of the capture"):
         check(scan, output=scan / "check")
     assert not (scan / "check").exists()
+
+
+def test_scans_of_the_same_name_have_folders_of_their_own(scan_and_fit, tmp_path: Path, monkeypatch) -> None:
+    scan, fit = scan_and_fit
+    monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", lambda *args, **options: fit)
+    monkeypatch.chdir(tmp_path)
+    check(scan, options=InterHandOptions(layout="auto", eval_cameras=()))
+    assert (tmp_path / "outputs" / "check" / f"{scan.parent.name}-1" / "contact_sheet.jpg").is_file()
+    assert capture_name(Path("/rooms/anna/1")) == "anna-1" != capture_name(Path("/rooms/bert/1"))
+    assert capture_name(Path("/1")) == "1"
+
+
+def test_options_of_another_layout_are_refused(scan_and_fit, tmp_path: Path) -> None:
+    scan, _ = scan_and_fit
+    with pytest.raises(HandsError, match=r"--frame-stride: expected a capture in the layout interhand .* capture-room"):
+        check(scan, output=tmp_path / "out", options=InterHandOptions(layout="auto", frame_stride=3))
 
 
 def test_a_capture_of_the_right_hand_alone(

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 from dataparsers.make_interhand import COLOUR, FRAMES, make_interhand
 from dataparsers.test_interhand_dataparser import fit_by_hand
 
 from nerfstudio_hands.cli.check import check
 from nerfstudio_hands.cli.fit import fit
+from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
+from nerfstudio_hands.dataparsers.interhand_dataparser import InterHandDataParserConfig
 from nerfstudio_hands.dataparsers.interhand_format import read_interhand
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandSurface, default_hand
@@ -32,7 +35,8 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_check_measures_the_hands_against_the_given_joints(tmp_path: Path, fitted) -> None:
     root = tmp_path / "ih"
     truth = make_interhand(root)
-    check(root, output=tmp_path / "out", frames=2, eval_cameras=("400412",))
+    options = InterHandOptions(layout="auto", eval_cameras=("400412",))
+    check(root, output=tmp_path / "out", frames=2, options=options)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     cameras = {camera["name"]: camera for camera in report["cameras"]}
     assert {name: camera["role"] for name, camera in cameras.items()} == {
@@ -60,6 +64,28 @@ def test_check_measures_the_hands_against_the_given_joints(tmp_path: Path, fitte
         + [f"{ROM04}_108_{name}.jpg" for name in COLOUR]
         + ["contact_sheet.jpg"]
     )
+
+
+@pytest.mark.parametrize("command", [check, fit])
+def test_the_options_of_training_choose_what_is_read(command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "ih"
+    make_interhand(root)
+    fits = []
+
+    def note(capture, cameras, **options):
+        fits.append((capture.frames, list(cameras), options["shape_frames"]))
+        raise HandsError("enough")
+
+    monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", note)
+    words = ["--sequences", ROM04, "--eval-cameras", "400412", "--eval-frame-fraction", "0.5"]
+    with pytest.raises(HandsError, match="enough"):
+        tyro.cli(command, args=[str(root), "--output", str(tmp_path / "out"), *words])
+    config = tyro.cli(InterHandDataParserConfig, args=["--data", str(root), *words])
+    with pytest.raises(HandsError, match="enough"):
+        config.setup().get_dataparser_outputs()
+    assert fits[0] == fits[1] and all(ROM04 in frame for frame in fits[0][0])
+    with pytest.raises(HandsError, match="--capture"):
+        tyro.cli(command, args=[str(root), "--output", str(tmp_path / "out"), "--capture", "7"])
 
 
 def test_fit_prints_what_there_is(tmp_path: Path, fitted, capsys) -> None:

@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 
 from nerfstudio_hands.cli.animate import animate
+from nerfstudio_hands.cli.check import check
 from nerfstudio_hands.cli.export import export
+from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand
+from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.pose_network import training_options
+from nerfstudio_hands.synthesis import option_ranges
 
 RANGES = {
     turntable: {
@@ -42,3 +47,35 @@ def test_numbers_out_of_range(command, name: str, value: float, tmp_path: Path) 
     sentence = re.search(rf"\n +{name}: (.*?)(?=\n +\w+: |$)", inspect.getdoc(command) + "\n", re.DOTALL).group(1)
     assert f"{low} to {high}" in " ".join(sentence.split()), "the help does not say the range"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("frames", [-1, 0, 10**9])
+def test_check_of_no_frames(frames: int, demo_capture: Path, tmp_path: Path) -> None:
+    with pytest.raises(HandsError, match="--frames: expected a number from 1 to 10000, found"):
+        check(demo_capture, frames=frames, output=tmp_path / "out")
+    assert "1 to 10000" in inspect.getdoc(check) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("layout", "ranges"), [(CaptureRoom, option_ranges.CAPTURE_ROOM), (InterHand, option_ranges.INTERHAND)]
+)
+def test_numbers_of_synthetic_captures(layout, ranges: dict, tmp_path: Path) -> None:
+    classes = [each for each in layout.__mro__ if each is not object]
+    said = " ".join(" ".join(map(inspect.getsource, classes)).split())
+    for name, (low, high) in ranges.items():
+        if name not in layout.__dataclass_fields__:
+            continue
+        assert f"{low} to {high}" in said
+        for value in (low - 1, high + 1):
+            with pytest.raises(HandsError, match=f"--{name.replace('_', '-')}: expected a number from {low} to {high}"):
+                layout(output=tmp_path / "new", **{name: value}).run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_of_the_pose_network(tmp_path: Path) -> None:
+    said = " ".join(inspect.getsource(training_options.TrainingOptions).split())
+    for name, (low, high) in training_options.RANGES.items():
+        assert f"{low} to {high}" in said
+        for value in (low - 1, high + 1, math.nan):
+            with pytest.raises(HandsError, match=f"--{name.replace('_', '-')}: expected a number from {low} to {high}"):
+                train_pose_network(tmp_path / "new.npz", options=training_options.TrainingOptions(**{name: value}))

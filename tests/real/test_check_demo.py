@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nerfstudio_hands.cli.check import check
+from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
 from nerfstudio_hands.fitting import fit_capture
 
 
@@ -20,7 +21,7 @@ def report(fmhr_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     with pytest.MonkeyPatch.context() as patch:
         # The verdicts rest on joints; outlines would take minutes.
         patch.setattr("nerfstudio_hands.fitting.fit_or_load", joints_only)
-        check(fmhr_demo, eval_cameras=("03", "10"), output=output)
+        check(fmhr_demo, options=InterHandOptions(layout="auto", eval_cameras=("03", "10")), output=output)
     assert len(list(output.glob("1_*.jpg"))) == 14
     return json.loads((output / "report.json").read_text())
 

@@ -183,8 +183,8 @@ def test_an_existing_folder_is_left_alone(small):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_cameras": 0}, "--num-cameras: expected at least 1, found 0"),
-        ({"subdivisions": 1}, "--subdivisions: expected at least 2, found 1"),
+        ({"num_cameras": 0}, "--num-cameras: expected a number from 1 to 1000, found 0"),
+        ({"subdivisions": 1}, "--subdivisions: expected a number from 2 to 5, found 1"),
         ({"split": "eval"}, "--split: expected train, val or test, found 'eval'"),
         ({"fps": 10}, "--fps: expected 5 or 30, found 10"),
         ({"sequences": ("ROM99",)}, "out of ROM03_RT_No_Occlusion, .*found ROM99"),

@@ -1,0 +1,51 @@
+"""A capture as the options choose it."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from nerfstudio_hands.dataparsers.capture import Capture
+from nerfstudio_hands.dataparsers.capture_options import CaptureOptions, InterHandOptions
+from nerfstudio_hands.dataparsers.layouts import LAYOUTS, find_layout, read_capture
+from nerfstudio_hands.dataparsers.splits import Split, split_capture
+from nerfstudio_hands.errors import HandsError
+
+
+def read_and_split(data: Path, options: CaptureOptions) -> tuple[Capture, Split]:
+    """Reads what the options choose of a capture, and splits it into what trains and what is held out.
+
+    Raises:
+        HandsError: The capture cannot be read, or an option does not fit it.
+    """
+    options = options.resolved()
+    capture = read_capture(data, layout=options.layout, **options.reader_options())
+    split = split_capture(
+        capture,
+        cameras=options.cameras,
+        exclude_cameras=options.exclude_cameras,
+        eval_cameras=options.eval_cameras,
+        eval_sequences=options.eval_sequences,
+        eval_frame_fraction=options.eval_frame_fraction,
+    )
+    return capture, split
+
+
+def options_for(data: Path, options: InterHandOptions) -> CaptureOptions:
+    """The options that the layout of a folder knows, of all those that a command takes.
+
+    Raises:
+        HandsError: An option of InterHand2.6M was given for another layout.
+    """
+    layout = find_layout(data.expanduser(), options.layout)
+    if layout is LAYOUTS["interhand"]:
+        return options
+    found = next(name for name, known in LAYOUTS.items() if known is layout)
+    shared = {field.name for field in fields(CaptureOptions)}
+    for field in fields(InterHandOptions):
+        if field.name not in shared and getattr(options, field.name) != field.default is not MISSING:
+            raise HandsError(
+                f"--{field.name.replace('_', '-')}: expected a capture in the layout interhand with this option, found "
+                f"{found} at {data}: leave the option out."
+            )
+    return CaptureOptions(**{name: getattr(options, name) for name in shared})
