@@ -30,12 +30,14 @@ class PoseTrack:
             not valid holds has no meaning, but is finite.
         times: Seconds of each key, 0 at the first, increasing.
         name: What a person calls it.
+        placed: Whether wrists have a place and an orientation. Where a file has none, only fingers move.
     """
 
     sides: tuple[str, ...]
     pose: HandPose
     times: Float[Tensor, " T"]
     name: str = ""
+    placed: bool = True
 
     @staticmethod
     def of_frames(pose: HandPose, sides: Sequence[str], *, fps: float, name: str = "") -> PoseTrack:
@@ -76,7 +78,7 @@ class PoseTrack:
 
     def for_hands(self, sides: Sequence[str], still: HandPose) -> PoseTrack:
         """The track for an avatar's hands: a hand that the track lacks stands still, one that the avatar lacks is left
-        out.
+        out. Wrists of a track without places stay where the hands that do not move have them.
 
         Args:
             sides: The avatar's hands, in the order left, right; H of them.
@@ -99,7 +101,8 @@ class PoseTrack:
                 for hand, side in enumerate(sides)
             ]
             tables[field.name] = torch.stack(columns, dim=1)
-        return replace(self, sides=tuple(sides), pose=HandPose(**tables))
+        track = replace(self, sides=tuple(sides), pose=HandPose(**tables))
+        return track if self.placed else track.anchored(still)
 
     def anchored(self, reference: HandPose) -> PoseTrack:
         """The track in place: only fingers move, wrists stay where a reference has them.
@@ -116,7 +119,7 @@ class PoseTrack:
             translation=reference.translation.to(own.translation).expand_as(own.translation),
             valid=own.valid & reference.valid.to(own.valid),
         )
-        return replace(self, pose=pose)
+        return replace(self, pose=pose, placed=True)
 
     def is_far_from(self, reference: HandPose) -> bool:
         """Whether no hand of the track is ever within `FAR` of where a reference [H, ...] has it."""

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from nerfstudio_hands.animation.foreign_track import foreign_track
 from nerfstudio_hands.animation.pose_track import PoseTrack
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.frame_clock import frame_clock
 from nerfstudio_hands.guarded_files import UnreadableFile, read_json, read_npz
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.npz_writing import write_npz
+from nerfstudio_hands.track_convention import CONVENTIONS
 
 FORMAT = "nerfstudio-hands pose track 1"
 """Written into every file; the number changes when older readers would misread it."""
@@ -47,19 +49,58 @@ def save_track(path: Path, track: PoseTrack) -> None:
     )
 
 
+def read_any_track(
+    path: Path,
+    hands: Sequence[HandModel],
+    *,
+    convention: str | None = None,
+    capture: str | None = None,
+    frames: tuple[int, int] | None = None,
+) -> PoseTrack:
+    """Read a track of whatever tool, see :func:`read_track`, :func:`read_mano_json` and `foreign_track`.
+
+    Args:
+        path: The file.
+        hands: The avatar's hands, for what MANO's poses refer to.
+        convention: How another tool's numbers are to be read, a name of `CONVENTIONS`.
+        capture: Which capture of a JSON file that holds several.
+        frames: First and last frame number to read of a JSON file.
+
+    Raises:
+        HandsError: It is no such file.
+    """
+    path = Path(path)
+    if path.suffix == ".json":
+        return read_mano_json(path, hands, capture=capture, frames=frames, convention=convention or "mano-mean")
+    arrays = _arrays(path)
+    if "format" not in arrays:
+        return foreign_track(path, arrays, hands, convention=convention)
+    if convention is not None:
+        raise HandsError(
+            f"{path}: expected a file of another tool with --track-convention, found our own: leave it out."
+        )
+    return _own_track(path, arrays)
+
+
 def read_track(path: Path) -> PoseTrack:
     """Read a track that :func:`save_track` wrote.
 
     Raises:
         HandsError: It is no such file, of another version, or its arrays have wrong lengths or hold NaN.
     """
-    path = Path(path)
+    return _own_track(Path(path), _arrays(Path(path)))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        arrays = read_npz(path)
+        return read_npz(path)
     except UnreadableFile as error:
         if not path.exists():
             raise HandsError(f"{path}: expected a pose track, found no such file; check the path.") from error
         raise _no_track(path, str(error)) from error
+
+
+def _own_track(path: Path, arrays: dict[str, np.ndarray]) -> PoseTrack:
     missing = sorted({"format", "sides", "times", *_WIDTHS} - arrays.keys())
     if missing:
         raise _no_track(path, f"it lacks {', '.join(missing)}")
@@ -96,23 +137,36 @@ def read_track(path: Path) -> PoseTrack:
 
 
 def read_mano_json(
-    path: Path, hands: Sequence[HandModel], *, capture: str | None = None, frames: tuple[int, int] | None = None
+    path: Path,
+    hands: Sequence[HandModel],
+    *,
+    capture: str | None = None,
+    frames: tuple[int, int] | None = None,
+    convention: str = "mano-mean",
 ) -> PoseTrack:
     """Read poses in the form of InterHand2.6M's `MANO_NeuralAnnot` files, or of one capture of such a file.
 
-    Poses there are relative to MANO's mean pose (`flat_hand_mean=False`), which is therefore added. The subject's shape
-    is left out: a track moves any hand. Times follow from the frames' numbers, see `frame_clock`.
+    Poses there are relative to MANO's mean pose (`flat_hand_mean=False`), which is therefore added, unless the
+    convention is that of the flat hand. The subject's shape is left out: a track moves any hand. Times follow from the
+    frames' numbers, see `frame_clock`.
 
     Args:
         path: `{capture: {frame: {"right": null or {"pose": 48, "shape": 10, "trans": 3}, "left": ...}}}`.
         hands: The avatar's hands, one or both, for their mean poses: hand models in MANO's own layout.
         capture: Which capture; may be left out where there is only one.
         frames: First and last frame number to read; by default all.
+        convention: `mano-mean`, or `mano-flat` for files of this form whose poses are relative to the flat hand.
 
     Raises:
-        HandsError: It is no such file, there is no such capture, or no frame has one of the hands.
+        HandsError: It is no such file, it cannot be in this convention, there is no such capture, or no frame has one
+            of the hands.
     """
     path = Path(path)
+    if convention not in ("mano-mean", "mano-flat"):
+        raise HandsError(
+            f"{path}: expected --track-convention mano-mean or mano-flat for JSON, found {convention}: give one of the "
+            "two."
+        )
     try:
         entries = read_json(path)
     except UnreadableFile as error:
@@ -144,6 +198,7 @@ def read_mano_json(
         )
     table = torch.from_numpy(np.nan_to_num(table)[kept][:, there]).float()
     mean = torch.stack([hand.hands_mean for hand, present in zip(hands, there, strict=True) if present]).to(table)
+    mean = mean * CONVENTIONS[convention].on_mean
     times = torch.from_numpy(np.array(numbers)[kept] / frame_clock(entries))
     pose = HandPose(
         global_orient=table[..., :3],

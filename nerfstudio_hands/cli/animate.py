@@ -10,6 +10,7 @@ from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.option_range import require_range
 from nerfstudio_hands.progress import say
+from nerfstudio_hands.track_convention import TrackConvention
 
 if TYPE_CHECKING:
     from nerfstudio_hands.animation import PoseTrack
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Mesh = Literal["none", "beside", "split"]
 
-USUAL_SECONDS = 5.0
+USUAL_SECONDS = 4.0
 """Length of a video at most unless somebody asks for another: its pictures are rendered in less than a minute."""
 
 SPIRAL_SAMPLES = 24
@@ -31,13 +32,14 @@ def animate(
     track: Optional[Path] = None,
     track_capture: Optional[str] = None,
     track_frames: Optional[tuple[int, int]] = None,
+    track_convention: Optional[TrackConvention] = None,
     in_place: bool = False,
     camera: Optional[str] = None,
     spiral: bool = False,
     camera_path: Optional[Path] = None,
     mesh: Mesh = "none",
     light: Optional[str] = None,
-    fps: float = 12.0,
+    fps: float = 10.0,
     speed: float = 1.0,
     seconds: Optional[float] = None,
     size: int = 320,
@@ -50,10 +52,12 @@ def animate(
     Args:
         load_config: The run's config.yml.
         output: Video file to write, .mp4; there must be none of this name, unless --overwrite.
-        track: Poses to play: an .npz that the viewer saved, or MANO parameters in InterHand2.6M's JSON form. By
-            default the frames of the capture, held-out ones too.
+        track: Poses to play: an .npz that the viewer saved, MANO parameters in InterHand2.6M's JSON form, or an .npz of
+            another tool (HaMeR, WiLoR, DexYCB, SMPL-X, AMASS). By default the frames of the capture, held-out ones too.
         track_capture: Which capture of a JSON file that holds several.
         track_frames: First and last frame number to play of a JSON file.
+        track_convention: How the poses of another tool are to be read, where the file leaves it open: angles from
+            MANO's mean pose or from the flat hand, coefficients of its components, HaMeR's mirrored left hands.
         in_place: Only fingers move, wrists stay where the capture has them: for tracks of another capture.
         camera: Look from this camera of the capture; by default from the first one that training saw.
         spiral: Circle once round the hands instead, and rise.
@@ -65,7 +69,7 @@ def animate(
         fps: Pictures a second, 0.1 to 240.
         speed: 2 plays the track twice as fast; 0.001 to 1000.
         seconds: Length of the video, 0 to 3600; a track that ends begins anew. By default as long as the track, but at
-            most 5, or as long as the camera path.
+            most 4, or as long as the camera path.
         size: Longest side of a picture in pixels, 16 to 4096.
         overwrite: Replace a file of this name.
     """
@@ -88,7 +92,7 @@ def animate(
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
-    from nerfstudio_hands.animation import read_track
+    from nerfstudio_hands.animation import read_any_track
     from nerfstudio_hands.cli.shots import at_size, capture_shot, path_shot, spiral_shot
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.cli.video import write_video
@@ -97,7 +101,6 @@ def animate(
     from nerfstudio_hands.viewer.mesh_picture import mesh_picture
 
     path = None if camera_path is None else path_shot(camera_path)
-    read = None if track is None or track.suffix == ".json" else read_track(track)
 
     environment = None if light is None else load_environment(light)
     config, pipeline = load_run(load_config)
@@ -111,7 +114,14 @@ def animate(
             )
         model.relight(environment)
     hands: PosedHands = model.hands
-    played = read or _track(hands, track, track_capture, track_frames)
+    if track is None:
+        played = _frames_of_the_capture(hands)
+    else:
+        played = read_any_track(
+            track, hands.surface.hands, convention=track_convention, capture=track_capture, frames=track_frames
+        )
+    if not played.placed:
+        CONSOLE.print("The track does not say where wrists are, so they stay where the capture has them.")
     reference = hands.reference().to("cpu")
     played = played.for_hands(hands.surface.sides, reference)
     if in_place:
@@ -165,14 +175,9 @@ def animate(
     CONSOLE.print(f"Animation: {output} ({count} pictures)")
 
 
-def _track(hands: PosedHands, path: Path | None, capture: str | None, frames: tuple[int, int] | None) -> PoseTrack:
-    """The track of a JSON file, or the frames of the capture."""
+def _frames_of_the_capture(hands: PosedHands) -> PoseTrack:
     from nerfstudio.utils.rich_utils import CONSOLE
 
-    from nerfstudio_hands.animation import read_mano_json
-
-    if path is not None:
-        return read_mano_json(path, hands.surface.hands, capture=capture, frames=frames)
     held_out = hands.num_frames - len(hands.train_frames)
     CONSOLE.print(f"Playing the {hands.num_frames} frame(s) of the capture, {held_out} of them held out.")
     return hands.frames_track().to("cpu")

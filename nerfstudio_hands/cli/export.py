@@ -11,6 +11,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.export.texture_size import check_texture_size
 from nerfstudio_hands.option_range import require_range
 from nerfstudio_hands.progress import say
+from nerfstudio_hands.track_convention import TrackConvention
 
 if TYPE_CHECKING:
     from nerfstudio_hands.export.textured_mesh import TexturedMesh
@@ -35,6 +36,7 @@ def export(
     texture_size: int = 1024,
     rigged: bool = False,
     track: Optional[Path] = None,
+    track_convention: Optional[TrackConvention] = None,
     sequence: Optional[Literal["obj", "ply"]] = None,
     open_wrist: bool = False,
     voxel: float = 0.5,
@@ -62,8 +64,9 @@ def export(
         texture_size: Texels along each side of the texture, a power of two from 16 to 8192.
         rigged: Write rigged.glb as well: the hands at rest with 16 joints each and skin weights; of a mesh, the hand
             model with the detail as a normal map.
-        track: Pose track (an .npz that the viewer saved) that rigged.glb plays and --sequence follows; by default
-            rigged.glb stands still, and the sequence follows the frames of the capture.
+        track: Pose track that rigged.glb plays and --sequence follows, of the viewer or of another tool, see `ns-hands
+            animate`; by default rigged.glb stands still, and the sequence follows the frames of the capture.
+        track_convention: How the poses of another tool are to be read, see `ns-hands animate`.
         sequence: Write a mesh of every frame as well, in this format, into the folder `sequence`.
         open_wrist: Leave the hands open at the wrist, as the hand model is, instead of closing them.
         voxel: Edge in millimetres of the voxels in which the surface of a signed distance (`hand-sdf`) is meshed, 0.05
@@ -83,7 +86,7 @@ def export(
     check_config(load_config)
     for option, file in (("--pose", pose), ("--track", track)):
         if file is not None and not file.is_file():
-            raise HandsError(f"{file}: expected an .npz, found no such file; check {option}.")
+            raise HandsError(f"{file}: expected a file of poses, found no such file; check {option}.")
     check_can_be_made(output_dir if sequence is None else output_dir / "sequence", "--output-dir")
     say(f"Loading the avatar of {load_config} ...")
 
@@ -91,7 +94,7 @@ def export(
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
-    from nerfstudio_hands.animation import read_track
+    from nerfstudio_hands.animation import read_any_track
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.cli.shown_frame import frame_pose
     from nerfstudio_hands.cli.trained_run import load_run
@@ -103,7 +106,6 @@ def export(
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
 
-    played = None if track is None else read_track(track)
     config, pipeline = load_run(load_config)
     output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     model = pipeline.model
@@ -113,7 +115,9 @@ def export(
         shown = read_pose(pose, shown)
     if not shown.valid.any():
         raise HandsError(f"{pose}: expected a pose of a hand, found all of them marked as not valid: show one.")
-    if played is not None:
+    played = None
+    if track is not None:
+        played = read_any_track(track, hands.surface.hands, convention=track_convention)
         played = played.for_hands(hands.surface.sides, hands.reference().to("cpu"))
     to_file = upright_transform(hands.world_transform) if world == "upright" else np.eye(3, 4)
 

@@ -106,10 +106,19 @@ def read_mano_hand(path: Path) -> HandModel:
         parents=parents,
         hands_mean=tensors["hands_mean"].reshape(-1, 3),
         name=f"mano-{side}",
+        hands_components=_components(arrays),
     )
     check_hand(model, path)
     beside = uv_file_beside(path, side)
     return dataclasses.replace(model, uv=planar_uv(template, faces) if beside is None else read_uv(beside, faces))
+
+
+def _components(arrays: dict[str, np.ndarray]) -> Float[Tensor, "45 45"] | None:
+    """The principal components of poses, which only some tracks need."""
+    found = arrays.get("hands_components")
+    if not isinstance(found, np.ndarray) or found.shape != (45, 45) or found.dtype.kind != "f":
+        return None
+    return torch.from_numpy(found.astype(np.float32))
 
 
 def shape_is_unmirrored(template: Float[Tensor, "V 3"], shape_dirs: Float[Tensor, "V 3 B"]) -> bool:

@@ -56,6 +56,8 @@ class HandModel:
     given there are relative to the flat template; add this to MANO poses made with ``flat_hand_mean=False``."""
     name: str
     """Where the model comes from, for messages and cache keys."""
+    hands_components: Float[Tensor, "45 45"] | None = None
+    """MANO's principal components of local rotations, one a row; None where the source has none."""
 
     @property
     def num_vertices(self) -> int:
@@ -165,6 +167,7 @@ def mirror_hand(model: HandModel) -> HandModel:
     # Entry (r, c) of a mirrored rotation matrix changes its sign when exactly one of r and c is x.
     feature_flip = (flip[:, None] * flip[None, :]).reshape(9).repeat(NUM_JOINTS - 1)[: model.pose_dirs.shape[-1]]
     other = SIDES[1 - SIDES.index(model.side)]
+    components = model.hands_components
     return dataclasses.replace(
         model,
         side=other,
@@ -174,6 +177,7 @@ def mirror_hand(model: HandModel) -> HandModel:
         pose_dirs=model.pose_dirs * flip[:, None] * feature_flip,
         uv=model.uv[:, [0, 2, 1]],
         hands_mean=mirror_rotations(model.hands_mean),
+        hands_components=None if components is None else mirror_rotations(components.view(45, 15, 3)).flatten(1),
     )
 
 

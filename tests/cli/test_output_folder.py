@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from nerfstudio_hands.animation import PoseTrack, save_track
 from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.output_folder import (
@@ -18,6 +21,7 @@ from nerfstudio_hands.cli.output_folder import (
 )
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_model import HandPose, default_hand
 
 
 def test_refuses_a_folder_inside_of_the_capture(tmp_path: Path) -> None:
@@ -105,3 +109,41 @@ def test_pictures_are_written_as_rgb(tmp_path: Path) -> None:
     picture[..., 0] = 200
     write_picture(tmp_path / "red.png", picture)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "red.png")), picture)
+
+
+def loaded_run(capture: Path) -> tuple[SimpleNamespace, SimpleNamespace]:
+    """As much of a run of the right hand as commands look at before they render."""
+    hand, pose = default_hand("right"), HandPose.rest(1, (1,))
+    hands = SimpleNamespace(
+        surface=SimpleNamespace(sides=("right",), hands=(hand,)),
+        num_frames=1,
+        valid=pose.valid,
+        pose_of=lambda frames: pose[frames],
+        reference=lambda: pose[0],
+        world_transform=torch.eye(3, 4),
+    )
+    data = SimpleNamespace(dataparser=SimpleNamespace(data=capture))
+    config = SimpleNamespace(pipeline=SimpleNamespace(datamanager=data))
+    return config, SimpleNamespace(model=SimpleNamespace(hands=hands, device="cpu"), datamanager=data)
+
+
+@pytest.mark.parametrize("command", [turntable, animate])
+def test_videos_are_not_written_into_the_capture(command, tmp_path: Path, monkeypatch) -> None:
+    config, capture = tmp_path / "config.yml", tmp_path / "capture"
+    config.write_text("")
+    capture.mkdir()
+    monkeypatch.setattr("nerfstudio_hands.cli.trained_run.load_run", lambda *_, **__: loaded_run(capture))
+    with pytest.raises(HandsError, match="outside of the capture"):
+        command(config, capture / "videos" / "a.mp4")
+    assert not list(capture.iterdir())
+
+
+def test_a_track_of_the_other_hand_alone_is_refused(tmp_path: Path, monkeypatch) -> None:
+    config, track = tmp_path / "config.yml", tmp_path / "left.npz"
+    config.write_text("")
+    save_track(track, PoseTrack.of_frames(HandPose.rest(1, (2,)), ("left",), fps=5))
+    monkeypatch.setattr("nerfstudio_hands.cli.trained_run.load_run", lambda *_, **__: loaded_run(tmp_path / "capture"))
+    for options in ({"rigged": True}, {"sequence": "obj"}):
+        with pytest.raises(HandsError, match="expected poses of the right hand, .* found only the left hand"):
+            export(config, tmp_path / "out", track=track, **options)
+    assert not list((tmp_path / "out").iterdir())
