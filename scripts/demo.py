@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 CAPTURE = Path("data/synthetic-hand/1")
 OUTPUT = Path("outputs/demo")
 STEPS = "800"
+TEXTURE_SIZE = "512"
+"""Half of what `ns-hands export` writes, in a quarter of the time."""
 
 
 def run(*command: str) -> None:
@@ -37,8 +39,11 @@ def main() -> None:
     )  # fmt: skip
     metrics, pictures = OUTPUT / "metrics.json", OUTPUT / "pictures"
     run("ns-eval", "--load-config", str(config), "--output-path", str(metrics), "--render-output-path", str(pictures))
-    run("ns-hands", "turntable", "--load-config", str(config), "--output", str(OUTPUT / "turntable.mp4"))
-    run("ns-hands", "export", "--load-config", str(config), "--output-dir", str(OUTPUT / "mesh"))
+    run("ns-hands", "turntable", "--load-config", str(config), "--output", str(OUTPUT / "turntable.mp4"), "--overwrite")
+    run(
+        "ns-hands", "export", "--load-config", str(config), "--output-dir", str(OUTPUT / "mesh"), "--rigged",
+        "--texture-size", TEXTURE_SIZE,
+    )  # fmt: skip
 
     results = json.loads((REPOSITORY / metrics).read_text())["results"]
     print("\nSynthetic capture, cameras that took no part in fit and training:")
@@ -49,10 +54,29 @@ def main() -> None:
     for label, path in (
         ("truth | avatar, its colour fitted | as it is", pictures / "eval_img_0000.png"),
         ("video", OUTPUT / "turntable.mp4"),
-        ("mesh", OUTPUT / "mesh"),
-        ("in the browser", f"ns-hands view --load-config {config}"),
+        ("mesh, and rigged.glb for Blender or three.js", OUTPUT / "mesh"),
     ):
         print(f"  {label:44s} {path}")
+    print("\nWhat to do next:")
+    for label, command in next_commands(config):
+        print(f"  {label:44s} {command}")
+
+
+def next_commands(config: Path) -> list[tuple[str, str]]:
+    """What a visitor may want after the demo, and the command for it."""
+    return [
+        ("bend its fingers in the browser", f"ns-hands view --load-config {config}"),
+        (
+            "a finer texture",
+            f"ns-hands export --load-config {config} --output-dir {OUTPUT / 'fine'} --texture-size 2048",
+        ),
+        (
+            "circle round it",
+            f"ns-hands animate --load-config {config} --spiral --seconds 3 --output {OUTPUT}/spiral.mp4",
+        ),
+        ("is a capture of yours good?", "ns-hands check CAPTURE"),
+        ("an avatar of it", "ns-train hand-uvnerf --data CAPTURE"),
+    ]
 
 
 if __name__ == "__main__":
