@@ -64,16 +64,11 @@ def main() -> None:
 
 def next_commands(config: Path) -> list[tuple[str, str]]:
     """What a visitor may want after the demo, and the command for it."""
+    run, spiral = f"--load-config {config}", OUTPUT / "spiral.mp4"
     return [
-        ("bend its fingers in the browser", f"ns-hands view --load-config {config}"),
-        (
-            "a finer texture",
-            f"ns-hands export --load-config {config} --output-dir {OUTPUT / 'fine'} --texture-size 2048",
-        ),
-        (
-            "circle round it",
-            f"ns-hands animate --load-config {config} --spiral --seconds 3 --output {OUTPUT}/spiral.mp4",
-        ),
+        ("bend its fingers in the browser", f"ns-hands view {run}"),
+        ("circle round it and rise", f"ns-hands animate {run} --spiral --seconds 3 --output {spiral}"),
+        ("a finer mesh and rig", f"ns-hands export {run} --output-dir {OUTPUT / 'fine'} --rigged --texture-size 2048"),
         ("is a capture of yours good?", "ns-hands check CAPTURE"),
         ("an avatar of it", "ns-train hand-uvnerf --data CAPTURE"),
     ]

@@ -1,0 +1,58 @@
+"""Every `ns-hands` command that the documentation names is one that the command line takes."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import tyro
+
+from nerfstudio_hands.cli.main import COMMANDS
+from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "data" / "README.md"]
+
+
+def documented() -> list[str]:
+    """The commands in code blocks and in backticks, without comments; those that say nothing but a name are left out."""
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        for line in re.findall(r"^ns-hands .*$", text, re.MULTILINE) + re.findall(r"`(ns-hands [^`\n]+)`", text):
+            words = shlex.split(line, comments=True)
+            if len(words) > 2:
+                found.append(shlex.join(words))
+    return sorted(set(found))
+
+
+def next_of_the_demo() -> list[str]:
+    spec = importlib.util.spec_from_file_location("demo", REPOSITORY / "scripts" / "demo.py")
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    return [command for _, command in demo.next_commands(Path("config.yml")) if command.startswith("ns-hands ")]
+
+
+def test_there_are_documented_commands() -> None:
+    names = {command.split()[1] for command in documented()}
+    assert {"check", "fit", "export", "turntable", "animate", "synthesize"} <= names and len(next_of_the_demo()) >= 3
+
+
+@pytest.mark.parametrize("line", [*documented(), *next_of_the_demo()])
+def test_the_command_line_takes_it(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    for layout in (CaptureRoom, InterHand):
+        monkeypatch.setattr(layout, "run", lambda self: called.append(self))
+    _, name, *words = shlex.split(line)
+    command = COMMANDS[name]
+
+    @functools.wraps(command)
+    def noted(*arguments, **options) -> None:
+        called.append(arguments or options)
+
+    tyro.cli(command if name == "synthesize" else noted, args=words)
+    assert len(called) == 1
