@@ -19,15 +19,9 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")), 
 
 
 def documented() -> list[str]:
-    """The commands in code blocks and in backticks, without comments; those that say nothing but a name are left out."""
-    found = []
-    for page in PAGES:
-        text = page.read_text()
-        for line in re.findall(r"^ns-hands .*$", text, re.MULTILINE) + re.findall(r"`(ns-hands [^`\n]+)`", text):
-            words = shlex.split(line, comments=True)
-            if len(words) > 2:
-                found.append(shlex.join(words))
-    return sorted(set(found))
+    """The commands in code blocks, without comments."""
+    lines = [line for page in PAGES for line in re.findall(r"^ns-hands .*$", page.read_text(), re.MULTILINE)]
+    return sorted({shlex.join(shlex.split(line, comments=True)) for line in lines})
 
 
 def next_of_the_demo() -> list[str]:
