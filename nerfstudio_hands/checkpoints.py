@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from nerfstudio.utils import eval_utils
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
+
+if TYPE_CHECKING:
+    from nerfstudio.engine.trainer import TrainerConfig
+    from nerfstudio.pipelines.base_pipeline import Pipeline
 
 NAME = re.compile(r"step-(\d+)\.ckpt")
 
@@ -79,3 +84,25 @@ def require_same_weights(own: Mapping[str, Tensor], loaded: Mapping[str, Any]) -
                 f"{'nothing' if mine is None else list(mine)}); give the options and the capture of the run that wrote "
                 "it."
             )
+
+
+def mend_loading(pipeline_class: type) -> None:
+    """Lets nerfstudio's commands load the checkpoint of a pipeline of this class as ours do: they would end in a
+    traceback on one that is cut, and on a file of another name beside it."""
+    load = eval_utils.eval_load_checkpoint
+    if getattr(load, "mended", False):
+        return
+
+    def load_soundly(config: TrainerConfig, pipeline: Pipeline) -> tuple[Path, int]:
+        if not isinstance(pipeline, pipeline_class):
+            return load(config, pipeline)
+        try:
+            path = checkpoint_path(config.load_dir, config.load_step)
+            state = read_checkpoint(path)
+        except HandsError as error:
+            raise SystemExit(f"error: {error}") from error
+        pipeline.load_pipeline(state["pipeline"], state["step"])
+        return path, state["step"]
+
+    load_soundly.mended = True
+    eval_utils.eval_load_checkpoint = load_soundly

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
@@ -47,6 +48,11 @@ def require_capture_folder(root: Path) -> None:
         )
 
 
+def quieten_imports() -> None:
+    """Leaves out what torch and nerfstudio tell their own developers while they are imported."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
 def announce_training(arguments: list[str]) -> None:
     """A line for `ns-train` with a method of ours, and a look at its --data.
 
@@ -70,4 +76,5 @@ def announce_training(arguments: list[str]) -> None:
             require_capture_folder(Path(data).expanduser())
     except HandsError as error:
         raise SystemExit(f"error: {error}") from error
+    quieten_imports()
     print(f"ns-train {given[0]}: loading PyTorch and nerfstudio's methods ..", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import get_progress
 from torchvision.utils import save_image
 
-from nerfstudio_hands.checkpoints import require_same_weights
+from nerfstudio_hands.checkpoints import mend_loading, require_same_weights
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
@@ -47,6 +47,7 @@ class HandPipeline(VanillaPipeline):
         offer_ffmpeg()  # before `ns-render` looks for one
         mend_viewer()  # before a trainer or `ns-viewer` opens one
         super().__init__(config, device, **kwargs)
+        mend_loading(HandPipeline)  # before nerfstudio's commands look for a checkpoint
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
         """nerfstudio's, which takes what fits and leaves the rest; weights of something else end the program with one

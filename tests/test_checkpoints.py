@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
+from nerfstudio.utils import eval_utils
 
-from nerfstudio_hands.checkpoints import checkpoint_path, read_checkpoint, require_same_weights
+from nerfstudio_hands.checkpoints import checkpoint_path, mend_loading, read_checkpoint, require_same_weights
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.pipeline import HandPipeline
 
@@ -89,3 +90,21 @@ def test_weights_of_another_method_or_rig_are_not_taken(monkeypatch, loaded, fou
         with pytest.raises(SystemExit, match="^error: checkpoint: expected the weights of this method"):
             pipeline.load_pipeline({prefix + name: value for name, value in other.items()}, 6)
     assert taken == [5, 5]
+
+
+def test_nerfstudio_s_commands_say_what_is_wrong_with_a_checkpoint_of_ours(monkeypatch, whole: Path):
+    others = []
+    monkeypatch.setattr(eval_utils, "eval_load_checkpoint", lambda config, pipeline: others.append(pipeline))
+    taken = []
+    monkeypatch.setattr(HandPipeline, "load_pipeline", lambda self, state, step: taken.append((list(state), step)))
+    config = SimpleNamespace(load_dir=whole.parent, load_step=None)
+    ours = HandPipeline.__new__(HandPipeline)
+    for _ in range(2):
+        mend_loading(HandPipeline)
+    (whole.parent / "step-abc.ckpt").touch()
+    assert eval_utils.eval_load_checkpoint(config, ours) == (whole, 599) and taken == [(["_model.weight"], 599)]
+    whole.write_bytes(whole.read_bytes()[:100])
+    with pytest.raises(SystemExit, match=f"^error: {whole}: expected a checkpoint"):
+        eval_utils.eval_load_checkpoint(config, ours)
+    eval_utils.eval_load_checkpoint(config, "another's")
+    assert others == ["another's"]
