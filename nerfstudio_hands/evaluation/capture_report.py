@@ -162,7 +162,7 @@ def report_capture(
     for report in cameras:
         _judge(report, expects_masks=bool(capture.masks))
     stored_pixels, stored_metres = _stored_disagreement(capture, fit)
-    return CaptureReport(cameras, stored_pixels, _findings(capture, cameras, stored_pixels, stored_metres))
+    return CaptureReport(cameras, stored_pixels, _findings(capture, fit, cameras, stored_pixels, stored_metres))
 
 
 def _without_nan(value: Any) -> Any:
@@ -299,8 +299,10 @@ def _stored_disagreement(capture: Capture, fit: HandFit) -> tuple[float, float]:
     return finite_median(errors), finite_median(np.linalg.norm(capture.stored_keypoints - fit.keypoints_3d, axis=-1))
 
 
-def _findings(capture: Capture, cameras: list[CameraReport], stored_pixels: float, stored_metres: float) -> list[str]:
-    findings = list(capture.problems)
+def _findings(
+    capture: Capture, fit: HandFit, cameras: list[CameraReport], stored_pixels: float, stored_metres: float
+) -> list[str]:
+    findings = [*capture.problems, *fit.report.get("doubts", [])]
     turned = [f"{c.name} ({_worst_error(c)})" for c in cameras if c.miscalibrated]
     if turned:
         findings.append(f"Miscalibrated cameras (median pixels as calibrated -> corrected): {', '.join(turned)}.")

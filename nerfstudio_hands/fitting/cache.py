@@ -131,6 +131,8 @@ def fit_or_load(
     fit.save(file)
     partial.unlink(missing_ok=True)
     CONSOLE.print(f"Fitted {' and '.join(fit.sides)} hand in {fit.report['seconds']:.0f} s, kept in {file}")
+    for sentence in fit.report.get("doubts", []):
+        CONSOLE.print(f"[yellow]{sentence}", soft_wrap=True)
     return fit
 
 

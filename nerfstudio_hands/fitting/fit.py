@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nerfstudio_hands.dataparsers.capture import Capture, hand_mask, object_pixels, select_cameras
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills, mask_verdict
 from nerfstudio_hands.fitting.mask_refinement import camera_tensors, frames_of, masks_of_our_own, refine_on_masks
 from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
@@ -82,7 +83,7 @@ def fit_capture(
         progress("Triangulating joints", 0.0)
         part = frames_of(seen, learning)
         found = triangulate(*_measured(part), refine_rotations=refine_cameras)
-        fitted = _fittable_sides(capture, found, sides)
+        fitted = _fittable_sides(capture, found, seen.camera_names, sides)
         surface = HandSurface(tuple(load_hand(hand, side) for side in fitted))
 
         def fit_frames(part: Capture, found: Triangulation, known: Variables | None, behind: float, share: float):
@@ -217,15 +218,19 @@ def fit_outline_distances(
     return result
 
 
-def _fittable_sides(capture: Capture, found: Triangulation, sides: Sequence[str]) -> tuple[str, ...]:
+def _fittable_sides(
+    capture: Capture, found: Triangulation, names: Sequence[str], sides: Sequence[str]
+) -> tuple[str, ...]:
     joints = torch.isfinite(found.points).all(-1).sum(-1).amax(0)
     fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= FEWEST_JOINTS)
     if not fitted:
         most = int(max(joints[SIDES.index(side)] for side in sides))
+        outlying = outlying_cameras(found, names)
+        culprit = f" (camera {', '.join(outlying)} disagrees with the others)" if outlying else ""
         raise HandsError(
             f"{capture.root}: expected detections of the {' or '.join(sides)} hand that agree in at least two cameras "
-            f"of a frame, found {most} of 21 joints in common: detect the hand in more cameras, or ask for the other "
-            "hand."
+            f"of a frame, found {most} of 21 joints in common{culprit}: check the calibration, detect the hand in more "
+            "cameras, or ask for the other hand."
         )
     return fitted
 
@@ -272,6 +277,7 @@ def _report(
 ) -> dict:
     keypoints = surface.pose(variables.pose, variables.shape, variables.displacement).keypoints
     distance = (keypoints - terms.points).norm(dim=-1)[(terms.point_weights > 0) & variables.valid[..., None]]
+    joint_distance_mm = float(distance.mean()) * 1000
     outliers = [
         [frame, camera.name, side]
         for t, frame in enumerate(capture.frames)
@@ -281,7 +287,8 @@ def _report(
     ]
     return {
         "hand_model": surface.hands[0].name,
-        "joint_distance_mm": round(float(distance.mean()) * 1000, 2),
+        "joint_distance_mm": round(joint_distance_mm, 2),
+        "doubts": doubts(found, seen.camera_names, joint_distance_mm),
         "displacement_mm": round(float(variables.displacement.norm(dim=-1).mean()) * 1000, 3),
         "camera_rotation_degrees": {
             c.name: round(float(variables.camera_rotation[i].norm().rad2deg()), 3) for i, c in enumerate(seen.cameras)

@@ -79,6 +79,35 @@ def test_frames_play_at_the_rate_that_their_numbers_tell(root: Path) -> None:
     assert read_interhand(root, frame_stride=2).fps == 2.5
 
 
+def test_the_first_release_is_read_and_named(root: Path) -> None:
+    make_interhand(root)
+    expected = read_interhand(root)
+    (root / "annotations" / "test").rename(root / "annotations" / "all")
+    found = read_interhand(root)
+    assert found.frames == expected.frames and found.images == expected.images
+    np.testing.assert_array_equal(found.stored_keypoints, expected.stored_keypoints)
+    assert len(found.problems) == 1 and "first release" in found.problems[0] and "annotations/all" in found.problems[0]
+
+
+def test_linked_folders_and_pictures_are_read(root: Path, tmp_path: Path) -> None:
+    make_interhand(root)
+    linked = tmp_path / "linked"
+    (linked / "images" / "test").mkdir(parents=True)
+    (linked / "annotations").symlink_to(root / "annotations", target_is_directory=True)
+    (linked / "images" / "test" / "Capture0").symlink_to(root / "images" / "test" / "Capture0")
+    away = tmp_path / "away.jpg"
+    picture(root, ROM03, "400002", 18).rename(away)
+    picture(root, ROM03, "400002", 18).symlink_to(away)
+    assert len(read_interhand(linked).images) == 18
+
+
+def test_marks_of_valid_joints_may_be_lists_of_one(root: Path) -> None:
+    make_interhand(root)
+    edit_joints(root, 18, joint_valid=[[0 if joint == 3 else 1] for joint in range(42)])
+    stored = read_interhand(root).stored_keypoints[0, 1]
+    assert np.isnan(stored).all(axis=-1).sum() == 1
+
+
 def test_mano_annotations_by_side(root: Path) -> None:
     make_interhand(root)
     mano = read_interhand(root).mano_annotations
@@ -271,6 +300,13 @@ def blacken(root: Path) -> None:
         Image.new("RGB", (WIDTH, HEIGHT)).save(path)
 
 
+def edit_camera(root: Path, key: str, value: object, name: str = "400004") -> None:
+    path = annotation_file(root, "camera")
+    content = json.loads(path.read_text())
+    content["0"][key][name] = value
+    path.write_text(json.dumps(content))
+
+
 def nothing(root: Path) -> None:
     pass
 
@@ -280,6 +316,26 @@ BROKEN: dict[str, tuple[Callable[[Path], object], dict, tuple[str, ...]]] = {
     "joints cut short": (lambda r: cut(r, "joint_3d"), {}, ("test_joint_3d.json", "cut short", "download")),
     "cameras cut short": (lambda r: cut(r, "camera"), {}, ("test_camera.json", "cut short")),
     "MANO cut short": (lambda r: cut(r, "MANO_NeuralAnnot"), {}, ("MANO_NeuralAnnot.json", "cut short")),
+    "a rotation that is none": (
+        lambda r: edit_camera(r, "camrot", [[2.0, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        {},
+        ("test_camera.json: expected a rotation", "camera 400004", "orthonormal"),
+    ),
+    "a mirrored camera": (
+        lambda r: edit_camera(r, "camrot", [[-1.0, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        {},
+        ("test_camera.json: expected a rotation", "determinant -1"),
+    ),
+    "no focal length": (
+        lambda r: edit_camera(r, "focal", [0.0, 90.0]),
+        {},
+        ("test_camera.json: expected positive focal lengths in K of camera 400004", "0 and 90"),
+    ),
+    "a focal length of null": (
+        lambda r: edit_camera(r, "focal", [None, 90.0]),
+        {},
+        ("test_camera.json: expected finite numbers for camera 400004",),
+    ),
     "no joints": (lambda r: annotation_file(r, "joint_3d").unlink(), {}, ("joint_3d.json", "no such file")),
     "joints of another shape": (
         lambda r: edit_joints(r, 18, world_coord=[[0, 0, 0]] * 21),

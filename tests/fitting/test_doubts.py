@@ -1,0 +1,57 @@
+"""Few cameras, wrong cameras and detections of no hand: what is said, and who is named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from made_up_rig import ring_of_cameras
+from scipy.spatial.transform import Rotation
+from test_triangulate import detect, made_up_joints
+
+from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
+from nerfstudio_hands.fitting.triangulate import Triangulation, triangulate
+
+
+def seen_by(count: int, *, degrees: float = 0.0, shift: float = 0.0) -> tuple[Triangulation, list[str]]:
+    """Two hands seen by some cameras, the calibration of the last of which is turned or shifted."""
+    intrinsics, extrinsics = ring_of_cameras(count)
+    calibrated = extrinsics.clone()
+    turn = Rotation.from_rotvec([0.0, degrees, 0.5 * degrees], degrees=True).as_matrix()
+    calibrated[-1, :3] = torch.from_numpy(turn) @ calibrated[-1, :3]
+    calibrated[-1, :3, 3] += shift
+    detections = detect(made_up_joints(0), intrinsics, extrinsics, noise=2.0)
+    return triangulate(detections, intrinsics, calibrated), [f"{index:02d}" for index in range(count)]
+
+
+@pytest.mark.parametrize("count", [3, 4, 8])
+@pytest.mark.parametrize("fault", [{"degrees": 20.0}, {"shift": 0.05}, {"shift": 0.2}])
+def test_of_three_cameras_the_wrong_one_is_named(count: int, fault: dict) -> None:
+    found, names = seen_by(count, **fault)
+    assert outlying_cameras(found, names) == names[-1:]
+    said = doubts(found, names, 3.0)
+    assert f"Detections of camera {names[-1]} disagree" in said[0]
+    assert any("two cannot check each other" in sentence for sentence in said) == (count == 3)
+
+
+@pytest.mark.parametrize("count", [3, 4, 8])
+def test_nothing_is_said_of_a_good_capture(count: int) -> None:
+    found, names = seen_by(count)
+    assert doubts(found, names, 3.0) == []
+
+
+def test_two_cameras_cannot_check_each_other() -> None:
+    found, names = seen_by(2)
+    assert outlying_cameras(found, names) == []
+    (said,) = doubts(found, names, 3.0)
+    assert "cameras 00 and 01" in said and "add a third" in said
+
+
+def test_joints_that_are_no_hand_are_said_with_their_cameras() -> None:
+    found, names = seen_by(4)
+    (said,) = doubts(found, names, 31.0)
+    assert "31 mm" in said and "cameras 00, 01, 02, 03" in said
+
+
+def test_a_camera_that_is_turned_far_is_said() -> None:
+    found, names = seen_by(8, degrees=2.0)
+    assert any("03" not in sentence and "07 (" in sentence for sentence in doubts(found, names, 3.0))
