@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs the last commit the ways a stranger would, on a machine made slim, and uses it in an empty folder.
 #
-#   bash scripts/try_install.sh [pip] [readme] [wheel] [editable]    # all without arguments
+#   bash scripts/try_install.sh [readme] [wheel] [editable]    # all without arguments
 #
-# Slim: no ffmpeg, no compiler (pip alone keeps it), and none of the libraries of windows (libGL, X11, GLib, the system's
-# OpenMP), which are covered for this script's processes alone, in a mount namespace of its own. Needs Linux, Python,
-# the package registry, some 10 GB of disk and minutes for each way.
+# Slim: no ffmpeg, no compiler, and none of the libraries of windows (libGL, X11, GLib, the system's OpenMP), which are
+# covered for this script's processes alone, in a mount namespace of its own. Needs Linux, Python, the package registry,
+# some 10 GB of disk and minutes for each way. Plain pip is not tried: it cannot leave out what nuscenes-devkit and viser
+# ask for, so that it needs a compiler, and libGL for the OpenCV that it installs last.
 set -euo pipefail
 
 if [ -z "${TRY_INSTALL_SLIM:-}" ]; then
@@ -36,8 +37,7 @@ install() {
       "${uv[@]}" "$work"/wheel/nerfstudio_hands-*.whl
       ;;
     editable) "${uv[@]}" --editable . ;;
-    pip) "$work/env/bin/pip" install --quiet -c constraints.txt . ;;
-    *) echo "expected readme, wheel, editable or pip, found $1" >&2; exit 2 ;;
+    *) echo "expected readme, wheel or editable, found $1" >&2; exit 2 ;;
   esac
 }
 
@@ -60,7 +60,7 @@ use() {
   step "import cv2" python -c "import cv2; cv2.imencode('.png', __import__('numpy').zeros((2, 2, 3), 'uint8'))"
   step "ns-hands --help" ns-hands --help
   step "ns-train lists the methods" bash -c 'ns-train --help | tee list; grep -q hand-uvnerf list && grep -q hand-sdf list'
-  # With the wheel and with pip the capture lies in the package, in an editable installation in the clone.
+  # In the package, or in the clone where that is installed as editable.
   capture=$(stranger python -c "import nerfstudio_hands.data as data; print(list(data.__path__)[0])")/synthetic-hand/1
   step "20 steps of training" ns-train hand-uvnerf --data "$capture" --output-dir runs --experiment-name try \
     --timestamp run --max-num-iterations 20 --vis tensorboard \
@@ -74,13 +74,11 @@ use() {
 }
 
 libraries='^lib(GL|EGL|OpenGL|X11|Xext|xcb|SM|ICE|glib|gthread|gomp)'
-cover $(type -ap ffmpeg) $(/sbin/ldconfig -p | awk -v names="$libraries" '$1 ~ names {print $NF}')
+cover $(type -ap ffmpeg gcc cc g++ c++ clang nvcc) $(/sbin/ldconfig -p | awk -v names="$libraries" '$1 ~ names {print $NF}')
 git clone --quiet "$repository" "$work/source"
-[ $# -gt 0 ] || set -- pip readme wheel editable
-# pip comes first: what is covered stays so, and it needs a compiler.
+[ $# -gt 0 ] || set -- readme wheel editable
 for way in "$@"; do
   echo "$way"
-  [ "$way" = pip ] || cover $(type -ap gcc cc g++ c++ clang nvcc)
   install "$way"
   use
   rm -rf "$work/env" "$work/empty" "$work/home"
