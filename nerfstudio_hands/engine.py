@@ -26,7 +26,9 @@ from nerfstudio.utils.writer import EventName
 from torch.optim import Optimizer, lr_scheduler
 
 from nerfstudio_hands.checkpoints import checkpoint_path, read_checkpoint
+from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.dataparsers.layouts import find_layout
+from nerfstudio_hands.dataparsers.run_record import run_folder
 from nerfstudio_hands.environment import require_working_folder
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.interruption import exit_status, resume_command, sigterm_interrupts, undisturbed
@@ -131,8 +133,14 @@ class HandTrainerConfig(TrainerConfig):
             f"run {self.get_base_dir()} (all options: config.yml there)"
         )
 
+    def get_base_dir(self) -> Path:
+        """nerfstudio's folder of the run, or where it was moved to, see `run_folder`."""
+        return run_folder(super().get_base_dir())
+
     def save_config(self) -> None:
-        """Writes config.yml, which every system can read whatever system wrote it."""
+        """Writes config.yml, which every system can read whatever system wrote it, and which means the same from every
+        folder."""
+        self._settle_paths()
         try:
             folder = self.get_base_dir()
             folder.mkdir(parents=True, exist_ok=True)
@@ -142,6 +150,24 @@ class HandTrainerConfig(TrainerConfig):
                 f"error: {self.output_dir}: expected a folder to write the run to, found '{error.strerror or error}'; "
                 "choose another --output-dir."
             ) from error
+
+
+    def _settle_paths(self) -> None:
+        """Makes paths absolute, and says where the run lies and which one it goes on from."""
+        data = self.pipeline.datamanager
+        for holder in (self, data, data.dataparser):
+            for name in ("output_dir", "data", "load_dir", "load_checkpoint"):
+                value = getattr(holder, name, None)
+                # An empty path is nerfstudio's way to say that there is none.
+                if value is not None and value != Path():
+                    setattr(holder, name, value.expanduser().absolute())
+        if not isinstance(data.dataparser, HandsDataParserConfig):
+            return
+        if data.dataparser.hand_model != "default":
+            data.dataparser.hand_model = str(Path(data.dataparser.hand_model).expanduser().absolute())
+        data.dataparser.run = self.get_base_dir()
+        checkpoints = self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
+        data.dataparser.goes_on_from = checkpoints.parent if checkpoints else None
 
 
 def require_sound(config: HandTrainerConfig) -> None:

@@ -44,6 +44,7 @@ def animate(
     seconds: Optional[float] = None,
     size: int = 320,
     overwrite: bool = False,
+    data: Optional[Path] = None,
 ) -> None:
     """Write a video of a trained avatar that plays a pose track.
 
@@ -72,6 +73,7 @@ def animate(
             most 4, or as long as the camera path.
         size: Longest side of a picture in pixels, 16 to 4096.
         overwrite: Replace a file of this name.
+        data: Where the capture lies now; by default where it lay when the run began. It need not be there.
     """
     if (camera is not None) + spiral + (camera_path is not None) > 1:
         raise HandsError("Expected one of --camera, --spiral and --camera-path, found several: choose one.")
@@ -103,9 +105,9 @@ def animate(
     path = None if camera_path is None else path_shot(camera_path)
 
     environment = None if light is None else load_environment(light)
-    config, pipeline = load_run(load_config)
+    config, pipeline = load_run(load_config, data)
     prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
-    model, data = pipeline.model, pipeline.datamanager
+    model, manager = pipeline.model, pipeline.datamanager
     if environment is not None:
         if not isinstance(model, HandMeshModel):
             raise HandsError(
@@ -151,7 +153,7 @@ def animate(
         sampled = played.at(torch.linspace(0, played.duration, SPIRAL_SAMPLES)).to(model.device)
         cameras = spiral_shot(hands.vertices(sampled).detach(), count)
     else:
-        rows = [data.train_dataset.cameras, data.eval_dataset.cameras]
+        rows = [manager.train_dataset.cameras, manager.eval_dataset.cameras]
         cameras = capture_shot(rows, model.camera_names, camera, count)
     cameras = at_size(cameras, size).to(model.device)
     width, height = int(cameras.width[0]), int(cameras.height[0])

@@ -41,6 +41,7 @@ def export(
     open_wrist: bool = False,
     voxel: float = 0.5,
     level: float = 0.0,
+    data: Optional[Path] = None,
 ) -> None:
     """Write the hands of a trained avatar as meshes with a texture baked from it.
 
@@ -72,6 +73,7 @@ def export(
         voxel: Edge in millimetres of the voxels in which the surface of a signed distance (`hand-sdf`) is meshed, 0.05
             to 20.
         level: Signed distance in millimetres at which that surface is taken to be, positive outside, -20 to 20.
+        data: Where the capture lies now; by default where it lay when the run began. It need not be there.
     """
     if frame == "capture":
         frame, world = 0, "capture"
@@ -106,7 +108,7 @@ def export(
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
 
-    config, pipeline = load_run(load_config)
+    config, pipeline = load_run(load_config, data)
     output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     model = pipeline.model
     hands = model.hands

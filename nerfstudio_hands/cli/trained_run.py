@@ -18,10 +18,15 @@ def check_config(load_config: Path) -> None:
         raise HandsError(f"{load_config}: expected the config.yml of a run, found no file; check --load-config.")
 
 
-def load_run(load_config: Path) -> tuple[TrainerConfig, Pipeline]:
-    """Configuration and pipeline of a run, with the weights of its last checkpoint.
+def load_run(load_config: Path, data: Path | None = None) -> tuple[TrainerConfig, Pipeline]:
+    """Configuration and pipeline of a run, with the weights of its last checkpoint, wherever the run lies now.
 
-    Nothing that the configuration names is run, see :mod:`nerfstudio_hands.run_config`.
+    Nothing that the configuration names is run, see :mod:`nerfstudio_hands.run_config`. The hands are those that the
+    run keeps, so that neither the capture nor the folder in which training ran is needed.
+
+    Args:
+        load_config: The run's config.yml.
+        data: Where the capture lies now; by default where it lay.
 
     Raises:
         HandsError: There is no such file, it is no configuration of a run of ours, or the run has no checkpoint that
@@ -34,7 +39,14 @@ def load_run(load_config: Path) -> tuple[TrainerConfig, Pipeline]:
     from nerfstudio_hands.run_config import load_config as read_config
 
     config = read_config(load_config)
-    config.load_dir = config.get_checkpoint_dir()
+    folder = load_config.absolute().parent
+    manager = config.pipeline.datamanager
+    manager.dataparser.run = folder
+    if data is not None:
+        if not data.expanduser().is_dir():
+            raise HandsError(f"--data: expected the folder of the capture, found none at {data}; correct the path.")
+        manager.data = manager.dataparser.data = data
+    config.load_dir = folder / config.relative_model_dir
     state = read_checkpoint(checkpoint_path(config.load_dir, config.load_step))
     pipeline = config.pipeline.setup(device=torch.device(default_device()), test_mode="inference")
     pipeline.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 from nerfstudio_hands.cli.output_folder import check_new_video, prepare_output_folder
 from nerfstudio_hands.cli.trained_run import check_config
@@ -24,6 +25,7 @@ def turntable(
     elevation: float = 20.0,
     frame: int = 0,
     overwrite: bool = False,
+    data: Optional[Path] = None,
 ) -> None:
     """Render a video in which the camera circles once round the hands.
 
@@ -40,6 +42,7 @@ def turntable(
         elevation: Angle of the camera above the horizon in degrees, -89 to 89.
         frame: Frame of the capture whose pose is shown, counted from 0, 0 to 1000000.
         overwrite: Replace a file of this name.
+        data: Where the capture lies now; by default where it lay when the run began. It need not be there.
     """
     require_range("--num-frames", num_frames, 1, 10000)
     require_range("--fps", fps, 0.1, 240)
@@ -58,7 +61,7 @@ def turntable(
     from nerfstudio_hands.cli.video import write_video
     from nerfstudio_hands.viewer.orbit import orbit_cameras
 
-    config, pipeline = load_run(load_config)
+    config, pipeline = load_run(load_config, data)
     prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     model = pipeline.model
     model.hands.set_override(frame_pose(model.hands, frame))

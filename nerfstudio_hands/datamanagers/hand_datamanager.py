@@ -24,6 +24,7 @@ from nerfstudio_hands.datamanagers.crop_cache import IN_REGION, CropCache
 from nerfstudio_hands.datamanagers.crop_cutting import NAMED, load_or_cut
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset, TrainingPictures
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
+from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
 from nerfstudio_hands.option_range import RayCount
@@ -70,6 +71,8 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         config.data = config.dataparser.data = Path(config.data or config.dataparser.data)
         with _faults_said(), _one_after_the_other(config.data, world_size):
             self.dataparser = config.dataparser.setup()
+            if test_mode == "val" and isinstance(self.dataparser, HandsDataParser):
+                self.dataparser.begin_run()
             self.includes_time = self.dataparser.includes_time
             self.train_dataparser_outputs = self.dataparser.get_dataparser_outputs(split="train")
             self.train_dataset = self.create_train_dataset()
@@ -101,6 +104,9 @@ class HandDataManager(VanillaDataManager[HandDataset]):
     @cached_property
     def fixed_indices_eval_dataloader(self) -> FixedIndicesEvalDataloader:
         """Every held-out picture with a region over which figures are taken, one at a time."""
+        if isinstance(self.dataparser, HandsDataParser):
+            with _faults_said():
+                self.dataparser.record.check_held_out()
         if not len(self.eval_dataset):
             raise SystemExit(
                 "error: evaluation: expected held-out pictures of the hand, found none: train with some held out, "

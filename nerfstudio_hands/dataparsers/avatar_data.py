@@ -103,6 +103,7 @@ def capture_to_outputs(
     capture: Capture,
     fit: HandFit,
     split: Split,
+    world: Float[Tensor, "3 4"] | None = None,
     *,
     train: bool,
     max_eval_images: int,
@@ -122,6 +123,7 @@ def capture_to_outputs(
         capture: the capture.
         fit: its hands.
         split: what trains and what is held out.
+        world: that transform, where it is known; by default `world_transform`.
         train: whether the training rows are wanted, else the held-out ones.
         max_eval_images: held-out rows of each protocol, at most (`evaluation_rows`); 0 for all.
         hand: "left", "right" or "both".
@@ -144,7 +146,7 @@ def capture_to_outputs(
             f"{capture.root}: expected detections of the {hand} hand, found only {' and '.join(fit.sides)}; "
             "choose --hand accordingly."
         )
-    world = _world_transform(capture, fit, split, hand_model)
+    world = world_transform(capture, fit, split, hand_model) if world is None else world
     avatar = _avatar_data(capture, fit, sides, hand_model, world, split)
     shown = avatar.pose.valid.any(dim=1).numpy()
     if train:
@@ -198,7 +200,7 @@ def _training_frames(pose: HandPose, trains: Bool[Tensor, "T"]) -> Int[Tensor, "
     return there[_sample(len(there))]
 
 
-def _world_transform(capture: Capture, fit: HandFit, split: Split, hand_model: str) -> Float[Tensor, "3 4"]:
+def world_transform(capture: Capture, fit: HandFit, split: Split, hand_model: str) -> Float[Tensor, "3 4"]:
     """Capture's world to a metric world with the hands of the training frames at the origin and the training cameras'
     mean up direction along z."""
     extrinsics = np.stack([fit.corrected(capture.camera(name)).world_to_camera for name in split.train_cameras])

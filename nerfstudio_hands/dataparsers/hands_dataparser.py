@@ -11,6 +11,7 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tyro
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 
 from nerfstudio_hands.dataparsers.capture_options import CaptureOptions
@@ -18,8 +19,8 @@ from nerfstudio_hands.option_range import bounded
 
 if typing.TYPE_CHECKING:
     from nerfstudio_hands.dataparsers.capture import Capture
+    from nerfstudio_hands.dataparsers.run_record import RunRecord
     from nerfstudio_hands.dataparsers.splits import Split
-    from nerfstudio_hands.fitting.record import HandFit
 
 
 @dataclass
@@ -44,6 +45,10 @@ class HandsDataParserConfig(CaptureOptions, DataParserConfig):
     eval_resolution: bounded(int, 16, 8192) = 1280
     """Longest side of a held-out picture in pixels, whatever the training's; smaller pictures stay as they are. Figures
     at different sizes cannot be compared."""
+    run: tyro.conf.Suppress[typing.Optional[Path]] = None
+    """Folder of the run, which keeps the hands that it is trained on; training sets it."""
+    goes_on_from: tyro.conf.Suppress[typing.Optional[Path]] = None
+    """Folder of the run that training goes on from; training sets it."""
 
 
 @dataclass
@@ -59,16 +64,46 @@ class HandsDataParser(DataParser):
 
     def __init__(self, config: HandsDataParserConfig):
         super().__init__(config=config)
-        self._loaded: typing.Optional[typing.Tuple[Capture, HandFit, Split]] = None
+        self.record: typing.Optional[RunRecord] = None
+
+    def begin_run(self) -> None:
+        """Fits the hands for a training and keeps in the folder of the run what it needs of the capture.
+
+        A training that goes on from an earlier run takes the fit of that.
+
+        Raises:
+            HandsError: the earlier run held out other cameras or frames, or a fault of the capture.
+        """
+        from nerfstudio_hands.dataparsers.run_record import RUN_FILE, RunRecord
+
+        self.record, earlier = self._from_capture(), self.config.goes_on_from
+        if earlier is not None and (earlier / RUN_FILE).is_file():
+            self.record = _going_on(RunRecord.load(earlier / RUN_FILE), self.record, earlier)
+        if self.config.run is not None:
+            self.record = self.record.with_held_out(self._held_out())
+            self.record.save(self.config.run / RUN_FILE)
+
+    def _held_out(self) -> typing.List[typing.Tuple[str, str]]:
+        """(frame, camera) of the held-out pictures that figures are taken of."""
+        outputs = self._outputs(self.record, train=False)
+        avatar, index = outputs.metadata["hands"], outputs.cameras.metadata
+        rows = zip(index["frame_index"][:, 0].tolist(), index["camera_index"][:, 0].tolist(), strict=True)
+        return [(avatar.frame_names[frame], avatar.camera_names[camera]) for frame, camera in rows]
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
+        if self.record is None:
+            self.record = self._of_run() or self._from_capture()
+        return self._outputs(self.record, train=split == "train")
+
+    def _outputs(self, record: RunRecord, *, train: bool) -> DataparserOutputs:
         from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 
-        if self._loaded is None:
-            self._loaded = self._load()
         return capture_to_outputs(
-            *self._loaded,
-            train=split == "train",
+            record.capture,
+            record.fit,
+            record.split,
+            record.world,
+            train=train,
             max_eval_images=self.config.resolved().max_eval_images,
             hand=self.config.hand,
             hand_model=self.config.hand_model,
@@ -77,23 +112,96 @@ class HandsDataParser(DataParser):
             eval_resolution=self.config.eval_resolution,
         )
 
-    def _load(self):
-        from nerfstudio.utils.rich_utils import CONSOLE
+    def _of_run(self) -> typing.Optional[RunRecord]:
+        """What the run keeps of its capture; None where there is no run, or it is older than this file."""
+        from nerfstudio_hands.dataparsers.run_record import RUN_FILE, RunRecord, run_folder
 
+        if self.config.run is None:
+            return None
+        file = run_folder(self.config.run) / RUN_FILE
+        if not file.is_file():
+            _say(f"{file.parent} keeps no hands ({RUN_FILE}): they are fitted again, and may differ from the run's.")
+            return None
+        record = RunRecord.load(file)
+        data = self.config.data.expanduser().absolute()
+        if data != record.capture.root and data.is_dir():
+            record = record.at(data)
+        self._compare(record)
+        return record
+
+    def _compare(self, record: RunRecord) -> None:
+        """Says where the capture is no longer the one that the run was trained on."""
+        from nerfstudio_hands.errors import HandsError
+
+        if not record.capture.root.is_dir():
+            _say(f"{record.capture.root} is not there; the hands are those that the run keeps.")
+            return
+        try:
+            capture, split = self._read()
+            same = self._fit_key(capture, split) == record.fit_key
+        except HandsError as error:
+            _say(f"The capture cannot be read as when the run began ({error}); the hands are those that the run keeps.")
+            return
+        if not same:
+            _say(
+                f"{record.capture.root} or the version has changed since the run began, and hands fitted now would "
+                "differ; the hands are those that the run keeps."
+            )
+
+    def _read(self) -> typing.Tuple[Capture, Split]:
         from nerfstudio_hands.dataparsers.chosen_capture import read_and_split
+
+        return read_and_split(self.config.data, self.config)
+
+    def _fit_options(self, split: Split) -> typing.Dict[str, typing.Any]:
+        return {
+            "cameras": split.train_cameras,
+            "hand": self.config.hand_model,
+            "refine_cameras": self.config.refine_cameras,
+            "shape_frames": split.shape_frames,
+        }
+
+    def _fit_key(self, capture: Capture, split: Split) -> str:
+        """The digest at the end of the name under which the fit is kept; before it comes where the capture lies."""
+        from nerfstudio_hands.fitting import cache_path
+
+        return cache_path(capture, **self._fit_options(split)).stem.rsplit("-", 1)[1]
+
+    def _from_capture(self) -> RunRecord:
+        from nerfstudio_hands.dataparsers.avatar_data import world_transform
         from nerfstudio_hands.dataparsers.object_poses import with_object_poses
+        from nerfstudio_hands.dataparsers.run_record import RunRecord
         from nerfstudio_hands.fitting import fit_or_load
 
-        config = self.config
-        capture, split = read_and_split(config.data, config)
+        capture, split = self._read()
         for problem in capture.problems:
-            CONSOLE.print(f"- {problem}", markup=False, highlight=False)
-        fit = fit_or_load(
-            capture,
-            cameras=split.train_cameras,
-            hand=config.hand_model,
-            refine_cameras=config.refine_cameras,
-            shape_frames=split.shape_frames,
+            _say(f"- {problem}")
+        hand_model = self.config.hand_model
+        fit = fit_or_load(capture, **self._fit_options(split))
+        key = self._fit_key(capture, split)
+        capture = with_object_poses(capture, fit, split.train_cameras, hand_model, split.train_frames)
+        return RunRecord(capture, fit, split, key, world_transform(capture, fit, split, hand_model))
+
+
+def _going_on(earlier: RunRecord, now: RunRecord, folder: Path) -> RunRecord:
+    """The hands of an earlier run, for a training that goes on from it.
+
+    Raises:
+        HandsError: it held out other cameras or frames.
+    """
+    from nerfstudio_hands.errors import HandsError
+
+    if not earlier.split.is_same(now.split) or earlier.capture.frames != now.capture.frames:
+        raise HandsError(
+            f"--load-dir: expected the cameras and frames that train to be those of {folder}, found others: give the "
+            "same options, or what was held out there would be trained on, or the other way round."
         )
-        placed = with_object_poses(capture, fit, split.train_cameras, config.hand_model, split.train_frames)
-        return placed, fit, split
+    if earlier.fit_key != now.fit_key:
+        _say(f"Hands fitted now would differ from those of {folder}; training goes on with that run's.")
+    return earlier.at(now.capture.root)
+
+
+def _say(sentence: str) -> None:
+    from nerfstudio.utils.rich_utils import CONSOLE
+
+    CONSOLE.print(sentence, markup=False, highlight=False, soft_wrap=True)

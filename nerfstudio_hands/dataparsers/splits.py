@@ -44,6 +44,10 @@ class Split:
         """Frames that the person's shape may be taken from; None for all."""
         return None if self.train_frames.all() else np.flatnonzero(self.train_frames).tolist()
 
+    def is_same(self, other: Split) -> bool:
+        """Whether the same cameras and frames train."""
+        return self.train_cameras == other.train_cameras and np.array_equal(self.train_frames, other.train_frames)
+
 
 def split_capture(
     capture: Capture,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,6 @@ class PartialTrack:
                 return
             parts = {name: [arrays[name]] for name in FIELDS}
             self.shape, self.landmark_offset = arrays["shape"], arrays["landmark_offset"]
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
             return
         self._parts = parts

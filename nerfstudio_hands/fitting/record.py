@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ from nerfstudio_hands.npz_writing import write_npz
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
 FIT_VERSION = 3
+
+UNREADABLE = (OSError, LookupError, TypeError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error)
+"""What numpy and json raise for a damaged file."""
 
 
 @dataclass
@@ -61,12 +66,8 @@ class HandFit:
         world_to_camera[:3] = turn @ world_to_camera[:3]
         return replace(camera, world_to_camera=world_to_camera)
 
-    def save(self, path: Path) -> None:
-        """Writes an .npz (`write_npz`).
-
-        Raises:
-            HandsError: The folder cannot be written or the disk is full.
-        """
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All of it as plain arrays by name, for an .npz."""
         header = {
             "version": FIT_VERSION,
             "sides": list(self.sides),
@@ -75,7 +76,7 @@ class HandFit:
             "masks": [[*key, *mask.shape] for key, mask in self.masks.items()],
             "report": self.report,
         }
-        arrays = {
+        return {
             "header": np.array(json.dumps(header)),
             "shape": self.shape.detach().cpu().numpy(),
             "displacement": self.displacement.detach().cpu().numpy(),
@@ -87,7 +88,55 @@ class HandFit:
             "keypoints_3d": np.asarray(self.keypoints_3d),
             **{f"mask_{number}": np.packbits(mask) for number, mask in enumerate(self.masks.values())},
         }
-        write_npz(path, arrays, expected="to write the fitted hands")
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, np.ndarray]) -> HandFit:
+        """What `to_arrays` gave.
+
+        Raises:
+            LookupError, TypeError, ValueError: An array is missing, or is not what it should be.
+        """
+        header = json.loads(str(arrays["header"]))
+        count, hands = len(header["frames"]), len(header["sides"])
+        tensor = {
+            name: torch.from_numpy(_of_shape(arrays, name, shape))
+            for name, shape in {
+                "shape": (None,),
+                "displacement": (None, 3),
+                "global_orient": (count, hands, 3),
+                "local_rotations": (count, hands, 15, 3),
+                "translation": (count, hands, 3),
+                "valid": (count, hands),
+            }.items()
+        }
+        turns = _of_shape(arrays, "camera_rotation", (len(header["cameras"]), 3))
+        return HandFit(
+            sides=tuple(header["sides"]),
+            frames=header["frames"],
+            shape=tensor["shape"],
+            displacement=tensor["displacement"],
+            pose=HandPose(
+                global_orient=tensor["global_orient"],
+                local_rotations=tensor["local_rotations"],
+                translation=tensor["translation"],
+                valid=tensor["valid"],
+            ),
+            camera_rotation=dict(zip(header["cameras"], turns, strict=True)),
+            keypoints_3d=_of_shape(arrays, "keypoints_3d", (count, 2, 21, 3)),
+            masks={
+                (frame, name): np.unpackbits(arrays[f"mask_{number}"], count=h * w).reshape(h, w).astype(bool)
+                for number, (frame, name, h, w) in enumerate(header["masks"])
+            },
+            report=header["report"],
+        )
+
+    def save(self, path: Path) -> None:
+        """Writes an .npz (`write_npz`).
+
+        Raises:
+            HandsError: The folder cannot be written or the disk is full.
+        """
+        write_npz(path, self.to_arrays(), expected="to write the fitted hands")
 
     @staticmethod
     def load(path: Path) -> HandFit:
@@ -100,37 +149,25 @@ class HandFit:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {key: archive[key] for key in archive.files}
-            header = json.loads(str(arrays["header"]))
-            version = header["version"]
+            version = json.loads(str(arrays["header"]))["version"]
+            if version == FIT_VERSION:
+                return HandFit.from_arrays(arrays)
         except FileNotFoundError as error:
             raise HandsError(f"{path}: expected fitted hands, found no such file: run `ns-hands fit` first.") from error
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise HandsError(
                 f"{path}: expected fitted hands, found something else ('{error}'): remove it and run `ns-hands fit` "
                 "again."
             ) from error
-        if version != FIT_VERSION:
-            raise HandsError(
-                f"{path}: expected fitted hands of version {FIT_VERSION}, found version {version}: run `ns-hands fit` "
-                "again."
-            )
-        tensor = {key: torch.from_numpy(value) for key, value in arrays.items() if value.dtype.kind in "fb"}
-        return HandFit(
-            sides=tuple(header["sides"]),
-            frames=header["frames"],
-            shape=tensor["shape"],
-            displacement=tensor["displacement"],
-            pose=HandPose(
-                global_orient=tensor["global_orient"],
-                local_rotations=tensor["local_rotations"],
-                translation=tensor["translation"],
-                valid=tensor["valid"],
-            ),
-            camera_rotation=dict(zip(header["cameras"], arrays["camera_rotation"], strict=True)),
-            keypoints_3d=arrays["keypoints_3d"],
-            masks={
-                (frame, name): np.unpackbits(arrays[f"mask_{number}"], count=h * w).reshape(h, w).astype(bool)
-                for number, (frame, name, h, w) in enumerate(header["masks"])
-            },
-            report=header["report"],
+        raise HandsError(
+            f"{path}: expected fitted hands of version {FIT_VERSION}, found version {version}: run `ns-hands fit` "
+            "again."
         )
+
+
+def _of_shape(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    found = arrays[name]
+    fits = found.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, found.shape, strict=True))
+    if not fits or found.dtype.kind not in "fb":
+        raise ValueError(f"{name} is {found.dtype} of shape {found.shape}")
+    return found

@@ -1,0 +1,194 @@
+"""What a run keeps of its capture: the fit, the split and the calibration, so that its weights always meet the hands
+that they were trained on, whatever becomes of the capture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
+from nerfstudio_hands.dataparsers.splits import Split
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.record import UNREADABLE, HandFit
+from nerfstudio_hands.npz_writing import write_npz
+
+RUN_FILE = "hands.npz"
+"""Lies beside a run's config.yml."""
+
+RUN_VERSION = 1
+"""Raised whenever an older file would be read wrongly."""
+
+FILE_TABLES = ("images", "masks", "object_masks", "true_masks")
+"""Fields of a capture that name files."""
+
+
+@dataclass
+class RunRecord:
+    """A capture as a run saw it.
+
+    Attributes:
+        capture: Calibration, frames, paths of pictures, detections or joints, and the object's poses; no pictures.
+        fit: Its hands.
+        split: What trains and what is held out.
+        fit_key: Digest of all that the fit depends on.
+        world: Transform of the capture's world to nerfstudio's.
+        held_out: Digest of every held-out picture, with its masks, that figures are taken of, by (frame, camera).
+    """
+
+    capture: Capture
+    fit: HandFit
+    split: Split
+    fit_key: str
+    world: Float[Tensor, "3 4"]
+    held_out: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def at(self, root: Path) -> RunRecord:
+        """The record with its capture in another folder."""
+        moved = {
+            name: {key: root / _below(path, self.capture.root) for key, path in getattr(self.capture, name).items()}
+            for name in FILE_TABLES
+        }
+        return replace(self, capture=replace(self.capture, root=root, **moved))
+
+    def with_held_out(self, keys: Sequence[tuple[str, str]]) -> RunRecord:
+        """The record with digests of these pictures as they are now."""
+        return replace(self, held_out={key: held_out_digest(self.capture, key) for key in keys})
+
+    def save(self, path: Path) -> None:
+        """Writes an .npz (`write_npz`).
+
+        Raises:
+            HandsError: The folder cannot be written or the disk is full.
+        """
+        capture, split = self.capture, self.split
+        root = capture.root.absolute()
+        header = {
+            "version": RUN_VERSION,
+            "root": str(root),
+            "frames": capture.frames,
+            "sequences": capture.sequences,
+            "cameras": [[camera.name, camera.width, camera.height] for camera in capture.cameras],
+            "object_radius": capture.object_radius,
+            "masks_inverted": capture.masks_inverted,
+            "train_cameras": split.train_cameras,
+            "eval_cameras": split.eval_cameras,
+            "fit_key": self.fit_key,
+            "held_out": [[*key, digest] for key, digest in self.held_out.items()],
+            **{
+                name: [[*key, _below(file, root)] for key, file in getattr(capture, name).items()]
+                for name in FILE_TABLES
+            },
+        }
+        arrays = {
+            "run": np.frombuffer(json.dumps(header).encode(), np.uint8),
+            "intrinsics": np.stack([camera.intrinsics for camera in capture.cameras]),
+            "world_to_camera": np.stack([camera.world_to_camera for camera in capture.cameras]),
+            "train_frames": split.train_frames,
+            "world": self.world.numpy(),
+            **{f"fit_{name}": values for name, values in self.fit.to_arrays().items()},
+        }
+        for name in ("detections", "stored_keypoints", "object_poses"):
+            if getattr(capture, name) is not None:
+                arrays[name] = getattr(capture, name)
+        write_npz(path, arrays, expected="to write what the run keeps of its capture", remedy="free some space")
+
+    @staticmethod
+    def load(path: Path) -> RunRecord:
+        """Reads a file that `save` wrote.
+
+        Raises:
+            HandsError: The file holds no such record, or another version wrote it.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+            header = json.loads(arrays["run"].tobytes())
+            if header["version"] != RUN_VERSION:
+                raise ValueError(f"version {header['version']}, not {RUN_VERSION}")
+            return _record(header, arrays)
+        except UNREADABLE as error:
+            raise HandsError(
+                f"{path}: expected the hands that the run was trained on, found something else ('{error}'): copy the "
+                "file again from where the run was trained; the weights go with no other fit."
+            ) from error
+
+    def check_held_out(self) -> None:
+        """Raises a HandsError where a held-out picture or a mask of it is not the one that the run began with."""
+        changed = [key for key, digest in self.held_out.items() if held_out_digest(self.capture, key) != digest]
+        if changed:
+            named = ", ".join(str(self.capture.images[key]) for key in changed[:3]) + ", .." * (len(changed) > 3)
+            raise HandsError(
+                "evaluation: expected the held-out pictures and masks as they were when the run began, found "
+                f"{len(changed)} of {len(self.held_out)} changed or missing ({named}): put them back, or train anew."
+            )
+
+
+def held_out_digest(capture: Capture, key: tuple[str, str]) -> str:
+    """What changes when a picture or a mask of it does; of files that are absent, that they are."""
+    digest = hashlib.sha256()
+    for name in FILE_TABLES:
+        file = getattr(capture, name).get(key)
+        content = file.read_bytes() if file is not None and file.is_file() else None
+        digest.update(b"none" if content is None else hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
+
+
+def run_folder(named: Path) -> Path:
+    """The folder of a run: as its configuration names it, or, where the run was moved, the one whose config.yml the
+    command names. nerfstudio's commands hand on what stands in that file, not where it lies."""
+    if (named / "config.yml").is_file():
+        return named
+    for option, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+        name, _, joined = option.partition("=")
+        if name in ("--load-config", "--load_config"):
+            return Path(joined or value).absolute().parent
+    return named
+
+
+def _record(header: dict, arrays: dict[str, np.ndarray]) -> RunRecord:
+    root = Path(header["root"])
+    cameras = [
+        CaptureCamera(name, k, pose, width, height)
+        for (name, width, height), k, pose in zip(
+            header["cameras"], arrays["intrinsics"], arrays["world_to_camera"], strict=True
+        )
+    ]
+    capture = Capture(
+        root=root,
+        cameras=cameras,
+        frames=header["frames"],
+        detections=arrays.get("detections"),
+        problems=[],
+        stored_keypoints=arrays.get("stored_keypoints"),
+        sequences=header["sequences"],
+        object_poses=arrays.get("object_poses"),
+        object_radius=header["object_radius"],
+        masks_inverted=header["masks_inverted"],
+        **{name: _paths(root, header[name]) for name in FILE_TABLES},
+    )
+    return RunRecord(
+        capture=capture,
+        fit=HandFit.from_arrays({k.removeprefix("fit_"): v for k, v in arrays.items() if k.startswith("fit_")}),
+        split=Split(header["train_cameras"], header["eval_cameras"], arrays["train_frames"]),
+        fit_key=header["fit_key"],
+        world=torch.from_numpy(arrays["world"]),
+        held_out={(frame, camera): digest for frame, camera, digest in header["held_out"]},
+    )
+
+
+def _below(file: Path, root: Path) -> str:
+    return Path(os.path.relpath(file, root)).as_posix()
+
+
+def _paths(root: Path, rows: Sequence[Sequence[str]]) -> dict[tuple[str, str], Path]:
+    return {(frame, camera): root / name for frame, camera, name in rows}
