@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,9 +121,9 @@ class CropCache:
     def __init__(self, path: Path):
         try:
             with np.load(path, allow_pickle=False) as archive:
-                version, self.index = int(archive["version"]), archive["index"]
+                version, self.index = int(archive["version"]), archive["index"].astype(INDEX)
             size = path.with_suffix(".bytes").stat().st_size
-        except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise HandsError(f"{path}: expected an index of crops, found '{error}': remove it, to cut anew.") from error
         needed = int((self.index["offset"] + _num_bytes(self.index)).max(initial=0))
         if version != CROP_VERSION or size < needed:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import os
 import re
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,7 +40,10 @@ from nerfstudio_hands.datamanagers.hand_dataset import (
     HandDataset,
     PixelLabels,
 )
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation import hand_region
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
+from nerfstudio_hands.fitting import segmentation
 from nerfstudio_hands.fitting.cache import cache_folder
 
 NEXT_TO_HAND = 12
@@ -52,6 +57,10 @@ MOST_THREADS = 4
 
 NAMED = 5
 """Pictures without a hand that are named."""
+
+LABELLED_BY = (hand_dataset, hand_region, segmentation, sys.modules[__name__])
+"""Modules whose text belongs to the key of crops: a change of how pixels are labelled makes other crops, which takes
+seconds, and nobody has to remember a version."""
 
 WORTH_SAYING = 1e9
 """Bytes from which on the size of a cache is told."""
@@ -78,7 +87,8 @@ def load_or_cut(
     rows = range(len(dataset)) if rows is None else rows
     margin = max(margin, NEXT_TO_HAND)
     path = crops_path(dataset, name, margin=margin, rows=rows)
-    if not path.exists():
+    crops = _kept(path)
+    if crops is None:
         lock = FileLock(path.with_suffix(".lock"))
         with disk_faults(path, 0):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,11 +104,27 @@ def load_or_cut(
                 CONSOLE.print(summary(CropCache(path), name, path))
         finally:
             lock.release()
-    crops = CropCache(path)
+        crops = CropCache(path)
     warning = left_out(crops, dataset, name)
     if warning:
         CONSOLE.print(warning, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
     return crops
+
+
+def _kept(path: Path) -> CropCache | None:
+    """The crops where they are there and whole; damaged ones are said and removed."""
+    if not path.exists():
+        return None
+    try:
+        return CropCache(path)
+    except HandsError as error:
+        CONSOLE.print(
+            f"Cutting hands out again: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
+        with disk_faults(path, 0):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".bytes").unlink(missing_ok=True)
+        return None
 
 
 def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[int]) -> Path:
@@ -119,6 +145,7 @@ def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[i
     names = ("FULL_SIZE_DILATION", "RIM", "MASK_BAND", "WRIST_BAND", "BLACKEST")
     constants = [getattr(hand_dataset, name) for name in names]
     add("crops", CROP_VERSION, type(dataset).__name__, *constants, NEXT_TO_HAND, margin, list(rows))
+    add(*(inspect.getsource(module) for module in LABELLED_BY))
     pictures, data = dataset.image_filenames, dataset.metadata
     add(data["masks_inverted"])
     for row in rows:

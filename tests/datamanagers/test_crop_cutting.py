@@ -118,6 +118,33 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
         assert path() != before
 
 
+@pytest.mark.parametrize("module", ["hand_dataset", "hand_region", "segmentation", "crop_cutting"])
+def test_another_way_to_label_makes_other_crops(moving_hand, monkeypatch, module: str):
+    dataset = HandDataset(moving_hand(1))
+    before = crops_path(dataset, "train", margin=12, rows=range(2))
+    read = crop_cutting.inspect.getsource
+    monkeypatch.setattr(
+        crop_cutting.inspect, "getsource", lambda of: read(of) + "# Another way." * of.__name__.endswith(f".{module}")
+    )
+    assert crops_path(dataset, "train", margin=12, rows=range(2)) != before
+
+
+@pytest.mark.parametrize("damage", ["index", "array", "bytes"])
+def test_damaged_crops_are_cut_again(moving_hand, capsys, damage: str):
+    dataset = HandDataset(moving_hand(1))
+    before = load_or_cut(dataset, "train")
+    path = crops_path(dataset, "train", margin=12, rows=range(2))
+    if damage == "index":
+        path.write_bytes(path.read_bytes()[:200])
+    elif damage == "array":
+        np.savez(path, version=crop_cutting.CROP_VERSION)
+    else:
+        os.truncate(path.with_suffix(".bytes"), 100)
+    again = load_or_cut(dataset, "train")
+    assert "Cutting hands out again" in capsys.readouterr().out
+    assert (again.index == before.index).all() and (again.crop(1).pixels == before.crop(1).pixels).all()
+
+
 def test_an_interrupted_cut_goes_on_where_it_stopped(moving_hand, monkeypatch, own_cache):
     outputs, labels, looked_at = moving_hand(), HandDataset.labels, []
     monkeypatch.setattr(crop_cutting, "PICTURES_AT_ONCE", 2)

@@ -116,6 +116,30 @@ def test_the_cache_is_read_until_its_version_changes(fit, made_up_capture, tmp_p
         fit_or_load(made_up_capture, names, path=file)
 
 
+@pytest.mark.parametrize("damage", ["cut", "member", "missing array", "other shape"])
+def test_a_damaged_fit_is_made_again(fit, made_up_capture, tmp_path: Path, monkeypatch, capsys, damage: str):
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: fit)
+    names = made_up_capture.camera_names
+    fit_or_load(made_up_capture, names)
+    (file,) = (tmp_path / "cache").iterdir()
+    whole = file.read_bytes()
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    if damage == "cut":
+        file.write_bytes(whole[: len(whole) // 2])
+    elif damage == "member":
+        file.write_bytes(whole[:150] + bytes(60) + whole[210:])
+    elif damage == "missing array":
+        np.savez(file, **{name: value for name, value in arrays.items() if name != "shape"})
+    else:
+        np.savez(file, **{**arrays, "translation": arrays["translation"][:0]})
+    again = fit_or_load(made_up_capture, names)
+    assert "Fitting the hands again" in capsys.readouterr().out
+    assert torch.equal(again.pose.translation, fit.pose.translation)
+    assert HandFit.load(file).sides == fit.sides
+
+
 def test_the_key_follows_what_the_fit_depends_on(made_up_capture, tmp_path: Path):
     names = made_up_capture.camera_names
     keys = {cache_path(made_up_capture, names), cache_path(made_up_capture, names[:-1])}
