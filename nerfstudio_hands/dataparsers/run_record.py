@@ -79,7 +79,7 @@ class RunRecord:
             "sequences": capture.sequences,
             "cameras": [[camera.name, camera.width, camera.height] for camera in capture.cameras],
             "object_radius": capture.object_radius,
-            "masks_inverted": capture.masks_inverted,
+            "masks_inverted": bool(capture.masks_inverted),
             "train_cameras": split.train_cameras,
             "eval_cameras": split.eval_cameras,
             "fit_key": self.fit_key,
