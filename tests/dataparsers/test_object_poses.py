@@ -10,13 +10,14 @@ from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
-from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
+from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs, load_surface
 from nerfstudio_hands.dataparsers.capture import read_image, read_mask
 from nerfstudio_hands.dataparsers.layouts import read_capture
-from nerfstudio_hands.dataparsers.object_poses import with_object_poses
+from nerfstudio_hands.dataparsers.object_poses import _hull, with_object_poses
 from nerfstudio_hands.dataparsers.splits import Split
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT
+from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.hand_model import HandPose
 
 RADIUS = 0.025
@@ -36,10 +37,12 @@ def middle(demo_capture):
 
 
 @pytest.fixture(scope="module")
-def capture(demo_capture, true_fit, middle, tmp_path_factory):
+def capture(demo_capture, middle, tmp_path_factory):
     """The shipped capture with masks of the ball, as if it hid nothing and the hand hid it where both are."""
-    folder = tmp_path_factory.mktemp("masks")
-    shipped = read_capture(demo_capture)
+    return with_ball(read_capture(demo_capture), middle, tmp_path_factory.mktemp("masks"))
+
+
+def with_ball(shipped, middle, folder, *, before_hand=False):
     masks = {}
     for key, path in shipped.masks.items():
         camera = shipped.camera(key[1])
@@ -49,7 +52,9 @@ def capture(demo_capture, true_fit, middle, tmp_path_factory):
         ball = camera.world_to_camera[:3, :3] @ middle + camera.world_to_camera[:3, 3]
         seen = rays @ ball >= np.sqrt(ball @ ball - RADIUS**2)
         masks[key] = folder / f"{key[1]}.png"
-        Image.fromarray(np.where(seen & ~read_mask(path, camera.size), 255, 0).astype(np.uint8)).save(masks[key])
+        Image.fromarray(np.where(seen & (before_hand | ~read_mask(path, camera.size)), 255, 0).astype(np.uint8)).save(
+            masks[key]
+        )
     return replace(shipped, object_masks=masks)
 
 
@@ -83,6 +88,30 @@ def test_its_frame_turns_with_the_wrist_and_stays_where_no_hand_is(capture, true
     np.testing.assert_allclose(found[1, :3, :3], turn.as_matrix(), atol=1e-5)
     assert np.linalg.norm(found[:, :3, 3] - middle, axis=1).max() < 5e-3
     np.testing.assert_array_equal(found[2], found[1])
+
+
+def test_cameras_are_those_that_the_fit_turned(capture, true_fit):
+    turn = np.array([0.03, -0.02, 0.01])
+    back = np.eye(4)
+    back[:3, :3] = Rotation.from_rotvec(-turn).as_matrix()
+    cameras = [replace(camera, world_to_camera=back @ camera.world_to_camera) for camera in capture.cameras]
+    fit = replace(true_fit, camera_rotation={name: turn for name in capture.camera_names})
+    found = with_object_poses(replace(capture, cameras=cameras), fit, capture.camera_names, "default")
+    expected = with_object_poses(capture, true_fit, capture.camera_names, "default")
+    np.testing.assert_allclose(found.object_poses, expected.object_poses, atol=1e-3)
+    assert found.object_radius == pytest.approx(expected.object_radius, abs=2e-3)
+
+
+def test_the_hull_ends_where_the_hand_begins(demo_capture, true_fit, middle, tmp_path):
+    joints = _joints(demo_capture)
+    palm = joints[[0, 5, 17]].mean(0)
+    # A ball sunk into the palm, of which the masks show all.
+    touching = with_ball(read_capture(demo_capture), palm + 0.4 * (middle - palm), tmp_path, before_hand=True)
+    surface = load_surface(true_fit.sides, "default")
+    posed = surface.pose(true_fit.pose, true_fit.shape, true_fit.displacement)
+    hand = Surfaces(surface.faces, posed.vertices, closing_faces=surface.closing_faces)
+    hull = _hull(touching, true_fit, touching.camera_names, 0, hand, posed.keypoints[0])
+    assert not hand.inside(torch.from_numpy(hull).float()).any()
 
 
 def test_masks_that_agree_on_nothing_are_refused(capture, true_fit, tmp_path):

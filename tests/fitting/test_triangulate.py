@@ -108,6 +108,20 @@ def test_a_camera_that_looks_away_says_nothing():
     assert found.weights[:, [0, 1, 3, 4, 5]].min() > 0.99
 
 
+def test_a_hand_that_is_off_as_a_whole_has_no_weight():
+    intrinsics, extrinsics = ring_of_cameras(8)
+    joints = made_up_joints(7)
+    detections = detect(joints, intrinsics, extrinsics, noise=0.0)
+    # Two centimetres at the depth of the hand.
+    detections[1, 4, 0, :, 0] += 0.02 / 0.9 * intrinsics[4, 0, 0]
+    found = triangulate(detections, intrinsics, extrinsics)
+    off = torch.zeros(2, 8, 2, dtype=torch.bool)
+    off[1, 4, 0] = True
+    assert torch.equal(found.hand_inlier.bool(), ~off)
+    assert (found.weights[off] == 0).all() and found.weights[~off].min() > 0.9
+    torch.testing.assert_close(found.points, joints, atol=1e-6, rtol=0)
+
+
 def test_two_cameras_side_by_side_see_no_depth():
     intrinsics, extrinsics = ring_of_cameras(8)
     joints = made_up_joints(6)
