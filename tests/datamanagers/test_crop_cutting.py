@@ -85,7 +85,8 @@ def test_crops_are_reused(moving_hand, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change", ["margin", "rows", "picture", "pose", "camera", "mask", "true mask", "hand", "label option"]
+    "change",
+    ["margin", "rows", "picture", "pose", "camera", "mask", "verdict", "true mask", "object", "hand", "label option"],
 )
 def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, change: str):
     outputs = moving_hand()
@@ -109,6 +110,10 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
             outputs.cameras.fx[1] += 0.5
         elif change == "mask":
             outputs.metadata["own_masks"][0] = np.ones((112, 96), dtype=bool)
+        elif change == "verdict":
+            outputs.metadata["mask_verdicts"][1] = "holes"
+        elif change == "object":
+            outputs.metadata["object_mask_paths"][1] = outputs.image_filenames[0]
         elif change == "true mask":
             outputs.metadata["true_mask_paths"][0] = outputs.image_filenames[0]
         elif change == "hand":

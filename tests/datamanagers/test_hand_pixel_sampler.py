@@ -13,7 +13,7 @@ from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.hand_dataset import CAPTURE, PixelLabels
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
+from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT
 
 SIZE = 64
 
@@ -78,6 +78,27 @@ def test_rays_to_the_outline_say_what_the_mask_shows_there(crops_of):
     _, y, x = batch["indices"][outline].numpy().T
     assert (batch["in_mask"][outline, 0].numpy() == labels.mask[y, x]).all() and labels.mask[y, x].any()
     assert not sampler().sample(crops_of([(image, labels)], [0]))["on_outline"].any()
+
+
+def test_what_the_hand_holds_is_drawn_for_a_model_that_learns_it_and_has_an_outline_of_its_own(crops_of):
+    image, labels = picture(0)
+    # An object from the hand's right side on, with a ring of its own towards the background.
+    labels.label[14:38, 34:52] = NO_PART
+    labels.label[16:36, 34:50] = OBJECT
+    crops = crops_of([(image, labels)], [0])
+    options = {"rim_fraction": 0.2, "outline_fraction": 0.3}
+    plain, both = sampler(**options), sampler(**options)
+    both.draws_objects = True
+    for draws in (plain, both):
+        batch = draws.sample(crops)
+        label, outline = batch["hand_label"][:, 0], batch["on_outline"][:, 0]
+        count = {value: int((label[~outline] == value).sum()) for value in (HAND, OBJECT, BACKGROUND)}
+        assert count[BACKGROUND] == 80 and count[HAND] + count[OBJECT] == 200
+        # Of 144 pixels of the hand and 320 of the object.
+        assert count[OBJECT] == 0 if draws is plain else 100 < count[OBJECT] < 170
+        _, y, x = batch["indices"][outline].numpy().T
+        beside_object = (np.maximum(34 - x, 0) <= 3) & (y >= 13) & (y < 39)
+        assert len(y) == 120 and beside_object.any() == (draws is both)
 
 
 def test_colours_belong_to_their_pixels(two, crops_of):

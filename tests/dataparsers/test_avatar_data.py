@@ -17,6 +17,7 @@ from nerfstudio_hands.dataparsers.splits import Split
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.hand_model import HandPose
 
 CAMERAS = ("00", "01", "02", "05")
 
@@ -78,6 +79,36 @@ def test_cameras_are_turned_as_the_fit_found_and_their_mean_up_is_z(demo_capture
         ups.append(-extrinsics[1, :3])
     up = outputs.metadata["hands"].world_transform[:, :3].numpy() @ np.mean(ups, axis=0)
     np.testing.assert_allclose(up / np.linalg.norm(up), [0, 0, 1], atol=1e-5)
+
+
+def test_held_out_cameras_and_frames_do_not_place_the_world(demo_capture, true_fit):
+    shipped, turn = read_capture(demo_capture), np.eye(4)
+    turn[:3, :3] = Rotation.from_rotvec([0.3, 0.2, 0.1]).as_matrix()
+    images = {(frame, name): path for frame in ("1", "2") for (_, name), path in shipped.images.items()}
+
+    def placed(*, camera: bool = False, frame: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        cameras = [
+            replace(c, world_to_camera=turn @ c.world_to_camera) if camera and c.name == "05" else c
+            for c in shipped.cameras
+        ]
+        capture = replace(shipped, cameras=cameras, frames=["1", "2"], images=images, detections=None)
+        joints = np.repeat(true_fit.pose.translation.numpy()[:, :, None], 21, axis=2)
+        stored = np.full((2, 2, 21, 3), np.nan)
+        stored[:, : joints.shape[1]] = joints + 0.05
+        stored[1] += 0.3 * frame
+        pose = HandPose(**{name: torch.cat([value, value]) for name, value in vars(true_fit.pose).items()})
+        pose.translation[1] += 0.2 * frame
+        fit = replace(true_fit, frames=["1", "2"], pose=pose)
+        split = Split(["00", "01", "02"], ["05"], np.array([True, False]))
+        outputs = capture_to_outputs(
+            replace(capture, stored_keypoints=stored), fit, split, train=True, max_eval_images=0, hand="both",
+            hand_model="default", resolution_scale=None, max_resolution=640,
+        )  # fmt: skip
+        return outputs.dataparser_transform, outputs.scene_box.aabb
+
+    world, box = placed()
+    for moved in (placed(camera=True), placed(frame=True)):
+        assert torch.equal(moved[0], world) and torch.equal(moved[1], box)
 
 
 def test_a_scale_shrinks_pictures_and_intrinsics_alike(outputs, demo_capture, true_fit):

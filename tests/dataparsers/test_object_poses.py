@@ -90,6 +90,19 @@ def test_its_frame_turns_with_the_wrist_and_stays_where_no_hand_is(capture, true
     np.testing.assert_array_equal(found[2], found[1])
 
 
+def test_held_out_masks_carve_nothing(capture, true_fit, tmp_path):
+    names = capture.camera_names
+    expected = with_object_poses(capture, true_fit, names[:-3], "default")
+    spoilt = dict(capture.object_masks)
+    for name in names[-3:]:
+        width, height = capture.camera(name).size
+        spoilt["1", name] = tmp_path / f"{name}.png"
+        Image.fromarray(np.zeros((height, width), dtype=np.uint8)).save(spoilt["1", name])
+    found = with_object_poses(replace(capture, object_masks=spoilt), true_fit, names[:-3], "default")
+    np.testing.assert_array_equal(found.object_poses, expected.object_poses)
+    assert found.object_radius == expected.object_radius
+
+
 def test_cameras_are_those_that_the_fit_turned(capture, true_fit):
     turn = np.array([0.03, -0.02, 0.01])
     back = np.eye(4)

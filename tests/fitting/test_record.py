@@ -13,7 +13,8 @@ import torch
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import HandFit, cache, cache_path, fit_or_load
-from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.hand_model import HandPose, default_hand
+from nerfstudio_hands.hand_model.npz_file import write_npz_hand
 
 
 @pytest.fixture
@@ -154,6 +155,29 @@ def test_the_key_follows_what_the_fit_depends_on(made_up_capture, tmp_path: Path
     keys.add(cache_path(replace(made_up_capture, images=other_image), names))
     assert len(keys) == 6
     assert cache_path(made_up_capture, names) in keys
+
+
+def test_the_key_follows_calibration_options_and_what_the_hand_model_holds(made_up_capture, tmp_path: Path):
+    names = made_up_capture.camera_names
+    hand = default_hand("right")
+    write_npz_hand(tmp_path / "hand.npz", hand)
+    options = {"hand": tmp_path / "hand.npz", "sides": ("right",)}
+    keys = [cache_path(made_up_capture, names, **options)]
+    assert cache_path(made_up_capture, names, **options) == keys[0]
+    for field, change in (("intrinsics", 0.5), ("world_to_camera", 1e-4)):
+        cameras = list(made_up_capture.cameras)
+        matrix = getattr(cameras[3], field).copy()
+        matrix[0, 2] += change
+        cameras[3] = replace(cameras[3], **{field: matrix})
+        keys.append(cache_path(replace(made_up_capture, cameras=cameras), names, **options))
+    for other in ({"sides": ("left", "right")}, {"refine_masks": False}, {"refine_cameras": False}):
+        keys.append(cache_path(made_up_capture, names, **{**options, **other}))
+    keys.append(cache_path(made_up_capture, names, **options, shape_frames=[0]))
+    keys.append(cache_path(replace(made_up_capture, object_masks=made_up_capture.masks), names, **options))
+    # Another hand under the same name.
+    write_npz_hand(tmp_path / "hand.npz", replace(hand, template=hand.template * 1.01))
+    keys.append(cache_path(made_up_capture, names, **options))
+    assert len(set(keys)) == 9
 
 
 def test_a_cache_that_cannot_be_written_is_said_before_the_work(made_up_capture, tmp_path: Path, monkeypatch):
