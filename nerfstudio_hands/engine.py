@@ -151,7 +151,6 @@ class HandTrainerConfig(TrainerConfig):
                 "choose another --output-dir."
             ) from error
 
-
     def _settle_paths(self) -> None:
         """Makes paths absolute, and says where the run lies and which one it goes on from."""
         data = self.pipeline.datamanager

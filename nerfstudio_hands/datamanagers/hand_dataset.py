@@ -242,7 +242,8 @@ class HandDataset(InputDataset):
         return evaluation_region(
             share,
             hand=modelled,
-            foreign=self._stubs(row) | other,
+            stub=self._stubs(row),
+            other=other,
             band=WRIST_BAND * hands.pixels,
             rim=self._rim(row),
         )

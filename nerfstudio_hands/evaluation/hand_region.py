@@ -22,6 +22,9 @@ which nothing is known of the hand."""
 OUTLINE = 3
 """Pixels from hand to background, at most, over which labels leave open where the outline is, and the mask is asked."""
 
+FOREARM_SIDE = 2.0
+"""A forearm leaves the hand at any angle, so what is equally near to a stub and to the hand before it is forearm."""
+
 NO_SIDE = -1
 """Value of a side image where no hand projects."""
 
@@ -66,7 +69,8 @@ def evaluation_region(
     share: Float[np.ndarray, "H W"],
     *,
     hand: Bool[np.ndarray, "H W"],
-    foreign: Bool[np.ndarray, "H W"],
+    stub: Bool[np.ndarray, "H W"],
+    other: Bool[np.ndarray, "H W"],
     band: float,
     rim: float,
 ) -> EvaluationRegion:
@@ -75,9 +79,10 @@ def evaluation_region(
 
     Args:
         share: Part of each pixel that the true mask covers: hands and forearms.
-        hand: Where the modelled hands project up to the wrist. Only what is nearer to them than to anything foreign
-            counts as hand.
-        foreign: Where the stubs behind the wrists project, hidden ones too, and hands that are not modelled.
+        hand: Where the modelled hands project up to the wrist.
+        stub: Where their ends behind the wrist project, hidden ones too. Beside the projected hand counts as hand what
+            is further from them than `FOREARM_SIDE` times its distance from the hand, the rest as forearm.
+        other: Where hands project that are not modelled; what is nearer to them is theirs.
         band: Pixels from the projected hands beyond which the mask shows other things; generous, or a finger that the
             fit has missed would not count.
         rim: Pixels on both sides of the mask's boundary that are unknown: a mask is a pixel or two off there, and a
@@ -85,7 +90,8 @@ def evaluation_region(
     """
     shown = share > 0.5
     to_hand = distance_to(hand)
-    of_hand = shown & (to_hand <= distance_to(foreign)) & (to_hand <= band)
+    before_wrist = hand | (FOREARM_SIDE * to_hand < distance_to(stub))
+    of_hand = shown & before_wrist & (to_hand <= distance_to(other)) & (to_hand <= band)
     unknown = (distance_to_boundary(shown) < rim) | ((share > 0.01) & (share < 0.99))
     return EvaluationRegion(region=of_hand & ~unknown, ignored=(shown & ~of_hand) | unknown)
 

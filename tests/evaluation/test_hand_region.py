@@ -45,10 +45,10 @@ def test_inner_region_ends_where_the_projection_or_the_mask_ends(picture):
 
 def judged(mask, sides, *, share=None, band=100.0, rim=1.0):
     """The region of the right hand, with a stub behind its wrist in rows 60-64, as wide as the hand above it."""
-    foreign = sides == LEFT
-    foreign[60:65] = sides[59] == RIGHT
+    stub = np.zeros_like(mask)
+    stub[60:65] = sides[59] == RIGHT
     share = mask.astype(np.float32) if share is None else share
-    return evaluation_region(share, hand=sides == RIGHT, foreign=foreign, band=band, rim=rim)
+    return evaluation_region(share, hand=sides == RIGHT, stub=stub, other=sides == LEFT, band=band, rim=rim)
 
 
 def test_region_is_the_whole_mask_up_to_the_wrist_whatever_the_fit_misses(picture):
@@ -57,8 +57,8 @@ def test_region_is_the_whole_mask_up_to_the_wrist_whatever_the_fit_misses(pictur
     sides[20:40] = NO_SIDE  # The fit has lost the upper half of the hand,
     sides[:, :35] = NO_SIDE  # and is too thin.
     lost = judged(mask, sides)
-    assert np.array_equal(whole.region, lost.region)
-    # All but the unknown pixel inside the mask's boundary.
+    assert np.array_equal(whole.region[:45], lost.region[:45])
+    # All but the unknown pixel inside the mask's boundary; a thin fit loses what lies next to its stub.
     assert whole.region[21:60, 31:69].all() and whole.region.sum() == 39 * 38
     assert not (whole.ignored & whole.region).any()
 
@@ -69,6 +69,18 @@ def test_forearm_and_rim_say_nothing_and_all_other_pixels_are_background(picture
     assert found.ignored[30, [29, 30, 69, 70]].all() and not found.ignored[30, [28, 31, 68, 71]].any()
     known = ~found.ignored & ~found.region
     assert known[:19].all() and known[19:, :28].all() and known[19:, 72:].all()
+
+
+def test_a_forearm_that_leaves_the_hand_at_an_angle_is_no_hand(picture):
+    mask, sides = picture
+    mask[60:] = False
+    mask[45:60, :30] = True  # It goes off to the left, beside the hand, behind which its stub is hidden.
+    stub = np.zeros_like(mask)
+    stub[45:60, 30:50] = True
+    found = evaluation_region(
+        mask.astype(np.float32), hand=sides == RIGHT, stub=stub, other=sides == LEFT, band=100.0, rim=1.0
+    )
+    assert found.ignored[45:59, :30].all() and found.region[21:59, 31:69].all()
 
 
 def test_the_other_hand_and_things_far_from_the_hand_say_nothing(picture):
