@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from made_up_track import random_poses
@@ -38,6 +40,19 @@ def test_starts_are_near_the_truth_on_both_sides(both):
     error = (found - truth.flatten(0, 1)).norm(dim=-1).mean(-1)
     assert error[hand == 0].mean() < 0.015
     assert error[hand == 1].mean() < 0.015
+
+
+def test_a_template_may_have_its_wrist_anywhere():
+    hand = default_hand("right")
+    aside = replace(hand, template=hand.template + torch.tensor([0.1, -0.2, 0.05]))
+    joints = HandSurface((hand,)).pose(random_poses(HandSurface((hand,)), 3, seed=33), SHAPE).keypoints[:, 0]
+    which = torch.zeros(3, dtype=torch.long)
+    found = []
+    for model in (hand, aside):
+        chain = KeypointChain(HandSurface((model,)))
+        start = start_from_network(chain, joints, which, SHAPE.double())
+        found.append(chain.pose(start, chain.rest_of(which, SHAPE.double())).landmarks)
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)
 
 
 def test_poses_go_to_chains_and_back(both):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -89,6 +91,9 @@ def test_what_is_out_of_reach_or_forearm_does_not_count():
     assert 0.8 < distance.matched < 0.97
     nothing = MaskOutline(np.zeros((0, 2)), np.zeros((0, 2)))
     assert np.isnan(outline_distance(projected, nothing).mean)
+    all_forearm = replace(projected, is_hand=np.zeros(len(projected.points), dtype=bool))
+    distance = outline_distance(all_forearm, mask_outline(disc(80.0)))
+    assert distance.matched == 0.0 and np.isnan(distance.mean)
 
 
 def test_colours_move_a_rough_silhouette_onto_the_object():
