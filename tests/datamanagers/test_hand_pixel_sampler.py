@@ -162,6 +162,15 @@ def test_every_hand_pixel_has_the_same_chance_whatever_its_frame(crops_of):
     assert np.abs(largest.sum(0) / largest.sum() * sides.max() - 1).max() < 0.25
 
 
+def test_pictures_of_a_frame_give_rays_by_the_size_of_their_hands(crops_of):
+    # Six frames with a hand of 16x16 and one of 4x4 pixels each; a batch takes both pictures of two of them.
+    crops = crops_of([picture(row, side=(16, 4)[row % 2]) for row in range(12)], [row // 2 for row in range(12)])
+    draws = sampler(frames_per_batch=2, images_per_batch=8, rim_fraction=0.0)
+    rows = np.concatenate([draws.sample(crops)["indices"][:, 0].numpy() for _ in range(20)])
+    # 8000 rays: one in seventeen to a small hand, to within five standard deviations.
+    assert (rows % 2).mean() == pytest.approx(1 / 17, abs=0.014)
+
+
 def test_a_small_capture_is_in_every_batch(crops_of):
     crops = crops_of([picture(row, side=4 + row) for row in range(16)], [0] * 8 + [1] * 8)
     draws = sampler()

@@ -79,6 +79,15 @@ def test_samples_are_even_in_area_and_repeatable() -> None:
     assert not torch.equal(samples.points, sample_surface(mesh, 60_000, seed=4).points)
 
 
+def test_samples_are_even_within_a_face():
+    corners = torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.0, 0.0, 0.6]])
+    points = sample_surface(Mesh(corners, torch.tensor([[0, 1, 2]])), 20_000, seed=2).points
+    assert torch.allclose(points.mean(0), corners.mean(0), atol=5e-3)
+    # Half as far from the first corner in every direction lies a quarter of the area.
+    inner = (points[:, 0] / 0.3 + points[:, 2] / 0.6) < 0.5
+    assert inner.float().mean().item() == pytest.approx(0.25, abs=0.015)
+
+
 def test_region_without_area_is_refused() -> None:
     square = _square()
     with pytest.raises(HandsError, match="finite area, found 0"):

@@ -98,6 +98,19 @@ def test_calibration_does_not_count_a_bright_prediction_against_saturated_truth(
     assert (calibrated - truth).abs().max() < 0.01
 
 
+def test_calibration_of_many_barely_saturated_pixels_follows_the_others():
+    generator = torch.Generator().manual_seed(0)
+    pred = torch.cat(
+        [0.5 + 0.48 * torch.rand(400, generator=generator), 1 + 0.1 * torch.rand(3600, generator=generator)]
+    )
+    noise = 0.02 * torch.randn(4000, generator=generator)
+    truth = (pred + noise).clamp(0, 1)
+    pred, truth = (values.reshape(40, 100, 1).repeat(1, 1, 3) for values in (pred, truth))
+    found = calibrate_colors(pred, truth, torch.ones(40, 100, dtype=torch.bool))
+    # Nine of ten say no more than that the truth is at least as bright as white; the others were right as they are.
+    assert (found - pred)[pred < 0.95].abs().max() < 0.012
+
+
 def test_calibration_leaves_empty_pixels_black():
     accumulation = torch.ones(96, 80)
     accumulation[:20] = 0
