@@ -147,11 +147,9 @@ def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[i
     add("crops", CROP_VERSION, type(dataset).__name__, *constants, NEXT_TO_HAND, margin, list(rows))
     add(*(inspect.getsource(module) for module in LABELLED_BY))
     pictures, data = dataset.image_filenames, dataset.metadata
-    add(data["masks_inverted"])
     for row in rows:
-        add(
-            *_stamp(pictures[row]), *_stamp(data["mask_paths"][row]), data["mask_verdicts"][row], data["own_masks"][row]
-        )
+        add(*_stamp(pictures[row]), *_stamp(data["mask_paths"][row]))
+        add(*(data[name][row] for name in ("masks_inverted", "mask_verdicts", "own_masks")))
         for kind in ("object_mask_paths", "true_mask_paths"):
             if data[kind][row] is not None:
                 add(kind, *_stamp(data[kind][row]))

@@ -343,7 +343,7 @@ class HandDataset(InputDataset):
 
     def _share(self, row: int) -> Float[np.ndarray, "H W"]:
         """Share of each pixel that the capture's mask covers."""
-        return self._share_of(row, self.metadata["mask_paths"][row], inverted=self.metadata["masks_inverted"])
+        return self._share_of(row, self.metadata["mask_paths"][row], inverted=self.metadata["masks_inverted"][row])
 
     def _share_of(self, row: int, path: Path, *, inverted: bool = False) -> Float[np.ndarray, "H W"]:
         mask = read_mask(path, image_size(self._dataparser_outputs.image_filenames[row]), inverted=inverted)

@@ -181,7 +181,7 @@ def capture_to_outputs(
             "object_mask_paths": [capture.object_masks.get(key) for key in keys],
             "true_mask_paths": [None if train else capture.true_masks.get(key) for key in keys],
             "training_scales": [min(1.0, training_scale(key[1]) / scale(key[1])) for key in keys],
-            "masks_inverted": capture.masks_inverted,
+            "masks_inverted": [key in capture.masks_inverted for key in keys],
             "mask_verdicts": [verdicts.get(key, "useless") for key in keys],
             "protocols": protocols,
         },

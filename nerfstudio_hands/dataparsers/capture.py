@@ -97,7 +97,7 @@ class Capture:
         object_poses: First guess of the transform from the object's own frame to the capture's world, metres.
         object_radius: Metres from the origin of that frame within which the object lies; None before somebody looked.
         fps: Frames a second; None where nothing tells.
-        masks_inverted: Whether hands are black on white in the masks (`hand_mask` takes care of it).
+        masks_inverted: (frame, camera) of the masks in which hands are black on white (`hand_mask` takes care of it).
         true_masks: Of a synthetic capture the skin that is seen, of (frame, camera): to judge by, never to learn from.
     """
 
@@ -115,7 +115,7 @@ class Capture:
     object_poses: Float[np.ndarray, "T 4 4"] | None = None
     object_radius: float | None = None
     fps: float | None = None
-    masks_inverted: bool = False
+    masks_inverted: set[tuple[str, str]] = field(default_factory=set)
     true_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     @property
@@ -241,7 +241,9 @@ def has_alpha(path: Path) -> bool:
 def hand_mask(capture: Capture, key: tuple[str, str]) -> Bool[np.ndarray, "H W"] | None:
     """Where hands and forearms are seen in the picture of (frame, camera name); None without a mask."""
     path = capture.masks.get(key)
-    return None if path is None else read_mask(path, capture.camera(key[1]).size, inverted=capture.masks_inverted)
+    if path is None:
+        return None
+    return read_mask(path, capture.camera(key[1]).size, inverted=key in capture.masks_inverted)
 
 
 def _mask_values(picture: Image.Image) -> UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from nerfstudio_hands.dataparsers.calibration_checks import check_intrinsics, check_rigid
 from nerfstudio_hands.dataparsers.capture import (
@@ -30,9 +30,6 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 MAX_NORMALISED = 4.0
 """Landmarks are in [-1, 1] and may lie somewhat outside of the picture; a median beyond this means pixels."""
-
-POLARITY_MASKS = 24
-"""Masks that are looked at to tell whether hands are white or black in them."""
 
 ON_HAND = 0.25
 """Share of the landmarks, of which most lie on a hand, and of the picture, of which a hand is a small part."""
@@ -119,9 +116,9 @@ def read_capture_room(root: Path) -> Capture:
             scan, names, {n for f, n in images if f == frame}, {n for f, n in masks if f == frame}, set(found)
         )
 
-    inverted = _masks_are_inverted(masks, cameras, detections, frames)
+    inverted = _inverted_masks(masks, cameras, detections, frames)
     if inverted:
-        problems.append("Masks show hands black on white; they were read so.")
+        problems.append(f"{len(inverted)} of {len(masks)} masks show hands black on white; they were read so.")
     stored = [_read_stored_keypoints(scan, c, problems) for scan, c in zip(scans, calibrations, strict=True)]
     has_stored = any(keypoints is not None for keypoints in stored)
     absent = np.full((2, 21, 3), np.nan)
@@ -283,26 +280,31 @@ def _cameras(
     return cameras
 
 
-def _masks_are_inverted(
+def _inverted_masks(
     masks: dict[tuple[str, str], Path],
     cameras: list[CaptureCamera],
     detections: Float[np.ndarray, "T C 2 21 2"],
     frames: list[str],
-) -> bool:
-    """Whether most masks leave the detected hands out and show most of what is around them."""
+) -> set[tuple[str, str]]:
+    """The masks (frame, camera) that are black on white. Each is judged by itself, because one of a camera that will be
+    held out must not change how another is read."""
     of_camera = {camera.name: (index, camera.size) for index, camera in enumerate(cameras)}
-    keys = sorted(masks)
-    inverted, judged = 0, 0
-    for key in [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, POLARITY_MASKS).astype(int))] if keys else []:
-        index, size = of_camera[key[1]]
-        points = detections[frames.index(key[0]), index].reshape(-1, 2)
+    inverted = set()
+    for frame, name in masks:
+        index, size = of_camera[name]
+        points = detections[frames.index(frame), index].reshape(-1, 2)
         points = points[np.isfinite(points).all(axis=-1)]
         points = points[((points >= 0) & (points < size)).all(axis=-1)].astype(int)
-        if len(points):
-            mask = read_mask(masks[key], size)
-            judged += 1
-            inverted += mask[points[:, 1], points[:, 0]].mean() < ON_HAND and mask.mean() > 1 - ON_HAND
-    return judged > 0 and inverted > judged / 2
+        if _is_inverted(read_mask(masks[frame, name], size), points):
+            inverted.add((frame, name))
+    return inverted
+
+
+def _is_inverted(mask: Bool[np.ndarray, "H W"], landmarks: Int[np.ndarray, "N 2"]) -> bool:
+    """Whether a mask leaves the detected hands out and shows most of what is around them. Where no hand was detected,
+    most of the picture shows none; one that is white all over tells nothing."""
+    on_hand = mask[landmarks[:, 1], landmarks[:, 0]].mean() if len(landmarks) else 0.0
+    return bool(on_hand < ON_HAND and 1 - ON_HAND < mask.mean() < 1)
 
 
 def _read_detections(path: Path) -> Float[np.ndarray, "2 21 2"]:

@@ -79,7 +79,7 @@ class RunRecord:
             "sequences": capture.sequences,
             "cameras": [[camera.name, camera.width, camera.height] for camera in capture.cameras],
             "object_radius": capture.object_radius,
-            "masks_inverted": bool(capture.masks_inverted),
+            "masks_inverted": sorted(capture.masks_inverted),
             "train_cameras": split.train_cameras,
             "eval_cameras": split.eval_cameras,
             "fit_key": self.fit_key,
@@ -173,7 +173,7 @@ def _record(header: dict, arrays: dict[str, np.ndarray]) -> RunRecord:
         sequences=header["sequences"],
         object_poses=arrays.get("object_poses"),
         object_radius=header["object_radius"],
-        masks_inverted=header["masks_inverted"],
+        masks_inverted={(frame, camera) for frame, camera in header["masks_inverted"]},
         **{name: _paths(root, header[name]) for name in FILE_TABLES},
     )
     return RunRecord(

@@ -141,9 +141,11 @@ def _hash_pictures(digest: hashlib._Hash, capture: Capture, cameras: Sequence[st
     for camera in seen.cameras:
         digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())
     digest.update(seen.detections.tobytes())
-    # Masks of all cameras, because the report speaks of all of them.
+    # Masks of all cameras, and where these stand, because the report speaks of all of them.
     for key in sorted(capture.masks):
-        digest.update(repr(key).encode() + capture.masks[key].read_bytes())
+        camera = capture.camera(key[1])
+        digest.update(repr((*key, key in capture.masks_inverted)).encode() + capture.masks[key].read_bytes())
+        digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())
     for key in sorted(capture.object_masks):
         digest.update(b"object" + repr(key).encode() + capture.object_masks[key].read_bytes())
     # Pictures, because hands are cut out of them where masks are bad.

@@ -89,7 +89,7 @@ def moving_hand(tmp_path: Path) -> Callable[..., DataparserOutputs]:
                 "object_mask_paths": [None] * rows,
                 "true_mask_paths": [None] * rows,
                 "training_scales": [1.0] * rows,
-                "masks_inverted": False,
+                "masks_inverted": [False] * rows,
                 "mask_verdicts": ["useless"] * rows,
             },
         )

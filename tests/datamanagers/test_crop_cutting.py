@@ -86,7 +86,20 @@ def test_crops_are_reused(moving_hand, monkeypatch):
 
 @pytest.mark.parametrize(
     "change",
-    ["margin", "rows", "picture", "pose", "camera", "mask", "verdict", "true mask", "object", "hand", "label option"],
+    [
+        "margin",
+        "rows",
+        "picture",
+        "pose",
+        "camera",
+        "mask",
+        "polarity",
+        "verdict",
+        "true mask",
+        "object",
+        "hand",
+        "label option",
+    ],
 )
 def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, change: str):
     outputs = moving_hand()
@@ -110,6 +123,8 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
             outputs.cameras.fx[1] += 0.5
         elif change == "mask":
             outputs.metadata["own_masks"][0] = np.ones((112, 96), dtype=bool)
+        elif change == "polarity":
+            outputs.metadata["masks_inverted"][1] = True
         elif change == "verdict":
             outputs.metadata["mask_verdicts"][1] = "holes"
         elif change == "object":

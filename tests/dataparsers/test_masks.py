@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,14 +84,27 @@ def test_inverted_masks_are_recognised_by_the_detected_hands(tmp_path: Path) -> 
             mask[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = True
         Image.fromarray(np.where(mask, 0, 255).astype(np.uint8)).save(tmp_path / "1" / "mask" / f"{name}.png")
     inverted = read_capture_room(tmp_path / "1")
-    assert not capture.masks_inverted and inverted.masks_inverted
+    assert not capture.masks_inverted and inverted.masks_inverted == set(inverted.masks)
     assert any("black on white" in problem for problem in inverted.problems)
     np.testing.assert_array_equal(hand_mask(inverted, ("1", "02")), mask)
-    # A mask that is white or black all over tells nothing of the others.
+    # A mask that is white or black all over is what it is.
     for value, name in ((255, "00"), (0, "01")):
         Image.new("L", SIZE, value).save(tmp_path / "1" / "mask" / f"{name}.png")
     Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(tmp_path / "1" / "mask" / "02.png")
     assert not read_capture_room(tmp_path / "1").masks_inverted
+
+
+def test_how_a_mask_is_read_hangs_on_no_other_mask(tmp_path: Path) -> None:
+    make_scan(tmp_path / "1")
+    # In the middle of the picture; the camera without a detection has a mask of more than a hand.
+    detected = json.dumps({"Left": [], "Right": [0.0] * 63})
+    for name, shown, landmarks in (("00", ~TRUTH, detected), ("01", ~TRUTH, '{"Left": []}'), ("02", TRUTH, detected)):
+        Image.fromarray(np.where(shown, 255, 0).astype(np.uint8)).save(tmp_path / "1" / "mask" / f"{name}.png")
+        (tmp_path / "1" / "pose" / f"{name}.json").write_text(landmarks)
+    capture = read_capture_room(tmp_path / "1")
+    assert capture.masks_inverted == {("1", "00"), ("1", "01")}
+    for name in ("00", "01", "02"):
+        np.testing.assert_array_equal(hand_mask(capture, ("1", name)), TRUTH)
 
 
 def test_a_cut_out_picture_is_its_own_mask(tmp_path: Path) -> None:

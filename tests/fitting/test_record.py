@@ -165,11 +165,15 @@ def test_the_key_follows_calibration_options_and_what_the_hand_model_holds(made_
     keys = [cache_path(made_up_capture, names, **options)]
     assert cache_path(made_up_capture, names, **options) == keys[0]
     for field, change in (("intrinsics", 0.5), ("world_to_camera", 1e-4)):
-        cameras = list(made_up_capture.cameras)
-        matrix = getattr(cameras[3], field).copy()
-        matrix[0, 2] += change
-        cameras[3] = replace(cameras[3], **{field: matrix})
-        keys.append(cache_path(replace(made_up_capture, cameras=cameras), names, **options))
+        # The last camera is held out, but the verdicts on its masks are kept with the fit.
+        for number, taking_part in ((3, names), (-1, names[:-1])):
+            cameras = list(made_up_capture.cameras)
+            matrix = getattr(cameras[number], field).copy()
+            matrix[0, 2] += change
+            cameras[number] = replace(cameras[number], **{field: matrix})
+            keys.append(cache_path(replace(made_up_capture, cameras=cameras), taking_part, **options))
+    keys.append(cache_path(made_up_capture, names[:-1], **options))
+    keys.append(cache_path(replace(made_up_capture, masks_inverted={("a", "00")}), names, **options))
     for other in ({"sides": ("left", "right")}, {"refine_masks": False}, {"refine_cameras": False}):
         keys.append(cache_path(made_up_capture, names, **{**options, **other}))
     keys.append(cache_path(made_up_capture, names, **options, shape_frames=[0]))
@@ -177,7 +181,7 @@ def test_the_key_follows_calibration_options_and_what_the_hand_model_holds(made_
     # Another hand under the same name.
     write_npz_hand(tmp_path / "hand.npz", replace(hand, template=hand.template * 1.01))
     keys.append(cache_path(made_up_capture, names, **options))
-    assert len(set(keys)) == 9
+    assert len(set(keys)) == len(keys) == 13
 
 
 def test_a_cache_that_cannot_be_written_is_said_before_the_work(made_up_capture, tmp_path: Path, monkeypatch):
