@@ -45,6 +45,7 @@ def end_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silhouette, "smooth_modes", smooth_modes)
     for name in ("PLACING", "SHAPING", "FINISHING"):
         monkeypatch.setattr(mask_refinement, name, getattr(mask_refinement, name)[-1:])
+    monkeypatch.setattr(silhouette, "STEPS", 1)
     minimise = pose_fit.minimise
     monkeypatch.setattr(pose_fit, "minimise", lambda *args, iterations: minimise(*args, iterations=10))
 
