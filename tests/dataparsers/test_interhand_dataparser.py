@@ -91,6 +91,17 @@ def test_frames_and_cameras_are_held_out(parse, asked, specification):
         assert set(train.metadata[key]) == {"useless" if key == "mask_verdicts" else None}
 
 
+def test_true_masks_judge_held_out_pictures_and_train_nothing(parse, asked, tmp_path):
+    for path in (tmp_path / "images").rglob("*.jpg"):
+        mask = tmp_path / "truth" / "mask_skin" / path.relative_to(tmp_path / "images").with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        mask.touch()
+    parser = parse(eval_cameras=("400412",))
+    held_out = parser.get_dataparser_outputs("test").metadata["true_mask_paths"]
+    assert held_out and all(path.is_relative_to(tmp_path / "truth") and path.exists() for path in held_out)
+    assert set(parser.get_dataparser_outputs("train").metadata["true_mask_paths"]) == {None}
+
+
 def test_vertices_fall_where_the_published_projection_puts_them(parse, tmp_path):
     truth = make_interhand(tmp_path / "again")
     outputs = parse(eval_cameras=()).get_dataparser_outputs("train")
