@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from nerfstudio.utils import eval_utils
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
@@ -89,6 +88,9 @@ def require_same_weights(own: Mapping[str, Tensor], loaded: Mapping[str, Any]) -
 def mend_loading(pipeline_class: type) -> None:
     """Lets nerfstudio's commands load the checkpoint of a pipeline of this class as ours do: they would end in a
     traceback on one that is cut, and on a file of another name beside it."""
+    # Imports all methods, ours too, which import this module.
+    from nerfstudio.utils import eval_utils
+
     load = eval_utils.eval_load_checkpoint
     if getattr(load, "mended", False):
         return

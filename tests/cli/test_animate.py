@@ -24,7 +24,7 @@ def loaded(tiny_run: Path):
 
 @pytest.fixture(autouse=True)
 def from_memory(loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trained_run, "load_run", lambda path: loaded)
+    monkeypatch.setattr(trained_run, "load_run", lambda path, data=None: loaded)
 
 
 @pytest.fixture(scope="module")

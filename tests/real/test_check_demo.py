@@ -14,7 +14,7 @@ from nerfstudio_hands.fitting import fit_capture
 
 @pytest.fixture(scope="module")
 def report(fmhr_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    def joints_only(capture, cameras, *, hand, shape_frames):
+    def joints_only(capture, cameras, *, hand, **options):
         return fit_capture(capture, cameras=cameras, hand=hand, refine_masks=False)
 
     output = tmp_path_factory.mktemp("check")
