@@ -250,7 +250,7 @@ class HandTrainer(Trainer):
         looks = max(1, self.config.max_num_iterations // (10 * interval)) * interval
         if step and step % looks == 0:
             _, _, metrics = self.pipeline.get_eval_loss_dict(step)
-            self.held_out_psnr = float(metrics["psnr"])
+            self.held_out_psnr = float(metrics["psnr"].detach())
         if self.held_out_psnr is not None:
             writer.put_scalar(name=EventName.CURR_TEST_PSNR, scalar=self.held_out_psnr, step=step)
 
