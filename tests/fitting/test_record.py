@@ -13,6 +13,7 @@ import torch
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import HandFit, cache, cache_path, fit_or_load
+from nerfstudio_hands.fitting.record import FIT_VERSION
 from nerfstudio_hands.hand_model import HandPose, default_hand
 from nerfstudio_hands.hand_model.npz_file import write_npz_hand
 
@@ -157,7 +158,9 @@ def test_the_key_follows_what_the_fit_depends_on(made_up_capture, tmp_path: Path
     assert cache_path(made_up_capture, names) in keys
 
 
-def test_the_key_follows_calibration_options_and_what_the_hand_model_holds(made_up_capture, tmp_path: Path):
+def test_the_key_follows_calibration_options_version_and_what_the_hand_model_holds(
+    made_up_capture, tmp_path: Path, monkeypatch
+):
     names = made_up_capture.camera_names
     hand = default_hand("right")
     write_npz_hand(tmp_path / "hand.npz", hand)
@@ -181,7 +184,9 @@ def test_the_key_follows_calibration_options_and_what_the_hand_model_holds(made_
     # Another hand under the same name.
     write_npz_hand(tmp_path / "hand.npz", replace(hand, template=hand.template * 1.01))
     keys.append(cache_path(made_up_capture, names, **options))
-    assert len(set(keys)) == len(keys) == 13
+    monkeypatch.setattr(cache, "FIT_VERSION", FIT_VERSION + 1)
+    keys.append(cache_path(made_up_capture, names, **options))
+    assert len(set(keys)) == len(keys) == 14
 
 
 def test_a_cache_that_cannot_be_written_is_said_before_the_work(made_up_capture, tmp_path: Path, monkeypatch):
