@@ -1,5 +1,8 @@
-"""The web viewer as a person meets it: a browser opens the page of a running training, bends a finger and plays the two
-poses, and puts a mesh into another light."""
+"""The web viewer as a person meets it: a browser opens the page of a training that has not begun, bends a finger and
+plays the two poses, and puts a mesh into another light.
+
+Every step waits for what the page shows, however long that takes. Nothing is trained meanwhile, so that nothing but
+what the person does changes the picture: a page that is late shows no other hand."""
 
 from __future__ import annotations
 
@@ -45,9 +48,6 @@ CHANGE = 60
 """Difference of brightness that only another thing in the picture makes. nerfstudio sends a coarse picture, then a
 sharp one, and a busy browser may go on to show the coarse one for minutes: their edges differ by up to this."""
 
-STILL_LOOKS = 4
-"""Looks at which a picture that has come to rest is the same."""
-
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no browser on PATH: `apt-get install chromium` (Debian) gets one that this test can use"
 )
@@ -55,7 +55,7 @@ pytestmark = pytest.mark.skipif(
 
 @contextmanager
 def training(capture: Path, cache: Path, folder: Path, method: str, *options: str) -> Iterator[str]:
-    """The page's address of a training that goes on for as long as the test looks."""
+    """The page's address of a training that waits for somebody to start it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -63,7 +63,7 @@ def training(capture: Path, cache: Path, folder: Path, method: str, *options: st
     process = subprocess.Popen(
         [
             NS_TRAIN, method, "--data", str(capture), "--output-dir", str(folder), "--vis", "viewer",
-            "--viewer.websocket-port", str(port), "--max-num-iterations", "100000", *options,
+            "--viewer.websocket-port", str(port), "--max-num-iterations", "100000", "--start-paused", "True", *options,
             "hands-data", "--resolution-scale", "0.5",
         ],
         cwd=folder,  # Where the viewer looks for pose tracks.
@@ -117,38 +117,10 @@ class Page:
         found = re.search(pattern, self.page.locator("body").text_content())
         return int(found[1]) if found else 0
 
-    def sharp(self) -> bool:
-        return self.number(r"Resolution: (\d+)x") >= 500
-
-    def settled(self) -> np.ndarray:
-        """The picture once nothing in it has moved for some looks and the sharp one has been sent. What a busy browser
-        has not shown by then must be waited for."""
-        latest = [self.picture()]
-
-        def still() -> bool:
-            latest.append(self.picture())
-            looks = latest[-STILL_LOOKS:]
-            return self.sharp() and len(latest) > STILL_LOOKS and all(changed(look, looks[-1]) == 0 for look in looks)
-
-        wait_for(still, "a still picture")
-        return latest[-1]
-
-    def resting(self) -> np.ndarray:
-        """The picture of the frame's pose once no training step is left over: asking for it anew gives the same."""
-        latest: list[np.ndarray] = []
-
-        def same() -> bool:
-            self.click("Reset pose")
-            # A new picture is coarse before it is sharp; without that, what is sharp is the one before.
-            deadline = time.monotonic() + 20.0
-            while self.sharp():
-                if time.monotonic() > deadline:
-                    return False
-            latest.append(self.settled())
-            return len(latest) > 1 and changed(latest[-1], latest[-2]) < 0.002
-
-        wait_for(same, "the end of the training step in progress")
-        return latest[-1]
+    def first_picture(self) -> np.ndarray:
+        """The picture as the page comes, once the hand is in it."""
+        wait_for(lambda: 0.03 < shown(self.picture()).mean() < 0.9, "a picture with a hand and its background")
+        return self.picture()
 
     def drag_slider(self, label: str, pixels: int) -> None:
         """Drags the thumb of the first slider of this label to the right."""
@@ -205,24 +177,25 @@ def blue(picture: np.ndarray) -> float:
 
 @contextmanager
 def browser_at(address: str) -> Iterator[Page]:
-    """The page, at the first picture of the training in progress, without the training cameras."""
+    """The page, at its first picture of the hand, without the training cameras."""
     playwright = pytest.importorskip("playwright.sync_api", reason="`pip install playwright` drives the browser")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         tab = browser.new_page(viewport={"width": 860, "height": 560})
         tab.set_default_timeout(PATIENCE * 1000)
         tab.goto(address, wait_until="domcontentloaded")
-        tab.get_by_role("button", name="Pause Training").wait_for()
+        tab.get_by_role("button", name="Resume Training").wait_for()
         page = Page(tab)
-        wait_for(lambda: page.number(r"Resolution: (\d+)x") > 0, "a picture of the training in progress")
         page.click("Hide Train Cams")
+        tab.get_by_role("button", name="Show Train Cams").wait_for()
+        wait_for(lambda: page.number(r"Resolution: (\d+)x") > 0, "a picture of the hand")
         yield page
         browser.close()
 
 
 @pytest.fixture
 def page(demo_capture: Path, true_fit_cache: Path, tmp_path: Path) -> Iterator[Page]:
-    """A radiance field that is being trained."""
+    """A radiance field as it is before its training."""
     options = ("--pipeline.datamanager.train-num-rays-per-batch", "256")
     with training(demo_capture, true_fit_cache, tmp_path, "hand-uvnerf", *options) as address:
         with browser_at(address) as page:
@@ -231,7 +204,7 @@ def page(demo_capture: Path, true_fit_cache: Path, tmp_path: Path) -> Iterator[P
 
 @pytest.fixture
 def mesh_page(demo_capture: Path, true_fit_cache: Path, tmp_path: Path) -> Iterator[Page]:
-    """A mesh that is being refined."""
+    """A mesh as it is before its training."""
     options = ("--pipeline.model.subdivisions", "1", "--pipeline.model.texture-size", "64")
     with training(demo_capture, true_fit_cache, tmp_path, "hand-mesh", *options) as address:
         with browser_at(address) as page:
@@ -239,15 +212,11 @@ def mesh_page(demo_capture: Path, true_fit_cache: Path, tmp_path: Path) -> Itera
 
 
 def test_a_person_bends_a_finger_and_plays_it(page: Page) -> None:
-    # A training in progress changes every picture a little, so the comparison is made while it pauses.
-    page.click("Pause Training")
-    page.page.get_by_role("button", name="Resume Training").wait_for()
-    hand = page.resting()
-    assert 0.03 < shown(hand).mean() < 0.9, "no hand, or nothing else, in the first view"
+    hand = page.first_picture()
 
     page.drag_slider("Middle flexion", 30)
     wait_for(lambda: changed(page.picture(), hand) > 0.005, "another picture after the slider was moved")
-    bent = page.settled()
+    bent = page.picture()
     assert 0.005 < changed(bent, hand) < 0.2
 
     assert blue(bent) < 0.001
@@ -259,9 +228,10 @@ def test_a_person_bends_a_finger_and_plays_it(page: Page) -> None:
     page.click("Reset pose")
     wait_for(lambda: changed(page.picture(), hand) < changed(bent, hand) / 4, "the picture as it was before")
 
-    # Two poses become a track that plays; with the training at rest, nothing but the player moves the picture. A slow
-    # page passes on where a slider stands later than which button was pressed, so the picture is waited for.
+    # Two poses become a track that plays. A slow page passes on where a slider stands later than which button was
+    # pressed, so the picture is waited for.
     page.click("Add keyframe")
+    wait_for(lambda: page.number(r"(\d+) keyframe") == 1, "the first keyframe")
     page.drag_slider("Middle flexion", 30)
     wait_for(lambda: changed(page.picture(), hand) > 0.005, "the second pose")
     page.click("Add keyframe")
@@ -277,31 +247,31 @@ def test_a_person_bends_a_finger_and_plays_it(page: Page) -> None:
     for _ in range(3):
         wait_for(moved, "another picture while the track plays")
     page.click("Pause")
-    page.settled()
+    page.page.get_by_role("button", name="Play", exact=True).first.wait_for()
+
     page.click("Resume Training")
     page.page.get_by_role("button", name="Pause Training").wait_for()
+    wait_for(lambda: page.number(r"Step: (\d+)") > 2, "steps of the training")
 
 
 def test_a_person_puts_the_mesh_into_another_light(mesh_page: Page) -> None:
     page = mesh_page
-    page.click("Pause Training")
-    page.page.get_by_role("button", name="Resume Training").wait_for()
-    captured = page.settled()
-    assert 0.03 < shown(captured).mean() < 0.9, "no hand, or nothing else, in the first view"
+    captured = page.first_picture()
 
-    page.choose("Light", "sunset")
-    wait_for(lambda: warmth(page.picture()) > 1.15 * warmth(captured), "the light of the evening")
-    evening = page.settled()
-    # Another light has another colour, and falls on the same hand.
-    assert (shown(evening) != shown(captured)).mean() < 0.15 * shown(captured).mean()
-
-    page.drag_slider("Turn light", 40)
-    wait_for(lambda: changed(page.picture(), evening) > 0.02, "the light from another side")
-
-    page.choose("Light", "capture")
+    def evening() -> bool:
+        """Another light has another colour, and falls on the same hand."""
+        picture = page.picture()
+        same_hand = (shown(picture) != shown(captured)).mean() < 0.15 * shown(captured).mean()
+        return same_hand and warmth(picture) > 1.15 * warmth(captured)
 
     def as_before() -> bool:
         picture = page.picture()
         return abs(warmth(picture) / warmth(captured) - 1) < 0.05 and changed(picture, captured) < 0.02
 
-    wait_for(as_before, "the picture in the light of the capture")
+    page.choose("Light", "sunset")
+    wait_for(evening, "the light of the evening")
+    sunset = page.picture()
+    page.drag_slider("Turn light", 40)
+    wait_for(lambda: changed(page.picture(), sunset) > 0.02, "the light from another side")
+    page.choose("Light", "capture")
+    wait_for(as_before, "the light of the capture")
