@@ -49,8 +49,10 @@ def require_capture_folder(root: Path) -> None:
 
 
 def quieten_imports() -> None:
-    """Leaves out what torch and nerfstudio tell their own developers while they are imported."""
+    """Leaves out what torch and nerfstudio tell their own developers while they are imported and when nerfstudio's
+    cameras are indexed."""
     warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
 
 
 def announce_training(arguments: list[str]) -> None:

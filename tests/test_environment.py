@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
-from nerfstudio_hands.environment import announce_training, require_working_folder, user_cache
+from nerfstudio_hands.environment import announce_training, quieten_imports, require_working_folder, user_cache
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
 
@@ -79,3 +80,13 @@ def test_nerfstudio_s_methods_are_not_loaded_to_refuse_a_wrong_capture(tmp_path:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.startswith("error: ") and run.stdout.endswith("check --data. False\n"), run
+
+
+def test_only_warnings_that_concern_no_user_are_left_out():
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        quieten_imports()
+        warnings.warn("`torch.jit.script` is deprecated.", FutureWarning, stacklevel=1)
+        warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated", stacklevel=1)
+        warnings.warn("The disk is nearly full.", stacklevel=1)
+    assert [str(warning.message) for warning in heard] == ["The disk is nearly full."]

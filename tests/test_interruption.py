@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nerfstudio_hands.cli import main
 from nerfstudio_hands.interruption import Terminated, exit_status, resume_command, sigterm_interrupts, undisturbed
 
 
@@ -42,3 +43,22 @@ def test_a_second_signal_does_not_disturb():
 )
 def test_the_command_that_goes_on_has_the_options_of_the_first(given: list[str], command: str):
     assert resume_command(given, "hand-mesh", Path("runs/x")) == command
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_cleans_up_and_says_one_sentence(number: int, monkeypatch, capsys):
+    cleaned = []
+
+    def stopped(many: int = 1) -> None:
+        """Stops itself."""
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            cleaned.append(many)
+
+    monkeypatch.setattr(main, "COMMANDS", {"first": stopped, "second": stopped})
+    monkeypatch.setattr("sys.argv", ["ns-hands", "first"])
+    with pytest.raises(SystemExit) as status:
+        main.main()
+    assert status.value.code == 128 + number and cleaned == [1]
+    assert capsys.readouterr().err.splitlines()[1:] == ["Stopped before the end."]

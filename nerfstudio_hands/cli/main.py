@@ -17,6 +17,7 @@ from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.cli.view import view
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.interruption import exit_status, sigterm_interrupts
 
 COMMANDS = {
     "check": check,
@@ -32,15 +33,20 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Runs a command; a fault of the user's is one sentence on the error stream and exit status 1."""
+    """Runs a command; a fault of the user's is one sentence on the error stream and exit status 1. Ctrl-C and SIGTERM
+    leave no file half written."""
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            {name: announced(name, command) for name, command in COMMANDS.items()},
-            prog="ns-hands",
-            description="Hand avatars from calibrated pictures: what surrounds `ns-train hand-uvnerf`.",
-        )
+        with sigterm_interrupts():
+            tyro.extras.subcommand_cli_from_dict(
+                {name: announced(name, command) for name, command in COMMANDS.items()},
+                prog="ns-hands",
+                description="Hand avatars from calibrated pictures: what surrounds `ns-train hand-uvnerf`.",
+            )
     except HandsError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt as stop:
+        print("Stopped before the end.", file=sys.stderr)
+        sys.exit(exit_status(stop))
 
 
 if __name__ == "__main__":
