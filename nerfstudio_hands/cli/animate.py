@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Mesh = Literal["none", "beside", "split"]
 
-USUAL_SECONDS = 4.0
-"""Length of a video at most unless somebody asks for another: its pictures are rendered in less than a minute."""
+USUAL_SECONDS = 3.0
+"""Length of a video at most unless somebody asks for another: its pictures are rendered in about a minute."""
 
 SPIRAL_SAMPLES = 24
 """Poses of a track from which the room is measured that a spiral goes round."""
@@ -48,7 +48,7 @@ def animate(
 ) -> None:
     """Write a video of a trained avatar that plays a pose track.
 
-    The defaults take less than a minute on two cores of a CPU; a finer video is `--fps 24 --size 640`.
+    The defaults take about a minute on two cores of a CPU; a finer video is `--fps 24 --size 640`.
 
     Args:
         load_config: The run's config.yml.
@@ -70,7 +70,7 @@ def animate(
         fps: Pictures a second, 0.1 to 240.
         speed: 2 plays the track twice as fast; 0.001 to 1000.
         seconds: Length of the video, 0 to 3600; a track that ends begins anew. By default as long as the track, but at
-            most 4, or as long as the camera path.
+            most 3, or as long as the camera path.
         size: Longest side of a picture in pixels, 16 to 4096.
         overwrite: Replace a file of this name.
         data: Where the capture lies now; by default where it lay when the run began. It need not be there.

@@ -18,8 +18,8 @@ def turntable(
     load_config: Path,
     output: Path = Path("turntable.mp4"),
     *,
-    num_frames: int = 36,
-    fps: float = 12.0,
+    num_frames: int = 30,
+    fps: float = 10.0,
     width: int = 320,
     height: int = 240,
     elevation: float = 20.0,
@@ -29,7 +29,7 @@ def turntable(
 ) -> None:
     """Render a video in which the camera circles once round the hands.
 
-    The defaults take less than a minute on two cores of a CPU; a finer video is `--num-frames 72 --fps 24 --width 640
+    The defaults take about a minute on two cores of a CPU; a finer video is `--num-frames 72 --fps 24 --width 640
     --height 480`.
 
     Args:
