@@ -14,12 +14,11 @@ from nerfstudio_hands.dataparsers.calibration_checks import check_intrinsics, ch
 from nerfstudio_hands.dataparsers.capture import (
     Capture,
     CaptureCamera,
-    check_size,
     has_alpha,
-    image_size,
     read_mask,
 )
 from nerfstudio_hands.dataparsers.object_files import POSE_FILE, check_object_masks, read_object_poses
+from nerfstudio_hands.dataparsers.picture_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.guarded_files import UnreadableFile, read_json, read_npz, read_text
 
@@ -60,9 +59,10 @@ def read_capture_room(root: Path) -> Capture:
     `read_mask`; a picture with an alpha channel needs none. Whether hands are white or black in them is judged by the
     detections. Of what the hand holds, every scan may have masks `obj_mask/NN.png` (255 where it is seen, else 0) and a
     first guess of its pose, `object_pose.npz` (see `read_object_poses`); `mask` then shows what is seen of the hand. A
-    calibrated camera may lack any of its files: that is said in `problems`. The size of a camera is that of its
-    picture, else of its mask, else the size most common among the others. Pictures are left to `read_image` and
-    `read_mask`; headers and sizes are checked here.
+    calibrated camera may lack any of its files: that is said in `problems`. The size of a camera is that most common
+    among its pictures, else among its masks, else the size most common among the other cameras; a file of another size
+    is left out, which is said too. Pictures are left to `read_image` and `read_mask`; headers and sizes are checked
+    here.
 
     Args:
         root: The scan (it contains `img/` and `camera/`) or a folder with scans directly in it.
@@ -102,8 +102,9 @@ def read_capture_room(root: Path) -> Capture:
             f"{scans[0] / 'img'}: expected pictures NN.png of the calibrated cameras {names[0]} to {names[-1]}, found "
             "none: name the pictures after the index of their camera in camera/param.npz."
         )
+    sizes = _sizes(shared, images, masks, object_masks, problems)
     masks |= {key: path for key, path in images.items() if key not in masks and has_alpha(path)}
-    cameras = _cameras(shared, names, images, masks, problems)
+    cameras = _cameras(shared, names, sizes, problems)
     check_object_masks(root, object_masks, frames, cameras)
 
     detections = np.full((len(frames), len(names), 2, 21, 2), np.nan)
@@ -254,18 +255,26 @@ def _files_by_camera(folder: Path, suffixes: tuple[str, ...], names: list[str], 
     return files
 
 
-def _cameras(
+def _sizes(
     calibration: _Calibration,
-    names: list[str],
     images: dict[tuple[str, str], Path],
     masks: dict[tuple[str, str], Path],
+    object_masks: dict[tuple[str, str], Path],
     problems: list[str],
-) -> list[CaptureCamera]:
+) -> dict[str, tuple[int, int]]:
+    """Width and height of the pictures of each camera with files; files of another size are taken out."""
+    tables = {"Pictures": images, "Masks": masks, "Masks of the object": object_masks}
+    found = {kind: sizes_on_disk(files) for kind, files in tables.items()}
     sizes: dict[str, tuple[int, int]] = {}
-    for table in (images, masks):
-        for (_, name), path in table.items():
-            size = image_size(path)
-            check_size(path, size, sizes.setdefault(name, size))
+    for kind, files in tables.items():
+        sizes = usual_sizes(found[kind], calibration.intrinsics) | sizes
+        leave_out_other_sizes(kind, files, found[kind], sizes, problems)
+    return sizes
+
+
+def _cameras(
+    calibration: _Calibration, names: list[str], sizes: dict[str, tuple[int, int]], problems: list[str]
+) -> list[CaptureCamera]:
     usual = Counter(sizes.values()).most_common(1)[0][0]
     cameras = []
     for name in names:

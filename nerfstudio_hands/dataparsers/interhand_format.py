@@ -29,6 +29,7 @@ from nerfstudio_hands.dataparsers.picture_files import (
     picture_fate,
     some_frames,
 )
+from nerfstudio_hands.dataparsers.picture_sizes import leave_out_other_sizes, sizes_on_disk
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.frame_clock import frame_clock, usual_step
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
@@ -255,6 +256,8 @@ def _capture(
     frames = {key: f"{key[0]}/{key[1]}" for key in keys}
     images = {(frames[k], name): path for k in keys for name, path in found.paths[k].items() if name in names}
     object_masks = _masks_beside(root, "obj_mask", images)
+    of_masks, sizes = sizes_on_disk(object_masks), {camera.name: camera.size for camera in cameras}
+    leave_out_other_sizes("Masks of the object", object_masks, of_masks, sizes, problems)
     check_object_masks(root / "obj_mask", object_masks, list(frames.values()), cameras)
     poses = root / POSE_FILE
     return Capture(

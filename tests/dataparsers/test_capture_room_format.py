@@ -229,11 +229,6 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "img",
         "found none",
     ),
-    "mask of another size": (
-        lambda s: Image.new("L", (32, 24)).save(s / "mask/01.png"),
-        "mask/01.png",
-        "expected 64x48 pixels as in the other pictures of this camera, found 32x24",
-    ),
     "truncated image": (lambda s: _truncate(s / "img/01.png"), "img/01.png", "complete picture"),
     "image truncated in its header": (lambda s: _truncate(s / "img/01.png", 0.001), "img/01.png", "complete picture"),
     "truncated mask": (lambda s: _truncate(s / "mask/01.png"), "mask/01.png", "complete picture"),
@@ -292,12 +287,61 @@ def test_scans_with_different_calibrations_are_refused(tmp_path: Path) -> None:
         read_capture_room(tmp_path)
 
 
-def test_pictures_of_one_camera_share_a_size_over_frames(tmp_path: Path) -> None:
+def _two_sizes(root: Path, odd: dict[str, str]) -> list[str]:
+    """Makes scans 1 and 2, some files of which (path: mode) become 32x24; returns their paths as `problems` has them."""
+    make_scan(root / "1")
+    make_scan(root / "2")
+    for name, mode in odd.items():
+        Image.new(mode, (32, 24)).save(root / name)
+    return [f"{root / name} of 32x24 instead of 64x48" for name in odd]
+
+
+@pytest.mark.parametrize("scan", ["1", "2"])
+def test_a_picture_of_another_size_than_its_camera_s_others_is_left_out_and_named(tmp_path: Path, scan: str) -> None:
+    # Two pictures are no majority: the principal point says which of them was calibrated.
+    (said,) = _two_sizes(tmp_path, {f"{scan}/img/00.png": "RGB"})
+    capture = read_capture_room(tmp_path)
+    assert capture.camera("00").size == (64, 48)
+    assert len(capture.images) == 5 and (scan, "00") not in capture.images
+    assert len(capture.masks) == 6 and np.isfinite(capture.detections).all()
+    assert (
+        capture.problems[0] == f"Pictures of another size than the pictures of their camera, left out: 1 ({said})."
+        and capture.problems[1] == f"{tmp_path / scan}: cameras without image: 00."
+    )
+
+
+def test_most_pictures_of_a_camera_outvote_its_principal_point(tmp_path: Path) -> None:
+    _two_sizes(tmp_path, {"1/img/00.png": "RGB"})
+    make_scan(tmp_path / "3")
+    for scan in "23":
+        for kind, mode in (("img", "RGB"), ("mask", "L")):
+            Image.new(mode, (320, 240)).save(tmp_path / scan / kind / "00.png")
+    capture = read_capture_room(tmp_path)
+    assert capture.camera("00").size == (320, 240) and capture.camera("01").size == (64, 48)
+    assert ("1", "00") not in capture.images and ("1", "00") not in capture.masks
+
+
+def test_a_mask_of_another_size_than_its_picture_is_left_out_and_named(tmp_path: Path) -> None:
+    said = _two_sizes(tmp_path, {f"2/mask/{camera:02d}.png": "L" for camera in range(2)})
+    capture = read_capture_room(tmp_path)
+    assert len(capture.images) == 6 and set(capture.masks) == {("1", "00"), ("1", "01"), ("1", "02"), ("2", "02")}
+    assert capture.problems[0] == (
+        f"Masks of another size than the pictures of their camera, left out: 2 ({', '.join(said)})."
+    )
+
+
+def test_a_mask_of_another_size_in_a_scan_alone_leaves_the_picture(tmp_path: Path) -> None:
     make_scan(tmp_path / "1")
-    make_scan(tmp_path / "2")
-    Image.new("RGB", (32, 24)).save(tmp_path / "2" / "img" / "00.png")
-    with pytest.raises(HandsError, match=r"2/img/00.png: expected 64x48 .* found 32x24"):
-        read_capture_room(tmp_path)
+    Image.new("L", (320, 240)).save(tmp_path / "1" / "mask" / "01.png")
+    capture = read_capture_room(tmp_path / "1")
+    assert capture.camera("01").size == (64, 48) and ("1", "01") in capture.images
+    assert ("1", "01") not in capture.masks and "01.png of 320x240 instead of 64x48" in capture.problems[0]
+
+
+def test_of_many_files_of_another_size_the_first_are_named(tmp_path: Path) -> None:
+    names = {f"{scan}/mask/{camera:02d}.png": "L" for scan in "12" for camera in range(3)}
+    said = _two_sizes(tmp_path, names)
+    assert read_capture_room(tmp_path).problems[0].endswith(f"left out: 6 ({', '.join(said[:3])}, ..).")
 
 
 def test_reading_a_picture_names_the_fault(tmp_path: Path) -> None:
