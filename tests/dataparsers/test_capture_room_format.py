@@ -288,7 +288,7 @@ def test_scans_with_different_calibrations_are_refused(tmp_path: Path) -> None:
 
 
 def _two_sizes(root: Path, odd: dict[str, str]) -> list[str]:
-    """Makes scans 1 and 2, some files of which (path: mode) become 32x24; returns their paths as `problems` has them."""
+    """Makes scans 1 and 2, some files of which (path: mode) become 32x24; returns what `problems` says of them."""
     make_scan(root / "1")
     make_scan(root / "2")
     for name, mode in odd.items():
