@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,10 @@ from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES, HandPose
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# A shell that runs tests in the background has them ignore Ctrl-C, which some of them send to themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The commands of this environment, whether or not somebody has activated it.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
