@@ -16,7 +16,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 CAPTURE = Path("data/synthetic-hand/1")
 OUTPUT = Path("outputs/demo")
-STEPS = "800"
+STEPS = "640"
+PICTURES = "20"
+"""Of the video; a second apiece."""
 TEXTURE_SIZE = "512"
 """Half of what `ns-hands export` writes, in a quarter of the time."""
 
@@ -39,7 +41,10 @@ def main() -> None:
     )  # fmt: skip
     metrics, pictures = OUTPUT / "metrics.json", OUTPUT / "pictures"
     run("ns-eval", "--load-config", str(config), "--output-path", str(metrics), "--render-output-path", str(pictures))
-    run("ns-hands", "turntable", "--load-config", str(config), "--output", str(OUTPUT / "turntable.mp4"), "--overwrite")
+    run(
+        "ns-hands", "turntable", "--load-config", str(config), "--output", str(OUTPUT / "turntable.mp4"), "--overwrite",
+        "--num-frames", PICTURES,
+    )  # fmt: skip
     run(
         "ns-hands", "export", "--load-config", str(config), "--output-dir", str(OUTPUT / "mesh"), "--rigged",
         "--texture-size", TEXTURE_SIZE,
