@@ -18,7 +18,7 @@ CAPTURE = Path("data/synthetic-hand/1")
 OUTPUT = Path("outputs/demo")
 STEPS = "640"
 PICTURES = "20"
-"""Of the video; a second apiece."""
+"""Of the video; each takes a second or two."""
 TEXTURE_SIZE = "512"
 """Half of what `ns-hands export` writes, in a quarter of the time."""
 
