@@ -253,9 +253,10 @@ class HandDataset(InputDataset):
 
         The mask has it too: as with a forearm, what the mask shows beyond the region does not count in an evaluation.
         """
+        rim = distance_to_boundary(held) < self._rim(row)
         found.label[held] = OBJECT
-        found.label[distance_to_boundary(held) < self._rim(row)] = NO_PART
-        near = held | (distance_to_boundary(held) < self._rim(row))
+        found.label[rim] = NO_PART
+        near = held | rim
         return replace(
             found,
             mask=found.mask | held,
