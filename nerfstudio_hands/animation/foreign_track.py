@@ -1,4 +1,4 @@
-"""Poses of MANO hands as other tools write them, .npz: HaMeR and WiLoR, DexYCB, SMPL-X and AMASS, smplx's own."""
+"""Poses of MANO hands as other tools write them: HaMeR and WiLoR, DexYCB, SMPL-X and AMASS, smplx's own."""
 
 from __future__ import annotations
 

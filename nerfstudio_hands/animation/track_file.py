@@ -1,4 +1,4 @@
-"""Files of pose tracks: our own .npz, and MANO parameters as InterHand2.6M publishes them."""
+"""Files of pose tracks: our own .npz, other tools' .npz and pickles, and MANO parameters as InterHand2.6M has them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import torch
 
 from nerfstudio_hands.animation.foreign_track import foreign_track
 from nerfstudio_hands.animation.pose_track import PoseTrack
+from nerfstudio_hands.array_pickle import read_array_pickle
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.frame_clock import frame_clock
 from nerfstudio_hands.guarded_files import UnreadableFile, read_json, read_npz
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.npz_writing import write_npz
 from nerfstudio_hands.track_convention import CONVENTIONS
+
+PICKLES = (".pkl", ".pickle", ".joblib")
+"""Names' ends of what other tools pickle; joblib's are told how to save them again."""
 
 FORMAT = "nerfstudio-hands pose track 1"
 """Written into every file; the number changes when older readers would misread it."""
@@ -92,11 +96,17 @@ def read_track(path: Path) -> PoseTrack:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    pickled = path.suffix.lower() in PICKLES
     try:
-        return read_npz(path)
+        return read_array_pickle(path) if pickled else read_npz(path)
     except UnreadableFile as error:
         if not path.exists():
             raise HandsError(f"{path}: expected a pose track, found no such file; check the path.") from error
+        if pickled:
+            raise HandsError(
+                f"{path}: expected a pickled dictionary of arrays, found {error}: load it with the tool that wrote it, "
+                "and save its arrays by numpy.savez('track.npz', **arrays)."
+            ) from error
         raise _no_track(path, str(error)) from error
 
 

@@ -53,8 +53,9 @@ def animate(
     Args:
         load_config: The run's config.yml.
         output: Video file to write, .mp4; there must be none of this name, unless --overwrite.
-        track: Poses to play: an .npz that the viewer saved, MANO parameters in InterHand2.6M's JSON form, or an .npz of
-            another tool (HaMeR, WiLoR, DexYCB, SMPL-X, AMASS). By default the frames of the capture, held-out ones too.
+        track: Poses to play: an .npz that the viewer saved, MANO parameters in InterHand2.6M's JSON form, or an .npz or
+            .pkl of another tool (HaMeR, WiLoR, DexYCB, SMPL-X, AMASS). By default the frames of the capture, held-out
+            ones too.
         track_capture: Which capture of a JSON file that holds several.
         track_frames: First and last frame number to play of a JSON file.
         track_convention: How the poses of another tool are to be read, where the file leaves it open: angles from

@@ -11,9 +11,10 @@ from jaxtyping import Float, Int
 from smplx.vertex_ids import vertex_ids
 from torch import Tensor
 
+from nerfstudio_hands.array_pickle import read_array_pickle
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.guarded_files import UnreadableFile
 from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, MANO_PARENTS, MANO_TO_JOINTS, TIP_JOINTS
-from nerfstudio_hands.hand_model.mano_pickle import read_mano_pickle
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, HandModel
 from nerfstudio_hands.hand_model.npz_file import check_dimensions, check_hand
 from nerfstudio_hands.hand_model.uv_file import read_uv, uv_file_beside
@@ -43,7 +44,13 @@ def read_mano_hand(path: Path) -> HandModel:
     Raises:
         HandsError: If the file is hostile, broken or no hand in MANO layout.
     """
-    arrays = read_mano_pickle(path)
+    try:
+        arrays = read_array_pickle(path)
+    except UnreadableFile as error:
+        raise HandsError(
+            f"{path}: expected an official MANO file, found {error}; get it again from https://mano.is.tue.mpg.de, or "
+            "save its arrays alone."
+        ) from error
     missing = sorted(set(_DIMENSIONS) - arrays.keys())
     if missing:
         raise HandsError(f"{path}: a MANO hand needs {', '.join(missing)}, which the file lacks; give MANO_RIGHT.pkl.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,62 @@ def test_bodies_move_fingers_alone(left: HandModel, right: HandModel, tmp_path: 
     settled = read_any_track(amass, [left, right]).for_hands(("left", "right"), still)
     assert settled.placed and torch.equal(settled.pose.translation, still.translation.expand(KEYS, 2, 3))
     assert torch.equal(settled.pose.global_orient, still.global_orient.expand(KEYS, 2, 3))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_pickles_say_what_archives_say(right: HandModel, numbers, tmp_path: Path, protocol: int) -> None:
+    """HaMeR's output as people pickle it: per-frame lists, parameters in a dictionary within, names beside them."""
+    poses = {"global_orient": matrices(numbers["orient"])[:, None], "hand_pose": matrices(numbers["fingers"])}
+    archive = write(
+        tmp_path / "a.npz", **poses, pred_cam_t_full=numbers["translation"], is_right=np.ones(KEYS), fps=np.array(12.0)
+    )
+    content = {
+        "pred_mano_params": {name: values.astype(np.float32) for name, values in poses.items()},
+        "pred_cam_t_full": list(numbers["translation"]),
+        "is_right": [1] * KEYS,
+        "img_name": np.array(["a.png"] * KEYS),
+        "fps": 12,
+    }
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    pickled, expected = (read_any_track(path, [right]) for path in (tmp_path / "a.pkl", archive))
+    assert pickled.sides == expected.sides and pickled.placed and pickled.name == "a"
+    for name in HandPose.__dataclass_fields__:
+        torch.testing.assert_close(getattr(pickled.pose, name), getattr(expected.pose, name), atol=1e-6, rtol=0)
+    torch.testing.assert_close(pickled.times, expected.times)
+
+
+class _Touch:
+    """Pickles as a call that leaves a mark on disk when it is run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_hostile_pickle_is_refused_and_not_run(right: HandModel, tmp_path: Path) -> None:
+    mark, path = tmp_path / "mark", tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"hand_pose": ANGLES, "fps": _Touch(mark)}))
+    # The file does harm when an ordinary unpickler reads it, else the test would prove nothing.
+    pickle.loads(path.read_bytes())
+    assert mark.exists()
+    mark.unlink()
+    with pytest.raises(HandsError, match=r"a\.pkl: .*which could run code; nothing was run: .* numpy\.savez") as error:
+        read_any_track(path, [right], convention="mano-flat")
+    assert not mark.exists() and "\n" not in str(error.value)
+
+
+def test_other_pickles_are_told_how_to_save_again(right: HandModel, tmp_path: Path) -> None:
+    joblib.dump({"hand_pose": ANGLES}, tmp_path / "a.pkl", compress=3)
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps([{"hand_pose": ANGLES}]))
+    (tmp_path / "c.pkl").write_bytes(pickle.dumps({"hand_pose": ANGLES})[:50])
+    torch.save({"hand_pose": torch.zeros(KEYS, 45)}, tmp_path / "d.pkl")
+    for name, found in (("a", "joblib"), ("b", "a pickled list"), ("c", "a broken pickle"), ("d", "a broken pickle")):
+        with pytest.raises(HandsError, match=rf"{name}\.pkl: .*found {'.*' if name == 'a' else ''}{found}.*savez"):
+            read_any_track(tmp_path / f"{name}.pkl", [right])
+    with pytest.raises(HandsError, match="found no such file"):
+        read_any_track(tmp_path / "e.pkl", [right])
 
 
 ANGLES = np.zeros((KEYS, 45))

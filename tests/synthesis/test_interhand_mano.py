@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from nerfstudio_hands.array_pickle import read_array_pickle
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.mano_file import relative_to_flat
-from nerfstudio_hands.hand_model.mano_pickle import read_mano_pickle
 from nerfstudio_hands.hand_model.model import default_hand, load_hand, mirror_rotations, pose_hand
 from nerfstudio_hands.synthesis.interhand_annotations import SequenceTruth, measure
 from nerfstudio_hands.synthesis.mano_writer import write_mano_pickle
@@ -32,7 +32,7 @@ def test_the_reader_of_mano_files_finds_the_hand_again(mano, side):
 
 
 def test_files_have_the_entries_of_official_ones_and_their_known_fault(mano):
-    right, left = (read_mano_pickle(mano / f"MANO_{side}.pkl") for side in ("RIGHT", "LEFT"))
+    right, left = (read_array_pickle(mano / f"MANO_{side}.pkl") for side in ("RIGHT", "LEFT"))
     expected = {"v_template", "f", "posedirs", "J_regressor", "J", "weights", "kintree_table", "hands_components"}
     assert expected | {"hands_mean", "hands_coeffs", "shapedirs"} == set(right)
     assert right["kintree_table"][0, 0] == 2**32 - 1
