@@ -111,6 +111,17 @@ def test_calibration_of_many_barely_saturated_pixels_follows_the_others():
     assert (found - pred)[pred < 0.95].abs().max() < 0.012
 
 
+def test_calibration_tells_outliers_by_the_pixels_that_are_not_saturated():
+    generator = torch.Generator().manual_seed(0)
+    pred = torch.cat([0.5 + 0.4 * torch.rand(400, generator=generator), 1.2 + torch.rand(3600, generator=generator)])
+    truth = (pred + 0.01 * torch.randn(4000, generator=generator)).clamp(0, 1)
+    truth[:100] -= 0.3
+    pred, truth = (values.reshape(40, 100, 1).repeat(1, 1, 3) for values in (pred, truth))
+    found = calibrate_colors(pred, truth, torch.ones(40, 100, dtype=torch.bool))
+    # Nine of ten are white and far exceeded; that does not make the misplaced quarter of the others usual.
+    assert (found - pred)[pred < 0.95].abs().max() < 0.01
+
+
 def test_calibration_leaves_empty_pixels_black():
     accumulation = torch.ones(96, 80)
     accumulation[:20] = 0
