@@ -18,7 +18,7 @@ scans (`3D_scans_decimated/<subject>/<frame>.ply`, millimetres as other public c
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,7 @@ from nerfstudio_hands.dataparsers.picture_files import (
     picture_fate,
     some_frames,
 )
+from nerfstudio_hands.dataparsers.picture_sizes import leave_out_other_sizes, usual_sizes
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.hand_model.joints import SIDES, split_interhand
@@ -84,17 +85,17 @@ class _Pictures:
     """Pictures of frames with joints, and what was left out.
 
     Attributes:
-        paths: Path by (sequence, frame number), then by camera.
-        joints: Joints of these frames by the same keys, metres.
-        sizes: Width and height of the pictures of each camera.
+        paths: Path by (sequence, frame number) and camera.
+        sizes: Width and height of each, likewise.
+        joints: Joints of these frames by (sequence, frame number), metres.
         count: How many frames or pictures met each fate.
         unannotated: Numbers of the frames without keypoints.
         broken: Keypoint files that cannot be read, and why.
     """
 
-    paths: dict[tuple[str, int], dict[str, Path]] = field(default_factory=dict)
+    paths: dict[tuple[tuple[str, int], str], Path] = field(default_factory=dict)
+    sizes: dict[tuple[tuple[str, int], str], tuple[int, int]] = field(default_factory=dict)
     joints: dict[tuple[str, int], Float[np.ndarray, "2 21 3"]] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     count: Counter[str] = field(default_factory=Counter)
     unannotated: list[int] = field(default_factory=list)
     broken: dict[Path, str] = field(default_factory=dict)
@@ -306,31 +307,37 @@ def _find(
                 found.count["handless"] += 1
                 continue
             for name, entries in listed.items():
-                fate = picture_fate(name, entries[number], found.sizes) if number in entries else "missing"
+                fate, size = picture_fate(entries[number]) if number in entries else ("missing", None)
                 found.count[fate] += 1
                 if fate == "good":
-                    found.paths.setdefault((sequence, number), {})[name] = Path(entries[number].path)
+                    key = (sequence, number), name
+                    found.paths[key], found.sizes[key] = Path(entries[number].path), size
                     found.joints[sequence, number] = joints
     return found
 
 
 def _capture(root: Path, calibrations: dict[str, _Calibration], found: _Pictures, problems: list[str]) -> Capture:
-    usual = Counter(found.sizes.values()).most_common(1)[0][0]
+    sizes = usual_sizes(found.sizes, {name: calibration.intrinsics for name, calibration in calibrations.items()})
+    leave_out_other_sizes("Pictures", found.paths, found.sizes, sizes, problems)
+    usual = Counter(sizes.values()).most_common(1)[0][0]
     scale = np.array([*usual, 1]) / [*CALIBRATED_SIZE, 1]
     if abs(scale[0] / scale[1] - 1) > ASPECT_TOLERANCE:
         raise HandsError(
             f"{root}: expected pictures of {CALIBRATED_SIZE[0]}x{CALIBRATED_SIZE[1]} pixels or a multiple of it, found "
             f"{usual[0]}x{usual[1]}: unpack the published pictures again, neither cropped nor turned."
         )
+    shown = defaultdict(list)
+    for (key, name), picture in found.paths.items():
+        shown[name].append((found.joints[key], picture))
     cameras = []
-    for name, size in sorted(found.sizes.items()):
+    for name, size in sorted(sizes.items()):
         calibration = calibrations[name]
-        shown = [(found.joints[key], paths[name]) for key, paths in found.paths.items() if name in paths]
         camera = CaptureCamera(name, np.diag(scale) @ calibration.intrinsics, calibration.world_to_camera, *size)
-        if shown and (mended := fitting_camera(camera, shown, usual, problems)) is not None:
+        mended = fitting_camera(camera, shown[name], usual, problems)
+        if mended is not None:
             cameras.append(mended)
     names = {camera.name for camera in cameras}
-    keys = [key for key in sorted(found.paths) if names & set(found.paths[key])]
+    keys = sorted({key for key, name in found.paths if name in names})
     if not keys:
         raise HandsError(
             f"{root}: expected a camera whose calibration fits its pictures, found none: {' '.join(problems)} {REMEDY}"
@@ -340,7 +347,7 @@ def _capture(root: Path, calibrations: dict[str, _Calibration], found: _Pictures
         root=root,
         cameras=cameras,
         frames=list(frames.values()),
-        images={(frames[k], name): path for k in keys for name, path in found.paths[k].items() if name in names},
+        images={(frames[key], name): path for (key, name), path in sorted(found.paths.items()) if name in names},
         masks={},
         detections=None,
         problems=problems,

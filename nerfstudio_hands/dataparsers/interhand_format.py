@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from nerfstudio_hands.dataparsers.picture_files import (
     picture_fate,
     some_frames,
 )
-from nerfstudio_hands.dataparsers.picture_sizes import leave_out_other_sizes, sizes_on_disk
+from nerfstudio_hands.dataparsers.picture_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.frame_clock import frame_clock, usual_step
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
@@ -140,8 +140,8 @@ class _Pictures:
     """Pictures of the frames that are wanted and annotated, and a count of what was left out.
 
     Attributes:
-        paths: Path by (sequence, frame number), then by camera.
-        sizes: Width and height of the pictures of each camera.
+        paths: Path by (sequence, frame number) and camera.
+        sizes: Width and height of each, likewise.
         row_of: Row of each annotated frame number in the annotations.
         count: How many frames or pictures met each fate.
     """
@@ -154,8 +154,8 @@ class _Pictures:
         frame_stride: int,
         hand_type: str | None,
     ) -> None:
-        self.paths: dict[tuple[str, int], dict[str, Path]] = {}
-        self.sizes: dict[str, tuple[int, int]] = {}
+        self.paths: dict[tuple[tuple[str, int], str], Path] = {}
+        self.sizes: dict[tuple[tuple[str, int], str], tuple[int, int]] = {}
         self.row_of = {frame: row for row, frame in enumerate(annotations.frames.tolist())}
         self.count: Counter[str] = Counter()
         self._images = set(map(tuple, annotations.images.tolist()))
@@ -178,10 +178,11 @@ class _Pictures:
         for n in kept:
             for camera in cameras:
                 entry = listed[camera].get(n)
-                fate = picture_fate(camera, entry, self.sizes) if entry is not None else self._absent(camera, n)
+                fate, size = picture_fate(entry) if entry is not None else (self._absent(camera, n), None)
                 self.count[fate] += 1
                 if fate == "good":
-                    self.paths.setdefault((folder.name, n), {})[camera] = Path(entry.path)
+                    key = (folder.name, n), camera
+                    self.paths[key], self.sizes[key] = Path(entry.path), size
 
     def _absent(self, camera: str, number: int) -> str:
         return "missing" if (number, self._camera_index[camera]) in self._images else "never published"
@@ -236,14 +237,18 @@ def _capture(
     problems: list[str],
 ) -> Capture:
     problems = problems + found.problems()
-    path = annotation_path(root, split, "camera")
-    cameras = [
-        camera
-        for name in sorted(found.sizes)
-        if (camera := _camera(path, name, annotations, joints, found, problems)) is not None
-    ]
+    intrinsics = {name: _intrinsics(annotations, row) for row, name in enumerate(annotations.cameras.tolist())}
+    sizes = usual_sizes(found.sizes, intrinsics)
+    leave_out_other_sizes("Pictures", found.paths, found.sizes, sizes, problems)
+    path, usual = annotation_path(root, split, "camera"), Counter(sizes.values()).most_common(1)[0][0]
+    shown = defaultdict(list)
+    for ((_, number), name), picture in found.paths.items():
+        shown[name].append((joints[found.row_of[number]], picture))
+    read = [_camera(path, name, annotations, sizes[name]) for name in sorted(sizes)]
+    mended = [fitting_camera(camera, shown[camera.name], usual, problems) for camera in read]
+    cameras = [camera for camera in mended if camera is not None]
     names = {camera.name for camera in cameras}
-    keys = [key for key in sorted(found.paths) if names & set(found.paths[key])]
+    keys = sorted({key for key, name in found.paths if name in names})
     if not keys:
         raise HandsError(f"{root}: expected a camera whose calibration fits its pictures, found: {' '.join(problems)}")
     rows = [found.row_of[number] for _, number in keys]
@@ -254,10 +259,9 @@ def _capture(
         if null.any():
             problems.append(f"Hands with joints but without MANO annotation: {null.sum()}.")
     frames = {key: f"{key[0]}/{key[1]}" for key in keys}
-    images = {(frames[k], name): path for k in keys for name, path in found.paths[k].items() if name in names}
+    images = {(frames[key], name): path for (key, name), path in sorted(found.paths.items()) if name in names}
     object_masks = _masks_beside(root, "obj_mask", images)
-    of_masks, sizes = sizes_on_disk(object_masks), {camera.name: camera.size for camera in cameras}
-    leave_out_other_sizes("Masks of the object", object_masks, of_masks, sizes, problems)
+    leave_out_other_sizes("Masks of the object", object_masks, sizes_on_disk(object_masks), sizes, problems)
     check_object_masks(root / "obj_mask", object_masks, list(frames.values()), cameras)
     poses = root / POSE_FILE
     return Capture(
@@ -303,28 +307,22 @@ def _joints(annotations: InterHandAnnotations) -> Float[np.ndarray, "F 2 21 3"]:
     return np.stack([from_interhand(hands[side], axis=1) for side in SIDES], axis=1)
 
 
-def _camera(
-    path: Path,
-    name: str,
-    annotations: InterHandAnnotations,
-    joints: Float[np.ndarray, "F 2 21 3"],
-    found: _Pictures,
-    problems: list[str],
-) -> CaptureCamera | None:
-    """A camera, mended where its calibration belongs to transposed pictures; None where it fits in no way."""
+def _intrinsics(annotations: InterHandAnnotations, row: int) -> Float[np.ndarray, "4 4"]:
+    """K in pixels, padded."""
+    intrinsics = np.diag([*annotations.focal[row], 1.0, 1.0])
+    intrinsics[:2, 2] = annotations.princpt[row] + PIXEL_CENTRE
+    return intrinsics
+
+
+def _camera(path: Path, name: str, annotations: InterHandAnnotations, size: tuple[int, int]) -> CaptureCamera:
+    """A camera as calibrated, with the size of its pictures."""
     row = annotations.cameras.tolist().index(name)
     world_to_camera = np.eye(4)
     world_to_camera[:3, :3] = annotations.camrot[row]
     world_to_camera[:3, 3] = -annotations.camrot[row] @ annotations.campos[row] / 1000
-    intrinsics = np.diag([*annotations.focal[row], 1.0, 1.0])
-    intrinsics[:2, 2] = annotations.princpt[row] + PIXEL_CENTRE
+    intrinsics = _intrinsics(annotations, row)
     check_camera(path, name, intrinsics, world_to_camera)
-    camera = CaptureCamera(name, intrinsics[:3, :3], world_to_camera, *found.sizes[name])
-
-    shown = [(joints[found.row_of[n]], paths[name]) for (_, n), paths in found.paths.items() if name in paths]
-    if not shown:
-        return None
-    return fitting_camera(camera, shown, Counter(found.sizes.values()).most_common(1)[0][0], problems)
+    return CaptureCamera(name, intrinsics[:3, :3], world_to_camera, *size)
 
 
 def _known(folder: Path, option: str, name: str, there: Sequence[str]) -> str:

@@ -36,23 +36,15 @@ def folders_in(folder: Path, prefix: str = "") -> list[str]:
         return sorted(e.name[len(prefix) :] for e in entries if e.name.startswith(prefix) and e.is_dir())
 
 
-def picture_fate(camera: str, entry: os.DirEntry, sizes: dict[str, tuple[int, int]]) -> str:
-    """Whether a picture is "good", "black" or "unreadable".
-
-    Args:
-        camera: The camera that it belongs to.
-        entry: Its file.
-        sizes: Width and height of the pictures of each camera; a camera not met before is added.
-    """
+def picture_fate(entry: os.DirEntry) -> tuple[str, tuple[int, int]]:
+    """Whether a picture is "good", "black" or "unreadable", and its width and height (0 where it cannot be read)."""
     try:
-        if camera not in sizes:
-            sizes[camera] = image_size(Path(entry.path))
-        width, height = sizes[camera]
-        if entry.stat().st_size > JPEG_HEADER + FEWEST_BYTES * width * height:
-            return "good"
-        return "black" if read_image(Path(entry.path)).max() < BRIGHTEST_BLACK else "good"
+        width, height = image_size(Path(entry.path))
+        is_small = entry.stat().st_size <= JPEG_HEADER + FEWEST_BYTES * width * height
+        is_black = is_small and read_image(Path(entry.path)).max() < BRIGHTEST_BLACK
+        return "black" if is_black else "good", (width, height)
     except (HandsError, OSError):
-        return "unreadable"
+        return "unreadable", (0, 0)
 
 
 def left_out(count: Mapping[str, int], said: Mapping[str, str]) -> list[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.dataparsers.capture import image_size
+
+Frame = TypeVar("Frame", bound=Hashable)
 
 NAMED = 3
 """So many of the files that are left out are named."""
@@ -25,7 +28,7 @@ def sizes_on_disk(files: Mapping[tuple[str, str], Path]) -> dict[tuple[str, str]
 
 
 def usual_sizes(
-    found: Mapping[tuple[str, str], tuple[int, int]], intrinsics: Mapping[str, Float[np.ndarray, "3 3"]]
+    found: Mapping[tuple[Frame, str], tuple[int, int]], intrinsics: Mapping[str, Float[np.ndarray, "3 3"]]
 ) -> dict[str, tuple[int, int]]:
     """The size most common among the files of each camera; of sizes as common as each other the one whose middle is
     nearest to the principal point.
@@ -46,8 +49,8 @@ def usual_sizes(
 
 def leave_out_other_sizes(
     kind: str,
-    files: dict[tuple[str, str], Path],
-    found: Mapping[tuple[str, str], tuple[int, int]],
+    files: dict[tuple[Frame, str], Path],
+    found: Mapping[tuple[Frame, str], tuple[int, int]],
     expected: Mapping[str, tuple[int, int]],
     problems: list[str],
 ) -> None:

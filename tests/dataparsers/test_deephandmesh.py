@@ -96,6 +96,21 @@ def test_joints_project_where_the_published_formula_and_the_pictures_have_them(t
                 assert (image[y, x].sum(axis=-1) > 300).mean() > 0.9
 
 
+@pytest.mark.parametrize("frame", [12, 1048], ids=["first", "later"])
+def test_a_picture_of_another_size_than_its_cameras_others_is_left_out_and_named(tmp_path: Path, frame: int) -> None:
+    make_deephandmesh(tmp_path)
+    whole, odd = read_deephandmesh(tmp_path), picture(tmp_path, "0003_RT_fist", "400013", frame)
+    Image.open(odd).resize((2 * SIZE[0], 2 * SIZE[1])).save(odd)
+    capture = read_deephandmesh(tmp_path)
+    assert capture.camera("400013").size == SIZE
+    assert whole.images.pop((f"0003_RT_fist/{frame}", "400013")) == odd and capture.images == whole.images
+    assert capture.problems == [
+        *whole.problems,
+        "Pictures of another size than the pictures of their camera, left out: 1 "
+        f"({odd} of {2 * SIZE[0]}x{2 * SIZE[1]} instead of {SIZE[0]}x{SIZE[1]}).",
+    ]
+
+
 def test_the_outline_of_the_projected_hand_is_that_of_the_picture(root: Path, truth: DeepHandMeshTruth) -> None:
     capture = read_deephandmesh(root)
     for name in COLOUR:

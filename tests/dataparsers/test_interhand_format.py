@@ -178,6 +178,20 @@ def test_thirty_pictures_for_five_annotations(root: Path) -> None:
     assert capture.problems == ["Pictures of frames without joints, left out: 5 frames (19, 20, 21, ...)."]
 
 
+@pytest.mark.parametrize("frame", [18, 54], ids=["first", "later"])
+def test_a_picture_of_another_size_than_its_cameras_others_is_left_out_and_named(root: Path, frame: int) -> None:
+    make_interhand(root)
+    whole, odd = read_interhand(root), picture(root, ROM03, "400002", frame)
+    Image.open(odd).resize((WIDTH // 2, HEIGHT // 2)).save(odd)
+    capture = read_interhand(root)
+    assert capture.camera("400002").size == (WIDTH, HEIGHT)
+    assert whole.images.pop((f"{ROM03}/{frame}", "400002")) == odd and capture.images == whole.images
+    assert capture.problems == [
+        "Pictures of another size than the pictures of their camera, left out: 1 "
+        f"({odd} of {WIDTH // 2}x{HEIGHT // 2} instead of {WIDTH}x{HEIGHT})."
+    ]
+
+
 @pytest.mark.parametrize("others", [True, False], ids=["among others", "alone"])
 def test_transposed_pictures_are_read_with_x_and_y_exchanged(root: Path, others: bool) -> None:
     truth = make_interhand(root, transpose=("400412",))
