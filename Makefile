@@ -7,6 +7,10 @@ VALIDATOR := $(if $(shell command -v npm),.cache/npm/node_modules/gltf-validator
 # Has the machine to itself.
 BROWSER_TEST := tests/viewer/test_in_browser.py
 
+# Without its bytecode kept, each process of the commands and the tests would compile all that it imports, for longer than
+# it then takes to import it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint install clean
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/demo.py

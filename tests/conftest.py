@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
+from in_process import ns_train
 
 from nerfstudio_hands.dataparsers.layouts import read_capture
 from nerfstudio_hands.dataparsers.splits import choose_cameras
@@ -49,28 +50,34 @@ def demo_capture(repository: Path) -> Path:
     return repository / "data" / "synthetic-hand" / "1"
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of pytest, one for all its worker processes."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def fit_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fit_cache(shared_folder: Path) -> Path:
     """Fits made by tests are shared among them and kept out of the user's cache."""
-    folder = tmp_path_factory.mktemp("fits")
+    folder = shared_folder / "fits"
     os.environ["NERFSTUDIO_HANDS_CACHE"] = str(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def tiny_run(demo_capture: Path, fit_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_run(demo_capture: Path, fit_cache: Path, shared_folder: Path) -> Path:
     """config.yml of a run of `ns-train hand-uvnerf` that saw sixty small batches."""
-    output = tmp_path_factory.mktemp("runs")
-    subprocess.run(
-        [
-            "ns-train", "hand-uvnerf", "--data", str(demo_capture), "--output-dir", str(output),
-            "--experiment-name", "tiny", "--timestamp", "run", "--max-num-iterations", "60",
-            "--steps-per-save", "30", "--vis", "tensorboard",
-            "--pipeline.datamanager.train-num-rays-per-batch", "256", "hands-data", "--resolution-scale", "0.5",
-        ],
-        check=True,
-    )  # fmt: skip
-    return output / "tiny" / "hand-uvnerf" / "run" / "config.yml"
+    config = shared_folder / "tiny" / "hand-uvnerf" / "run" / "config.yml"
+    # The first worker that needs the run trains it, the other one waits.
+    with FileLock(shared_folder / "tiny.lock"):
+        if not config.exists():
+            ns_train(
+                "hand-uvnerf", "--data", demo_capture, "--output-dir", shared_folder, "--experiment-name", "tiny",
+                "--timestamp", "run", "--max-num-iterations", "60", "--steps-per-save", "30", "--vis", "tensorboard",
+                "--pipeline.datamanager.train-num-rays-per-batch", "256", "hands-data", "--resolution-scale", "0.5",
+            )  # fmt: skip
+    return config
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from in_process import ns_hands, ns_train
 
 SHORT = ["--max-num-iterations", "1", "--vis", "tensorboard"]
 
@@ -21,6 +23,16 @@ def said(*command: str | Path) -> str:
     return errors[0]
 
 
+def refused(command: Callable[..., None], *arguments: str | Path) -> str:
+    """What a failing command would print at its end, in this process."""
+    with pytest.raises(SystemExit) as stop:
+        command(*arguments)
+    # Python prints a text that is no number, and exits with status 1.
+    assert isinstance(stop.value.code, str) and stop.value.code.startswith("error: ")
+    assert "\n" not in stop.value.code
+    return stop.value.code
+
+
 def test_training_without_a_capture(tmp_path: Path):
     missing = tmp_path / "nowhere"
     sentence = said("ns-train", "hand-uvnerf", "--data", missing, "--output-dir", tmp_path / "out", *SHORT)
@@ -30,7 +42,8 @@ def test_training_without_a_capture(tmp_path: Path):
 def test_training_with_a_folder_that_is_no_capture(tmp_path: Path):
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "beach.png").write_bytes(b"")
-    sentence = said("ns-train", "hand-uvnerf", "--data", tmp_path / "holiday", "--output-dir", tmp_path / "out", *SHORT)
+    options = ("--data", tmp_path / "holiday", "--output-dir", tmp_path / "out", *SHORT)
+    sentence = refused(ns_train, "hand-uvnerf", *options)
     assert "capture-room" in sentence and "beach.png" in sentence
 
 
@@ -59,6 +72,6 @@ def test_a_hostile_pickle_is_no_hand_model(demo_capture: Path, tmp_path: Path):
     models.mkdir()
     (models / "MANO_RIGHT.pkl").write_bytes(b"cos\nsystem\n(S'touch %b'\ntR." % str(trap).encode())
     (models / "MANO_LEFT.pkl").write_bytes((models / "MANO_RIGHT.pkl").read_bytes())
-    sentence = said("ns-hands", "fit", demo_capture, "--hand-model", models)
+    sentence = refused(ns_hands, "fit", demo_capture, "--hand-model", models)
     assert "MANO_RIGHT.pkl" in sentence or "MANO_LEFT.pkl" in sentence
     assert not trap.exists()

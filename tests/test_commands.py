@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ import open3d as o3d
 import pytest
 import torch
 import yaml
+from in_process import ns_train
+from nerfstudio.pipelines.base_pipeline import Pipeline
 from nerfstudio.scripts import exporter, render
 from nerfstudio.scripts.eval import ComputePSNR
 from nerfstudio.utils.eval_utils import eval_setup
@@ -24,11 +27,16 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 
+@cache
+def loaded(config: Path) -> Pipeline:
+    """A trained run, as nerfstudio's commands load it."""
+    return eval_setup(config, test_mode="test")[1]
+
+
 @pytest.fixture(scope="module")
 def camera_path(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A camera path of three pictures, as the viewer writes it, through the held-out cameras' places."""
-    _, pipeline, _, _ = eval_setup(tiny_run, test_mode="test")
-    poses = pipeline.datamanager.eval_dataset.cameras.camera_to_worlds
+    poses = loaded(tiny_run).datamanager.eval_dataset.cameras.camera_to_worlds
     frames = []
     for blend in (0.0, 0.5, 1.0):
         matrix = torch.eye(4)
@@ -54,14 +62,11 @@ def camera_path(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def tiny_sdf(demo_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """config.yml of a run of `ns-train hand-sdf` that saw a few small batches."""
     output = tmp_path_factory.mktemp("runs")
-    subprocess.run(
-        [
-            "ns-train", "hand-sdf", "--data", str(demo_capture), "--output-dir", str(output),
-            "--experiment-name", "tiny", "--timestamp", "run", "--max-num-iterations", "20", "--vis", "tensorboard",
-            "--pipeline.datamanager.train-num-rays-per-batch", "256", "--pipeline.model.subdivisions", "0",
-            "hands-data", "--resolution-scale", "0.25",
-        ],
-        check=True,
+    ns_train(
+        "hand-sdf", "--data", demo_capture, "--output-dir", output, "--experiment-name", "tiny", "--timestamp", "run",
+        "--max-num-iterations", "20", "--vis", "tensorboard",
+        "--pipeline.datamanager.train-num-rays-per-batch", "256", "--pipeline.model.subdivisions", "0",
+        "hands-data", "--resolution-scale", "0.25",
     )  # fmt: skip
     return output / "tiny" / "hand-sdf" / "run" / "config.yml"
 
@@ -91,7 +96,7 @@ def test_anybody_recomputes_the_figures_of_ns_eval(tiny_run: Path, repository: P
 
 
 def test_held_out_cameras_are_not_trained(tiny_run: Path):
-    _, pipeline, _, _ = eval_setup(tiny_run, test_mode="test")
+    pipeline = loaded(tiny_run)
     data = pipeline.datamanager
     names = [set(map(str, d.image_filenames)) for d in (data.train_dataset, data.eval_dataset)]
     assert names[1] and not names[0] & names[1]
@@ -158,8 +163,7 @@ def test_exporters(request: pytest.FixtureRequest, tmp_path: Path, which: str, n
         exporter.ExportPointCloud(**options, num_points=4000, num_rays_per_batch=2048).main()
         written = tmp_path / "point_cloud.ply"
     points = np.asarray(o3d.io.read_point_cloud(str(written)).points)
-    _, pipeline, _, _ = eval_setup(run, test_mode="test")
-    hands = pipeline.model.hands
+    hands = loaded(run).model.hands
     posed = hands.vertices(hands.pose_of(torch.tensor([0])))[0].detach().numpy()
     # What was exported lies on the hand: nearly all of it within the shell and a voxel of a vertex.
     nearest = np.linalg.norm(points[::7, None] - posed[None], axis=-1).min(axis=1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from in_process import ns_train
+from nerfstudio.pipelines.base_pipeline import Pipeline
 from nerfstudio.scripts import exporter, render
 from nerfstudio.scripts.eval import ComputePSNR
 from nerfstudio.utils.eval_utils import eval_setup
@@ -46,17 +47,20 @@ def run(request: pytest.FixtureRequest, capture: Path, tmp_path_factory: pytest.
     """config.yml of a short training."""
     output = tmp_path_factory.mktemp("runs")
     method = METHODS[request.param]
-    subprocess.run(
-        [
-            "ns-train", *method, "--data", str(capture), "--output-dir", str(output), "--experiment-name", "moving",
-            "--timestamp", "run", "--max-num-iterations", "25", "--vis", "tensorboard",
-            "--pipeline.datamanager.train-num-rays-per-batch", "256", "interhand-data", "--resolution-scale", "0.5",
-            "--eval-resolution", "256",
-            "--eval-cameras", camera_names(capture)[-1], "--eval-frame-fraction", "0.25", "--max-eval-images", "1",
-        ],
-        check=True,
+    ns_train(
+        *method, "--data", capture, "--output-dir", output, "--experiment-name", "moving", "--timestamp", "run",
+        "--max-num-iterations", "25", "--vis", "tensorboard",
+        "--pipeline.datamanager.train-num-rays-per-batch", "256", "interhand-data", "--resolution-scale", "0.5",
+        "--eval-resolution", "256",
+        "--eval-cameras", camera_names(capture)[-1], "--eval-frame-fraction", "0.25", "--max-eval-images", "1",
     )  # fmt: skip
     return output / "moving" / method[0] / "run" / "config.yml"
+
+
+@pytest.fixture(scope="module")
+def pipeline(run: Path) -> Pipeline:
+    """The trained run, as nerfstudio's commands load it."""
+    return eval_setup(run, test_mode="test")[1]
 
 
 def camera_names(capture: Path) -> list[str]:
@@ -75,8 +79,7 @@ def test_new_views_new_poses_and_both_are_evaluated_apart(run: Path, tmp_path: P
         assert len(list((tmp_path / "pictures").glob(f"eval_{protocol}_img_*.png"))) == 1
 
 
-def test_the_path_of_a_camera_plays_the_frames(run: Path, tmp_path: Path):
-    _, pipeline, _, _ = eval_setup(run, test_mode="test")
+def test_the_path_of_a_camera_plays_the_frames(run: Path, pipeline: Pipeline, tmp_path: Path):
     matrix = torch.eye(4)
     matrix[:3] = pipeline.datamanager.train_dataset.cameras.camera_to_worlds[0]
     cameras = [
@@ -101,7 +104,7 @@ def test_the_path_of_a_camera_plays_the_frames(run: Path, tmp_path: Path):
     assert (abs(pictures[0] - pictures[2]).max(-1) > 24).mean() > 0.01
 
 
-def test_both_hands_are_exported(run: Path, tmp_path: Path):
+def test_both_hands_are_exported(run: Path, pipeline: Pipeline, tmp_path: Path):
     export(run, tmp_path, frame=2, format=("ply",), texture_size=128, voxel=VOXEL)
     (file,) = tmp_path.glob("*.ply")
     mesh = trimesh.load(file)
@@ -111,7 +114,6 @@ def test_both_hands_are_exported(run: Path, tmp_path: Path):
 
     exporter.ExportPointCloud(load_config=run, output_dir=tmp_path, num_points=2000, num_rays_per_batch=1024).main()
     points = trimesh.load(tmp_path / "point_cloud.ply").vertices
-    _, pipeline, _, _ = eval_setup(run, test_mode="test")
     hands = pipeline.model.hands
     posed = hands.vertices(hands.pose_of(torch.tensor([0])))[0].detach().numpy()
     # One pose, that of the first frame, and not a mixture of all.
@@ -119,7 +121,7 @@ def test_both_hands_are_exported(run: Path, tmp_path: Path):
     assert len(points) > 500 and np.quantile(nearest, 0.9) < 0.012
 
 
-def test_rigs_sequences_and_the_flat_pose_are_exported(run: Path, tmp_path: Path):
+def test_rigs_sequences_and_the_flat_pose_are_exported(run: Path, pipeline: Pipeline, tmp_path: Path):
     export(run, tmp_path, format=("glb",), rest=True, rigged=True, sequence="ply", texture_size=64, voxel=VOXEL)
     rig = trimesh.load(tmp_path / "rigged.glb")
     assert len(rig.geometry) == 2
@@ -129,6 +131,5 @@ def test_rigs_sequences_and_the_flat_pose_are_exported(run: Path, tmp_path: Path
     moments = [trimesh.load(file).bounds for file in sorted((tmp_path / "sequence").glob("*.ply"))]
     assert len(moments) == 4 and np.abs(moments[0] - moments[2]).max() > 0.005
     flat = trimesh.load(tmp_path / "hands.glb").to_mesh().vertices
-    _, pipeline, _, _ = eval_setup(run, test_mode="test")
     canonical = pipeline.model.hands.surface.canonical.numpy()
     assert np.abs(np.ptp(flat, axis=0) - np.ptp(canonical, axis=0)).max() < 0.03
