@@ -21,12 +21,19 @@ from nerfstudio_hands.hand_model import SIDES, HandPose
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+LONGEST = ("test_moving_hands.py", "test_commands.py", "test_fit_demo.py", "test_held_out.py")
+"""Files that begin first, so that none of them is left to run alone when all others are done."""
+
 # A shell that runs tests in the background has them ignore Ctrl-C, which some of them send to themselves.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The commands of this environment, whether or not somebody has activated it.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
