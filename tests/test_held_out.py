@@ -22,6 +22,7 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.crop_cutting import load_or_cut
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.dataparsers.chosen_capture import read_and_split
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser, HandsDataParserConfig
 from nerfstudio_hands.dataparsers.layouts import read_capture
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
@@ -236,6 +237,22 @@ def test_nothing_that_training_reads_depends_on_what_is_held_out(made, before, l
 @pytest.mark.parametrize(("layout", "kind", "method"), LEARNT)
 def test_no_number_that_a_model_learns_depends_on_what_is_held_out(made, before, layout: str, kind: str, method: str):
     assert_nothing_moved(before(layout, method), what_training_learns(layout, made(layout, kind), method))
+
+
+@pytest.mark.parametrize("layout", ["interhand", "deephandmesh"])
+def test_whether_a_calibration_fits_is_looked_up_in_training_frames_alone(made, monkeypatch, layout: str):
+    pictures = []
+
+    def look(camera, shown, usual, problems):
+        pictures.extend(path for _, path in shown)
+        return camera
+
+    monkeypatch.setattr(f"nerfstudio_hands.dataparsers.{layout}_format.fitting_camera", look)
+    config = parser_config(layout, made(layout))
+    capture, split = read_and_split(config.data, config)
+    training = {frame for frame, trains in zip(capture.frames, split.train_frames, strict=True) if trains}
+    assert len(training) < len(capture.frames)
+    assert sorted(pictures) == sorted(path for (frame, _), path in capture.images.items() if frame in training)
 
 
 def test_annotations_are_taken_but_for_the_one_that_is_off(made):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,36 @@ from jaxtyping import Bool, Float, UInt8
 
 from nerfstudio_hands.dataparsers.capture import CaptureCamera, read_image
 
+Key = tuple[str, int]
+"""A frame: its sequence and its number."""
+
 INSIDE = 0.5
 """A calibration fits its pictures if at least this share of the joints falls into them."""
 
 LOOKED_AT = 12
 """Frames in which that is tried."""
+
+
+def shown_by_camera(
+    pictures: Mapping[tuple[Key, str], Path],
+    joints_of: Callable[[Key], Float[np.ndarray, "*N 3"]],
+    trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None,
+) -> dict[str, list[tuple[Float[np.ndarray, "*N 3"], Path]]]:
+    """Joints and pictures of each camera for `fitting_camera`: those of the frames that train, because a held-out frame
+    must not change how a camera is read; of a camera without any, of all its frames.
+
+    Args:
+        pictures: Picture of (frame, camera name).
+        joints_of: Joints of a frame, metres in the capture's world.
+        trains: Which frames train, told from the sequence of each; by default all.
+    """
+    frames = sorted({key for key, _ in pictures})
+    may = np.ones(len(frames), dtype=bool) if trains is None else trains([sequence for sequence, _ in frames])
+    is_open = dict(zip(frames, may.tolist(), strict=True))
+    shown, others = defaultdict(list), defaultdict(list)
+    for (key, name), path in pictures.items():
+        (shown if is_open[key] else others)[name].append((joints_of(key), path))
+    return {**others, **shown}
 
 
 def fitting_camera(

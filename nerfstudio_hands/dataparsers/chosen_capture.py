@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Bool
+
 from nerfstudio_hands.dataparsers.capture import Capture
 from nerfstudio_hands.dataparsers.capture_options import CaptureOptions, InterHandOptions
 from nerfstudio_hands.dataparsers.layouts import LAYOUTS, find_layout, read_capture
-from nerfstudio_hands.dataparsers.splits import Split, split_capture
+from nerfstudio_hands.dataparsers.splits import Split, frames_that_train, split_capture
 from nerfstudio_hands.errors import HandsError
 
 
@@ -18,8 +21,16 @@ def read_and_split(data: Path, options: CaptureOptions) -> tuple[Capture, Split]
     Raises:
         HandsError: The capture cannot be read, or an option does not fit it.
     """
-    options = options.resolved()
-    capture = read_capture(data, layout=options.layout, **options.reader_options())
+    options, root = options.resolved(), data.expanduser()
+    reader_options = options.reader_options()
+    if find_layout(root, options.layout).has_joints:
+
+        def trains(sequences: list[str]) -> Bool[np.ndarray, " T"]:
+            held_out, fraction = options.eval_sequences, options.eval_frame_fraction
+            return frames_that_train(root, sequences, len(sequences), held_out=held_out, fraction=fraction)
+
+        reader_options["trains"] = trains
+    capture = read_capture(root, layout=options.layout, **reader_options)
     split = split_capture(
         capture,
         cameras=options.cameras,

@@ -18,18 +18,18 @@ scans (`3D_scans_decimated/<subject>/<frame>.ply`, millimetres as other public c
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from rich.progress import track
 
 from nerfstudio_hands.dataparsers.calibration_checks import check_camera
-from nerfstudio_hands.dataparsers.camera_mending import fitting_camera
+from nerfstudio_hands.dataparsers.camera_mending import fitting_camera, shown_by_camera
 from nerfstudio_hands.dataparsers.capture import PIXEL_CENTRE, Capture, CaptureCamera
 from nerfstudio_hands.dataparsers.picture_files import (
     MANY_FOLDERS,
@@ -122,7 +122,7 @@ def is_deephandmesh(root: Path) -> bool:
     return _place(root) is not None
 
 
-def read_deephandmesh(root: Path) -> Capture:
+def read_deephandmesh(root: Path, *, trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None = None) -> Capture:
     """Reads a subject of DeepHandMesh, or one of its sequences; a frame is named `<sequence>/<frame number>`.
 
     Layout: `images/subject_<n>/<sequence>/cam<camera>/image<frame>.jpg`, `annotations/KRT_512` and
@@ -136,6 +136,7 @@ def read_deephandmesh(root: Path) -> Capture:
     Args:
         root: Folder with `images/` and `annotations/`: the subject that has keypoints (the published ones are of
             subject 4). Or `images/subject_<n>`, or a sequence in that folder.
+        trains: Which frames may say how a calibration is to be read, told from the sequence of each; by default all.
 
     Raises:
         HandsError: A folder or file is not there, the calibration is broken, or no frame is left.
@@ -160,7 +161,7 @@ def read_deephandmesh(root: Path) -> Capture:
             f"({some_frames(sorted(keypoints))}), found none: {' '.join(problems) or 'no pictures at all.'} Download "
             "images and keypoints of the same subject."
         )
-    return _capture(root, calibrations, found, problems)
+    return _capture(root, calibrations, found, problems, trains)
 
 
 def _place(root: Path) -> _Place | None:
@@ -316,7 +317,13 @@ def _find(
     return found
 
 
-def _capture(root: Path, calibrations: dict[str, _Calibration], found: _Pictures, problems: list[str]) -> Capture:
+def _capture(
+    root: Path,
+    calibrations: dict[str, _Calibration],
+    found: _Pictures,
+    problems: list[str],
+    trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None,
+) -> Capture:
     sizes = usual_sizes(found.sizes, {name: calibration.intrinsics for name, calibration in calibrations.items()})
     leave_out_other_sizes("Pictures", found.paths, found.sizes, sizes, problems)
     usual = Counter(sizes.values()).most_common(1)[0][0]
@@ -326,9 +333,7 @@ def _capture(root: Path, calibrations: dict[str, _Calibration], found: _Pictures
             f"{root}: expected pictures of {CALIBRATED_SIZE[0]}x{CALIBRATED_SIZE[1]} pixels or a multiple of it, found "
             f"{usual[0]}x{usual[1]}: unpack the published pictures again, neither cropped nor turned."
         )
-    shown = defaultdict(list)
-    for (key, name), picture in found.paths.items():
-        shown[name].append((found.joints[key], picture))
+    shown = shown_by_camera(found.paths, found.joints.__getitem__, trains)
     cameras = []
     for name, size in sorted(sizes.items()):
         calibration = calibrations[name]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from rich.progress import track
 
 from nerfstudio_hands.dataparsers.calibration_checks import check_camera
-from nerfstudio_hands.dataparsers.camera_mending import fitting_camera
+from nerfstudio_hands.dataparsers.camera_mending import fitting_camera, shown_by_camera
 from nerfstudio_hands.dataparsers.capture import PIXEL_CENTRE, Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.dataparsers.interhand_annotations import (
     HAND_TYPES,
@@ -70,6 +70,7 @@ def read_interhand(
     frame_stride: int = 1,
     hand_type: str | None = None,
     grey_cameras: bool = False,
+    trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None = None,
 ) -> Capture:
     """Reads one capture of InterHand2.6M; a frame is named `<sequence>/<frame number>`.
 
@@ -94,6 +95,7 @@ def read_interhand(
         frame_stride: Of the annotated frames of each sequence, every n-th is read.
         hand_type: Only frames that show "right", "left" or "interacting" hands.
         grey_cameras: Whether grey cameras are read by default.
+        trains: Which frames may say how a calibration is to be read, told from the sequence of each; by default all.
 
     Raises:
         HandsError: A folder, file or name is not there, an annotation file is broken, or no frame is left.
@@ -133,7 +135,7 @@ def read_interhand(
     problems = [f"Cameras without calibration, left out: {', '.join(uncalibrated)}."] if uncalibrated else []
     if is_first_release(root, split):
         problems.append(f"Annotations are those of the first release ({annotation_path(root, split, 'data').parent}).")
-    return _capture(root, split, annotations, joints, found, problems)
+    return _capture(root, split, annotations, joints, found, problems, trains)
 
 
 class _Pictures:
@@ -235,15 +237,14 @@ def _capture(
     joints: Float[np.ndarray, "F 2 21 3"],
     found: _Pictures,
     problems: list[str],
+    trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None,
 ) -> Capture:
     problems = problems + found.problems()
     intrinsics = {name: _intrinsics(annotations, row) for row, name in enumerate(annotations.cameras.tolist())}
     sizes = usual_sizes(found.sizes, intrinsics)
     leave_out_other_sizes("Pictures", found.paths, found.sizes, sizes, problems)
     path, usual = annotation_path(root, split, "camera"), Counter(sizes.values()).most_common(1)[0][0]
-    shown = defaultdict(list)
-    for ((_, number), name), picture in found.paths.items():
-        shown[name].append((joints[found.row_of[number]], picture))
+    shown = shown_by_camera(found.paths, lambda key: joints[found.row_of[key[1]]], trains)
     read = [_camera(path, name, annotations, sizes[name]) for name in sorted(sizes)]
     mended = [fitting_camera(camera, shown[camera.name], usual, problems) for camera in read]
     cameras = [camera for camera in mended if camera is not None]

@@ -23,19 +23,24 @@ class Layout:
         recognised: Whether a folder has it.
         read: Its reader: a folder and options of its own.
         signs: What lies in such a folder.
+        has_joints: Whether captures bring joints in space. The reader then looks whether calibrations fit them, and
+            takes `trains`: which frames may be looked at for that, told from the sequence of each.
     """
 
     recognised: Callable[[Path], bool]
     read: Callable[..., Capture]
     signs: str
+    has_joints: bool = False
 
 
 LAYOUTS = {
     "capture-room": Layout(
         is_capture_room, read_capture_room, "img/ and camera/param.npz in the folder or one level below"
     ),
-    "interhand": Layout(is_interhand, read_interhand, "images/ and annotations/"),
-    "deephandmesh": Layout(is_deephandmesh, read_deephandmesh, "images/subject_N/ and annotations/KRT_512"),
+    "interhand": Layout(is_interhand, read_interhand, "images/ and annotations/", has_joints=True),
+    "deephandmesh": Layout(
+        is_deephandmesh, read_deephandmesh, "images/subject_N/ and annotations/KRT_512", has_joints=True
+    ),
 }
 """Layouts by name, in the order in which they are tried."""
 

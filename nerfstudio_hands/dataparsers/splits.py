@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Sequence
 
 import numpy as np
@@ -64,10 +65,25 @@ def split_capture(
 
 
 def choose_frames(capture: Capture, *, held_out: Sequence[str] = (), fraction: float | None = None) -> np.ndarray:
+    """Which frames of a capture train, bool [T]; see :func:`frames_that_train`."""
+    sequences, count = capture.sequences, len(capture.frames)
+    return frames_that_train(capture.root, sequences, count, held_out=held_out, fraction=fraction)
+
+
+def frames_that_train(
+    root: Path,
+    sequences: Sequence[str] | None,
+    count: int,
+    *,
+    held_out: Sequence[str] = (),
+    fraction: float | None = None,
+) -> np.ndarray:
     """Which frames train, bool [T].
 
     Args:
-        capture: the capture.
+        root: folder of the capture.
+        sequences: the sequence of each frame; None where a capture has none.
+        count: T.
         held_out: sequences that are held out whole.
         fraction: share of every other sequence that is held out: its end, in one piece, so that no held-out pose stands
             between two training ones. None is a quarter where a capture has sequences and none is held out whole, else
@@ -76,27 +92,27 @@ def choose_frames(capture: Capture, *, held_out: Sequence[str] = (), fraction: f
     Raises:
         HandsError: a sequence that the capture does not have, a fraction out of range, or no training frame left.
     """
-    sequences = np.array(capture.sequences or [""] * len(capture.frames))
+    of_frames = np.array(sequences or [""] * count)
     for name in held_out:
-        if capture.sequences is None or name not in capture.sequences:
+        if sequences is None or name not in sequences:
             raise HandsError(
-                f"--eval-sequences: expected names among the sequences read from {capture.root} "
-                f"({', '.join(sorted(set(capture.sequences or []))) or 'there are none'}), found {name}; correct the "
+                f"--eval-sequences: expected names among the sequences read from {root} "
+                f"({', '.join(sorted(set(sequences or []))) or 'there are none'}), found {name}; correct the "
                 "name, or name it after --sequences too."
             )
     if fraction is None:
-        fraction = HELD_OUT_SHARE if capture.sequences is not None and not held_out else 0.0
+        fraction = HELD_OUT_SHARE if sequences is not None and not held_out else 0.0
     if not 0 <= fraction < 1:
         raise HandsError(
             f"--eval-frame-fraction: expected a number from 0 to below 1, found {fraction}; give a smaller one."
         )
-    train = ~np.isin(sequences, list(held_out))
-    for name in np.unique(sequences[train]):
-        rows = np.flatnonzero(sequences == name)
+    train = ~np.isin(of_frames, list(held_out))
+    for name in np.unique(of_frames[train]):
+        rows = np.flatnonzero(of_frames == name)
         train[rows[len(rows) - round(fraction * len(rows)) :]] = False
     if not train.any():
         raise HandsError(
-            f"{capture.root}: expected at least one training frame, found none after --eval-sequences and "
+            f"{root}: expected at least one training frame, found none after --eval-sequences and "
             "--eval-frame-fraction; hold out less."
         )
     return train
