@@ -366,7 +366,8 @@ class HandTrainer(Trainer):
                 raise SystemExit(0) from None
             self._keep_last_step()
             raise SystemExit(exit_status(stop)) from None
-        except (HandsError, SystemExit) as error:
+        # A broken pipe: whoever read what is printed is gone.
+        except (HandsError, SystemExit, BrokenPipeError) as error:
             if self.training_state != "completed":
                 self._keep_last_step()
             if isinstance(error, HandsError):

@@ -19,6 +19,7 @@ from nerfstudio_hands.checkpoints import mend_loading, require_same_weights
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.memory import memory_faults, rendering_remedy
+from nerfstudio_hands.render_paths import mend_render_paths
 from nerfstudio_hands.viewer.nerfstudio_patches import mend_viewer
 
 ACCOUNT = "figures.json"
@@ -47,6 +48,7 @@ class HandPipeline(VanillaPipeline):
         offer_ffmpeg()  # before `ns-render` looks for one
         mend_viewer()  # before a trainer or `ns-viewer` opens one
         super().__init__(config, device, **kwargs)
+        mend_render_paths(self)  # before `ns-render` asks for a way of the camera
         mend_loading(HandPipeline)  # before nerfstudio's commands look for a checkpoint
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:

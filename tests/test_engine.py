@@ -194,6 +194,17 @@ def test_a_stopped_training_is_saved_and_says_how_to_go_on(tiny_trainer, monkeyp
     )
 
 
+def test_a_training_whose_output_nobody_reads_any_more_is_saved(tiny_trainer, monkeypatch):
+    def run(self):
+        self.step = 7
+        raise BrokenPipeError
+
+    monkeypatch.setattr(Trainer, "train", run)
+    with pytest.raises(BrokenPipeError):
+        tiny_trainer.train()
+    assert checkpoints_of(tiny_trainer) == ["step-000000007.ckpt"]
+
+
 def test_ctrl_c_at_the_viewer_after_the_training_is_no_fault(tiny_trainer, monkeypatch, capsys):
     def run(self):
         self.step, self.training_state = 999, "completed"
