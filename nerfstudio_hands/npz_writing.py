@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,15 @@ def write_npz(path: Path, arrays: Mapping[str, Any], *, expected: str, remedy: s
         HandsError: The folder cannot be written or the disk is full.
     """
     path = Path(path)
-    temporary = None
+    # Not made by `tempfile`, whose files nobody else may read: runs and caches are shared.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}", suffix=".partial")
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise HandsError(f"{path}: expected {expected}, found '{error.strerror or error}': {remedy}.") from error
     finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        if os.path.exists(temporary):
+            temporary.unlink()

@@ -112,6 +112,15 @@ def test_a_side_without_joints_is_left_out(fits: Path):
         fit_or_load(capture_of(joints), ["400002"], sides=("left",))
 
 
+def test_a_side_that_only_held_out_frames_show_is_left_out(fits: Path):
+    surface = default_surface()
+    joints = surface.pose(gesture(surface, "two"), SHAPE).keypoints
+    joints[:2, 0] = torch.nan
+    capture = capture_of(joints)
+    assert fit_or_load(capture, ["400002"]).sides == SIDES
+    assert fit_or_load(capture, ["400002"], shape_frames=[0, 1]).sides == ("right",)
+
+
 def test_an_interrupted_capture_goes_on_and_leaves_nothing_behind(fits: Path, monkeypatch):
     surface = default_surface()
     capture = capture_of(surface.pose(random_poses(surface, 6, seed=22), SHAPE).keypoints)

@@ -158,6 +158,21 @@ def test_the_shape_is_learnt_from_the_frames_that_may_be_used(right):
         fit_joint_track(right, joints, shape_frames=[2])
 
 
+def test_no_batch_mixes_frames_that_may_be_used_with_others(right, monkeypatch):
+    """On some machines it would show in the last bit; where it does not, the batches still tell."""
+    sizes = []
+    fit_poses = joint_track._fit_poses
+
+    def noted(chain, targets, hands, shape, offset):
+        sizes.append(len(hands))
+        return fit_poses(chain, targets, hands, shape, offset)
+
+    monkeypatch.setattr(joint_track, "_fit_poses", noted)
+    joints = right.pose(random_poses(right, 20, seed=16), SHAPE).keypoints
+    fit_joint_track(right, joints, shape_frames=range(5, 15), batch=8)
+    assert sizes == [8, 2, 8, 2]
+
+
 def test_annotators_may_put_joints_beside_the_bones(right):
     posed = right.pose(random_poses(right, 40, seed=17), SHAPE)
     offset = torch.zeros(21, 3)
