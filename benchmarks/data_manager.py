@@ -46,8 +46,8 @@ from nerfstudio_hands.datamanagers.crop_cutting import crops_path, load_or_cut
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.datamanagers.hand_dataset import GRABCUT, TrainingPictures
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.labels import PixelLabel
 
 WIDTH, HEIGHT = 334, 512
 """Pictures of InterHand2.6M."""
@@ -158,7 +158,9 @@ def generate(args: Benchmark) -> Path:
         away = np.hypot((y - height / 2) / (height / 2 - 20), (x - width / 2) / (width / 2 - 20)) / noise.uniform(
             0.8, 1
         )
-        flags = np.where(away < 1, HAND, np.where(away < 1.1, NO_PART, np.where(away < 1.4, IN_RIM, 0)))
+        flags = np.where(
+            away < 1, PixelLabel.HAND, np.where(away < 1.1, PixelLabel.IGNORE, np.where(away < 1.4, IN_RIM, 0))
+        )
         color = noise.integers(0, 256, (height, width, 3))
         patterns.append(np.dstack([color, flags]).astype(np.uint8))
     writer = CropWriter(path)

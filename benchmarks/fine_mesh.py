@@ -30,10 +30,10 @@ from nerfstudio_hands.fields.warps import uv_warp
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.geometry.self_intersection import intersecting_faces
-from nerfstudio_hands.geometry.spherical_harmonics import irradiance
 from nerfstudio_hands.models.hand_mesh import GAMMA, HandMeshModel
 from nerfstudio_hands.synthesis.capture_room import room_around
 from nerfstudio_hands.synthesis.light import POINTS_PER_BOX, Room, box_irradiance, irradiance_basis
+from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
 
 @dataclass

@@ -29,8 +29,8 @@ from recording import Recorded, record, short_path
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.dataparsers.capture import Capture
-from nerfstudio_hands.dataparsers.interhand_format import read_interhand
+from nerfstudio_hands.captures.capture import Capture
+from nerfstudio_hands.captures.formats.interhand import read_interhand
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, PALM, JointTerms, fit_joints

@@ -22,15 +22,15 @@ from recording import Recorded, record
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
+from nerfstudio_hands.estimators.joint_frame import frame_of
+from nerfstudio_hands.estimators.pose_samples import HELD_OUT_GESTURES, gesture_angles, random_angles
+from nerfstudio_hands.estimators.prediction import predict_vertices
+from nerfstudio_hands.estimators.weights_file import shipped_network
 from nerfstudio_hands.fitting import joint_track
 from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.joint_track import fit_joint_track
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
-from nerfstudio_hands.pose_network.joint_frame import frame_of
-from nerfstudio_hands.pose_network.pose_samples import HELD_OUT_GESTURES, gesture_angles, random_angles
-from nerfstudio_hands.pose_network.prediction import predict_vertices
-from nerfstudio_hands.pose_network.weights_file import shipped_network
 
 CAUGHT_MM = 8.0
 

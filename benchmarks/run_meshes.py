@@ -8,9 +8,9 @@ from nerfstudio_hands.evaluation.mesh_metrics import Mesh
 from nerfstudio_hands.export.level_set import level_part
 from nerfstudio_hands.export.object_level import object_level
 from nerfstudio_hands.hand_model import HandSurface
+from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.models.hand_mesh import HandMeshModel
 from nerfstudio_hands.models.hand_sdf import HandSDFModel
-from nerfstudio_hands.models.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 
 TEMPLATE, SUBDIVIDED, REFINED, ZERO_LEVEL = "fitted template", "the same, subdivided", "refined mesh", "zero level"

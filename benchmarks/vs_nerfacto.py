@@ -42,7 +42,7 @@ from recording import Recorded, record
 from rich.table import Table
 
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
 COLUMNS = (
@@ -59,7 +59,7 @@ class BlackenedDataset(HandDataset):
 
     def get_metadata(self, data: dict) -> dict:
         metadata = super().get_metadata(data)
-        data["image"] = data["image"] * (metadata["hand_label"] == HAND)
+        data["image"] = data["image"] * (metadata["hand_label"] == PixelLabel.HAND)
         return metadata
 
 
@@ -69,7 +69,7 @@ class WholeFrameSampler(PixelSampler):
     def sample(self, image_batch: dict) -> dict:
         if not hasattr(self, "_tables"):
             labels = image_batch["hand_label"][..., 0]
-            self._tables = (torch.nonzero(labels == HAND), torch.nonzero(labels == BACKGROUND))
+            self._tables = (torch.nonzero(labels == PixelLabel.HAND), torch.nonzero(labels == PixelLabel.BACKGROUND))
         picks = [table[torch.randint(len(table), (self.num_rays_per_batch // 2,))] for table in self._tables]
         row, y, x = torch.cat(picks).T
         return {

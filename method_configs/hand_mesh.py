@@ -6,11 +6,11 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.picture_sampler import PictureSamplerConfig
-from nerfstudio_hands.engine import CosineDecaySchedulerConfig
 from nerfstudio_hands.geometry.large_steps import AdamUniformOptimizerConfig
 from nerfstudio_hands.method_configs.hand_uvnerf import ON_GPU, hand_uvnerf
 from nerfstudio_hands.models.hand_mesh import HandMeshModelConfig
 from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModelConfig
+from nerfstudio_hands.training.trainer import CosineDecaySchedulerConfig
 
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-mesh"

@@ -5,9 +5,9 @@ from copy import deepcopy
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
-from nerfstudio_hands.engine import CosineDecaySchedulerConfig
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
+from nerfstudio_hands.training.trainer import CosineDecaySchedulerConfig
 
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-sdf"

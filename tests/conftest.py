@@ -13,8 +13,8 @@ import torch
 from filelock import FileLock
 from in_process import ns_train
 
-from nerfstudio_hands.dataparsers.layouts import read_capture
-from nerfstudio_hands.dataparsers.splits import choose_cameras
+from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.captures.splits import choose_cameras
 from nerfstudio_hands.fitting.cache import cache_path
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES, HandPose

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from nerfstudio_hands import array_pickle
-from nerfstudio_hands.array_pickle import read_array_pickle
-from nerfstudio_hands.guarded_files import UnreadableFile
+from nerfstudio_hands.files import array_pickle
+from nerfstudio_hands.files.array_pickle import read_array_pickle
+from nerfstudio_hands.files.guarded_files import UnreadableFile
 
 
 def written(path: Path, content: object, protocol: int = 5) -> Path:

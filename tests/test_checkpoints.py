@@ -11,9 +11,9 @@ import torch
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from nerfstudio.utils import eval_utils
 
-from nerfstudio_hands.checkpoints import checkpoint_path, mend_loading, read_checkpoint, require_same_weights
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.pipeline import HandPipeline
+from nerfstudio_hands.files.checkpoints import checkpoint_path, mend_loading, read_checkpoint, require_same_weights
+from nerfstudio_hands.training.pipeline import HandPipeline
 
 
 class Hostile:

@@ -19,12 +19,12 @@ from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils import writer
 from torch.optim import Adam
 
-from nerfstudio_hands import engine
-from nerfstudio_hands.checkpoints import read_checkpoint
-from nerfstudio_hands.engine import CosineDecaySchedulerConfig, HandTrainer, forget_run, require_sound
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.checkpoints import read_checkpoint
+from nerfstudio_hands.files.run_yaml import portable_yaml
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
-from nerfstudio_hands.run_yaml import portable_yaml
+from nerfstudio_hands.training import trainer as engine
+from nerfstudio_hands.training.trainer import CosineDecaySchedulerConfig, HandTrainer, forget_run, require_sound
 
 
 def test_the_schedule_warms_up_falls_and_reloads_under_safe_loading():

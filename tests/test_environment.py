@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from nerfstudio_hands.environment import announce_training, quieten_imports, require_working_folder, user_cache
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
+from nerfstudio_hands.program.environment import announce_training, quieten_imports, require_working_folder, user_cache
 
 
 def test_without_home_and_user_name_the_cache_is_a_temporary_folder(monkeypatch, tmp_path: Path):

@@ -13,8 +13,8 @@ import pytest
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from nerfstudio.utils.install_checks import check_ffmpeg_installed
 
-from nerfstudio_hands.ffmpeg import offer_ffmpeg
-from nerfstudio_hands.pipeline import HandPipeline
+from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
+from nerfstudio_hands.training.pipeline import HandPipeline
 
 
 @pytest.fixture
@@ -50,6 +50,6 @@ def test_nothing_changes_where_none_is_carried(no_ffmpeg: Path, monkeypatch: pyt
 
 
 def test_the_link_goes_with_the_process(no_ffmpeg: Path):
-    code = "import shutil; from nerfstudio_hands.ffmpeg import offer_ffmpeg as f; f(); print(shutil.which('ffmpeg'))"
+    code = "import shutil, nerfstudio_hands.program.ffmpeg as f; f.offer_ffmpeg(); print(shutil.which('ffmpeg'))"
     link = subprocess.check_output([sys.executable, "-c", code], text=True).strip()
     assert link.endswith("ffmpeg") and not Path(link).parent.exists()

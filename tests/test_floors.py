@@ -8,24 +8,18 @@ from pathlib import Path
 
 PACKAGE = "nerfstudio_hands"
 FLOORS = (
-    # 0: files, options, sentences
-    (
-        "errors", "checkpoint_state", "environment", "ffmpeg", "frame_clock", "guarded_files", "interruption",
-        "npz_writing", "option_range", "progress", "run_yaml", "srgb", "track_convention",
-    ),
+    ("errors", "labels", "files", "program", "transforms"),
     ("geometry",),
     ("hand_model",),
-    ("animation", "synthesis", "fields", "pose_network"),
+    ("motion", "captures", "synthesis", "fields", "estimators"),
     ("fitting",),
-    ("dataparsers",),
-    ("datamanagers", "evaluation", "viewer"),
+    ("inspection", "dataparsers"),
+    ("datamanagers", "evaluation", "viewer", "model_components"),
     ("models",),
-    ("memory", "checkpoints", "pipeline", "engine", "export", "run_config"),
+    ("training", "export", "video"),
     ("cli", "method_configs", "data"),
-)  # fmt: skip
+)
 """What stands on each floor, from the ground up."""
-
-EXCEPTIONS: set[tuple[str, str]] = set()
 
 
 def floor_of(module: str) -> int:
@@ -33,12 +27,11 @@ def floor_of(module: str) -> int:
     return next(level for level, names in enumerate(FLOORS) if name in names)
 
 
-def imports(path: Path, module: str) -> Iterator[str]:
+def imports(path: Path) -> Iterator[str]:
+    """What a file imports of the package, at its top, in functions, or for types alone."""
     for node in ast.walk(ast.parse(path.read_text("utf8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{PACKAGE}."):
-            yield node.module
-        elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-            yield from (f"{PACKAGE}.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith(f"{PACKAGE}."))
 
@@ -48,3 +41,63 @@ def modules(repository: Path) -> Iterator[tuple[str, Path]]:
         for path in sorted((repository / root).rglob("*.py")):
             parts = path.relative_to(repository / root).with_suffix("").parts
             yield ".".join((prefix, *(part for part in parts if part != "__init__"))), path
+
+
+def package(repository: Path) -> dict[str, set[str]]:
+    """Every module, and the modules that it imports."""
+    known = dict(modules(repository))
+    found = {}
+    for module, path in known.items():
+        names = set(imports(path))
+        # `from package import module` names the module, anything else the package's own file.
+        found[module] = {name if name in known else name.rpartition(".")[0] for name in names} & known.keys() - {module}
+    return found
+
+
+def test_files_import_from_their_own_floor_or_below(repository: Path):
+    up = {
+        (module, imported)
+        for module, names in package(repository).items()
+        for imported in names
+        if module != PACKAGE and floor_of(imported) > floor_of(module)
+    }
+    assert not up
+
+
+def test_nothing_goes_in_circles(repository: Path):
+    assert not list(circles(package(repository)))
+
+
+def test_circles_and_stairs_are_found(tmp_path: Path):
+    for name, text in {
+        "geometry/mesh.py": f"def f():\n    from {PACKAGE}.hand_model.model import HandModel\n",
+        "hand_model/model.py": f"from {PACKAGE}.hand_model import load\n",
+        "hand_model/load.py": f"if TYPE_CHECKING:\n    import {PACKAGE}.hand_model.model\n",
+    }.items():
+        (tmp_path / PACKAGE / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / PACKAGE / name).write_text(text)
+    found = package(tmp_path)
+    assert found[f"{PACKAGE}.geometry.mesh"] == {f"{PACKAGE}.hand_model.model"}
+    assert list(circles(found)) == [{f"{PACKAGE}.hand_model.load", f"{PACKAGE}.hand_model.model"}]
+
+
+def circles(graph: dict[str, set[str]]) -> Iterator[set[str]]:
+    """Sets of modules that reach each other."""
+    reached = {module: reach(graph, module) for module in graph}
+    seen: set[str] = set()
+    for module in graph:
+        circle = {other for other in reached[module] if module in reached[other]}
+        if circle and module not in seen:
+            seen |= circle
+            yield circle
+
+
+def reach(graph: dict[str, set[str]], start: str) -> set[str]:
+    """What can be reached from a module, itself only in a circle."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for name in graph[waiting.pop()] - found:
+            found.add(name)
+            waiting.append(name)
+    return found

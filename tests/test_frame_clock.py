@@ -2,7 +2,7 @@
 
 import pytest
 
-from nerfstudio_hands.frame_clock import frame_clock, usual_step
+from nerfstudio_hands.motion.frame_clock import frame_clock, usual_step
 
 
 @pytest.mark.parametrize(

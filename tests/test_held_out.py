@@ -20,18 +20,18 @@ from held_out_room import CAMERAS, FRAMES, make_room, spoil
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.plugins.types import MethodSpecification
 
+from nerfstudio_hands.captures.chosen_capture import read_and_split
+from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.datamanagers.crop_cutting import load_or_cut
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
-from nerfstudio_hands.dataparsers.chosen_capture import read_and_split
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser, HandsDataParserConfig
-from nerfstudio_hands.dataparsers.layouts import read_capture
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
 from nerfstudio_hands.fitting import HandFit, fit_capture, mask_refinement, pose_fit, silhouette
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
-from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def test_whether_a_calibration_fits_is_looked_up_in_training_frames_alone(made, 
         pictures.extend(path for _, path in shown)
         return camera
 
-    monkeypatch.setattr(f"nerfstudio_hands.dataparsers.{layout}_format.fitting_camera", look)
+    monkeypatch.setattr(f"nerfstudio_hands.captures.formats.{layout}.fitting_camera", look)
     config = parser_config(layout, made(layout))
     capture, split = read_and_split(config.data, config)
     training = {frame for frame, trains in zip(capture.frames, split.train_frames, strict=True) if trains}

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from nerfstudio_hands.cli import main
-from nerfstudio_hands.interruption import Terminated, exit_status, resume_command, sigterm_interrupts, undisturbed
+from nerfstudio_hands.program.interruption import (
+    Terminated,
+    exit_status,
+    resume_command,
+    sigterm_interrupts,
+    undisturbed,
+)
 
 
 def test_sigterm_stops_as_ctrl_c_does_and_only_inside():

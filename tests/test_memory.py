@@ -14,8 +14,8 @@ import yaml
 from nerfstudio.scripts.eval import ComputePSNR
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
 
-from nerfstudio_hands.memory import memory_faults, rendering_remedy, training_remedy
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel
+from nerfstudio_hands.program.memory import memory_faults
 from nerfstudio_hands.viewer.first_view import FEWEST_ROWS, shrink_to_fit
 
 METHODS = {entry.name: entry for entry in entry_points(group="nerfstudio.method_configs") if "hand" in entry.name}
@@ -76,14 +76,15 @@ def test_what_the_failed_step_held_is_released():
 @pytest.mark.parametrize("method", METHODS)
 def test_remedies_name_options_that_the_method_has(method):
     config = METHODS[method].load().config
-    named = re.findall(r"--(pipeline[\w.-]+)(?: \(now (\d+)\))?", training_remedy(config.pipeline))
+    pipeline = config.pipeline
+    named = re.findall(r"--(pipeline[\w.-]+)(?: \(now (\d+)\))?", pipeline.model.training_remedy(pipeline.datamanager))
     assert len(named) == 2
     for option, value in named:
         chosen = config
         for part in option.replace("-", "_").split("."):
             chosen = getattr(chosen, part)
         assert chosen is None if value == "" else chosen == int(value)
-    rendering = rendering_remedy(config.pipeline.model)
+    rendering = pipeline.model.rendering_remedy()
     assert ("subdivisions" in rendering) == ("mesh" in method) != ("chunk" in rendering)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.npz_writing import write_npz
+from nerfstudio_hands.files.npz_writing import write_npz
 
 
 def test_whoever_may_read_other_new_files_may_read_these(tmp_path: Path):

@@ -14,11 +14,11 @@ import pytest
 import tyro
 
 from nerfstudio_hands.dataparsers.registrations import capture_room_data, interhand_data
-from nerfstudio_hands.engine import HandTrainerConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
-from nerfstudio_hands.option_range import check_ranges, declared_bounds, require_range
+from nerfstudio_hands.program.option_range import check_ranges, declared_bounds, require_range
+from nerfstudio_hands.training.trainer import HandTrainerConfig
 
 METHODS = {entry.name: entry for entry in entry_points(group="nerfstudio.method_configs") if "hand" in entry.name}
 

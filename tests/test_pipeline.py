@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from nerfstudio.models.base_model import ModelConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.pipeline import HandPipeline
+from nerfstudio_hands.models.posed_hand_model import PosedHandModelConfig
+from nerfstudio_hands.training.pipeline import HandPipeline
 
 PSNR = [20.0, 30.0, float("nan"), 10.0, 26.0]
 PROTOCOLS = ["view", "view", "pose", "pose", "both"]
@@ -31,7 +31,7 @@ def evaluate(tmp_path, protocols):
     pictures = {key: torch.full((4, 4, 3), 0.25) for key in ("img", "truth", "prediction", "calibrated")}
     pictures |= {key: torch.ones(4, 4, 1) for key in ("region", "counted", "drawn")}
     pipeline = SimpleNamespace(
-        config=SimpleNamespace(model=ModelConfig()),
+        config=SimpleNamespace(model=PosedHandModelConfig()),
         model=SimpleNamespace(
             get_outputs_for_camera=lambda camera: {},
             get_image_metrics_and_images=lambda outputs, batch: ({"psnr": next(rows)}, pictures),

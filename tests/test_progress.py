@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from nerfstudio_hands import progress
-from nerfstudio_hands.progress import show_progress, track
+from nerfstudio_hands.program import progress
+from nerfstudio_hands.program.progress import show_progress, track
 
 
 class Clock:

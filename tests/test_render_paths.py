@@ -11,8 +11,8 @@ from nerfstudio.cameras.camera_paths import get_interpolated_camera_path, get_sp
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
 
-from nerfstudio_hands.render_paths import facing_spiral, way_round
-from nerfstudio_hands.viewer.orbit import orbit_cameras
+from nerfstudio_hands.video.orbit import orbit_cameras
+from nerfstudio_hands.video.render_paths import facing_spiral, way_round
 
 CENTER = torch.tensor([0.3, -0.2, 0.5])
 STEPS = 11
@@ -74,7 +74,7 @@ def test_ns_render_goes_this_way() -> None:
 import torch
 from types import SimpleNamespace
 from nerfstudio.data.scene_box import SceneBox
-from nerfstudio_hands.render_paths import mend_render_paths
+from nerfstudio_hands.video.render_paths import mend_render_paths
 pipeline = SimpleNamespace(model=SimpleNamespace(scene_box=SceneBox(torch.tensor([[0.0, 0, 0], [2, 2, 2]]))))
 mend_render_paths(pipeline)
 import nerfstudio.scripts.render as render

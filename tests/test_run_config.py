@@ -16,7 +16,7 @@ from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
-from nerfstudio_hands.run_config import load_config
+from nerfstudio_hands.training.run_config import load_config
 
 METHODS = {
     method.config.method_name: method.config
@@ -81,9 +81,9 @@ HOSTILE = {
     "module": "!!python/module:os ''",
     "name": "!!python/name:os.system ''",
     "function of nerfstudio": '!!python/object/apply:nerfstudio.utils.scripts.run_command ["touch {trap}"]',
-    "function of ours": '!!python/object/apply:nerfstudio_hands.cli.video.write_video ["{trap}", [], 1]',
-    "another class of ours": "!!python/object:nerfstudio_hands.pipeline.HandPipeline {{}}",
-    "a name through ours": '!!python/object/apply:nerfstudio_hands.engine.Path.touch ["{trap}"]',
+    "function of ours": '!!python/object/apply:nerfstudio_hands.video.video.write_video ["{trap}", [], 1]',
+    "another class of ours": "!!python/object:nerfstudio_hands.training.pipeline.HandPipeline {{}}",
+    "a name through ours": '!!python/object/apply:nerfstudio_hands.training.trainer.Path.touch ["{trap}"]',
 }
 
 

@@ -16,11 +16,11 @@ from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
+from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.captures.splits import choose_cameras
 from nerfstudio_hands.cli.trained_run import load_run
-from nerfstudio_hands.dataparsers.layouts import read_capture
 from nerfstudio_hands.dataparsers.registrations import hands_data
 from nerfstudio_hands.dataparsers.run_record import RUN_FILE, RunRecord
-from nerfstudio_hands.dataparsers.splits import choose_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import HandFit, cache_path
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal, Optional
 from nerfstudio_hands.cli.output_folder import check_new_video, prepare_output_folder
 from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.option_range import require_range
-from nerfstudio_hands.progress import say
-from nerfstudio_hands.track_convention import TrackConvention
+from nerfstudio_hands.motion.track_convention import TrackConvention
+from nerfstudio_hands.program.option_range import require_range
+from nerfstudio_hands.program.progress import say
 
 if TYPE_CHECKING:
-    from nerfstudio_hands.animation import PoseTrack
-    from nerfstudio_hands.models.posed_hands import PosedHands
+    from nerfstudio_hands.model_components.posed_hands import PosedHands
+    from nerfstudio_hands.motion.pose_track import PoseTrack
 
 Mesh = Literal["none", "beside", "split"]
 
@@ -95,13 +95,13 @@ def animate(
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
-    from nerfstudio_hands.animation import read_any_track
-    from nerfstudio_hands.cli.shots import at_size, capture_shot, path_shot, spiral_shot
     from nerfstudio_hands.cli.trained_run import load_run
-    from nerfstudio_hands.cli.video import write_video
     from nerfstudio_hands.geometry.environment_light import load_environment
     from nerfstudio_hands.models.hand_mesh import HandMeshModel
-    from nerfstudio_hands.viewer.mesh_picture import mesh_picture
+    from nerfstudio_hands.motion.track_file import read_any_track
+    from nerfstudio_hands.video.mesh_picture import mesh_picture
+    from nerfstudio_hands.video.shots import at_size, capture_shot, path_shot, spiral_shot
+    from nerfstudio_hands.video.video import write_video
 
     path = None if camera_path is None else path_shot(camera_path)
 

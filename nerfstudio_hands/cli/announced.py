@@ -8,8 +8,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from nerfstudio_hands.environment import quieten_imports, require_capture_folder, require_working_folder
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.environment import quieten_imports, require_capture_folder, require_working_folder
 
 INPUTS = {
     "load_config": "the config.yml of a run",

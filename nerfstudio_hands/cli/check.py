@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import tyro
 
+from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.cli.input_paths import check_capture_folder, check_hand_model
 from nerfstudio_hands.cli.output_folder import check_can_be_made
-from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
-from nerfstudio_hands.option_range import check_ranges, require_range
-from nerfstudio_hands.progress import say, track
+from nerfstudio_hands.program.option_range import check_ranges, require_range
+from nerfstudio_hands.program.progress import say, track
 
 HEADINGS = ("camera", "role", "turned", "left px", "right px", "fit px", "mask", "outline px", "hand", "gain")
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nerfstudio_hands.dataparsers.capture import Capture
-    from nerfstudio_hands.evaluation.capture_report import CameraReport, CaptureReport
+    from nerfstudio_hands.captures.capture import Capture
     from nerfstudio_hands.fitting.record import HandFit
     from nerfstudio_hands.hand_model import HandSurface
+    from nerfstudio_hands.inspection.capture_report import CameraReport, CaptureReport
 
 
 def check(
@@ -54,9 +54,9 @@ def check(
 
     from nerfstudio.utils.rich_utils import CONSOLE
 
+    from nerfstudio_hands.captures.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.dataparsers.avatar_data import load_surface
-    from nerfstudio_hands.dataparsers.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.fitting import fit_or_load
 
     capture, split = read_and_split(data, options_for(data, options))
@@ -139,10 +139,10 @@ def _measure_and_draw(
     import numpy as np
 
     from nerfstudio_hands.cli.output_folder import write_picture
-    from nerfstudio_hands.evaluation.capture_overlay import contact_sheet, draw_overlay, with_caption
-    from nerfstudio_hands.evaluation.capture_report import report_capture
-    from nerfstudio_hands.evaluation.hand_view import observe, pose_capture
-    from nerfstudio_hands.evaluation.view_measures import measure_view
+    from nerfstudio_hands.inspection.capture_overlay import contact_sheet, draw_overlay, with_caption
+    from nerfstudio_hands.inspection.capture_report import report_capture
+    from nerfstudio_hands.inspection.hand_view import observe, pose_capture
+    from nerfstudio_hands.inspection.view_measures import measure_view
 
     chosen = np.unique(np.linspace(0, len(capture.frames) - 1, frames).round().astype(int)).tolist()
     posed = pose_capture(fit, surface, chosen)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal, Optional, Union
 from nerfstudio_hands.cli.output_folder import check_can_be_made
 from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.export.texture_size import check_texture_size
-from nerfstudio_hands.option_range import require_range
-from nerfstudio_hands.progress import say
-from nerfstudio_hands.track_convention import TrackConvention
+from nerfstudio_hands.fields.texture_size import check_texture_size
+from nerfstudio_hands.motion.track_convention import TrackConvention
+from nerfstudio_hands.program.option_range import require_range
+from nerfstudio_hands.program.progress import say
 
 if TYPE_CHECKING:
     from nerfstudio_hands.export.textured_mesh import TexturedMesh
@@ -96,7 +96,6 @@ def export(
     import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
-    from nerfstudio_hands.animation import read_any_track
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.cli.shown_frame import frame_pose
     from nerfstudio_hands.cli.trained_run import load_run
@@ -107,6 +106,7 @@ def export(
     from nerfstudio_hands.export.object_level import object_level
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
+    from nerfstudio_hands.motion.track_file import read_any_track
 
     config, pipeline = load_run(load_config, data)
     output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
@@ -186,7 +186,7 @@ def read_pose(path: Path, default: HandPose) -> HandPose:
     import numpy as np
     import torch
 
-    from nerfstudio_hands.guarded_files import UnreadableFile, read_npz
+    from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
     from nerfstudio_hands.hand_model import HandPose
 
     try:

@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Optional
 
 import tyro
 
+from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.cli.input_paths import check_capture_folder, check_hand_model
 from nerfstudio_hands.cli.output_folder import check_can_be_made
-from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.option_range import check_ranges
-from nerfstudio_hands.progress import say
+from nerfstudio_hands.program.option_range import check_ranges
+from nerfstudio_hands.program.progress import say
 
 
 def fit(
@@ -50,8 +50,8 @@ def fit(
 
     from nerfstudio.utils.rich_utils import CONSOLE
 
-    from nerfstudio_hands.dataparsers.capture import require_side
-    from nerfstudio_hands.dataparsers.chosen_capture import options_for, read_and_split
+    from nerfstudio_hands.captures.capture import require_side
+    from nerfstudio_hands.captures.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.fitting import fit_or_load, fit_outline_distances
     from nerfstudio_hands.hand_model import SIDES
 

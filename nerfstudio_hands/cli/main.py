@@ -17,7 +17,7 @@ from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.cli.view import view
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.interruption import exit_status, sigterm_interrupts
+from nerfstudio_hands.program.interruption import exit_status, sigterm_interrupts
 
 COMMANDS = {
     "check": check,

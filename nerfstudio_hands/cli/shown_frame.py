@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.option_range import require_range
+from nerfstudio_hands.program.option_range import require_range
 
 if TYPE_CHECKING:
     from nerfstudio_hands.hand_model import HandPose
-    from nerfstudio_hands.models.posed_hands import PosedHands
+    from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 
 def frame_pose(hands: PosedHands, frame: int) -> HandPose:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from nerfstudio_hands.cli.output_folder import check_can_be_made
-from nerfstudio_hands.progress import say, show_progress
+from nerfstudio_hands.program.progress import say, show_progress
 from nerfstudio_hands.synthesis.interhand_options import InterHandOptions
 from nerfstudio_hands.synthesis.option_ranges import CAPTURE_ROOM, INTERHAND, check_numbers
 from nerfstudio_hands.synthesis.whole_folder import check_new_folder

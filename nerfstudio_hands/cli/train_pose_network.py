@@ -9,9 +9,9 @@ import tyro
 from nerfstudio_hands.cli.input_paths import check_capture_folder, check_hand_model
 from nerfstudio_hands.cli.output_folder import check_can_be_made
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.option_range import require_range
-from nerfstudio_hands.pose_network.training_options import RANGES, TrainingOptions
-from nerfstudio_hands.progress import say, show_progress
+from nerfstudio_hands.program.option_range import require_range
+from nerfstudio_hands.program.progress import say, show_progress
+from nerfstudio_hands.training.pose_network_options import RANGES, TrainingOptions
 
 
 def train_pose_network(
@@ -43,10 +43,10 @@ def train_pose_network(
         check_capture_folder(folder)
     say("Making ready to train the pose network ...")
 
+    from nerfstudio_hands.estimators.weights_file import save_network
     from nerfstudio_hands.hand_model import load_hand
-    from nerfstudio_hands.pose_network.captured_poses import captured_angles
-    from nerfstudio_hands.pose_network.training import train_network
-    from nerfstudio_hands.pose_network.weights_file import save_network
+    from nerfstudio_hands.training.captured_poses import captured_angles
+    from nerfstudio_hands.training.pose_network import train_network
 
     model = load_hand(hand_model, "right")
     known = captured_angles(data, hand_model) if data else None

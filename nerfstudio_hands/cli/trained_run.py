@@ -21,8 +21,8 @@ def check_config(load_config: Path) -> None:
 def load_run(load_config: Path, data: Path | None = None) -> tuple[TrainerConfig, Pipeline]:
     """Configuration and pipeline of a run, with the weights of its last checkpoint, wherever the run lies now.
 
-    Nothing that the configuration names is run, see :mod:`nerfstudio_hands.run_config`. The hands are those that the
-    run keeps, so that neither the capture nor the folder in which training ran is needed.
+    Nothing that the configuration names is run, see :mod:`nerfstudio_hands.training.run_config`. The hands are those
+    that the run keeps, so that neither the capture nor the folder in which training ran is needed.
 
     Args:
         load_config: The run's config.yml.
@@ -34,9 +34,9 @@ def load_run(load_config: Path, data: Path | None = None) -> tuple[TrainerConfig
     """
     import torch
 
-    from nerfstudio_hands.checkpoints import checkpoint_path, read_checkpoint
-    from nerfstudio_hands.engine import default_device
-    from nerfstudio_hands.run_config import load_config as read_config
+    from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
+    from nerfstudio_hands.training.run_config import load_config as read_config
+    from nerfstudio_hands.training.trainer import default_device
 
     config = read_config(load_config)
     folder = load_config.absolute().parent

@@ -7,8 +7,8 @@ from typing import Optional
 
 from nerfstudio_hands.cli.output_folder import check_new_video, prepare_output_folder
 from nerfstudio_hands.cli.trained_run import check_config
-from nerfstudio_hands.option_range import require_range
-from nerfstudio_hands.progress import say
+from nerfstudio_hands.program.option_range import require_range
+from nerfstudio_hands.program.progress import say
 
 LAST_FRAME = 10**6
 """No capture has more frames; how many a run has is known once it is loaded."""
@@ -58,8 +58,8 @@ def turntable(
 
     from nerfstudio_hands.cli.shown_frame import frame_pose
     from nerfstudio_hands.cli.trained_run import load_run
-    from nerfstudio_hands.cli.video import write_video
-    from nerfstudio_hands.viewer.orbit import orbit_cameras
+    from nerfstudio_hands.video.orbit import orbit_cameras
+    from nerfstudio_hands.video.video import write_video
 
     config, pipeline = load_run(load_config, data)
     prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.option_range import require_range
-from nerfstudio_hands.progress import say
+from nerfstudio_hands.program.option_range import require_range
+from nerfstudio_hands.program.progress import say
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import TrainerConfig

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT, OUTLINE
+from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
 
 CROP_VERSION = 3
 """Raised whenever older files would be read wrongly, or labels are made in another way."""
@@ -67,18 +67,18 @@ class Crop:
 
     @property
     def label(self) -> UInt8[np.ndarray, "h w"]:
-        """`BACKGROUND`, `HAND`, `NO_PART` or `OBJECT` at each pixel."""
+        """`PixelLabel.BACKGROUND`, `PixelLabel.HAND`, `PixelLabel.IGNORE` or `PixelLabel.OBJECT` at each pixel."""
         return self.pixels[..., 3] & LABEL
 
     @cached_property
     def hand(self) -> Int[np.ndarray, "M"]:
         """Flat indices of the hand's pixels."""
-        return np.flatnonzero(self.label == HAND).astype(np.int32)
+        return np.flatnonzero(self.label == PixelLabel.HAND).astype(np.int32)
 
     @cached_property
     def shown(self) -> Int[np.ndarray, "K"]:
         """Flat indices of the pixels of the hand and of what it holds."""
-        return np.flatnonzero((self.label == HAND) | (self.label == OBJECT)).astype(np.int32)
+        return np.flatnonzero((self.label == PixelLabel.HAND) | (self.label == PixelLabel.OBJECT)).astype(np.int32)
 
     @cached_property
     def rim(self) -> Int[np.ndarray, "B"]:
@@ -88,16 +88,19 @@ class Crop:
     @cached_property
     def outline(self) -> Int[np.ndarray, "O"]:
         """Flat indices of the pixels between hand and background, of which only the mask says what they show."""
-        return self._between(HAND, BACKGROUND, but_near=OBJECT)
+        return self._between(PixelLabel.HAND, PixelLabel.BACKGROUND, but_near=PixelLabel.OBJECT)
 
     @cached_property
     def shown_outline(self) -> Int[np.ndarray, "O"]:
         """The same of the hand and what it holds."""
-        return np.union1d(self._between(HAND, BACKGROUND), self._between(OBJECT, BACKGROUND))
+        return np.union1d(
+            self._between(PixelLabel.HAND, PixelLabel.BACKGROUND),
+            self._between(PixelLabel.OBJECT, PixelLabel.BACKGROUND),
+        )
 
     def _between(self, *labels: int, but_near: int | None = None) -> Int[np.ndarray, "O"]:
-        ball = np.ones((2 * OUTLINE + 1,) * 2, np.uint8)
-        found = self.label == NO_PART
+        ball = np.ones((2 * BOUNDARY_WIDTH + 1,) * 2, np.uint8)
+        found = self.label == PixelLabel.IGNORE
         for label in labels:
             found &= cv2.dilate((self.label == label).astype(np.uint8), ball) > 0
         if but_near is not None:
@@ -149,7 +152,7 @@ class CropCache:
         """Label, mask, region, what is ignored, and inner region of a whole picture, each [H, W] (see
         `hand_dataset.PixelLabels`); pixels outside of the crop take no part in training."""
         crop = self.crop(number)
-        flags = np.full((height, width), NO_PART, dtype=np.uint8)
+        flags = np.full((height, width), PixelLabel.IGNORE, dtype=np.uint8)
         flags[crop.top : crop.top + len(crop.pixels), crop.left : crop.left + crop.pixels.shape[1]] = crop.pixels[
             ..., 3
         ]
@@ -201,7 +204,7 @@ class CropWriter:
     ) -> None:
         """Appends a crop."""
         flags = pixels[..., 3]
-        counts = ((flags & LABEL) == HAND).sum(), ((flags & IN_RIM) > 0).sum()
+        counts = ((flags & LABEL) == PixelLabel.HAND).sum(), ((flags & IN_RIM) > 0).sum()
         entry = np.array([(row, frame, source, self._end, top, left, *pixels.shape[:2], *counts)], INDEX)
         with disk_faults(self.path, len(self.index)):
             self._crops.write(np.ascontiguousarray(pixels).data)

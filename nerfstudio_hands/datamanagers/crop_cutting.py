@@ -21,7 +21,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from nerfstudio_hands.datamanagers import hand_dataset
+from nerfstudio_hands.datamanagers import hand_dataset, image_labels
 from nerfstudio_hands.datamanagers.crop_cache import (
     CROP_VERSION,
     IGNORED,
@@ -42,9 +42,11 @@ from nerfstudio_hands.datamanagers.hand_dataset import (
 )
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation import hand_region
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
+from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.fitting import segmentation
-from nerfstudio_hands.fitting.cache import cache_folder
+from nerfstudio_hands.hand_model import side_image
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.transforms import pixel_distances
 
 NEXT_TO_HAND = 12
 """Pixels round the hand from which background rays are drawn: those that can meet the shell."""
@@ -58,7 +60,9 @@ MOST_THREADS = 4
 NAMED = 5
 """Pictures without a hand that are named."""
 
-LABELLED_BY = (hand_dataset, hand_region, segmentation, sys.modules[__name__])
+LABELLED_BY = (
+    hand_dataset, image_labels, hand_region, pixel_distances, side_image, segmentation, sys.modules[__name__],
+)  # fmt: skip
 """Modules whose text belongs to the key of crops: a change of how pixels are labelled makes other crops, which takes
 seconds, and nobody has to remember a version."""
 
@@ -223,12 +227,12 @@ def crop_pixels(
     image: UInt8[np.ndarray, "H W 3"], found: PixelLabels, margin: int
 ) -> tuple[UInt8[np.ndarray, "h w 4"], int, int]:
     """Hand, mask and object with a margin, as red, green, blue, flags; and where this lies in the picture."""
-    shown = (found.label == HAND) | (found.label == OBJECT)
+    shown = (found.label == PixelLabel.HAND) | (found.label == PixelLabel.OBJECT)
     ys, xs = np.nonzero(shown | found.mask | found.region | found.ignored)
     if not len(ys):
         return np.zeros((0, 0, 4), dtype=np.uint8), 0, 0
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEXT_TO_HAND + 1,) * 2)
-    rim = (cv2.dilate(shown.astype(np.uint8), ball) > 0) & (found.label == BACKGROUND)
+    rim = (cv2.dilate(shown.astype(np.uint8), ball) > 0) & (found.label == PixelLabel.BACKGROUND)
     flags = found.label | (rim * IN_RIM) | (found.mask * IN_MASK) | (found.region * IN_REGION)
     flags |= (found.ignored * IGNORED) | (found.inner * IN_INNER)
     (top, bottom), (left, right) = (

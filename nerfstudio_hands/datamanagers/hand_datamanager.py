@@ -26,8 +26,8 @@ from nerfstudio_hands.datamanagers.hand_dataset import HandDataset, TrainingPict
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.cache import cache_folder
-from nerfstudio_hands.option_range import RayCount
+from nerfstudio_hands.files.cache_folder import cache_folder
+from nerfstudio_hands.program.option_range import RayCount
 
 
 @dataclass

@@ -15,27 +15,19 @@ from jaxtyping import Bool, Float, UInt8
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 
+from nerfstudio_hands.captures.capture import image_size, read_image, read_mask, read_object_mask
 from nerfstudio_hands.datamanagers.crop_cache import CropCache
+from nerfstudio_hands.datamanagers.image_labels import training_labels
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.dataparsers.capture import image_size, read_image, read_mask, read_object_mask
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import (
-    BACKGROUND,
-    NO_PART,
-    NO_SIDE,
-    OBJECT,
-    EvaluationRegion,
-    distance_to,
-    distance_to_boundary,
-    evaluation_region,
-    inner_region,
-    side_image,
-    training_labels,
-)
+from nerfstudio_hands.evaluation.hand_region import EvaluationRegion, evaluation_region, inner_region
 from nerfstudio_hands.fitting.segmentation import cut_out_hands
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.geometry.rasterize import Raster
 from nerfstudio_hands.hand_model import SIDES
+from nerfstudio_hands.hand_model.side_image import NO_SIDE, side_image
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.transforms.pixel_distances import distance_to, distance_to_boundary
 
 FULL_SIZE_DILATION = 6.0
 """Pixels by which the projected hand is dilated in pictures 1280 pixels wide: the misfit of a good registration,
@@ -162,7 +154,7 @@ class HandDataset(InputDataset):
     def labels(self, row: int, image: UInt8[np.ndarray, "H W 3"]) -> PixelLabels:
         """Labels of a row's picture, which is given because it has been read already; may be called from several
         threads."""
-        unknown = np.full(image.shape[:2], NO_PART, dtype=np.uint8)
+        unknown = np.full(image.shape[:2], PixelLabel.IGNORE, dtype=np.uint8)
         if image.max() < BLACKEST:
             return PixelLabels.nothing(unknown, NO_PICTURE)
         hands, held = self._project(row), self._held(row)
@@ -190,7 +182,7 @@ class HandDataset(InputDataset):
             share = self._share(row)
             if own is None and not share.any():
                 # Neither the capture nor the fit finds a hand where it should be.
-                return PixelLabels.nothing(np.full_like(sides, NO_PART, dtype=np.uint8), NO_HAND)
+                return PixelLabels.nothing(np.full_like(sides, PixelLabel.IGNORE, dtype=np.uint8), NO_HAND)
         evaluated = share if verdict != "useless" else np.zeros_like(share)
         own = None if own is None else _reduced(own, width, height) > 0.5
         mask = evaluated > 0.5 if verdict == "good" or own is None else own
@@ -202,7 +194,7 @@ class HandDataset(InputDataset):
             )
             if own is not None:
                 # Two masks of the same picture: where they disagree, one has swallowed background, or lost a finger.
-                label[mask != own] = NO_PART
+                label[mask != own] = PixelLabel.IGNORE
             self._leave_out_boundary(row, label, mask, hands.whole)
         return self._judged(row, label, evaluated, hands, CAPTURE)
 
@@ -215,7 +207,7 @@ class HandDataset(InputDataset):
         if mask is None:
             mask = projected
             label = training_labels(None, sides, dilation=dilation, modelled_sides=modelled, erosion=dilation)
-            label[distance_to(projected) > band] = BACKGROUND
+            label[distance_to(projected) > band] = PixelLabel.BACKGROUND
         else:
             label = training_labels(
                 mask, sides, dilation=band, modelled_sides=modelled, margin=dilation, erosion=dilation
@@ -223,7 +215,7 @@ class HandDataset(InputDataset):
             self._leave_out_boundary(row, label, mask, hands.whole)
         # The mask ends at the wrist, the arm in the picture does not.
         behind_wrist = distance_to(hands.forearm) <= distance_to(projected) + dilation
-        label[behind_wrist & (label == BACKGROUND)] = NO_PART
+        label[behind_wrist & (label == PixelLabel.BACKGROUND)] = PixelLabel.IGNORE
         return self._judged(row, label, mask.astype(np.float32), hands, source)
 
     def _judged(self, row: int, label: np.ndarray, share: np.ndarray, hands: _Projection, source: int) -> PixelLabels:
@@ -254,8 +246,8 @@ class HandDataset(InputDataset):
         The mask has it too: as with a forearm, what the mask shows beyond the region does not count in an evaluation.
         """
         rim = distance_to_boundary(held) < self._rim(row)
-        found.label[held] = OBJECT
-        found.label[rim] = NO_PART
+        found.label[held] = PixelLabel.OBJECT
+        found.label[rim] = PixelLabel.IGNORE
         near = held | rim
         return replace(
             found,
@@ -275,9 +267,9 @@ class HandDataset(InputDataset):
 
     def _leave_out_boundary(self, row: int, label: np.ndarray, mask: np.ndarray, whole: np.ndarray) -> None:
         # What the projected hand covers wholly is never called empty: masks have holes and miss bright rims.
-        label[whole & (label == BACKGROUND)] = NO_PART
+        label[whole & (label == PixelLabel.BACKGROUND)] = PixelLabel.IGNORE
         # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
-        label[distance_to_boundary(mask) < self._rim(row)] = NO_PART
+        label[distance_to_boundary(mask) < self._rim(row)] = PixelLabel.IGNORE
 
     def _rim(self, row: int) -> float:
         return max(1.0, RIM * self._size(row)[0] / 1280)

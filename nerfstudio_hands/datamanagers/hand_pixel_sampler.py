@@ -12,7 +12,7 @@ from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 
 from nerfstudio_hands.datamanagers.crop_cache import IN_MASK, LABEL, Crop, CropCache
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.option_range import Fraction, Interval, bounded
+from nerfstudio_hands.program.option_range import Fraction, Interval, bounded
 
 
 @dataclass

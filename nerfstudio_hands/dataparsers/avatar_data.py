@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -15,8 +16,8 @@ from nerfstudio.data.scene_box import SceneBox
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture
-from nerfstudio_hands.dataparsers.splits import Split, evaluation_rows, training_rows
+from nerfstudio_hands.captures.capture import Capture
+from nerfstudio_hands.captures.splits import Split, evaluation_rows, training_rows
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.geometry import Surfaces

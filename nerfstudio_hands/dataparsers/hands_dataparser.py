@@ -14,13 +14,13 @@ from pathlib import Path
 import tyro
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 
-from nerfstudio_hands.dataparsers.capture_options import CaptureOptions
-from nerfstudio_hands.option_range import bounded
+from nerfstudio_hands.captures.capture_options import CaptureOptions
+from nerfstudio_hands.program.option_range import bounded
 
 if typing.TYPE_CHECKING:
-    from nerfstudio_hands.dataparsers.capture import Capture
+    from nerfstudio_hands.captures.capture import Capture
+    from nerfstudio_hands.captures.splits import Split
     from nerfstudio_hands.dataparsers.run_record import RunRecord
-    from nerfstudio_hands.dataparsers.splits import Split
 
 
 @dataclass
@@ -149,7 +149,7 @@ class HandsDataParser(DataParser):
             )
 
     def _read(self) -> typing.Tuple[Capture, Split]:
-        from nerfstudio_hands.dataparsers.chosen_capture import read_and_split
+        from nerfstudio_hands.captures.chosen_capture import read_and_split
 
         return read_and_split(self.config.data, self.config)
 

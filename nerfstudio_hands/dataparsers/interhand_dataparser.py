@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
+from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 
 

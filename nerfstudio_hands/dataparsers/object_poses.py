@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from rich.progress import track
 from torch import Tensor
 
+from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels
 from nerfstudio_hands.dataparsers.avatar_data import load_surface
-from nerfstudio_hands.dataparsers.capture import Capture, hand_mask, object_pixels
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.geometry import Surfaces

@@ -7,7 +7,7 @@ from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.dataparsers.interhand_dataparser import InterHandDataParserConfig
-from nerfstudio_hands.environment import announce_training
+from nerfstudio_hands.program.environment import announce_training
 
 announce_training(sys.argv)
 

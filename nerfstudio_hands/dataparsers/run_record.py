@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
-from nerfstudio_hands.dataparsers.splits import Split
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera
+from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.fitting.record import UNREADABLE, HandFit
-from nerfstudio_hands.npz_writing import write_npz
 
 RUN_FILE = "hands.npz"
 """Lies beside a run's config.yml."""

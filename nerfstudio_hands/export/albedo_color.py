@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.export.bake import ColorFn
-from nerfstudio_hands.srgb import linear_to_srgb
+from nerfstudio_hands.transforms.srgb import linear_to_srgb
 
 
 def albedo_color_fn(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *, linear: bool) -> ColorFn:

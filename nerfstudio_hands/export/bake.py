@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from nerfstudio_hands.export.texture_size import check_texture_size
+from nerfstudio_hands.fields.texture_size import check_texture_size
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.progress import track
+from nerfstudio_hands.program.progress import track
 
 ColorFn = Callable[
     [Float[Tensor, "N 3"], Int[Tensor, " N"], Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]

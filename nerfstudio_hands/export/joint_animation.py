@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.animation.pose_track import PoseTrack
 from nerfstudio_hands.export.glb import GlbBuilder
+from nerfstudio_hands.motion.pose_track import PoseTrack
 
 HIDDEN_SCALE = 1e-6
 """Scale of a hand that is absent: less than a hair. Zero would leave viewers a matrix without inverse."""

@@ -19,8 +19,8 @@ from nerfstudio_hands.geometry import ClosestPoints, Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.geometry.surface_query import plane_barycentric
 from nerfstudio_hands.hand_model import SIDES, HandPose
+from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.models.hand_sdf import HandSDFModel
-from nerfstudio_hands.models.posed_hands import PosedSurfaces
 
 SAME_PLACE = 0.02
 """Distance in (u, v) beyond which the corners of one small triangle lie on two sides of a seam."""

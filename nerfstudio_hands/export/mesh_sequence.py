@@ -13,7 +13,7 @@ from nerfstudio_hands.export.avatar import VisiblePart
 from nerfstudio_hands.export.textured_mesh import TexturedMesh, material_files, obj_bytes, ply_bytes
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose, HandSurface
-from nerfstudio_hands.progress import track
+from nerfstudio_hands.program.progress import track
 
 MATERIAL = "hands"
 """Name of the material and the texture that all frames of an OBJ sequence share."""

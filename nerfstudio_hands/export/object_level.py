@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nerfstudio_hands.dataparsers.avatar_data import apply_rigid, undo_rigid
 from nerfstudio_hands.export.narrow_band import zero_level
+from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.models.hand_sdf import POINTS_AT_ONCE, HandSDFModel
-from nerfstudio_hands.models.posed_hands import PosedSurfaces
 
 
 def object_level(model: HandSDFModel, posed: PosedSurfaces, *, voxel: float) -> trimesh.Trimesh:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
-from nerfstudio_hands.geometry.spherical_harmonics import spherical_harmonics
+from nerfstudio_hands.transforms.spherical_harmonics import spherical_harmonics
 
 NUM_SH_LEVELS = 4
 GEOMETRY_FEATURES = 15

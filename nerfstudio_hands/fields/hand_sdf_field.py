@@ -16,8 +16,8 @@ from nerfstudio_hands.fields.kinematic_features import HAND_FEATURES, hand_featu
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.signed_distance import SignedDistanceNetwork
 from nerfstudio_hands.fields.surface_points import HeldPoints, SurfacePoints
-from nerfstudio_hands.geometry.spherical_harmonics import irradiance
-from nerfstudio_hands.option_range import bounded
+from nerfstudio_hands.program.option_range import bounded
+from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
 UNIT = 0.1
 """Metres; half a hand. What the network sees and says is of the order of one."""

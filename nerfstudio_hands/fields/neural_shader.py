@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 from nerfstudio_hands.fields.warps import surface_warp
-from nerfstudio_hands.geometry.spherical_harmonics import spherical_harmonics
+from nerfstudio_hands.transforms.spherical_harmonics import spherical_harmonics
 
 VIEW_LEVELS = 4
 POSITION_FREQUENCIES = 6

@@ -12,22 +12,16 @@ from pathlib import Path
 from rich.console import Console
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture, select_cameras
-from nerfstudio_hands.environment import user_cache
+from nerfstudio_hands.captures.capture import Capture, select_cameras
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import fit_capture
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
 from nerfstudio_hands.hand_model import SIDES, load_hand
-from nerfstudio_hands.progress import show_progress
+from nerfstudio_hands.program.progress import show_progress
 
 CONSOLE = Console(width=120)
-
-
-def cache_folder() -> Path:
-    """`$NERFSTUDIO_HANDS_CACHE`, or `~/.cache/nerfstudio_hands`."""
-    named = os.environ.get("NERFSTUDIO_HANDS_CACHE")
-    return Path(named) if named else user_cache() / "nerfstudio_hands"
 
 
 def cache_path(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture
+from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.joint_track import JointTrackFit, fit_joint_track
@@ -20,7 +20,7 @@ from nerfstudio_hands.fitting.mano_annotations import AnnotatedPoses, annotated_
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, landmark_shift
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
-from nerfstudio_hands.hand_model.model import mano_file_in
+from nerfstudio_hands.hand_model.load import mano_file_in
 
 
 def fit_capture_joints(

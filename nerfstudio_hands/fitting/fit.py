@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture, hand_mask, object_pixels, select_cameras
+from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels, select_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills, mask_verdict

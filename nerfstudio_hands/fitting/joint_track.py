@@ -28,8 +28,8 @@ from nerfstudio_hands.fitting.pose_fit import (
     SHAPE_PRIOR,
 )
 from nerfstudio_hands.fitting.variables import geman_mcclure
-from nerfstudio_hands.geometry.nearest_rotation import nearest_rotation
 from nerfstudio_hands.hand_model import HandPose, HandSurface
+from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
 
 # Scatter of annotated joints; smaller than that of a detector's, so that a fist is not pulled open by the pose prior.
 JOINT_METRES = 0.002

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import ManoAnnotations
+from nerfstudio_hands.captures.capture import ManoAnnotations
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.keypoint_chain import keypoints_only
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, landmark_shift

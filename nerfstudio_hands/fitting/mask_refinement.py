@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
 from nerfstudio_hands.fitting.mask_quality import outline_weight
 from nerfstudio_hands.fitting.outline import MaskOutline, away_from, mask_outline
 from nerfstudio_hands.fitting.pose_fit import JointTerms

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nerfstudio_hands.estimators.prediction import predict_hands
+from nerfstudio_hands.estimators.weights_file import shipped_network
 from nerfstudio_hands.fitting.keypoint_chain import MANO_ROWS, ChainPose, KeypointChain
-from nerfstudio_hands.pose_network.prediction import predict_hands
-from nerfstudio_hands.pose_network.weights_file import shipped_network
 
 
 def start_from_network(

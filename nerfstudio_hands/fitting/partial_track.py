@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model import HandPose
-from nerfstudio_hands.npz_writing import write_npz
 
 # At most this much work is lost when a process is killed; whoever interrupts it loses nothing.
 SECONDS_BETWEEN_SAVES = 10.0

@@ -12,10 +12,10 @@ from torch import Tensor
 from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.triangulate import Triangulation
 from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimise
-from nerfstudio_hands.geometry.nearest_rotation import nearest_rotation
 from nerfstudio_hands.hand_model import HandSurface, SurfacePose
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES, MANO_TO_JOINTS, TIP_JOINTS
+from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
 
 # The bone that carries each of the 21 joints; a fingertip goes with the last bone of its finger.
 JOINT_BONES = [MANO_TO_JOINTS.index(joint - 1 if joint in TIP_JOINTS else joint) for joint in range(len(JOINT_NAMES))]

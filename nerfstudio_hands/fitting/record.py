@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.capture import CaptureCamera
+from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model import HandPose
-from nerfstudio_hands.npz_writing import write_npz
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
 FIT_VERSION = 3

@@ -18,15 +18,15 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.geometry.spherical_harmonics import (
+from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_picture, read_bytes, read_json, read_npz
+from nerfstudio_hands.transforms.spherical_harmonics import (
     equirectangular_directions,
     irradiance,
     project_environment,
     sphere_directions,
     spherical_harmonics,
 )
-from nerfstudio_hands.guarded_files import UnreadableFile, opened_picture, read_bytes, read_json, read_npz
-from nerfstudio_hands.srgb import srgb_to_linear
+from nerfstudio_hands.transforms.srgb import srgb_to_linear
 
 MOST_COLUMNS = 16384
 """Columns that are read of a panorama; what claims more is broken."""

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.geometry.spherical_harmonics import sphere_directions, spherical_harmonics
 from nerfstudio_hands.geometry.surface_query import Surfaces
+from nerfstudio_hands.transforms.spherical_harmonics import sphere_directions, spherical_harmonics
 
 LIFT = 5e-4
 """Metres by which rays start above the surface, or they would meet the faces they start from."""

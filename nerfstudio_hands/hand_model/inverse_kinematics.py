@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.geometry.nearest_rotation import nearest_rotation
 from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, TIP_JOINTS, from_mano
 from nerfstudio_hands.hand_model.model import HandModel, rest_joints, shaped_template
+from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
 
 RIGID_JOINTS = (0, 1, 5, 9, 13, 17)
 """The wrist and the first joint of each finger, which no rotation of a finger moves."""

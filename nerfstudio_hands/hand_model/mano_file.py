@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from smplx.vertex_ids import vertex_ids
 from torch import Tensor
 
-from nerfstudio_hands.array_pickle import read_array_pickle
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.guarded_files import UnreadableFile
+from nerfstudio_hands.files.array_pickle import read_array_pickle
+from nerfstudio_hands.files.guarded_files import UnreadableFile
 from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, MANO_PARENTS, MANO_TO_JOINTS, TIP_JOINTS
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, HandModel
 from nerfstudio_hands.hand_model.npz_file import check_dimensions, check_hand

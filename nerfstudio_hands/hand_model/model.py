@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from smplx.lbs import batch_rigid_transform, batch_rodrigues, blend_shapes, vertices2joints
 from torch import Tensor
 
-from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import JOINTS_TO_MANO_WITH_TIPS, SIDES, TIP_JOINTS
 
 NUM_JOINTS = 16
@@ -184,60 +182,3 @@ def mirror_hand(model: HandModel) -> HandModel:
 def mirror_rotations(axis_angle: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:
     """Axis-angle rotations as they look in a mirror across the plane x = 0."""
     return axis_angle * axis_angle.new_tensor([1.0, -1.0, -1.0])
-
-
-def default_hand(side: str) -> HandModel:
-    """The embedded hand (CC0, baked from MakeHuman assets by ``scripts/bake_default_hand.py``).
-
-    The zero pose is the relaxed, nearly flat hand that the assets were modelled in.
-
-    Args:
-        side: ``left`` or ``right``.
-    """
-    from nerfstudio_hands.hand_model.npz_file import read_npz_hand
-
-    asset = Path(__file__).parent / "assets" / "default_hand.npz"
-    right = read_npz_hand(asset)
-    if side not in SIDES:
-        raise HandsError(f"A hand is 'left' or 'right', but {side!r} was asked for; give one of the two.")
-    return right if side == right.side else mirror_hand(right)
-
-
-def mano_file_in(folder: Path, side: str) -> Path:
-    """MANO's file of a side in a folder or below it, as the archives unpack; else that of the other side.
-
-    Where there is neither, the path at which the side's file was expected.
-    """
-    for wanted in (side, SIDES[1 - SIDES.index(side)]):
-        for depth in ("", "*/", "*/*/"):
-            found = sorted(folder.glob(f"{depth}MANO_{wanted.upper()}.pkl"))
-            if found:
-                return found[0]
-    return folder / f"MANO_{side.upper()}.pkl"
-
-
-def load_hand(source: str | Path, side: str) -> HandModel:
-    """Load a hand model.
-
-    Args:
-        source: ``default`` for the embedded hand; or a MANO ``.pkl`` or our ``.npz``; or a folder that holds
-            ``MANO_LEFT.pkl`` and ``MANO_RIGHT.pkl`` or one of them, itself or in a folder below.
-        side: The side that is wanted. A file of the other side is mirrored.
-
-    Raises:
-        HandsError: If there is no such file or it is no hand model.
-    """
-    if str(source) == "default":
-        return default_hand(side)
-    from nerfstudio_hands.hand_model.mano_file import read_mano_hand
-    from nerfstudio_hands.hand_model.npz_file import read_npz_hand
-
-    if side not in SIDES:
-        raise HandsError(f"A hand is 'left' or 'right', but {side!r} was asked for; give one of the two.")
-    path = Path(source)
-    if path.is_dir():
-        path = mano_file_in(path, side)
-    if not path.is_file():
-        raise HandsError(f"There is no hand model at {path}; give 'default', a MANO .pkl, our .npz or their folder.")
-    model = read_npz_hand(path) if path.suffix == ".npz" else read_mano_hand(path)
-    return model if model.side == side else mirror_hand(model)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.guarded_files import UnreadableFile, read_npz
+from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 from nerfstudio_hands.hand_model.joints import MANO_PARENTS, SIDES
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, NUM_POSE_FEATURES, HandModel
 

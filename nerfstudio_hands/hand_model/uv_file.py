@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.guarded_files import UnreadableFile, read_text
+from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 
 
 def uv_file_beside(path: Path, side: str) -> Path | None:

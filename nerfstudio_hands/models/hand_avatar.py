@@ -19,15 +19,17 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND
 from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.geometry import ShellSamples
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
-from nerfstudio_hands.models.posed_hands import PosedHands, PosedSurfaces
-from nerfstudio_hands.option_range import RayCount, Weight, bounded
+from nerfstudio_hands.program.memory import now
+from nerfstudio_hands.program.option_range import RayCount, Weight, bounded
 
 LIGHT_LEVELS = 4
 """Levels of spherical harmonics of the light transfer."""
@@ -93,6 +95,9 @@ class HandAvatarModelConfig(PosedHandModelConfig):
     """Weight of the field's own regularisation (total variation of feature planes)."""
     seam_penalty: Weight = 0.1
     """Weight of the squared difference of features across the seams of the texture atlas."""
+
+    def training_remedy(self, data: HandDataManagerConfig) -> str:
+        return f"{super().training_remedy(data)} or --pipeline.model.num-samples{now(self.num_samples)}"
 
 
 class HandAvatarModel(PosedHandModel):
@@ -339,7 +344,7 @@ class HandAvatarModel(PosedHandModel):
         label = batch["hand_label"].view(-1).to(self.device)
         truth = batch["image"].to(self.device)
         shown = target = self.learns(label)
-        known = shown | (label == BACKGROUND)
+        known = shown | (label == PixelLabel.BACKGROUND)
         if "on_outline" in batch:
             outline = batch["on_outline"].view(-1).to(self.device)
             target, known = shown | (outline & batch["in_mask"].view(-1).to(self.device)), known | outline

@@ -16,9 +16,9 @@ from nerfstudio_hands.fields.canonical_warps import CanonicalHands, NearestSkinn
 from nerfstudio_hands.fields.hand_field import Geometry, Radiance
 from nerfstudio_hands.fields.non_rigid import NonRigidOffset
 from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
+from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
-from nerfstudio_hands.models.posed_hands import PosedSurfaces
-from nerfstudio_hands.option_range import Fraction, Weight, bounded
+from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 
 MARGIN = 0.012
 """Metres round the zero pose that the field covers."""

@@ -14,12 +14,12 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OUTLINE
-from nerfstudio_hands.export.texture_size import check_texture_size
 from nerfstudio_hands.fields.albedo_texture import AlbedoTexture
 from nerfstudio_hands.fields.neural_shader import SurfaceLook
+from nerfstudio_hands.fields.texture_size import check_texture_size
 from nerfstudio_hands.fields.warps import uv_warp
 from nerfstudio_hands.geometry.antialias import antialias
 from nerfstudio_hands.geometry.environment_light import Environment, match_brightness
@@ -34,13 +34,15 @@ from nerfstudio_hands.geometry.regularisers import (
     laplacian_energy,
     normal_consistency,
 )
-from nerfstudio_hands.geometry.spherical_harmonics import irradiance, turn
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.hand_model.fine_hand import levels_for
-from nerfstudio_hands.models.posed_fine_hands import PosedFineHands
+from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
+from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
+from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
-from nerfstudio_hands.models.posed_hands import PosedSurfaces
-from nerfstudio_hands.option_range import Fraction, Weight, bounded
+from nerfstudio_hands.program.memory import now
+from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
+from nerfstudio_hands.transforms.spherical_harmonics import irradiance, turn
 from nerfstudio_hands.viewer.light_controls import LightControls
 
 WHITE = 2 * math.sqrt(math.pi)
@@ -92,6 +94,16 @@ class HandMeshModelConfig(PosedHandModelConfig):
     """Weight of the squared difference of neighbouring texels."""
     seam_loss: Weight = 0.1
     """Weight of the squared difference of the albedo across the seams of the texture atlas."""
+
+    def training_remedy(self, data: HandDataManagerConfig) -> str:
+        return (
+            f"lower --max-resolution of the data parser{now(data.dataparser.max_resolution)}, or start anew with a "
+            f"lower --pipeline.model.subdivisions{now(self.subdivisions)} or "
+            f"--pipeline.model.texture-size{now(self.texture_size)}"
+        )
+
+    def rendering_remedy(self) -> str:
+        return f"render smaller pictures, or train with a lower --pipeline.model.subdivisions{now(self.subdivisions)}"
 
 
 class HandMeshModel(PosedHandModel):
@@ -326,14 +338,14 @@ class HandMeshModel(PosedHandModel):
     def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
         config = self.config
         label = batch["hand_label"].to(self.device)
-        hand = label == HAND
+        hand = label == PixelLabel.HAND
         image = batch["image"].to(self.device)
         rgb, truth = outputs["rgb"][hand[..., 0]], image[hand[..., 0]]
         loss = {"color": config.color_loss * color_loss(rgb, truth, config.huber_delta)}
         if not self.mesh_is_fixed:
-            target, known = hand, hand | (label == BACKGROUND)
+            target, known = hand, hand | (label == PixelLabel.BACKGROUND)
             if "in_mask" in batch:
-                outline = next_to(hand) & next_to(label == BACKGROUND) & (label == NO_PART)
+                outline = next_to(hand) & next_to(label == PixelLabel.BACKGROUND) & (label == PixelLabel.IGNORE)
                 target, known = hand | (outline & batch["in_mask"].to(self.device)), known | outline
             wrong = outputs["accumulation"] - target.to(truth.dtype)
             loss["mask"] = config.mask_loss * wrong[known].square().mean()
@@ -359,9 +371,9 @@ def random_window(pixels: Bool[Tensor, "H W"], size: int) -> Tuple[slice, slice]
 
 
 def next_to(pixels: Bool[Tensor, "H W 1"]) -> Bool[Tensor, "H W 1"]:
-    """Pixels with one of these within `OUTLINE` pixels."""
-    size = 2 * OUTLINE + 1
-    return F.max_pool2d(pixels[None, ..., 0].float(), size, stride=1, padding=OUTLINE)[0, ..., None] > 0
+    """Pixels with one of these within `BOUNDARY_WIDTH` pixels."""
+    size = 2 * BOUNDARY_WIDTH + 1
+    return F.max_pool2d(pixels[None, ..., 0].float(), size, stride=1, padding=BOUNDARY_WIDTH)[0, ..., None] > 0
 
 
 @dataclass

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.fields.neural_shader import NeuralShader, SurfaceLook
 from nerfstudio_hands.models.hand_mesh import HandMeshModel, HandMeshModelConfig
-from nerfstudio_hands.option_range import Fraction, Weight, bounded
+from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 
 
 @dataclass

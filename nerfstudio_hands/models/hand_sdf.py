@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
 from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, psnr
 from nerfstudio_hands.fields.canonical_warps import CanonicalHands, NearestSkinning
 from nerfstudio_hands.fields.hand_field import Geometry, Radiance
@@ -26,6 +25,10 @@ from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.hand_model.inverse_kinematics import bone_frames
 from nerfstudio_hands.hand_model.model import rest_joints
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.held_object import HeldObject, merged, with_widths
+from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands, smooth_excess
+from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.models.hand_avatar import (
     LEAST_WEIGHT,
     HandAvatarModel,
@@ -35,11 +38,8 @@ from nerfstudio_hands.models.hand_avatar import (
     points_on,
 )
 from nerfstudio_hands.models.hand_canonical import MARGIN
-from nerfstudio_hands.models.held_object import HeldObject, merged, with_widths
-from nerfstudio_hands.models.posed_fine_hands import PosedFineHands, smooth_excess
 from nerfstudio_hands.models.posed_hand_model import color_loss
-from nerfstudio_hands.models.posed_hands import PosedSurfaces
-from nerfstudio_hands.option_range import Fraction, RayCount, Weight, bounded
+from nerfstudio_hands.program.option_range import Fraction, RayCount, Weight, bounded
 
 EVEN_SHARE = 0.2
 """Share of the samples that is spread over the shell whatever the surface is thought to be."""
@@ -167,7 +167,7 @@ class HandSDFModel(HandAvatarModel):
     def make_held_object(self, avatar: AvatarData, implementation: Literal["tcnn", "torch"]) -> HeldObject:
         """The object, and switches by which the viewer shows each part alone."""
         config = self.config
-        self.learned_labels, self.part_names = (HAND, OBJECT), ("object_accumulation",)
+        self.learned_labels, self.part_names = (PixelLabel.HAND, PixelLabel.OBJECT), ("object_accumulation",)
         self.show_hand, self.show_object = (ViewerCheckbox(f"Show {name}", True) for name in ("hand", "object"))
         thing = HeldObjectField(
             config.sdf_field,
@@ -442,9 +442,9 @@ class HandSDFModel(HandAvatarModel):
             loss["cover"] = config.cover_loss * color_loss(outputs["rgb"][shown], truth[shown], config.huber_delta)
         if self.held is not None:
             label = batch["hand_label"].view(-1).to(self.device)
-            known = self.learns(label) | (label == BACKGROUND)
+            known = self.learns(label) | (label == PixelLabel.BACKGROUND)
             found = outputs["object_accumulation"].view(-1)[known]
-            loss["part"] = config.part_loss * opacity_loss(found, label[known] == OBJECT)
+            loss["part"] = config.part_loss * opacity_loss(found, label[known] == PixelLabel.OBJECT)
         return loss
 
     def get_image_metrics_and_images(
@@ -455,8 +455,12 @@ class HandSDFModel(HandAvatarModel):
         if self.held is None:
             return metrics, images
         label = batch["hand_label"][..., 0].to(self.device)
-        truth, thing, found = batch["image"].to(self.device), label == OBJECT, outputs["object_accumulation"][..., 0]
-        known = self.learns(label) | (label == BACKGROUND)
+        truth, thing, found = (
+            batch["image"].to(self.device),
+            label == PixelLabel.OBJECT,
+            outputs["object_accumulation"][..., 0],
+        )
+        known = self.learns(label) | (label == PixelLabel.BACKGROUND)
         both = thing | (found > COVERED)
         covered = thing & (found > COVERED)
         calibrated = calibrate_colors(outputs["radiance"], truth, covered, outputs["accumulation"][..., 0])

@@ -8,7 +8,7 @@ from typing import Literal, Tuple, Type
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.fields.position_encoding import SurfaceEncoding
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
-from nerfstudio_hands.option_range import bounded
+from nerfstudio_hands.program.option_range import bounded
 
 
 @dataclass

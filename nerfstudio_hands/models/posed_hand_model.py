@@ -19,9 +19,9 @@ from nerfstudio.utils import colormaps
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, OBJECT
 from nerfstudio_hands.evaluation.metrics import (
     Judged,
     hand_metrics,
@@ -31,9 +31,10 @@ from nerfstudio_hands.evaluation.metrics import (
     reduced_image,
 )
 from nerfstudio_hands.evaluation.perceptual import load_lpips
-from nerfstudio_hands.memory import memory_faults, rendering_remedy
-from nerfstudio_hands.models.posed_hands import PosedHands
-from nerfstudio_hands.option_range import Weight, bounded
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.posed_hands import PosedHands
+from nerfstudio_hands.program.memory import memory_faults, now
+from nerfstudio_hands.program.option_range import Weight, bounded
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 
 SATURATION = 0.98
@@ -65,6 +66,18 @@ class PosedHandModelConfig(ModelConfig):
     """Weight of the squared corrections of the poses, radians (and decimetres of translation) summed over each frame's
     hands: what keeps them near the fit."""
 
+    def training_remedy(self, data: HandDataManagerConfig) -> str:
+        """What to lower where a training step does not fit into memory."""
+        return f"lower --pipeline.datamanager.train-num-rays-per-batch{now(data.train_num_rays_per_batch)}"
+
+    def rendering_remedy(self) -> str:
+        """What to lower where a picture does not fit into memory."""
+        return (
+            f"lower eval_num_rays_per_chunk{now(self.eval_num_rays_per_chunk)}, in training by "
+            "--pipeline.model.eval-num-rays-per-chunk, for ns-render by --eval-num-rays-per-chunk; or render smaller "
+            "pictures"
+        )
+
 
 class PosedHandModel(Model):
     """Hands of a capture in known poses, and the colour responses of its cameras.
@@ -73,7 +86,7 @@ class PosedHandModel(Model):
     """
 
     config: PosedHandModelConfig
-    learned_labels: Tuple[int, ...] = (HAND,)
+    learned_labels: Tuple[int, ...] = (PixelLabel.HAND,)
     """Labels of the pixels that the model shows."""
 
     def populate_modules(self):
@@ -191,7 +204,7 @@ class PosedHandModel(Model):
         return torch.isin(label, torch.tensor(self.learned_labels, device=label.device, dtype=label.dtype))
 
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
-        hand = batch["hand_label"].view(-1).to(self.device) == HAND
+        hand = batch["hand_label"].view(-1).to(self.device) == PixelLabel.HAND
         rgb, truth = outputs["rgb"].view(-1, 3), batch["image"].view(-1, 3).to(self.device)
         error = (rgb.clamp(0, 1) - truth)[hand].square().mean()
         return {"psnr": -10 * torch.log10(error.clamp(min=1e-10))}
@@ -199,7 +212,7 @@ class PosedHandModel(Model):
     def patch_loss(self, predicted: Tensor, truth: Tensor, label: Tensor, patch_size: int) -> Float[Tensor, ""]:
         """LPIPS (VGG) between patches over black; pixels that take no part are black in both."""
         shown = self.learns(label)[:, None]
-        known = shown | (label == BACKGROUND)[:, None]
+        known = shown | (label == PixelLabel.BACKGROUND)[:, None]
         patches = [
             (values * keep).view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2).clamp(0, 1) * 2 - 1
             for values, keep in ((predicted, known), (truth, shown))
@@ -209,7 +222,7 @@ class PosedHandModel(Model):
     # Evaluation -----------------------------------------------------------------------------------------------------
 
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:
-        with memory_faults("rendering", rendering_remedy(self.config)):
+        with memory_faults("rendering", self.config.rendering_remedy()):
             return super().get_outputs_for_camera(camera, obb_box)
 
     def get_image_metrics_and_images(
@@ -258,9 +271,9 @@ class PosedHandModel(Model):
 
     def _shown_truth(self, judged: Judged, batch: Dict[str, Any]) -> Float[Tensor, "H W 3"]:
         """The hand over black, with what it holds where the model shows that too."""
-        if OBJECT not in self.learned_labels:
+        if PixelLabel.OBJECT not in self.learned_labels:
             return judged.target
-        held = (batch["hand_label"] == OBJECT)[..., 0].to(self.device)
+        held = (batch["hand_label"] == PixelLabel.OBJECT)[..., 0].to(self.device)
         return judged.truth * (judged.region | held)[..., None]
 
 

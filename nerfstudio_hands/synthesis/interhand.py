@@ -19,8 +19,9 @@ from PIL import Image
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 from nerfstudio_hands.hand_model.joints import SIDES
-from nerfstudio_hands.hand_model.model import default_hand, mirror_rotations, pose_hand
-from nerfstudio_hands.option_range import require_range
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import mirror_rotations, pose_hand
+from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.synthesis.dome import Dome, DomeCamera, dome, dome_cameras
 from nerfstudio_hands.synthesis.held_object import check_object
 from nerfstudio_hands.synthesis.interhand_annotations import SequenceTruth, image_name, measure, write_annotations

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nerfstudio_hands.dataparsers.capture import PIXEL_CENTRE
+from nerfstudio_hands.captures.capture import PIXEL_CENTRE
 from nerfstudio_hands.hand_model.joints import FINGERS, SIDES, to_interhand
 from nerfstudio_hands.synthesis.dome import DomeCamera
 

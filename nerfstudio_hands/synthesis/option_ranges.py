@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nerfstudio_hands.option_range import require_range
+from nerfstudio_hands.program.option_range import require_range
 
 SEEDS = (0, 2**32 - 1)
 

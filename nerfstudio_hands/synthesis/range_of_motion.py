@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
-from nerfstudio_hands.hand_model.model import default_hand, mirror_rotations
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import mirror_rotations
 from nerfstudio_hands.synthesis import gestures
 from nerfstudio_hands.synthesis.gestures import Gesture
 

@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.hand_model.model import HandModel, default_hand, mirror_rotations, pose_hand, shaped_template
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import HandModel, mirror_rotations, pose_hand, shaped_template
 from nerfstudio_hands.synthesis.anatomy import Anatomy, SurfacePoints, read_anatomy
 from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, tessellate
 from nerfstudio_hands.synthesis.grasp import Grasp, find_grasp

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import viser
 
-from nerfstudio_hands.animation import PoseTrack, join_poses, read_track, save_track
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.motion.pose_track import PoseTrack, join_poses
+from nerfstudio_hands.motion.track_file import read_track, save_track
 
 if TYPE_CHECKING:
-    from nerfstudio_hands.models.posed_hands import PosedHands
-    from nerfstudio_hands.viewer.pose_controls import PoseControls
+    from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 TRACKS_FOLDER = Path("pose_tracks")
 """Folder of the user's tracks, in the folder where the training or the viewer was started."""
@@ -33,10 +33,22 @@ TICK = 1 / 24
 """Seconds between two poses at least. nerfstudio begins a sharp picture when nothing has moved for 0.2 s."""
 
 
+class ShowsPoses(Protocol):
+    """What shows the poses that are played, see `PoseControls`."""
+
+    def adopt(self, pose: HandPose) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def pose(self) -> HandPose: ...
+
+    def show_unless(self, stop: threading.Event, pose: HandPose) -> bool: ...
+
+
 class Player:
     """A folder "Play": picks a track, plays it over and over, and makes one of keyframes.
 
-    Poses are shown as those of the sliders are, see :class:`PoseControls`; a pose that a person sets there ends the
+    Poses are shown as those of the sliders are, see :class:`ShowsPoses`; a pose that a person sets there ends the
     playing, and so does the last browser that leaves.
 
     Args:
@@ -44,7 +56,7 @@ class Player:
         hands: The avatar's hands and the poses of the capture's frames.
     """
 
-    def __init__(self, controls: PoseControls, hands: PosedHands):
+    def __init__(self, controls: ShowsPoses, hands: PosedHands):
         self._controls = controls
         self._hands = hands
         self._keyframes: list[HandPose] = []

@@ -23,7 +23,7 @@ from nerfstudio_hands.viewer.player import Player
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
 
-    from nerfstudio_hands.models.posed_hands import PosedHands
+    from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 TRAINING_SHARE = 0.6
 """Of the time while a browser looks on, what nerfstudio leaves to training at least; with its own 0.9 a CPU

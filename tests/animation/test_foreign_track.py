@@ -13,10 +13,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.animation import PoseTrack, read_any_track, save_track
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandModel, HandPose, default_hand, pose_hand
 from nerfstudio_hands.hand_model.model import mirror_hand
+from nerfstudio_hands.motion.pose_track import PoseTrack
+from nerfstudio_hands.motion.track_file import read_any_track, save_track
 
 KEYS = 3
 

@@ -9,10 +9,10 @@ from nerfstudio.cameras.camera_paths import get_path_from_json
 from nerfstudio.cameras.rays import RayBundle
 from test_pose_track import made_up_track
 
-from nerfstudio_hands.animation import PoseTrack
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
-from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.model_components.posed_hands import PosedHands
+from nerfstudio_hands.motion.pose_track import PoseTrack
 
 
 def bent(*angles: float) -> HandPose:

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
-from nerfstudio_hands.animation import PoseTrack, first_seen
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import SIDES, HandPose
+from nerfstudio_hands.motion.pose_track import PoseTrack, first_seen
 
 
 def made_up_track(num_keys: int = 4, sides: tuple[str, ...] = SIDES) -> PoseTrack:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
-from nerfstudio_hands.animation.rotations import slerp
+from nerfstudio_hands.transforms.rotations import slerp
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-4, 0.5, 3.0, 7.0])

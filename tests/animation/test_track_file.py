@@ -9,9 +9,10 @@ import pytest
 import torch
 from test_pose_track import assert_same, made_up_track
 
-from nerfstudio_hands.animation import PoseTrack, read_mano_json, read_track, save_track
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import SIDES, default_hand
+from nerfstudio_hands.motion.pose_track import PoseTrack
+from nerfstudio_hands.motion.track_file import read_mano_json, read_track, save_track
 
 
 @pytest.mark.parametrize("sides", [("left",), ("right",), SIDES])

@@ -10,7 +10,7 @@ import torch
 import vs_nerfacto
 from nerfstudio.configs.method_configs import method_configs
 
-from nerfstudio_hands.engine import HandTrainerConfig
+from nerfstudio_hands.training.trainer import HandTrainerConfig
 
 STEPS = 300
 

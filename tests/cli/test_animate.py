@@ -9,10 +9,11 @@ import pytest
 import torch
 from nerfstudio.utils.eval_utils import eval_setup
 
-from nerfstudio_hands.animation import PoseTrack, save_track
 from nerfstudio_hands.cli import trained_run
 from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.motion.pose_track import PoseTrack
+from nerfstudio_hands.motion.track_file import save_track
 
 
 @pytest.fixture(scope="module")

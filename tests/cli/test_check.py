@@ -13,8 +13,8 @@ import torch
 from dataparsers.make_scan import make_scan
 from PIL import Image
 
+from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.cli.check import capture_name, check
-from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand

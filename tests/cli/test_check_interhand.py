@@ -11,11 +11,11 @@ import tyro
 from dataparsers.make_interhand import COLOUR, FRAMES, make_interhand
 from dataparsers.test_interhand_dataparser import fit_by_hand
 
+from nerfstudio_hands.captures.capture_options import InterHandOptions
+from nerfstudio_hands.captures.formats.interhand import read_interhand
 from nerfstudio_hands.cli.check import check
 from nerfstudio_hands.cli.fit import fit
-from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
 from nerfstudio_hands.dataparsers.interhand_dataparser import InterHandDataParserConfig
-from nerfstudio_hands.dataparsers.interhand_format import read_interhand
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandSurface, default_hand
 

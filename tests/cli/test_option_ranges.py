@@ -16,8 +16,8 @@ from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand
 from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.pose_network import training_options
 from nerfstudio_hands.synthesis import option_ranges
+from nerfstudio_hands.training import pose_network_options as training_options
 
 RANGES = {
     turntable: {

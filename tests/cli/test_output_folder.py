@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from nerfstudio_hands.animation import PoseTrack, save_track
 from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.output_folder import (
@@ -22,6 +21,8 @@ from nerfstudio_hands.cli.output_folder import (
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose, default_hand
+from nerfstudio_hands.motion.pose_track import PoseTrack
+from nerfstudio_hands.motion.track_file import save_track
 
 
 def test_refuses_a_folder_inside_of_the_capture(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
 
-from nerfstudio_hands.cli.shots import at_size, capture_shot, path_shot, spiral_shot
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
-from nerfstudio_hands.viewer.mesh_picture import mesh_picture
-from nerfstudio_hands.viewer.orbit import orbit_cameras
+from nerfstudio_hands.video.mesh_picture import mesh_picture
+from nerfstudio_hands.video.orbit import orbit_cameras
+from nerfstudio_hands.video.shots import at_size, capture_shot, path_shot, spiral_shot
 
 
 def elevations(cameras: Cameras, centre: torch.Tensor) -> torch.Tensor:

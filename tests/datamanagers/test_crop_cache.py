@@ -19,7 +19,7 @@ from nerfstudio_hands.datamanagers.crop_cache import (
     CropWriter,
 )
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import HAND, NO_PART
+from nerfstudio_hands.labels import PixelLabel
 
 
 def crop(number: int, height: int = 20, width: int = 30) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_crops_come_back(tmp_path: Path):
             number * (height > 0),
             2 * (height > 0),
         )
-        assert crops.index[number]["num_hand"] == ((truth[..., 3] & LABEL) == HAND).sum() == len(found.hand)
+        assert crops.index[number]["num_hand"] == ((truth[..., 3] & LABEL) == PixelLabel.HAND).sum() == len(found.hand)
         assert crops.index[number]["num_rim"] == ((truth[..., 3] & IN_RIM) > 0).sum() == len(found.rim)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".bytes", ".npz"]
 
@@ -62,7 +62,7 @@ def test_labels_of_the_whole_picture(tmp_path: Path):
         assert np.array_equal(pixels[box], (flags & bit) > 0)
     outside = np.ones((40, 60), dtype=bool)
     outside[box] = False
-    assert (label[outside] == NO_PART).all()
+    assert (label[outside] == PixelLabel.IGNORE).all()
     assert not any(pixels[outside].any() for pixels in (mask, region, ignored, inner))
 
 

@@ -15,8 +15,8 @@ from nerfstudio_hands.datamanagers import crop_cutting, hand_dataset
 from nerfstudio_hands.datamanagers.crop_cutting import crops_path, left_out, load_or_cut, summary
 from nerfstudio_hands.datamanagers.hand_dataset import GRABCUT, NO_PICTURE, PROJECTION, HandDataset, TrainingPictures
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART
 from nerfstudio_hands.fitting.segmentation import cut_out_hands
+from nerfstudio_hands.labels import PixelLabel
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +36,9 @@ def test_sampled_pixels_are_those_of_the_pictures(moving_hand):
     for (row, y, x), color, label in zip(batch["indices"].tolist(), batch["image"], batch["hand_label"], strict=True):
         truth = np.asarray(Image.open(dataset.image_filenames[row]))[y, x]
         assert np.allclose(color, truth / 255)
-        assert label == labels[row][y, x] != NO_PART
+        assert label == labels[row][y, x] != PixelLabel.IGNORE
         # Hand and wall differ plainly in red.
-        assert (truth[0] > 128) == (label == HAND)
+        assert (truth[0] > 128) == (label == PixelLabel.HAND)
 
 
 def test_masks_of_our_own_end_at_the_wrist(moving_hand):
@@ -51,10 +51,10 @@ def test_masks_of_our_own_end_at_the_wrist(moving_hand):
         mask, label, region = (found[key][..., 0].numpy() for key in ("hand_mask", "hand_label", "hand_region"))
         assert (mask & truth).sum() / (mask | truth).sum() > 0.9
         deep = cv2.distanceTransform((drawn & ~truth).astype(np.uint8), cv2.DIST_L2, 3) > 2
-        assert not mask[deep].any() and not np.isin(label[deep], (HAND, BACKGROUND)).any()
-        assert region.any() and not region[~mask].any() and not (label[region] == BACKGROUND).any()
+        assert not mask[deep].any() and not np.isin(label[deep], (PixelLabel.HAND, PixelLabel.BACKGROUND)).any()
+        assert region.any() and not region[~mask].any() and not (label[region] == PixelLabel.BACKGROUND).any()
         # Most of the hand trains.
-        assert (label[truth] == HAND).mean() > 0.6 and not (label[~drawn] == HAND).any()
+        assert (label[truth] == PixelLabel.HAND).mean() > 0.6 and not (label[~drawn] == PixelLabel.HAND).any()
 
 
 def test_a_hand_that_is_a_little_off_is_found_by_its_colour(moving_hand):
@@ -138,7 +138,18 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
         assert path() != before
 
 
-@pytest.mark.parametrize("module", ["hand_dataset", "hand_region", "segmentation", "crop_cutting"])
+LABELLED_BY = (
+    "hand_dataset",
+    "image_labels",
+    "hand_region",
+    "pixel_distances",
+    "side_image",
+    "segmentation",
+    "crop_cutting",
+)
+
+
+@pytest.mark.parametrize("module", LABELLED_BY)
 def test_another_way_to_label_makes_other_crops(moving_hand, monkeypatch, module: str):
     dataset = HandDataset(moving_hand(1))
     before = crops_path(dataset, "train", margin=12, rows=range(2))
@@ -228,8 +239,10 @@ def test_a_hand_that_cannot_be_told_from_its_surroundings_falls_back_to_the_proj
     hands, found = dataset._project(0), dataset[0]
     assert np.array_equal(found["hand_mask"][..., 0], hands.sides >= 0)
     label = found["hand_label"][..., 0].numpy()
-    assert (label[hands.sides < 0] != HAND).all() and (label[hands.sides >= 0] != BACKGROUND).all()
-    assert (label == HAND).any() and (label == BACKGROUND).any()
+    assert (label[hands.sides < 0] != PixelLabel.HAND).all() and (
+        label[hands.sides >= 0] != PixelLabel.BACKGROUND
+    ).all()
+    assert (label == PixelLabel.HAND).any() and (label == PixelLabel.BACKGROUND).any()
 
 
 def test_a_hand_too_thin_to_cut_out_is_refused():

@@ -13,7 +13,7 @@ from prepared import PreparedConfig, rows_of
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
-from nerfstudio_hands.evaluation.hand_region import HAND
+from nerfstudio_hands.labels import PixelLabel
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_model_s_wish_for_patches_is_heard(manager):
     data.train_pixel_sampler.draws_patches = True
     rays, batch = data.next_train(0)
     assert len(rays) == 300 + batch["num_patch_rays"] == 300 + 32**2
-    assert (batch["hand_label"][-(32**2) :] == HAND).any()
+    assert (batch["hand_label"][-(32**2) :] == PixelLabel.HAND).any()
 
 
 def test_a_user_s_fault_is_one_sentence(manager, tmp_path, monkeypatch):

@@ -13,16 +13,16 @@ from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.hand_dataset import CAPTURE, PixelLabels
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT
+from nerfstudio_hands.labels import PixelLabel
 
 SIZE = 64
 
 
 def picture(row: int, top: int = 20, side: int = 12, height: int = SIZE) -> tuple[np.ndarray, PixelLabels]:
     """Colour says where each pixel is: a square hand, a ring that takes no part, background around."""
-    label = np.full((height, SIZE), BACKGROUND, dtype=np.uint8)
-    label[max(top - 2, 0) : top + side + 2, 18 : 22 + side] = NO_PART
-    label[top : top + side, 20 : 20 + side] = HAND
+    label = np.full((height, SIZE), PixelLabel.BACKGROUND, dtype=np.uint8)
+    label[max(top - 2, 0) : top + side + 2, 18 : 22 + side] = PixelLabel.IGNORE
+    label[top : top + side, 20 : 20 + side] = PixelLabel.HAND
     y, x = np.mgrid[:height, :SIZE]
     nothing = np.zeros(label.shape, dtype=bool)
     return np.stack([np.full_like(y, row), y, x], -1).astype(np.uint8), PixelLabels(
@@ -61,8 +61,8 @@ def sampler(**options) -> HandPixelSampler:
 def test_rays_come_from_the_hand_and_the_background_next_to_it(two):
     batch = sampler(rim_fraction=0.25).sample(two)
     label = batch["hand_label"].view(-1)
-    assert (label == HAND).sum() == 300 and (label == BACKGROUND).sum() == 100
-    _, y, x = batch["indices"][label == BACKGROUND].T
+    assert (label == PixelLabel.HAND).sum() == 300 and (label == PixelLabel.BACKGROUND).sum() == 100
+    _, y, x = batch["indices"][label == PixelLabel.BACKGROUND].T
     assert np.maximum((y - 25.5).abs(), (x - 25.5).abs()).max() <= 6 + 12
     assert set(batch["indices"][:, 0].tolist()) == {4, 9}
 
@@ -70,11 +70,13 @@ def test_rays_come_from_the_hand_and_the_background_next_to_it(two):
 def test_rays_to_the_outline_say_what_the_mask_shows_there(crops_of):
     image, labels = picture(0)
     labels.mask[18:34, 20:31] = True  # The upper half of the ring that takes no part, and a bit of its sides.
-    labels.mask[18:34, 31:36] = labels.label[18:34, 31:36] == HAND
+    labels.mask[18:34, 31:36] = labels.label[18:34, 31:36] == PixelLabel.HAND
     batch = sampler(rim_fraction=0.2, outline_fraction=0.3).sample(crops_of([(image, labels)], [0]))
     outline = batch["on_outline"][:, 0]
     assert outline.sum() == 120 and len(batch["image"]) == 400
-    assert (batch["hand_label"][outline] == NO_PART).all() and (batch["hand_label"][~outline] != NO_PART).all()
+    assert (batch["hand_label"][outline] == PixelLabel.IGNORE).all() and (
+        batch["hand_label"][~outline] != PixelLabel.IGNORE
+    ).all()
     _, y, x = batch["indices"][outline].numpy().T
     assert (batch["in_mask"][outline, 0].numpy() == labels.mask[y, x]).all() and labels.mask[y, x].any()
     assert not sampler().sample(crops_of([(image, labels)], [0]))["on_outline"].any()
@@ -83,8 +85,8 @@ def test_rays_to_the_outline_say_what_the_mask_shows_there(crops_of):
 def test_what_the_hand_holds_is_drawn_for_a_model_that_learns_it_and_has_an_outline_of_its_own(crops_of):
     image, labels = picture(0)
     # An object from the hand's right side on, with a ring of its own towards the background.
-    labels.label[14:38, 34:52] = NO_PART
-    labels.label[16:36, 34:50] = OBJECT
+    labels.label[14:38, 34:52] = PixelLabel.IGNORE
+    labels.label[16:36, 34:50] = PixelLabel.OBJECT
     crops = crops_of([(image, labels)], [0])
     options = {"rim_fraction": 0.2, "outline_fraction": 0.3}
     plain, both = sampler(**options), sampler(**options)
@@ -92,10 +94,13 @@ def test_what_the_hand_holds_is_drawn_for_a_model_that_learns_it_and_has_an_outl
     for draws in (plain, both):
         batch = draws.sample(crops)
         label, outline = batch["hand_label"][:, 0], batch["on_outline"][:, 0]
-        count = {value: int((label[~outline] == value).sum()) for value in (HAND, OBJECT, BACKGROUND)}
-        assert count[BACKGROUND] == 80 and count[HAND] + count[OBJECT] == 200
+        count = {
+            value: int((label[~outline] == value).sum())
+            for value in (PixelLabel.HAND, PixelLabel.OBJECT, PixelLabel.BACKGROUND)
+        }
+        assert count[PixelLabel.BACKGROUND] == 80 and count[PixelLabel.HAND] + count[PixelLabel.OBJECT] == 200
         # Of 144 pixels of the hand and 320 of the object.
-        assert count[OBJECT] == 0 if draws is plain else 100 < count[OBJECT] < 170
+        assert count[PixelLabel.OBJECT] == 0 if draws is plain else 100 < count[PixelLabel.OBJECT] < 170
         _, y, x = batch["indices"][outline].numpy().T
         beside_object = (np.maximum(34 - x, 0) <= 3) & (y >= 13) & (y < 39)
         assert len(y) == 120 and beside_object.any() == (draws is both)
@@ -147,7 +152,7 @@ def test_every_hand_pixel_has_the_same_chance_whatever_its_frame(crops_of):
     batches, count = 600, np.zeros((len(frames), SIZE, SIZE))
     for _ in range(batches):
         batch = draws.sample(crops)
-        row, y, x = batch["indices"][batch["hand_label"][:, 0] == HAND].T.numpy()
+        row, y, x = batch["indices"][batch["hand_label"][:, 0] == PixelLabel.HAND].T.numpy()
         np.add.at(count, (row, y, x), 1)
         assert len(np.unique(row)) <= 6 and len({frames[r] for r in row}) <= 3
     seen = sides > 0

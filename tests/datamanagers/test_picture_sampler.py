@@ -11,7 +11,7 @@ from nerfstudio_hands.datamanagers.crop_cache import CropCache, CropWriter
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.hand_dataset import CAPTURE, PixelLabels
 from nerfstudio_hands.datamanagers.picture_sampler import PictureSampler, PictureSamplerConfig
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
+from nerfstudio_hands.labels import PixelLabel
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def crops(tmp_path: Path) -> CropCache:
     """Three pictures, rows 5, 6 and 7, of hands of different size; colour says where each pixel is."""
     writer = CropWriter(tmp_path / "crops.npz")
     for row, side in ((5, 8), (6, 12), (7, 20)):
-        label = np.full((64, 80), BACKGROUND, dtype=np.uint8)
-        label[10 : 10 + side, 30 : 30 + side] = HAND
+        label = np.full((64, 80), PixelLabel.BACKGROUND, dtype=np.uint8)
+        label[10 : 10 + side, 30 : 30 + side] = PixelLabel.HAND
         y, x = np.mgrid[:64, :80]
         nothing = np.zeros(label.shape, dtype=bool)
         image = np.stack([np.full_like(y, row), y, x], -1).astype(np.uint8)
@@ -48,4 +48,4 @@ def test_a_crop_is_a_grid_whose_pixels_are_where_they_say(crops):
     found = (batch["image"].view(-1, 3) * 255).round().long()
     assert (found == batch["indices"]).all()
     side = {5: 8, 6: 12, 7: 20}[int(batch["indices"][0, 0])]
-    assert (batch["hand_label"] == HAND).sum() == side**2
+    assert (batch["hand_label"] == PixelLabel.HAND).sum() == side**2

@@ -13,16 +13,16 @@ from nerfstudio.models.base_model import ModelConfig
 from PIL import Image
 from prepared import PreparedConfig
 
+from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.captures.splits import split_capture
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData, capture_to_outputs
-from nerfstudio_hands.dataparsers.layouts import read_capture
-from nerfstudio_hands.dataparsers.splits import split_capture
 from nerfstudio_hands.evaluation import metrics
-from nerfstudio_hands.evaluation.hand_region import HAND
 from nerfstudio_hands.evaluation.perceptual import MissingWeights
 from nerfstudio_hands.geometry import Surfaces, rasterize
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel
-from nerfstudio_hands.pipeline import HandPipeline
+from nerfstudio_hands.training.pipeline import HandPipeline
 
 TRAINING, HELD_OUT = ["00", "03"], ["01", "05"]
 WIDE = {"03": (320, 240), "05": (320, 240)}
@@ -69,7 +69,7 @@ class Model:
     """Draws the fitted hands white on nothing, at the size of the camera."""
 
     device = "cpu"
-    learned_labels = (HAND,)
+    learned_labels = (PixelLabel.HAND,)
     get_image_metrics_and_images = PosedHandModel.get_image_metrics_and_images
     _judged, _shown_truth = PosedHandModel._judged, PosedHandModel._shown_truth
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
-from nerfstudio_hands.dataparsers.layouts import read_capture
-from nerfstudio_hands.dataparsers.splits import Split
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.labels import PixelLabel
 
 CAMERAS = ("00", "01", "02", "05")
 
@@ -139,12 +139,12 @@ def test_labels_agree_with_the_mask_and_the_projected_hand(outputs):
     row = HandDataset(outputs)[1]
     label, mask, region = (row[key][..., 0] for key in ("hand_label", "hand_mask", "hand_region"))
     assert row["image"].shape[:2] == label.shape and region.any()
-    assert mask[label == HAND].all() and not mask[label == BACKGROUND].any()
+    assert mask[label == PixelLabel.HAND].all() and not mask[label == PixelLabel.BACKGROUND].any()
     assert mask[region].all() and not row["mask_is_own"]
     # Forearm: in the mask, far from the hand, and in no loss.
     assert (mask & (label == 2)).any()
     # Most of the region trains: what is left is its boundary.
-    assert (label[region] == HAND).float().mean() > 0.8
+    assert (label[region] == PixelLabel.HAND).float().mean() > 0.8
 
 
 def test_masks_of_the_fit_stand_in_for_those_of_the_capture(demo_capture, true_fit):
@@ -155,5 +155,5 @@ def test_masks_of_the_fit_stand_in_for_those_of_the_capture(demo_capture, true_f
     replaced = make_outputs(demo_capture, true_fit)
     replaced.metadata["own_masks"][1] = own
     row = HandDataset(replaced)[1]
-    assert not (row["hand_label"][height // 2 + 1 :] == HAND).any()
+    assert not (row["hand_label"][height // 2 + 1 :] == PixelLabel.HAND).any()
     assert torch.equal(row["hand_mask"], given[1]["hand_mask"])  # Evaluation keeps to the capture's.

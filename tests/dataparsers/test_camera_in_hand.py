@@ -14,11 +14,11 @@ import pytest
 import torch
 import trimesh
 
+from nerfstudio_hands.captures.capture import Capture
+from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.captures.splits import Split, choose_cameras
 from nerfstudio_hands.dataparsers import avatar_data
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
-from nerfstudio_hands.dataparsers.capture import Capture
-from nerfstudio_hands.dataparsers.layouts import read_capture
-from nerfstudio_hands.dataparsers.splits import Split, choose_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_path
 from nerfstudio_hands.fitting.record import HandFit

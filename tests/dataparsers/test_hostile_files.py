@@ -23,17 +23,18 @@ from make_interhand import make_interhand
 from make_scan import make_scan
 from PIL import Image
 
-from nerfstudio_hands.animation import PoseTrack, read_mano_json, read_track, save_track
+from nerfstudio_hands.captures.capture import Capture, hand_mask, read_image
+from nerfstudio_hands.captures.formats.capture_room import read_capture_room
+from nerfstudio_hands.captures.formats.deephandmesh import read_deephandmesh
+from nerfstudio_hands.captures.formats.interhand import read_interhand
 from nerfstudio_hands.cli.export import read_pose
-from nerfstudio_hands.cli.shots import path_shot
-from nerfstudio_hands.dataparsers.capture import Capture, hand_mask, read_image
-from nerfstudio_hands.dataparsers.capture_room_format import read_capture_room
-from nerfstudio_hands.dataparsers.deephandmesh_format import read_deephandmesh
-from nerfstudio_hands.dataparsers.interhand_format import read_interhand
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.geometry.environment_light import load_environment
 from nerfstudio_hands.hand_model import HandPose, default_hand, load_hand
 from nerfstudio_hands.hand_model.npz_file import write_npz_hand
+from nerfstudio_hands.motion.pose_track import PoseTrack
+from nerfstudio_hands.motion.track_file import read_mano_json, read_track, save_track
+from nerfstudio_hands.video.shots import path_shot
 
 sys.path.append(str(Path(__file__).parents[1] / "hand_model"))
 from made_up_hands import mano_arrays, small_random_hand

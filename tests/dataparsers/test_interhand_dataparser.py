@@ -9,7 +9,7 @@ import pytest
 import torch
 from dataparsers.make_interhand import COLOUR, FRAMES, HEIGHT, TYPES, WIDTH, make_interhand
 
-from nerfstudio_hands.dataparsers.capture import Capture
+from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
@@ -173,7 +173,7 @@ def test_a_protocol_holds_out_what_it_says_and_evaluates_all_of_it(protocol):
 
 
 def test_no_camera_is_held_out_by_a_protocol(parse, asked, monkeypatch):
-    monkeypatch.setattr("nerfstudio_hands.dataparsers.splits.HELD_OUT_EVERY", 2)
+    monkeypatch.setattr("nerfstudio_hands.captures.splits.HELD_OUT_EVERY", 2)
     parser = parse(protocol="hand-avatar", max_eval_images=0)
     assert {camera for _, camera in names(parser.get_dataparser_outputs("train"))} == set(COLOUR)
     # Four frames of three cameras, which by default would be one camera fewer in training.

@@ -23,10 +23,10 @@ from dataparsers.make_interhand import (
 )
 from PIL import Image
 
-from nerfstudio_hands.dataparsers import interhand_annotations
-from nerfstudio_hands.dataparsers.capture import Capture, read_image, require_side, select_cameras
-from nerfstudio_hands.dataparsers.interhand_format import is_interhand, read_interhand
-from nerfstudio_hands.dataparsers.layouts import read_capture
+from nerfstudio_hands.captures.capture import Capture, read_image, require_side, select_cameras
+from nerfstudio_hands.captures.formats import interhand_annotations
+from nerfstudio_hands.captures.formats.interhand import is_interhand, read_interhand
+from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
 
 ROM03, ROM04 = FRAMES

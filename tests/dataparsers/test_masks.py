@@ -11,10 +11,10 @@ import pytest
 from make_scan import make_scan
 from PIL import Image, ImageFilter
 
-from nerfstudio_hands.dataparsers.capture import hand_mask, read_image, read_mask
-from nerfstudio_hands.dataparsers.capture_room_format import read_capture_room
-from nerfstudio_hands.evaluation.view_measures import MaskQuality
+from nerfstudio_hands.captures.capture import hand_mask, read_image, read_mask
+from nerfstudio_hands.captures.formats.capture_room import read_capture_room
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills
+from nerfstudio_hands.inspection.view_measures import MaskQuality
 
 SIZE = (64, 48)
 TRUTH = np.zeros((48, 64), dtype=bool)

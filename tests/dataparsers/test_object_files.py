@@ -7,9 +7,9 @@ import pytest
 from make_scan import make_scan
 from PIL import Image
 
-from nerfstudio_hands.dataparsers.capture import object_pixels, select_cameras
-from nerfstudio_hands.dataparsers.capture_room_format import read_capture_room
-from nerfstudio_hands.dataparsers.object_files import read_object_poses
+from nerfstudio_hands.captures.capture import object_pixels, select_cameras
+from nerfstudio_hands.captures.formats.capture_room import read_capture_room
+from nerfstudio_hands.captures.object_files import read_object_poses
 from nerfstudio_hands.errors import HandsError
 
 POSE = np.array([[0.0, -1, 0, 0.1], [1, 0, 0, 0.2], [0, 0, 1, 0.3], [0, 0, 0, 1]])

@@ -8,17 +8,17 @@ import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from nerfstudio_hands.captures.capture import read_image, read_mask
+from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs, load_surface
-from nerfstudio_hands.dataparsers.capture import read_image, read_mask
-from nerfstudio_hands.dataparsers.layouts import read_capture
 from nerfstudio_hands.dataparsers.object_poses import _hull, with_object_poses
-from nerfstudio_hands.dataparsers.splits import Split
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.labels import PixelLabel
 
 RADIUS = 0.025
 
@@ -191,16 +191,16 @@ def test_object_pixels_have_a_label_and_leave_the_hand_alone(capture, true_fit, 
     image = read_image(outputs.image_filenames[0])
     found, before = dataset.labels(0, image), without.labels(0, image)
     held = np.asarray(Image.open(masks["1", capture.camera_names[0]])) > 0
-    assert (before.label[held] == HAND).any() and not (before.label == OBJECT).any()
-    assert set(np.unique(found.label[held])) == {NO_PART, OBJECT}
-    assert (found.label[held] == OBJECT).mean() > 0.8 and not (found.label[~held] == OBJECT).any()
+    assert (before.label[held] == PixelLabel.HAND).any() and not (before.label == PixelLabel.OBJECT).any()
+    assert set(np.unique(found.label[held])) == {PixelLabel.IGNORE, PixelLabel.OBJECT}
+    assert (found.label[held] == PixelLabel.OBJECT).mean() > 0.8 and not (found.label[~held] == PixelLabel.OBJECT).any()
     # No metric counts what a model draws there: the mask holds it, the region does not.
     assert found.mask[held].all() and not (found.region & held).any()
     # Away from the square nothing changes.
     far = np.ones_like(held)
     far[held.shape[0] // 3 - 12 : held.shape[0] // 2 + 12] = False
-    assert (found.label[far] == before.label[far]).mean() > 0.99 and (found.label[far] == BACKGROUND).any()
+    assert (found.label[far] == before.label[far]).mean() > 0.99 and (found.label[far] == PixelLabel.BACKGROUND).any()
     pixels, top, left = crop_pixels(image, found, 0)
-    rows, columns = np.nonzero(found.label == OBJECT)
+    rows, columns = np.nonzero(found.label == PixelLabel.OBJECT)
     assert top <= rows.min() and left <= columns.min()
     assert rows.max() < top + len(pixels) and columns.max() < left + pixels.shape[1]

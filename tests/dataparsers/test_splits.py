@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
-from nerfstudio_hands.dataparsers.splits import (
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera
+from nerfstudio_hands.captures.splits import (
     Split,
     choose_cameras,
     choose_frames,

@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
-from nerfstudio_hands.evaluation.capture_report import CaptureReport, report_capture
-from nerfstudio_hands.evaluation.view_measures import MaskQuality, ViewMeasures
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.inspection.capture_report import CaptureReport, report_capture
+from nerfstudio_hands.inspection.view_measures import MaskQuality, ViewMeasures
 
 FOCAL, DEPTH = 1000.0, 1.0
 TURN = np.deg2rad(1.0)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.captures.splits import split_capture
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
-from nerfstudio_hands.dataparsers.layouts import read_capture
-from nerfstudio_hands.dataparsers.splits import split_capture
 from nerfstudio_hands.evaluation import metrics
 from nerfstudio_hands.evaluation.metrics import Judged, hand_metrics, predict
 from nerfstudio_hands.evaluation.perceptual import MissingWeights

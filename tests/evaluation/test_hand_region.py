@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from nerfstudio_hands.evaluation.hand_region import (
-    BACKGROUND,
-    HAND,
-    NO_PART,
-    NO_SIDE,
-    evaluation_region,
-    inner_region,
-    side_image,
-    training_labels,
-)
+from nerfstudio_hands.datamanagers.image_labels import training_labels
+from nerfstudio_hands.evaluation.hand_region import evaluation_region, inner_region
+from nerfstudio_hands.hand_model.side_image import NO_SIDE, side_image
+from nerfstudio_hands.labels import PixelLabel
 
 LEFT, RIGHT = 0, 1
 
@@ -112,20 +106,20 @@ def test_wrist_cap_is_not_hand():
 
 def test_hand_and_background(picture):
     labels = labels_of(*picture)
-    assert (labels[20:55, 30:70] == HAND).all()
-    assert (labels[:60, :30] == BACKGROUND).all() and (labels[:20] == BACKGROUND).all()
+    assert (labels[20:55, 30:70] == PixelLabel.HAND).all()
+    assert (labels[:60, :30] == PixelLabel.BACKGROUND).all() and (labels[:20] == PixelLabel.BACKGROUND).all()
 
 
 def test_forearm_takes_no_part_and_has_a_margin(picture):
     labels = labels_of(*picture)
     # The projection ends with row 59, so the mask counts as hand down to row 65; 3 rows of margin remain of that.
-    assert (labels[60:63, 40] == HAND).all()
-    assert (labels[63:, 40] == NO_PART).all()
-    assert (labels[80, 27:30] == NO_PART).all() and labels[80, 26] == BACKGROUND
+    assert (labels[60:63, 40] == PixelLabel.HAND).all()
+    assert (labels[63:, 40] == PixelLabel.IGNORE).all()
+    assert (labels[80, 27:30] == PixelLabel.IGNORE).all() and labels[80, 26] == PixelLabel.BACKGROUND
 
 
 def test_margin_as_wide_as_the_dilation_leaves_no_band_of_forearm(picture):
-    assert (labels_of(*picture, margin=6)[60:, 30:70] == NO_PART).all()
+    assert (labels_of(*picture, margin=6)[60:, 30:70] == PixelLabel.IGNORE).all()
 
 
 def test_mask_a_few_pixels_wider_than_the_projection_is_hand(picture):
@@ -133,8 +127,8 @@ def test_mask_a_few_pixels_wider_than_the_projection_is_hand(picture):
     mask[20:60, 24:30] = True
     mask[60:] = False
     labels = labels_of(mask, sides)
-    assert (labels[20:60, 24:30] == HAND).all()
-    assert not (labels == NO_PART).any()
+    assert (labels[20:60, 24:30] == PixelLabel.HAND).all()
+    assert not (labels == PixelLabel.IGNORE).any()
 
 
 def test_hole_inside_the_hand_takes_no_part_but_a_gap_at_its_edge_is_background(picture):
@@ -142,17 +136,17 @@ def test_hole_inside_the_hand_takes_no_part_but_a_gap_at_its_edge_is_background(
     mask[35:40, 45:50] = False
     mask[30:50, 30:33] = False
     labels = labels_of(mask, sides)
-    assert (labels[35:40, 45:50] == NO_PART).all()
-    assert (labels[30:50, 30:33] == BACKGROUND).all()
-    assert (labels[34, 45:50] == HAND).all()
+    assert (labels[35:40, 45:50] == PixelLabel.IGNORE).all()
+    assert (labels[30:50, 30:33] == PixelLabel.BACKGROUND).all()
+    assert (labels[34, 45:50] == PixelLabel.HAND).all()
 
 
 def test_without_a_mask_only_the_inside_of_the_hand_is_known(picture):
     labels = labels_of(None, picture[1])
     inside = np.zeros((100, 100), dtype=bool)
     inside[24:56, 34:66] = True
-    assert (labels[inside] == HAND).all()
-    assert (labels[~inside] == NO_PART).all()
+    assert (labels[inside] == PixelLabel.HAND).all()
+    assert (labels[~inside] == PixelLabel.IGNORE).all()
 
 
 def test_other_hand_takes_no_part(picture):
@@ -160,18 +154,18 @@ def test_other_hand_takes_no_part(picture):
     sides[20:60, 50:70] = LEFT
     mask[60:] = False
     labels = labels_of(mask, sides)
-    assert (labels[20:60, 50:70] == NO_PART).all()
-    assert (labels[25:55, 31:46] == HAND).all()
+    assert (labels[20:60, 50:70] == PixelLabel.IGNORE).all()
+    assert (labels[25:55, 31:46] == PixelLabel.HAND).all()
     both = labels_of(mask, sides, modelled_sides=[LEFT, RIGHT])
-    assert (both[20:60, 30:70] == HAND).all()
+    assert (both[20:60, 30:70] == PixelLabel.HAND).all()
 
 
 def test_hand_cut_by_the_frame_is_hand_up_to_the_frame():
     sides = np.full((40, 40), RIGHT)
-    assert (labels_of(None, sides) == HAND).all()
+    assert (labels_of(None, sides) == PixelLabel.HAND).all()
 
 
 def test_picture_without_a_hand():
     sides = np.full((40, 40), NO_SIDE)
-    assert (labels_of(np.zeros((40, 40), dtype=bool), sides) == BACKGROUND).all()
-    assert (labels_of(np.ones((40, 40), dtype=bool), sides) == NO_PART).all()
+    assert (labels_of(np.zeros((40, 40), dtype=bool), sides) == PixelLabel.BACKGROUND).all()
+    assert (labels_of(np.ones((40, 40), dtype=bool), sides) == PixelLabel.IGNORE).all()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nerfstudio_hands.dataparsers.capture import CaptureCamera
-from nerfstudio_hands.evaluation.hand_view import pose_capture, project_points
+from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.inspection.hand_view import pose_capture, project_points
 
 
 def test_points_before_and_behind_a_camera():

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nerfstudio_hands.dataparsers.capture import CaptureCamera
-from nerfstudio_hands.evaluation.hand_view import HandView
-from nerfstudio_hands.evaluation.view_measures import camera_gains, measure_view
+from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.fitting.outline import ProjectedOutline
+from nerfstudio_hands.inspection.hand_view import HandView
+from nerfstudio_hands.inspection.view_measures import camera_gains, measure_view
 
 
 def disc_view(mask: np.ndarray | None, *, radius: float = 60.0, size: int = 240) -> HandView:

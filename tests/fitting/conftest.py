@@ -12,7 +12,7 @@ import torch
 from made_up_rig import SIZE, fill, pixels_of, ring_of_cameras
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.hand_model import HandPose, HandSurface, SurfacePose, default_hand
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from made_up_track import gesture, random_poses
 
-from nerfstudio_hands.dataparsers.capture import Capture, CaptureCamera, ManoAnnotations
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import cache_path, capture_joints, fit_or_load
 from nerfstudio_hands.fitting.joint_track import fit_joint_track

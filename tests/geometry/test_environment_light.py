@@ -19,7 +19,7 @@ from nerfstudio_hands.geometry.environment_light import (
     load_environment,
     match_brightness,
 )
-from nerfstudio_hands.geometry.spherical_harmonics import (
+from nerfstudio_hands.transforms.spherical_harmonics import (
     equirectangular_directions,
     irradiance,
     project_environment,

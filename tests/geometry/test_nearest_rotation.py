@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.geometry.nearest_rotation import nearest_rotation
+from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -11,7 +11,7 @@ from nerfstudio.utils.math import components_from_spherical_harmonics
 from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
-from nerfstudio_hands.geometry.spherical_harmonics import (
+from nerfstudio_hands.transforms.spherical_harmonics import (
     equirectangular_directions,
     irradiance,
     project_environment,

@@ -13,8 +13,8 @@ import torch
 from made_up_hands import mano_arrays, write_mano_file
 from python2_pickle import Call, Global
 
-from nerfstudio_hands.array_pickle import read_array_pickle
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.hand_model import MANO_PARENTS, default_hand, load_hand
 from nerfstudio_hands.hand_model.mano_file import planar_uv, read_mano_hand, relative_to_flat, relative_to_mean
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nerfstudio_hands.evaluation import metrics
-from nerfstudio_hands.evaluation.hand_region import HAND
 from nerfstudio_hands.evaluation.perceptual import MissingWeights
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 
 SIDE = 64
@@ -17,7 +17,7 @@ class Model:
     """What the method needs of a model."""
 
     device = "cpu"
-    learned_labels = (HAND,)
+    learned_labels = (PixelLabel.HAND,)
     evaluate = PosedHandModel.get_image_metrics_and_images
     _judged, _shown_truth = PosedHandModel._judged, PosedHandModel._shown_truth
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from avatars import make_model, rays_to, vertices
 
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.light_transfer import light_transfer
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModel, HandUVNeRFModelConfig
 from nerfstudio_hands.models.posed_hand_model import SATURATION, color_loss
 
@@ -112,7 +112,7 @@ def test_color_loss_forgives_a_prediction_brighter_than_a_saturated_pixel():
 def test_losses_leave_out_pixels_that_take_no_part():
     model = uvnerf().train()
     outputs = {"rgb": torch.full((4, 3), 0.5), "accumulation": torch.full((4, 1), 0.5)}
-    label = torch.tensor([[HAND], [BACKGROUND], [2], [2]], dtype=torch.uint8)
+    label = torch.tensor([[PixelLabel.HAND], [PixelLabel.BACKGROUND], [2], [2]], dtype=torch.uint8)
     batch = {"image": torch.full((4, 3), 0.5), "hand_label": label}
     before = model.get_loss_dict(outputs, batch)
     outputs["rgb"][2:], outputs["accumulation"][2:] = 9.0, 0.99
@@ -138,7 +138,7 @@ def test_perceptual_loss_needs_its_weights_and_teaches_with_them(tmp_path, monke
     predicted = torch.rand(32 * 32, 3, requires_grad=True)
     batch = {
         "image": torch.rand(32 * 32, 3),
-        "hand_label": torch.full((32 * 32, 1), HAND, dtype=torch.uint8),
+        "hand_label": torch.full((32 * 32, 1), PixelLabel.HAND, dtype=torch.uint8),
         "num_patch_rays": 32 * 32,
         "patch_size": 32,
     }

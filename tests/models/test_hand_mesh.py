@@ -11,10 +11,10 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.data.scene_box import SceneBox
 
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.geometry.environment_light import load_environment
 from nerfstudio_hands.geometry.large_steps import AdamUniform
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.hand_mesh import HandMeshModel, HandMeshModelConfig
 from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModelConfig
 
@@ -65,7 +65,7 @@ def test_shape_albedo_and_light_are_found_again():
     batches = []
     for view in views:
         seen = truth(view)
-        label = torch.where(seen["accumulation"] > 0.5, HAND, BACKGROUND)
+        label = torch.where(seen["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND)
         batches.append({"image": seen["rgb"].detach(), "hand_label": label})
     rates = {"displacement": 4e-3, "albedo": 5e-2, "light": 2e-2, "camera_colors": 0.0}
     optimizers = [
@@ -104,7 +104,7 @@ def test_cameras_that_are_off_find_their_way_back():
     batches = []
     for view in true:
         seen = model.eval()(view)
-        label = torch.where(seen["accumulation"] > 0.5, HAND, BACKGROUND)
+        label = torch.where(seen["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND)
         batches.append({"image": seen["rgb"].detach(), "hand_label": label})
     # Opposite, for what all cameras share is not theirs: 0.5 degrees and 2 mm.
     off = torch.tensor([2e-3, -2e-3, 0.0, 6e-3, 0.0, 6e-3])
@@ -184,7 +184,7 @@ def test_the_network_starts_as_the_mesh_and_leaves_it_alone_in_its_stage(variant
     model.stage = "shader"
     batch = {
         "image": 0.5 * shown["rgb"].detach(),
-        "hand_label": torch.where(shown["accumulation"] > 0.5, HAND, BACKGROUND),
+        "hand_label": torch.where(shown["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND),
     }
     sum(model.get_loss_dict(model(view), batch).values()).backward()
     assert model.displacement.grad is None and model.light.grad is None

@@ -12,12 +12,12 @@ import trimesh
 from avatars import make_model, rays_to, vertices
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_region import HAND
 from nerfstudio_hands.export.appearance import appearance_of
 from nerfstudio_hands.export.level_set import level_part
 from nerfstudio_hands.export.mesh_sequence import rest_pose
 from nerfstudio_hands.fields.hand_field import Radiance
 from nerfstudio_hands.fields.hand_sdf_field import HandSDFFieldConfig
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.hand_avatar import points_on
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig, crossings, resample
 
@@ -174,7 +174,7 @@ def test_colour_has_no_say_in_the_opacity_of_a_pixel_that_the_outline_cuts_unles
     alpha = torch.tensor([[0.4]], requires_grad=True)
     skin = torch.tensor([[0.7, 0.5, 0.4]])
     outputs = {"rgb": alpha * skin, "diffuse": alpha * skin, "accumulation": alpha}
-    loss = model.get_loss_dict(outputs, {"hand_label": torch.tensor([[HAND]]), "image": skin.clone()})
+    loss = model.get_loss_dict(outputs, {"hand_label": torch.tensor([[PixelLabel.HAND]]), "image": skin.clone()})
     assert loss["color"].item() < 1e-9 and loss["diffuse"].item() < 1e-9
     sum(loss.values()).backward()
     assert (alpha.grad < -1e-3).all() if weight else alpha.grad.abs().max() < 1e-6

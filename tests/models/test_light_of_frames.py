@@ -7,8 +7,8 @@ import torch
 from made_up_avatar import made_up_avatar
 
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
-from nerfstudio_hands.models import posed_hands
-from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.model_components import posed_hands
+from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 
 def hands_in(pose: HandPose) -> PosedHands:

@@ -10,12 +10,12 @@ import torch
 import trimesh
 from avatars import make_model, rays_to, vertices
 
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND, NO_PART, OBJECT
 from nerfstudio_hands.export.level_set import level_part
 from nerfstudio_hands.export.object_level import object_level
 from nerfstudio_hands.geometry import ShellSamples
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.held_object import merged
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
-from nerfstudio_hands.models.held_object import merged
 
 RADIUS = 0.03
 """Metres; of the ball that is held."""
@@ -131,8 +131,8 @@ def test_training_reaches_every_parameter(middle, space):
     points = torch.cat([middle + 0.02 * torch.randn(40, 3), vertices(model)[::40]])
     rays = rays_to(points, frame=1)
     outputs = model.get_outputs(rays)
-    label = torch.cat([torch.full((40,), OBJECT), torch.full((len(points) - 40,), HAND)])[:, None]
-    label[::7], label[::9] = BACKGROUND, NO_PART
+    label = torch.cat([torch.full((40,), PixelLabel.OBJECT), torch.full((len(points) - 40,), PixelLabel.HAND)])[:, None]
+    label[::7], label[::9] = PixelLabel.BACKGROUND, PixelLabel.IGNORE
     loss = model.get_loss_dict(outputs, {"hand_label": label, "image": torch.rand(len(points), 3)})
     assert {"color", "opacity", "part", "penalty"} <= set(loss)
     sum(loss.values()).backward()

@@ -6,7 +6,7 @@ import torch
 from made_up_avatar import made_up_avatar
 
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
-from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 
 def code(held_out_angle: float) -> tuple[torch.Tensor, torch.Tensor, int]:

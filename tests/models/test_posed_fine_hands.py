@@ -11,7 +11,7 @@ from made_up_avatar import made_up_avatar
 
 from nerfstudio_hands.geometry.light_transfer import light_transfer
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
-from nerfstudio_hands.models.posed_fine_hands import PosedFineHands
+from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 
-from nerfstudio_hands.evaluation.hand_region import BACKGROUND, HAND
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.hand_mesh import HandMeshModelConfig
 from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModelConfig
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
@@ -99,8 +99,8 @@ def test_a_step_on_a_picture_beside_the_hand_moves_nothing_to_infinity(name):
     rays = camera(torch.tensor([0.0, 0.5, 0.0]), (0.0, 1.0, 0.2)).generate_rays(camera_indices=0, keep_shape=True)
     number = torch.zeros(SIZE, SIZE, 1, dtype=torch.long)
     rays.metadata |= {"frame_index": number, "camera_index": number}
-    label = torch.full((SIZE, SIZE, 1), BACKGROUND)
-    label[:2] = HAND
+    label = torch.full((SIZE, SIZE, 1), PixelLabel.BACKGROUND)
+    label[:2] = PixelLabel.HAND
     batch = {"image": torch.rand(SIZE, SIZE, 3), "hand_label": label}
     if name == "uvnerf":
         rays, batch = RayBundle.flatten(rays), {key: value.flatten(0, 1) for key, value in batch.items()}

@@ -7,8 +7,8 @@ import scipy.sparse
 import torch
 import trimesh
 
+from nerfstudio_hands.estimators.graph_conv import ChebyshevConv, ResidualBlock, SparseMap, scaled_laplacian
 from nerfstudio_hands.geometry.mesh import edges
-from nerfstudio_hands.pose_network.graph_conv import ChebyshevConv, ResidualBlock, SparseMap, scaled_laplacian
 
 
 @pytest.fixture

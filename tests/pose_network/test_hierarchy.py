@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import trimesh
 
+from nerfstudio_hands.estimators.hierarchy import build_hierarchy
 from nerfstudio_hands.hand_model import default_hand
-from nerfstudio_hands.pose_network.hierarchy import build_hierarchy
 
 
 def test_linear_functions_go_up_as_they_are():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from scipy.spatial.transform import Rotation
 
+from nerfstudio_hands.estimators.joint_frame import frame_of, reference_joints
 from nerfstudio_hands.hand_model import default_hand
-from nerfstudio_hands.pose_network.joint_frame import frame_of, reference_joints
-from nerfstudio_hands.pose_network.training import rest_keypoints
+from nerfstudio_hands.training.pose_network import rest_keypoints
 
 REST = rest_keypoints(default_hand("right"))
 

@@ -10,10 +10,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_model import default_hand, mirror_hand, pose_hand
-from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
-from nerfstudio_hands.pose_network.network import PoseNetwork
-from nerfstudio_hands.pose_network.pose_samples import (
+from nerfstudio_hands.estimators.network import PoseNetwork
+from nerfstudio_hands.estimators.pose_samples import (
     GESTURES,
     HELD_OUT_GESTURES,
     Corruption,
@@ -21,9 +19,11 @@ from nerfstudio_hands.pose_network.pose_samples import (
     gesture_angles,
     random_angles,
 )
-from nerfstudio_hands.pose_network.prediction import predict_hands, predict_vertices
-from nerfstudio_hands.pose_network.training import TrainingOptions, new_network, train_network
-from nerfstudio_hands.pose_network.weights_file import SHIPPED, load_network, save_network, shipped_network
+from nerfstudio_hands.estimators.prediction import predict_hands, predict_vertices
+from nerfstudio_hands.estimators.weights_file import SHIPPED, load_network, save_network, shipped_network
+from nerfstudio_hands.hand_model import default_hand, mirror_hand, pose_hand
+from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
+from nerfstudio_hands.training.pose_network import TrainingOptions, new_network, train_network
 
 RIGHT = default_hand("right")
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])

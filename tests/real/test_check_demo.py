@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.cli.check import check
-from nerfstudio_hands.dataparsers.capture_options import InterHandOptions
 from nerfstudio_hands.fitting import fit_capture
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerfstudio_hands.dataparsers.capture_room_format import read_capture_room
+from nerfstudio_hands.captures.formats.capture_room import read_capture_room
 from nerfstudio_hands.fitting import fit_capture, fit_outline_distances
 
 HELD_OUT = ("03", "10")

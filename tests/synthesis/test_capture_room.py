@@ -12,9 +12,10 @@ import trimesh
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from nerfstudio_hands.dataparsers.capture_room_format import read_capture_room
+from nerfstudio_hands.captures.formats.capture_room import read_capture_room
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_model.model import default_hand, pose_hand
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, synthesize_capture_room
 from nerfstudio_hands.synthesis.detections import imperfect_detections
 

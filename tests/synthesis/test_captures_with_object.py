@@ -7,10 +7,11 @@ import torch
 import trimesh
 from PIL import Image
 
-from nerfstudio_hands.dataparsers.capture_room_format import read_capture_room
-from nerfstudio_hands.dataparsers.interhand_format import read_interhand
+from nerfstudio_hands.captures.formats.capture_room import read_capture_room
+from nerfstudio_hands.captures.formats.interhand import read_interhand
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_model.model import default_hand, pose_hand
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis import grasp as grasping
 from nerfstudio_hands.synthesis import held_object
 from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, perform, synthesize_capture_room

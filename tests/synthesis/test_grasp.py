@@ -6,7 +6,8 @@ import torch
 import trimesh
 
 from nerfstudio_hands.hand_model.joint_limits import FLEXION, joint_axes, joint_limits, rotations_to_angles
-from nerfstudio_hands.hand_model.model import default_hand, pose_hand
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis.grasp import CLEARANCE, find_grasp
 from nerfstudio_hands.synthesis.held_object import make_object
 

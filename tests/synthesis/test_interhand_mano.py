@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from nerfstudio_hands.array_pickle import read_array_pickle
+from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.hand_model.joints import SIDES
+from nerfstudio_hands.hand_model.load import default_hand, load_hand
 from nerfstudio_hands.hand_model.mano_file import relative_to_flat
-from nerfstudio_hands.hand_model.model import default_hand, load_hand, mirror_rotations, pose_hand
+from nerfstudio_hands.hand_model.model import mirror_rotations, pose_hand
 from nerfstudio_hands.synthesis.interhand_annotations import SequenceTruth, measure
 from nerfstudio_hands.synthesis.mano_writer import write_mano_pickle
 

@@ -7,7 +7,8 @@ import torch
 
 from nerfstudio_hands.geometry.mesh import closing_faces
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits, rotations_to_angles
-from nerfstudio_hands.hand_model.model import default_hand, mirror_rotations, pose_hand
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import mirror_rotations, pose_hand
 from nerfstudio_hands.synthesis import gestures
 from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, perform
 

@@ -6,7 +6,8 @@ import torch
 import trimesh
 
 from nerfstudio_hands.geometry.mesh import closing_faces
-from nerfstudio_hands.hand_model.model import default_hand, pose_hand
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints, read_anatomy
 from nerfstudio_hands.synthesis.pose import FingerPose, local_rotations
 from nerfstudio_hands.synthesis.skin import MAX_RELIEF, Skin

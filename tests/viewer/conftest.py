@@ -11,7 +11,7 @@ from made_up_avatar import made_up_avatar
 from nerfstudio.data.scene_box import SceneBox
 
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand
-from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.model_components.posed_hands import PosedHands
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 
 

@@ -9,7 +9,7 @@ from typing import Any, Callable
 import torch
 from nerfstudio.cameras.rays import RayBundle
 
-from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 
 class FakeHandle:

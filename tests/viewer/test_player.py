@@ -12,9 +12,10 @@ import pytest
 import torch
 from fake_viewer import FakeServer, frame_rays, posed_frame, seen, viewer_rays
 
-from nerfstudio_hands.animation import PoseTrack, read_track, save_track
 from nerfstudio_hands.hand_model import SIDES, HandPose
-from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.model_components.posed_hands import PosedHands
+from nerfstudio_hands.motion.pose_track import PoseTrack
+from nerfstudio_hands.motion.track_file import read_track, save_track
 from nerfstudio_hands.viewer import player
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 

@@ -13,7 +13,7 @@ from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 from torch import nn
 
-from nerfstudio_hands.models.posed_hands import PosedHands
+from nerfstudio_hands.model_components.posed_hands import PosedHands
 from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognisable
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 

@@ -1,0 +1,354 @@
+"""The record that every reader of a capture yields: cameras x frames, pictures by path, joints in pixels or in 3D."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
+from PIL import Image
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_picture
+from nerfstudio_hands.hand_model.joints import SIDES
+
+PIXEL_CENTRE = 0.5
+"""Our centre of the upper left pixel in x and y, as nerfstudio's. Of a data set whose tools take projected points for
+indices into pictures (OpenCV's convention, the centre at 0) this is added to the principal point."""
+
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+"""Pillow modes with at most 8 bits a channel; `convert("RGB")` would clip the others without a word."""
+
+SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")
+"""Pillow modes in which labels are stored, too."""
+
+WHITE = {1: 255, 2: 65535}
+"""The largest value of a mask by the bytes of a pixel."""
+
+MOST_LABELS = 8
+"""A mask of so few values, 0 among them, holds labels; an outline with soft edges has more."""
+
+
+@dataclass(frozen=True)
+class CaptureCamera:
+    """A calibrated pinhole camera; its pictures are already undistorted.
+
+    Attributes:
+        name: Name as in the files, e.g. "03".
+        intrinsics: K in pixels; the centre of the upper left pixel is (0.5, 0.5).
+        world_to_camera: Transform of metres in the capture's world to OpenCV axes (x right, y down, z forward): rigid,
+            but for a camera whose pictures are mirrored on disk.
+        width: Picture width in pixels.
+        height: Picture height in pixels.
+    """
+
+    name: str
+    intrinsics: Float[np.ndarray, "3 3"]
+    world_to_camera: Float[np.ndarray, "4 4"]
+    width: int
+    height: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.width, self.height
+
+
+@dataclass
+class ManoAnnotations:
+    """Parameters of MANO hands (`use_pca=False, flat_hand_mean=False`) that came with a capture, in its world.
+
+    Sides are in the order left, right; NaN where there is no annotation.
+
+    Attributes:
+        pose: Axis-angle of the root, then of the 15 other joints in MANO order, radians.
+        shape: Shape coefficients, which annotations let change from frame to frame.
+        trans: MANO's translation, metres.
+    """
+
+    pose: Float[np.ndarray, "T 2 48"]
+    shape: Float[np.ndarray, "T 2 10"]
+    trans: Float[np.ndarray, "T 2 3"]
+
+
+@dataclass
+class Capture:
+    """Calibrated pictures of hands; T frames, C cameras.
+
+    Attributes:
+        root: Folder that was read; nothing is ever written there.
+        cameras: All calibrated cameras, also those without files.
+        frames: Name of each frame, in order of time.
+        images: Picture of (frame, camera name), where there is one.
+        masks: Mask of (frame, camera name), where there is one, for `read_mask`: hands and forearms, no label per hand.
+            It may be the picture itself, whose alpha channel then is the mask.
+        detections: Pixels of the 21 landmarks, sides in the order left, right, joints in MediaPipe order
+            (wrist, thumb, index, middle, ring, pinky from base to tip); NaN where absent. None where the capture comes
+            with joints in space instead.
+        problems: A sentence for each thing that was missing or odd and was survived.
+        stored_keypoints: Joints that came with the capture, in metres in its world, sides and joints in the same order;
+            NaN where absent.
+        mano_annotations: Hand parameters that came with the capture.
+        sequences: The take that each frame belongs to, where a capture has several.
+        object_masks: Mask of what the hand holds, of (frame, camera), where there is one; white where it is seen.
+        object_poses: First guess of the transform from the object's own frame to the capture's world, metres.
+        object_radius: Metres from the origin of that frame within which the object lies; None before somebody looked.
+        fps: Frames a second; None where nothing tells.
+        masks_inverted: (frame, camera) of the masks in which hands are black on white (`hand_mask` takes care of it).
+        true_masks: Of a synthetic capture the skin that is seen, of (frame, camera): to judge by, never to learn from.
+    """
+
+    root: Path
+    cameras: list[CaptureCamera]
+    frames: list[str]
+    images: dict[tuple[str, str], Path]
+    masks: dict[tuple[str, str], Path]
+    detections: Float[np.ndarray, "T C 2 21 2"] | None
+    problems: list[str]
+    stored_keypoints: Float[np.ndarray, "T 2 21 3"] | None = None
+    mano_annotations: ManoAnnotations | None = None
+    sequences: list[str] | None = None
+    object_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
+    object_poses: Float[np.ndarray, "T 4 4"] | None = None
+    object_radius: float | None = None
+    fps: float | None = None
+    masks_inverted: set[tuple[str, str]] = field(default_factory=set)
+    true_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
+
+    @property
+    def camera_names(self) -> list[str]:
+        """Names of all calibrated cameras, in the order of `cameras`."""
+        return [camera.name for camera in self.cameras]
+
+    @property
+    def cameras_with_images(self) -> list[str]:
+        """Names of the cameras that have a picture in at least one frame."""
+        seen = {name for _, name in self.images}
+        return [name for name in self.camera_names if name in seen]
+
+    def camera_index(self, name: str) -> int:
+        """Index of a camera in `cameras` and in `detections`.
+
+        Raises:
+            HandsError: There is no camera of that name.
+        """
+        if name not in self.camera_names:
+            raise HandsError(
+                f"{self.root}: expected camera names among {', '.join(self.camera_names)}, found '{name}': "
+                "give the names as they stand in the files."
+            )
+        return self.camera_names.index(name)
+
+    def camera(self, name: str) -> CaptureCamera:
+        """The camera of that name; raises HandsError where there is none."""
+        return self.cameras[self.camera_index(name)]
+
+
+def select_cameras(capture: Capture, names: Sequence[str]) -> Capture:
+    """The same capture seen by some of its cameras only, in the order of `names`.
+
+    Raises:
+        HandsError: A name is unknown, or none of the cameras has a picture.
+    """
+    indices = [capture.camera_index(name) for name in names]
+    kept = set(names)
+    images = {key: path for key, path in capture.images.items() if key[1] in kept}
+    if not images:
+        raise HandsError(
+            f"{capture.root}: expected at least one camera with pictures after filtering, found none among "
+            f"'{', '.join(names)}': leave out fewer cameras (those with pictures are "
+            f"{', '.join(capture.cameras_with_images) or 'none'})."
+        )
+    return replace(
+        capture,
+        cameras=[capture.cameras[index] for index in indices],
+        images=images,
+        masks={key: path for key, path in capture.masks.items() if key[1] in kept},
+        object_masks={key: path for key, path in capture.object_masks.items() if key[1] in kept},
+        detections=None if capture.detections is None else capture.detections[:, indices],
+    )
+
+
+def require_side(capture: Capture, side: str) -> None:
+    """Make sure that a hand can be fitted: two cameras detected it in at least one frame, or its joints are known.
+
+    Raises:
+        HandsError: It was never detected, or by one camera only.
+    """
+    if capture.detections is None:
+        if not np.isfinite(capture.stored_keypoints[:, SIDES.index(side)]).any():
+            raise HandsError(
+                f"{capture.root}: expected joints of the {side} hand in at least one frame, found none: ask for the "
+                "other hand or read other frames."
+            )
+        return
+    seen = np.isfinite(capture.detections[:, :, SIDES.index(side)]).all(-1).any(-1).sum(1)
+    most = int(seen.max(initial=0))
+    if most < 2:
+        found = "none" if most == 0 else "one camera only"
+        raise HandsError(
+            f"{capture.root}: expected detections of the {side} hand in at least two cameras of a frame, "
+            f"found {found}: ask for the other hand or add detections."
+        )
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    """Read a picture as 8-bit RGB; an alpha channel is dropped (`read_mask` reads it).
+
+    Raises:
+        HandsError: The file is absent, truncated, no picture, or has more than 8 bits a channel.
+    """
+    return np.asarray(_decode(path, "RGB"))
+
+
+def read_mask(path: Path, size: tuple[int, int], *, inverted: bool = False) -> Bool[np.ndarray, "H W"]:
+    """Read a mask in any of the forms that are about: white on black, the alpha channel of a picture, or labels.
+
+    An alpha channel counts where it is not the same everywhere. A picture of few values with 0 among them holds labels,
+    of which 0 is no hand; any other picture is cut halfway between black and white.
+
+    Args:
+        path: Picture file.
+        size: Width and height of the picture it belongs to, in pixels.
+        inverted: Whether hands are black on white.
+
+    Raises:
+        HandsError: The file cannot be read, or its size is another.
+    """
+    with _readable_picture(path) as picture:
+        lossy = picture.format == "JPEG"
+        values = _mask_values(picture)
+    check_size(path, (values.shape[1], values.shape[0]), size)
+    levels = _levels(values)
+    labels = len(levels) <= MOST_LABELS and levels[0] == 0 and not lossy
+    mask = values > (0 if labels else WHITE[values.dtype.itemsize] // 2)
+    return ~mask if inverted else mask
+
+
+def has_alpha(path: Path) -> bool:
+    """Whether a picture has an alpha channel that tells something: one that is not the same everywhere.
+
+    Raises:
+        HandsError: The file cannot be read.
+    """
+    with _readable_picture(path) as picture:
+        return _alpha(picture) is not None
+
+
+def hand_mask(capture: Capture, key: tuple[str, str]) -> Bool[np.ndarray, "H W"] | None:
+    """Where hands and forearms are seen in the picture of (frame, camera name); None without a mask."""
+    path = capture.masks.get(key)
+    if path is None:
+        return None
+    return read_mask(path, capture.camera(key[1]).size, inverted=key in capture.masks_inverted)
+
+
+def _mask_values(picture: Image.Image) -> UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"]:
+    """The alpha channel of a picture that tells something, else its brightness or, of a palette, its labels."""
+    alpha = _alpha(picture)
+    if alpha is not None:
+        return alpha
+    if picture.mode in SIXTEEN_BIT_MODES:
+        return np.asarray(picture).astype(np.uint16)
+    grey = np.asarray(picture.convert("L"))
+    # Labels of a palette may be any colours; their numbers tell them apart.
+    indices = np.asarray(picture) if picture.mode == "P" else grey
+    return indices if len(_levels(indices)) <= MOST_LABELS and len(_levels(grey)) > 2 else grey
+
+
+def _levels(values: UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"]) -> Int[np.ndarray, " L"]:
+    """The values that occur, ascending."""
+    return np.flatnonzero(np.bincount(values.ravel()))
+
+
+def _alpha(picture: Image.Image) -> UInt8[np.ndarray, "H W"] | None:
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return None
+    alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+    return alpha if alpha.min() < alpha.max() else None
+
+
+def read_object_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """Read a mask of a held object: 255 where it is seen, 0 elsewhere. Other values would be labels of something else.
+
+    Args:
+        path: Picture file of one channel.
+        size: Width and height of the picture it belongs to, in pixels.
+
+    Raises:
+        HandsError: The file cannot be read, its size is another, or it has other values.
+    """
+    mask = np.asarray(_decode(path, "L"))
+    check_size(path, (mask.shape[1], mask.shape[0]), size)
+    others = np.setdiff1d(mask, (0, 255))
+    if len(others):
+        found = ", ".join(map(str, others[:4])) + ", .." * (len(others) > 4)
+        raise HandsError(
+            f"{path}: expected 255 where the object is seen and 0 elsewhere, found the values {found}: write one mask "
+            "of the object alone as a PNG."
+        )
+    return mask > 0
+
+
+def object_pixels(capture: Capture, key: tuple[str, str]) -> Bool[np.ndarray, "H W"] | None:
+    """Where the object is seen in the picture of (frame, camera name); None without a mask of it."""
+    path = capture.object_masks.get(key)
+    return None if path is None else read_object_mask(path, capture.camera(key[1]).size)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height from a picture's header; a PNG without its end mark is decoded to find out whether it is whole.
+
+    Raises:
+        HandsError: The file is absent, truncated or no picture.
+    """
+    with _readable_picture(path) as picture:
+        size = picture.size
+        if picture.format == "PNG" and not _has_png_end(path):
+            picture.convert("RGB")
+    return size
+
+
+def _has_png_end(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-12, 2)
+        return b"IEND" in file.read()
+
+
+def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Raise HandsError unless a picture has the size of the other pictures of its camera."""
+    if found != expected:
+        raise HandsError(
+            f"{path}: expected {expected[0]}x{expected[1]} pixels as in the other pictures of this camera, found "
+            f"{found[0]}x{found[1]}: give images and masks of one camera the same size, the one it was calibrated at."
+        )
+
+
+def _decode(path: Path, mode: str) -> Image.Image:
+    with _readable_picture(path) as picture:
+        if picture.mode not in EIGHT_BIT_MODES:
+            raise HandsError(
+                f"{path}: expected 8 bits a channel, found mode '{picture.mode}': convert it to an 8-bit PNG."
+            )
+        # Pillow promotes 1-bit to 0/255, and a palette to its colours, so every mode lands on one scale.
+        return picture.convert(mode)
+
+
+@contextmanager
+def _readable_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture, whose faults become one sentence."""
+    try:
+        with opened_picture(path) as picture:
+            yield picture
+    except UnreadableFile as error:
+        raise HandsError(
+            f"{path}: expected a complete picture, found {_quoted(error)}: copy the file again, or remove it to go "
+            "without it."
+        ) from error
+
+
+def _quoted(error: UnreadableFile) -> str:
+    return str(error) if str(error) == "no such file" else f"'{error}'"

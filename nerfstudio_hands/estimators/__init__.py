@@ -1,0 +1,1 @@
+"""What one pass of a network says of joints or pictures."""

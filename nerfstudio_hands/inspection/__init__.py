@@ -1,0 +1,1 @@
+"""What `ns-hands check` shows of a capture and its fit."""

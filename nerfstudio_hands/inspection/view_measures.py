@@ -1,0 +1,134 @@
+"""Pixel measurements of one view: its mask against the projected hands, and how brightly it shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills, mask_verdict
+from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
+from nerfstudio_hands.inspection.hand_view import HandView
+
+SATURATED = 250
+"""Values from here on, of 255, are taken as clipped."""
+
+DARKEST = 1e-3
+"""Light below this is noise of an 8-bit picture (0.3 of its smallest step, in shadows)."""
+
+
+@dataclass
+class MaskQuality:
+    """How a mask agrees with the projected hands.
+
+    Attributes:
+        coverage: Share of the projected hands, less a rim, that the mask covers.
+        outline_distance: Mean distance between matched points of both outlines, pixels.
+        outline_matched: Share of the projected outline that found a partner.
+        spilt: Share of the views in which it covers all else, too.
+    """
+
+    coverage: float
+    outline_distance: float
+    outline_matched: float
+    spilt: float = 0.0
+
+    @property
+    def fault(self) -> str | None:
+        """Why the mask is not to be trusted, in the fit's terms; None where it is good."""
+        if self.spilt > 0.5:
+            return "mask white all over"
+        reasons = {
+            "good": None,
+            "holes": "mask has holes",
+            "useless": "mask nearly empty",
+        }
+        return reasons[mask_verdict(self.coverage)]
+
+
+@dataclass
+class ViewMeasures:
+    """Pixel measurements of one view: its mask, and the brightness of the hand, also by face to compare cameras."""
+
+    mask: MaskQuality | None
+    median: float
+    saturated: float
+    face_brightness: Float[np.ndarray, " F"]
+
+
+def measure_view(view: HandView, num_faces: int) -> ViewMeasures:
+    """Measure mask and exposure of a view; NaN where the hands project nowhere into the picture."""
+    hand = view.sides >= 0
+    # The rim of the projection may show background where the fit is a few pixels off.
+    core = cv2.erode(hand.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    values = view.image[core].max(-1)
+    return ViewMeasures(
+        mask=_mask_quality(view) if view.mask is not None and hand.any() else None,
+        median=float(np.median(values)) if values.size else float("nan"),
+        saturated=float((values >= SATURATED).mean()) if values.size else float("nan"),
+        face_brightness=_face_brightness(view, core, num_faces),
+    )
+
+
+def linear_light(values: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Light in [0, 1] of sRGB values (IEC 61966-2-1)."""
+    share = np.asarray(values) / 255.0
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def camera_gains(brightness: Float[np.ndarray, "C S"], *, rounds: int = 30) -> Float[np.ndarray, " C"]:
+    """Relative brightness of cameras from places on a surface that several of them see.
+
+    Fits log brightness as camera plus place by alternating medians; a place is a face of the hand in a frame, so that
+    the share of palm and back that a camera sees does not count. Clipped values must be NaN.
+
+    Args:
+        brightness: Mean linear light of each place in each camera, NaN where unseen.
+
+    Returns:
+        Factors with median 1; NaN for a camera that shares no place with another.
+    """
+    seen_twice = np.isfinite(brightness).sum(0) >= 2
+    log = np.log(np.maximum(brightness[:, seen_twice], DARKEST))
+    gain = np.zeros(len(log))
+    known = np.isfinite(log).any(1)
+    if not known.any():
+        return np.full(len(log), np.nan)
+    for _ in range(rounds):
+        place = np.nanmedian(log - gain[:, None], axis=0)
+        gain[known] = np.nanmedian(log[known] - place, axis=1)
+    return np.where(known, np.exp(gain - np.median(gain[known])), np.nan)
+
+
+def finite_median(values: object) -> float:
+    """Median of the finite values, NaN where there are none."""
+    values = np.asarray(values, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def finite_mean(values: object) -> float:
+    """Mean of the finite values, NaN where there are none."""
+    values = np.asarray(values, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _mask_quality(view: HandView) -> MaskQuality:
+    outlines = outline_distance(view.outline, away_from(mask_outline(view.mask), view.hidden))
+    coverage = mask_coverage(view.mask, view.outline.silhouette, view.hidden)
+    spilt = mask_spills(view.mask, view.outline.silhouette)
+    return MaskQuality(coverage, outlines.mean, outlines.matched, float(spilt))
+
+
+def _face_brightness(view: HandView, core: Bool[np.ndarray, "H W"], num_faces: int) -> Float[np.ndarray, " F"]:
+    # The darkest channel (blue, on skin) is the last to clip.
+    darkest = view.image.min(-1)
+    usable = core & (darkest < SATURATED)
+    face = view.face[usable]
+    count = np.bincount(face, minlength=num_faces)
+    total = np.bincount(face, weights=linear_light(darkest[usable]), minlength=num_faces)
+    # A face of one or two pixels is grazing or half hidden.
+    return np.where(count >= 3, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,1 @@
+"""Hands that move: pose tracks, what lies between their keys, and their files."""

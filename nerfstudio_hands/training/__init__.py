@@ -1,0 +1,1 @@
+"""Trainer, pipeline and configuration of a run."""

@@ -1,0 +1,146 @@
+"""nerfstudio's pipeline with figures a protocol: new views, new poses, and both are never mixed."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Dict, Optional, Type
+
+import numpy as np
+import torch
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils.rich_utils import get_progress
+from torchvision.utils import save_image
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.checkpoints import mend_loading, require_same_weights
+from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
+from nerfstudio_hands.program.memory import memory_faults
+from nerfstudio_hands.video.render_paths import mend_render_paths
+from nerfstudio_hands.viewer.nerfstudio_patches import mend_viewer
+
+ACCOUNT = "figures.json"
+"""Name of the file beside evaluated pictures that holds the figures of each."""
+
+
+@dataclass
+class HandPipelineConfig(VanillaPipelineConfig):
+    """Data manager and model of a hand avatar."""
+
+    _target: Type = field(default_factory=lambda: HandPipeline)
+    """target class to instantiate"""
+
+
+class HandPipeline(VanillaPipeline):
+    """Averages the figures of held-out pictures, over all of them and a protocol each.
+
+    With held-out frames every key comes four times: as it is, and with the prefixes `view/` (held-out camera, frame of
+    the training), `pose/` (camera of the training, held-out frame) and `both/`. A picture in which a figure has no
+    pixels to be taken over does not count for it.
+    """
+
+    config: HandPipelineConfig
+
+    def __init__(self, config: HandPipelineConfig, device: str, **kwargs) -> None:
+        offer_ffmpeg()  # before `ns-render` looks for one
+        mend_viewer()  # before a trainer or `ns-viewer` opens one
+        super().__init__(config, device, **kwargs)
+        mend_render_paths(self)  # before `ns-render` asks for a way of the camera
+        mend_loading(HandPipeline)  # before nerfstudio's commands look for a checkpoint
+
+    def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
+        """nerfstudio's, which takes what fits and leaves the rest; weights of something else end the program with one
+        sentence."""
+        # Training by several processes wraps the model.
+        loaded = {
+            name.removeprefix("_model.").removeprefix("module."): value
+            for name, value in loaded_state.items()
+            if name.startswith("_model.")
+        }
+        try:
+            require_same_weights(self.model.state_dict(), loaded)
+        except HandsError as error:
+            raise SystemExit(f"error: {error}") from error
+        super().load_pipeline(loaded_state, step)
+
+    def get_train_loss_dict(self, step: int):
+        """nerfstudio's, but a loss that is not finite stops the training before it spoils the parameters.
+
+        Raises:
+            HandsError: A term of the loss is not a finite number.
+        """
+        outputs, losses, metrics = super().get_train_loss_dict(step)
+        for name, value in losses.items():
+            if not value.isfinite().all():
+                raise HandsError(
+                    f"training: expected finite losses, found {float(value)} for '{name}' at step {step}; "
+                    "lower its weight or the learning rates."
+                )
+        return outputs, losses, metrics
+
+    def get_average_image_metrics(
+        self,
+        data_loader,
+        image_prefix: str,
+        step: Optional[int] = None,
+        output_path: Optional[Path] = None,
+        get_std: bool = False,
+    ) -> Dict[str, float]:
+        """Evaluates every picture of a loader.
+
+        Args:
+            data_loader: yields (camera, batch).
+            image_prefix: first part of the names of written pictures.
+            step: not used.
+            output_path: folder for pictures; none are written without it. Beside them stand `figures.json` with the
+                figures of each, and of each an .npz with the pixels that they were taken of (`write_pictures`).
+            get_std: whether each mean comes with the standard deviation over pictures, as `<key>_std`.
+        """
+        self.eval()
+        protocols = data_loader.dataset.metadata.get("protocols")
+        found, account = defaultdict(list), []
+        if output_path is not None:
+            output_path.mkdir(exist_ok=True, parents=True)
+        faults = memory_faults("evaluation", self.config.model.rendering_remedy())
+        with get_progress("Evaluating held-out pictures") as progress, faults:
+            for number, (camera, batch) in enumerate(progress.track(data_loader, total=len(data_loader))):
+                start = monotonic()
+                outputs = self.model.get_outputs_for_camera(camera=camera)
+                fps = 1 / (monotonic() - start)
+                figures, pictures = self.model.get_image_metrics_and_images(outputs, batch)
+                protocol = protocols[int(batch["image_idx"])] if protocols else None
+                for key, value in {**figures, "fps": fps}.items():
+                    found[key].append(value)
+                    if protocol:
+                        found[f"{protocol}/{key}"].append(value)
+                if output_path is not None:
+                    name = f"{image_prefix}_{protocol}" if protocol else image_prefix
+                    pixels = write_pictures(output_path, name, number, pictures)
+                    source = Path(data_loader.dataset.image_filenames[int(batch["image_idx"])])
+                    account.append({"picture": source.name, "pixels": pixels, "figures": figures})
+        if output_path is not None:
+            (output_path / ACCOUNT).write_text(json.dumps(account, indent=1))
+        self.train()
+        means = {}
+        for key, values in found.items():
+            known = torch.tensor(values, dtype=torch.float64)
+            known = known[~known.isnan()]
+            means[key] = float(known.mean())
+            if get_std:
+                means[f"{key}_std"] = float(known.std(correction=0))
+        return means
+
+
+def write_pictures(folder: Path, name: str, number: int, pictures: Dict[str, torch.Tensor]) -> str:
+    """Writes a held-out picture's images, each [H, W, 1 or 3] in [0, 1], as PNG, and those that figures are taken of
+    once more as `<name>_pixels_<number>.npz`, so that anybody recomputes them: bytes as in the PNG, for `region`,
+    `counted` and `drawn` 0 or 1. Returns the name of the latter file."""
+    for key, picture in pictures.items():
+        save_image(picture.permute(2, 0, 1).cpu(), folder / f"{name}_{key}_{number:04d}.png")
+    colors = {key: (pictures[key] * 255).round().byte().cpu().numpy() for key in ("truth", "prediction", "calibrated")}
+    flags = {key: pictures[key][..., 0].byte().cpu().numpy() for key in ("region", "counted", "drawn")}
+    np.savez_compressed(folder / f"{name}_pixels_{number:04d}.npz", **colors, **flags)
+    return f"{name}_pixels_{number:04d}.npz"

@@ -1,0 +1,1 @@
+"""Rotations, projections, colours: functions of numbers that know nothing of hands."""

@@ -1,0 +1,51 @@
+"""Videos from pictures that come one by one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.progress import track
+
+
+def write_video(
+    path: Path, pictures: Iterable[UInt8[np.ndarray, "H W 3"]], *, width: int, height: int, count: int, fps: float
+) -> None:
+    """Encode pictures as they come, with progress; the file appears complete or not at all.
+
+    Args:
+        path: Video file (H.264); its folder is made.
+        pictures: RGB. Players want even sizes, so an odd last row or column is left out.
+        width: Pixels.
+        height: Pixels.
+        count: How many pictures come.
+        fps: Pictures a second.
+
+    Raises:
+        HandsError: The folder cannot be written, or the disk is full.
+    """
+    import imageio_ffmpeg
+    import mediapy
+
+    mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
+    height, width = height // 2 * 2, width // 2 * 2
+    path = path.expanduser()
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.mp4")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with mediapy.VideoWriter(partial, (height, width), fps=fps) as writer:
+            for picture in track(pictures, "Rendering", total=count):
+                writer.add_image(picture[:height, :width])
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise HandsError(
+            f"{path}: expected a place to write the video, found '{' '.join(str(error).split())}': free some space or "
+            "give another --output."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
