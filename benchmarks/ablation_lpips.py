@@ -32,8 +32,8 @@ METHODS = {
 }
 LPIPS = ["--pipeline.model.perceptual-loss", "0.02"]
 LOSSES = {
-    "mse": ["--pipeline.model.huber-delta", "1e6"],
-    "mse+lpips": ["--pipeline.model.huber-delta", "1e6", *LPIPS],
+    "mse": ["--pipeline.model.huber-delta", "10"],
+    "mse+lpips": ["--pipeline.model.huber-delta", "10", *LPIPS],
     "huber": [],
     "huber+lpips": LPIPS,
 }

@@ -31,7 +31,7 @@ from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModel
 
 CAMERAS = ["--pipeline.model.refine-cameras", "True"]
 ROWS = {
-    "template, fitted texture": ["hand-mesh", "--pipeline.model.displace-from", "2"],
+    "template, fitted texture": ["hand-mesh", "--pipeline.model.displace-from", "1"],
     "hand-mesh": ["hand-mesh"],
     "hand-mesh, cameras refined": ["hand-mesh", *CAMERAS],
     "hand-mesh-neural, mlp, cameras refined": ["hand-mesh-neural", *CAMERAS],

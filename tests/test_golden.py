@@ -94,11 +94,12 @@ def golden() -> Golden:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_fit() -> Iterator[None]:
-    """Fits that end long before they are good; one thread, so that sums have one order."""
+def quick_fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fits that end early, apart from those of other tests; one thread, so that sums have one order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path_factory.mktemp("quick-fits")))
         end_early(monkeypatch)
         yield
     torch.set_num_threads(threads)

@@ -35,9 +35,10 @@ from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 
 @pytest.fixture(scope="module")
-def quick_fit() -> Iterator[None]:
-    """Fits that end long before they are good; every part of them still runs."""
+def quick_fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fits that end long before they are good, apart from those of other tests; every part of them still runs."""
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path_factory.mktemp("quick-fits")))
         end_early(monkeypatch)
         yield
 

@@ -43,6 +43,9 @@ def write_video(
                 writer.add_image(picture[:height, :width])
         partial.replace(path)
     except (OSError, RuntimeError) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            # Ctrl-C in a terminal stops ffmpeg as well, which says so when it is closed.
+            raise error.__context__ from None
         raise HandsError(
             f"{path}: expected a place to write the video, found '{' '.join(str(error).split())}': free some space or "
             "give another --output."

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from nerfstudio.models.base_model import ModelConfig
 from PIL import Image
 from prepared import PreparedConfig
 
@@ -21,7 +20,7 @@ from nerfstudio_hands.evaluation import metrics
 from nerfstudio_hands.evaluation.perceptual import MissingWeights
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.labels import PixelLabel
-from nerfstudio_hands.models.posed_hand_model import PosedHandModel
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.training.pipeline import HandPipeline
 
 TRAINING, HELD_OUT = ["00", "03"], ["01", "05"]
@@ -105,7 +104,7 @@ def test_held_out_pictures_of_both_sizes_are_judged(manager, tmp_path, monkeypat
     monkeypatch.setattr(metrics, "load_lpips", missing)
     metrics._lpips_network.cache_clear()
     pipeline = SimpleNamespace(
-        config=SimpleNamespace(model=ModelConfig()),
+        config=SimpleNamespace(model=PosedHandModelConfig()),
         model=Model(manager.eval_dataset.metadata["hands"]),
         eval=lambda: None,
         train=lambda: None,
