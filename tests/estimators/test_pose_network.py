@@ -114,12 +114,13 @@ def test_held_out_gestures_are_held_out():
 
 def test_training_lowers_the_loss():
     losses = []
-    options = TrainingOptions(first_steps=10, steps=25, batch=24, detailed=4)
+    options = TrainingOptions(first_steps=40, steps=25, batch=24, detailed=4, learning_rate=1e-2)
     known = torch.zeros(1, 15, 3)
     train_network(RIGHT, options, known_angles=known, progress=lambda step, loss: losses.append(loss))
-    assert len(losses) == 35
-    assert losses[9] < losses[0]
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[10:15])
+    assert len(losses) == 65
+    # Batches differ by a tenth and more, so means are compared: 0.86 and 0.26 are left.
+    assert np.mean(losses[30:40]) < 0.95 * np.mean(losses[:10])
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[40:45])
 
 
 def test_a_loss_that_is_not_finite_is_named():

