@@ -240,12 +240,13 @@ def _capture(
     trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None,
 ) -> Capture:
     problems = problems + found.problems()
-    intrinsics = {name: _intrinsics(annotations, row) for row, name in enumerate(annotations.cameras.tolist())}
+    rows = {name: row for row, name in enumerate(annotations.cameras.tolist())}
+    intrinsics = {name: _intrinsics(annotations, row) for name, row in rows.items()}
     sizes = usual_sizes(found.sizes, intrinsics)
     leave_out_other_sizes("Pictures", found.paths, found.sizes, sizes, problems)
     path, usual = annotation_path(root, split, "camera"), Counter(sizes.values()).most_common(1)[0][0]
     shown = shown_by_camera(found.paths, lambda key: joints[found.row_of[key[1]]], trains)
-    read = [_camera(path, name, annotations, sizes[name]) for name in sorted(sizes)]
+    read = [_camera(path, name, annotations, rows[name], intrinsics[name], sizes[name]) for name in sorted(sizes)]
     mended = [fitting_camera(camera, shown[camera.name], usual, problems) for camera in read]
     cameras = [camera for camera in mended if camera is not None]
     names = {camera.name for camera in cameras}
@@ -315,13 +316,18 @@ def _intrinsics(annotations: InterHandAnnotations, row: int) -> Float[np.ndarray
     return intrinsics
 
 
-def _camera(path: Path, name: str, annotations: InterHandAnnotations, size: tuple[int, int]) -> CaptureCamera:
-    """A camera as calibrated, with the size of its pictures."""
-    row = annotations.cameras.tolist().index(name)
+def _camera(
+    path: Path,
+    name: str,
+    annotations: InterHandAnnotations,
+    row: int,
+    intrinsics: Float[np.ndarray, "4 4"],
+    size: tuple[int, int],
+) -> CaptureCamera:
+    """A camera as calibrated in a row of the annotations, with the size of its pictures."""
     world_to_camera = np.eye(4)
     world_to_camera[:3, :3] = annotations.camrot[row]
     world_to_camera[:3, 3] = -annotations.camrot[row] @ annotations.campos[row] / 1000
-    intrinsics = _intrinsics(annotations, row)
     check_camera(path, name, intrinsics, world_to_camera)
     return CaptureCamera(name, intrinsics[:3, :3], world_to_camera, *size)
 
