@@ -26,7 +26,7 @@ from rich.table import Table
 from skimage.measure import marching_cubes
 
 from nerfstudio_hands.cli.trained_run import load_run
-from nerfstudio_hands.export.narrow_band import POINTS_AT_ONCE, DistanceFn, zero_level
+from nerfstudio_hands.geometry.isosurface import POINTS_AT_ONCE, DistanceFn, extract_isosurface
 
 ROWS = ("dense", "narrow band")
 
@@ -101,7 +101,7 @@ def dense(distance: DistanceFn, low: torch.Tensor, high: torch.Tensor, voxel: fl
 
 def narrow(distance: DistanceFn, low: torch.Tensor, high: torch.Tensor, voxel: float):
     """What `ns-hands export` does."""
-    found = zero_level(distance, low, high, voxel=voxel)
+    found = extract_isosurface(distance, low, high, voxel=voxel)
     return found.vertices, found.faces, found.num_points
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh
-from nerfstudio_hands.export.level_set import level_part
-from nerfstudio_hands.export.object_level import object_level
+from nerfstudio_hands.export.held_object_mesh import held_object_mesh
+from nerfstudio_hands.export.isosurface import isosurface_part
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
-from nerfstudio_hands.models.hand_mesh import HandMeshModel
-from nerfstudio_hands.models.hand_sdf import HandSDFModel
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 
 TEMPLATE, SUBDIVIDED, REFINED, ZERO_LEVEL = "fitted template", "the same, subdivided", "refined mesh", "zero level"
@@ -28,7 +26,7 @@ def hand_meshes(model: PosedHandModel, frame: int, *, voxel: float) -> dict[str,
     Returns:
         World of the capture, metres; forearms do not count.
     """
-    hands = model.hands
+    source, hands = model.export_source(), model.hands
     pose = hands.pose_of(torch.tensor([frame]))[0]
 
     def posed(surface: HandSurface, displacement: torch.Tensor) -> Mesh:
@@ -40,11 +38,10 @@ def hand_meshes(model: PosedHandModel, frame: int, *, voxel: float) -> dict[str,
         TEMPLATE: posed(hands.model_surface, hands.carry.undo(hands.displacement[hands.model_vertices])),
         SUBDIVIDED: posed(hands.surface, hands.displacement),
     }
-    if isinstance(model, HandSDFModel):
-        part = level_part(model, pose, voxel=voxel)
+    if source.distance is not None:
+        part = isosurface_part(hands, source.distance, pose, voxel=voxel)
         meshes[ZERO_LEVEL] = Mesh(part.vertices, part.faces, hands.surface.face_is_hand[part.face_ids])
-    elif isinstance(model, HandMeshModel):
-        model.displace()
+    elif source.detailed is not None:
         meshes[REFINED] = posed(hands.surface, hands.zero_pose_offset)
     return meshes
 
@@ -52,7 +49,8 @@ def hand_meshes(model: PosedHandModel, frame: int, *, voxel: float) -> dict[str,
 @torch.no_grad()
 def object_mesh(model: PosedHandModel, frame: int, *, voxel: float) -> Mesh | None:
     """What the hand holds, if the method learns that; arguments as for :func:`hand_meshes`."""
-    if getattr(model, "held", None) is None:
+    held, hands = model.export_source().held, model.hands
+    if held is None:
         return None
-    mesh = object_level(model, model.hands.at_frame(frame), voxel=voxel)
+    mesh = held_object_mesh(held, hands.at_frame(frame), hands.world_transform, voxel=voxel)
     return Mesh(torch.from_numpy(mesh.vertices).float(), torch.from_numpy(mesh.faces).long())

@@ -97,7 +97,6 @@ def animate(
 
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.geometry.environment_light import load_environment
-    from nerfstudio_hands.models.hand_mesh import HandMeshModel
     from nerfstudio_hands.motion.track_file import read_any_track
     from nerfstudio_hands.video.mesh_picture import mesh_picture
     from nerfstudio_hands.video.shots import at_size, capture_shot, path_shot, spiral_shot
@@ -110,7 +109,7 @@ def animate(
     prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     model, manager = pipeline.model, pipeline.datamanager
     if environment is not None:
-        if not isinstance(model, HandMeshModel):
+        if not model.can_be_relit:
             raise HandsError(
                 f"--light: expected a run of hand-mesh, whose colours are without light, found {config.method_name}: "
                 "leave --light out."

@@ -48,7 +48,7 @@ def export(
     The meshes are in metres and closed, and stand upright at the origin, y up, as glTF demands; `--world capture`
     leaves them where the capture has them. PLY holds colours per vertex, OBJ and GLB a texture. The colours of a field
     have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit. A signed distance
-    (`hand-sdf`) is written as its zero level; what the hand holds lies in files of its own beside it, `object.ply` and
+    (`hand-sdf`) is written as its isosurface; what the hand holds lies in files of its own beside it, `object.ply` and
     so on, with colours per vertex.
 
     Args:
@@ -99,11 +99,11 @@ def export(
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.cli.shown_frame import frame_pose
     from nerfstudio_hands.cli.trained_run import load_run
-    from nerfstudio_hands.export.appearance import appearance_of
     from nerfstudio_hands.export.avatar import textured_mesh
+    from nerfstudio_hands.export.avatar_meshes import avatar_meshes
     from nerfstudio_hands.export.finishing import close_mesh, close_rig, place, upright_transform
+    from nerfstudio_hands.export.held_object_mesh import held_object_mesh
     from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
-    from nerfstudio_hands.export.object_level import object_level
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
     from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
     from nerfstudio_hands.motion.track_file import read_any_track
@@ -131,32 +131,32 @@ def export(
         CONSOLE.print(f"Wrote {output_dir / name} ({len(content) / 1e6:.1f} MB)", soft_wrap=True)
 
     with torch.no_grad():
-        stands = rest_pose(hands.surface) if rest else shown[0]
-        look = appearance_of(model, shown, stands, voxel=voxel / 1000, level=level / 1000)
-        part = look.part(stands)
-        mesh = textured_mesh(part, look.color_fn, texture_size)
+        source = model.export_source()
+        query_pose = rest_pose(hands.surface) if rest else shown[0]
+        meshes = avatar_meshes(source, shown, query_pose, voxel=voxel / 1000, level=level / 1000)
+        mesh = textured_mesh(meshes.part(query_pose), meshes.color_fn, texture_size)
         # At rest the hands lie in MANO's own frame, whose y is up already.
         mesh = (mesh if open_wrist else close_mesh(mesh)) if rest else finish(mesh)
         if "ply" in format:
             write("hands.ply", ply_bytes(mesh))
         if "obj" in format:
-            for name, content in obj_files(mesh, "hands", lit=look.lit).items():
+            for name, content in obj_files(mesh, "hands", lit=source.lit).items():
                 write(name, content)
         if "glb" in format:
-            write("hands.glb", glb_bytes(mesh, "hands", lit=look.lit))
-        if getattr(model, "held", None) is not None and not rest:
+            write("hands.glb", glb_bytes(mesh, "hands", lit=source.lit))
+        if source.held is not None and not rest:
             posed = hands.at_frame(frame) if pose is None else hands.at_pose(shown)
-            thing = object_level(model, posed, voxel=voxel / 1000)
-            thing.apply_transform(np.vstack([to_file, [0, 0, 0, 1]]))
+            held_object = held_object_mesh(source.held, posed, hands.world_transform, voxel=voxel / 1000)
+            held_object.apply_transform(np.vstack([to_file, [0, 0, 0, 1]]))
             for kind in format:
-                content = thing.export(file_type=kind)
+                content = held_object.export(file_type=kind)
                 write(f"object.{kind}", content.encode() if isinstance(content, str) else content)
         if rigged:
-            rigs, normal_map = look.rigs(shown.valid[0].tolist(), texture_size)
+            rigs, normal_map = meshes.rigs(shown.valid[0].tolist(), texture_size)
             content = rigged_glb_bytes(
                 rigs if open_wrist else [close_rig(rig) for rig in rigs],
                 mesh.texture,
-                lit=look.lit,
+                lit=source.lit,
                 normal_map=normal_map,
                 track=played,
                 world=to_file,
@@ -165,9 +165,9 @@ def export(
         if sequence is not None:
             poses = (hands.frames_track() if played is None else played).pose.to(model.device)
             seen = torch.nonzero(poses.valid.any(dim=-1))[:, 0].tolist()
-            parts = (look.part(poses[n]) for n in seen)
+            parts = (meshes.part(poses[n]) for n in seen)
             (output_dir / "sequence").mkdir(exist_ok=True)
-            options = {"num_frames": len(seen), "format": sequence, "lit": look.lit, "finish": finish}
+            options = {"num_frames": len(seen), "format": sequence, "lit": source.lit, "finish": finish}
             for name, content in mesh_sequence(parts, mesh.texture, **options):
                 write_bytes(output_dir / "sequence" / name, content)
             CONSOLE.print(f"Wrote {len(seen)} meshes to {output_dir / 'sequence'}", soft_wrap=True)

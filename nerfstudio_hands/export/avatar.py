@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.export.bake import ColorFn, bake_texture, bake_vertices
+from nerfstudio_hands.export.bake import bake_texture, bake_vertices
 from nerfstudio_hands.export.rigged_glb import Rig
 from nerfstudio_hands.export.textured_mesh import TexturedMesh
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.hand_model.joints import MANO_JOINT_NAMES
 from nerfstudio_hands.hand_model.model import rest_joints, shaped_template
+from nerfstudio_hands.model_components.export_source import ColorFn
 
 
 @dataclass

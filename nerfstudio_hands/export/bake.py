@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
@@ -11,12 +9,8 @@ from torch import Tensor
 from nerfstudio_hands.fields.texture_size import check_texture_size
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
+from nerfstudio_hands.model_components.export_source import ColorFn
 from nerfstudio_hands.program.progress import track
-
-ColorFn = Callable[
-    [Float[Tensor, "N 3"], Int[Tensor, " N"], Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]
-]
-"""Colour in [0, 1] of surface points, from their position, face, barycentric coordinates and unit outward normal."""
 
 PADDING = 8
 """Texels by which each island is continued: filtering blends in nothing else down to the third level of a mipmap."""

@@ -78,6 +78,7 @@ class HandSDFField(RadianceHead):
         light_dim: numbers of the light transfer; 0 for none.
         hidden_dim: width of the networks of colour.
         implementation: "tcnn" or "torch", for the networks of colour.
+        distance_in_world: signed distance of points [N, 3] of nerfstudio's world in the pose that is shown, metres [N].
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class HandSDFField(RadianceHead):
         light_dim: int,
         hidden_dim: int,
         implementation: Literal["tcnn", "torch"],
+        distance_in_world: Callable[[Tensor], Tensor],
     ):
         super().__init__(
             position_dim=position.out_dim + 3 + pose_dim,
@@ -110,7 +112,7 @@ class HandSDFField(RadianceHead):
             frequencies=config.frequencies,
             start="zero" if self.corrects else "sphere",
         )
-        self.distance_in_world: Callable[[Tensor], Tensor] | None = None
+        self.distance_in_world = distance_in_world
 
     def form(
         self, points: SkeletonPoints, pose_code: Float[Tensor, "N P"]

@@ -25,7 +25,10 @@ from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_points import SurfacePoints
 from nerfstudio_hands.geometry import ShellSamples
+from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource
+from nerfstudio_hands.model_components.learned_surface import learned_surface_colors
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
 from nerfstudio_hands.program.memory import now
@@ -329,6 +332,14 @@ class HandAvatarModel(PosedHandModel):
             terms.append(config.offset_penalty * geometry.shift.square().mean())
             terms.append(config.view_penalty * radiance.view_residual.square().mean())
         return torch.stack(terms).sum()
+
+    def export_source(self) -> ExportSource:
+        return ExportSource(self.hands, self.surface_colors)
+
+    def surface_colors(self, pose: HandPose) -> ColorFn:
+        """Colours of the learned surface in a pose [1, H, ...] of the capture's world, see `ExportSource`."""
+        posed, shell = self.hands.at_pose(pose), self.config.shell
+        return learned_surface_colors(self.field, self.surface_points, posed, shell=shell, exposure=self.mean_exposure)
 
     # Learning -------------------------------------------------------------------------------------------------------
 

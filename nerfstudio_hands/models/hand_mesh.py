@@ -37,6 +37,8 @@ from nerfstudio_hands.geometry.regularisers import (
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.hand_model.fine_hand import levels_for
 from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
+from nerfstudio_hands.model_components.albedo_colors import albedo_colors
+from nerfstudio_hands.model_components.export_source import ExportSource
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
@@ -114,6 +116,8 @@ class HandMeshModel(PosedHandModel):
     """
 
     config: HandMeshModelConfig
+    hands: PosedFineHands
+    can_be_relit = True
 
     def make_hands(self, avatar: AvatarData) -> PosedFineHands:
         levels = self.config.subdivisions
@@ -328,6 +332,11 @@ class HandMeshModel(PosedHandModel):
             + config.albedo_loss * self.albedo.roughness()
             + config.seam_loss * self.albedo.seam_difference()
         )
+
+    def export_source(self) -> ExportSource:
+        self.displace()
+        colors = albedo_colors(self.albedo.picture(), self.face_uv, linear=True)
+        return ExportSource(self.hands, lambda pose: colors, lit=True, detailed=self.hands)
 
     # Learning -------------------------------------------------------------------------------------------------------
 

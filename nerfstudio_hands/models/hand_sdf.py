@@ -23,9 +23,11 @@ from nerfstudio_hands.fields.held_object_field import HeldObjectField
 from nerfstudio_hands.fields.kinematic_features import in_frames
 from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
 from nerfstudio_hands.geometry import ShellSamples
+from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.hand_model.inverse_kinematics import bone_frames
 from nerfstudio_hands.hand_model.model import rest_joints
 from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.export_source import ColorFn, DistanceSource, ExportSource, HeldObjectSource
 from nerfstudio_hands.model_components.held_object import HeldObject, merged, with_widths
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands, smooth_excess
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
@@ -158,8 +160,8 @@ class HandSDFModel(HandAvatarModel):
             light_dim=self.hands.light_dim,
             hidden_dim=self.config.hidden_dim,
             implementation=implementation,
+            distance_in_world=self.distance_in_world,
         )
-        found.distance_in_world = self.distance_in_world
         self.template_weight = self.config.template_loss
         self.held = None if avatar.object_pose is None else self.make_held_object(avatar, implementation)
         return found
@@ -470,6 +472,42 @@ class HandSDFModel(HandAvatarModel):
         return metrics, images
 
     # Export ---------------------------------------------------------------------------------------------------------
+
+    def export_source(self) -> ExportSource:
+        distance = DistanceSource(self.distance_beside, self.skinning, self.config.shell)
+        held = self.held
+        if held is not None:
+            held = HeldObjectSource(held.field.radius, held.poses, self.object_distance_beside, self.object_colors)
+        return ExportSource(self.hands, self.surface_colors, distance=distance, held=held)
+
+    def surface_colors(self, pose: HandPose) -> ColorFn:
+        """Colours near the hands in a pose [1, H, ...] of the capture's world, without the view-dependent part."""
+        posed = self.hands.at_pose(pose)
+
+        @torch.no_grad()
+        def color(points: Float[Tensor, "N 3"], *_: Tensor) -> Float[Tensor, "N 3"]:
+            zero = torch.zeros(len(points), dtype=torch.long, device=points.device)
+            places, *_ = self.hand_distances(points, zero, posed)
+            *_, radiance = self.look_at_hand(places, -places.outward, posed.code[zero])
+            return self.mean_exposure(radiance.diffuse)
+
+        return color
+
+    def object_colors(self, points: Float[Tensor, "N 3"], posed: PosedSurfaces) -> Float[Tensor, "N 3"]:
+        """Colours of the object beside one posed surface, likewise; nerfstudio's world."""
+        zero = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        there = self.held.points(points, zero, posed, kinematic=self.config.space == "posed")
+        slope, features = self.held.field.sloped(there, create_graph=False)
+        normal = F.normalize(slope, dim=-1)
+        return self.mean_exposure(self.held.field.radiance(there, features, normal, -normal).diffuse)
+
+    def distance_beside(self, points: Float[Tensor, "N 3"], posed: PosedSurfaces) -> Float[Tensor, " N"]:
+        """Signed distance from the hands of one posed surface, metres, see `distance_at`."""
+        return self.distance_at(points, torch.zeros(len(points), dtype=torch.long, device=points.device), posed)
+
+    def object_distance_beside(self, points: Float[Tensor, "N 3"], posed: PosedSurfaces) -> Float[Tensor, " N"]:
+        """Signed distance from the object beside one posed surface, metres."""
+        return self.object_distances(points, torch.zeros(len(points), dtype=torch.long, device=points.device), posed)[0]
 
     @torch.no_grad()
     def distance_in_world(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:

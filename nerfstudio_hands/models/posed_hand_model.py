@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, ClassVar, Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,7 @@ from nerfstudio_hands.evaluation.metrics import (
 )
 from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.export_source import ExportSource
 from nerfstudio_hands.model_components.posed_hands import PosedHands
 from nerfstudio_hands.program.memory import memory_faults, now
 from nerfstudio_hands.program.option_range import Weight, bounded
@@ -88,6 +89,8 @@ class PosedHandModel(Model):
     config: PosedHandModelConfig
     learned_labels: Tuple[int, ...] = (PixelLabel.HAND,)
     """Labels of the pixels that the model shows."""
+    can_be_relit: ClassVar[bool] = False
+    """Whether the colours hold in any light: then there is a `relight`."""
 
     def populate_modules(self):
         super().populate_modules()
@@ -106,6 +109,10 @@ class PosedHandModel(Model):
     @abstractmethod
     def make_hands(self, avatar: AvatarData) -> PosedHands:
         """The hands that are posed."""
+
+    @abstractmethod
+    def export_source(self) -> ExportSource:
+        """What files are made of, see `export/`."""
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = {}
@@ -157,6 +164,10 @@ class PosedHandModel(Model):
         if camera is None:
             return color * gain[self.camera_seen].mean(dim=0).exp() + bias[self.camera_seen].mean(dim=0) * accumulation
         return color * gain[camera].exp() + bias[camera] * accumulation
+
+    def mean_exposure(self, color: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Colours of what is opaque, as the mean of the training cameras records them, in [0, 1]."""
+        return self.camera_response(color, torch.ones_like(color[:, :1]), None).clamp(0, 1)
 
     def beyond_scene(self, origins: Float[Tensor, "R 3"]) -> Float[Tensor, "R 1"]:
         """A distance from each origin at which the scene box is left in every direction, metres."""

@@ -12,8 +12,8 @@ import trimesh
 from avatars import make_model, rays_to, vertices
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.export.appearance import appearance_of
-from nerfstudio_hands.export.level_set import level_part
+from nerfstudio_hands.export.avatar_meshes import avatar_meshes
+from nerfstudio_hands.export.isosurface import isosurface_part
 from nerfstudio_hands.export.mesh_sequence import rest_pose
 from nerfstudio_hands.fields.hand_field import Radiance
 from nerfstudio_hands.fields.hand_sdf_field import HandSDFFieldConfig
@@ -231,18 +231,22 @@ def test_a_bent_finger_is_solid_where_its_faces_cross():
     assert torch.equal((found < 0)[clear], inside[clear])
 
 
-def test_the_zero_level_is_where_exporters_are_told():
+def isosurface(model, pose, **options):
+    return isosurface_part(model.hands, model.export_source().distance, pose, **options)
+
+
+def test_the_isosurface_is_where_exporters_are_told():
     model = sdf().eval()
     with torch.no_grad():
         model.field.network.layers[-1].bias[0] = 0.2  # The surface lies about a millimetre below the hand model's.
     pose = model.hands.pose_of(torch.tensor([1]))
-    part = level_part(model, pose[0], voxel=0.003)
+    part = isosurface(model, pose[0], voxel=0.003)
     model.hands.set_override(pose)
     assert model.field.forward_geonetwork(part.vertices).abs().median() < 1e-4
     posed = model.hands.at_pose(pose)
     below = posed.surfaces.closest(part.vertices, torch.zeros(len(part.vertices), dtype=torch.long)).signed_distance
     assert below.median() == pytest.approx(-0.005 * math.tanh(0.2), abs=2e-4)
-    outer = level_part(model, pose[0], voxel=0.003, level=0.002)
+    outer = isosurface(model, pose[0], voxel=0.003, level=0.002)
     assert model.field.forward_geonetwork(outer.vertices).median() == pytest.approx(0.002, abs=1e-4)
 
 
@@ -251,7 +255,7 @@ def test_before_learning_it_holds_as_much_as_the_flat_faces_that_were_fitted():
     for levels in (0, 1):
         model = make_model(HandSDFModelConfig(resolutions=(16,), subdivisions=levels)).eval()
         pose = model.hands.pose_of(torch.tensor([0]))[0]
-        part = level_part(model, pose, voxel=0.002)
+        part = isosurface(model, pose, voxel=0.002)
         solids.append(trimesh.Trimesh(part.vertices.numpy(), part.faces.numpy(), process=False).volume)
     # Subdivided faces alone hold 2 percent more.
     assert solids[1] == pytest.approx(solids[0], rel=0.006)
@@ -261,33 +265,33 @@ def test_what_cannot_be_meshed_is_said():
     model = sdf().eval()
     pose = model.hands.pose_of(torch.tensor([0]))[0]
     with pytest.raises(HandsError, match=r"cross the level -500 mm, found values from -\d.* give a --level between"):
-        level_part(model, pose, voxel=0.003, level=-0.5)
+        isosurface(model, pose, voxel=0.003, level=-0.5)
     with pytest.raises(HandsError, match=r"--voxel of 0.005 mm; 0\.\d+ mm fits"):
-        level_part(model, pose, voxel=0.000005)
+        isosurface(model, pose, voxel=0.000005)
     for voxel in (0.0, -0.001, math.nan):
         with pytest.raises(HandsError, match="voxel: expected a positive size"):
-            level_part(model, pose, voxel=voxel)
+            isosurface(model, pose, voxel=voxel)
     with torch.no_grad():
         model.field.network.layers[0].bias[0] = math.nan
     with pytest.raises(HandsError, match="expected finite distances"):
-        level_part(model, pose, voxel=0.003)
+        isosurface(model, pose, voxel=0.003)
 
 
-def test_the_zero_level_is_closed_textured_and_rigged():
+def test_the_isosurface_is_closed_textured_and_rigged():
     model = sdf().eval()
     pose = model.hands.pose_of(torch.tensor([1]))
-    look = appearance_of(model, pose, pose[0], voxel=0.003)
-    part = look.part(pose[0])
+    meshes = avatar_meshes(model.export_source(), pose, pose[0], voxel=0.003)
+    part = meshes.part(pose[0])
     mesh = trimesh.Trimesh(part.vertices.numpy(), part.faces.numpy(), process=False)
     assert mesh.is_watertight and mesh.volume > 0
     assert part.uv.shape == (len(part.faces), 3, 2)
     # No triangle is spread over the atlas.
     assert (part.uv.amax(dim=1) - part.uv.amin(dim=1)).max() < 0.1
-    colors = look.color_fn(part.vertices[:50], part.face_ids[:50], part.vertices[:50], part.vertices[:50])
+    colors = meshes.color_fn(part.vertices[:50], part.face_ids[:50], part.vertices[:50], part.vertices[:50])
     assert colors.shape == (50, 3) and ((colors >= 0) & (colors <= 1)).all()
-    (rig,), _ = look.rigs([True], 64)
+    (rig,), _ = meshes.rigs([True], 64)
     assert np.allclose(rig.weights.sum(axis=1), 1, atol=1e-4) and len(rig.weights) == len(rig.vertices)
     own = model.hands.surface.hands[0].template.numpy()
     assert np.abs(rig.vertices.max(axis=0) - own.max(axis=0)).max() < 2e-3
-    resting = appearance_of(model, pose, rest_pose(model.hands.surface), voxel=0.003)
+    resting = avatar_meshes(model.export_source(), pose, rest_pose(model.hands.surface), voxel=0.003)
     assert resting.part(rest_pose(model.hands.surface)).vertices.isfinite().all()

@@ -10,8 +10,8 @@ import torch
 import trimesh
 from avatars import make_model, rays_to, vertices
 
-from nerfstudio_hands.export.level_set import level_part
-from nerfstudio_hands.export.object_level import object_level
+from nerfstudio_hands.export.held_object_mesh import held_object_mesh
+from nerfstudio_hands.export.isosurface import isosurface_part
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.held_object import merged
@@ -184,7 +184,7 @@ def test_its_mesh_is_a_ball_where_it_is(middle):
     model = holding(middle).eval()
     posed = model.hands.at_pose(model.hands.pose_of(torch.tensor([0])))
     with torch.no_grad():
-        mesh = object_level(model, posed, voxel=0.002)
+        mesh = held_object_mesh(model.export_source().held, posed, model.hands.world_transform, voxel=0.002)
     assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.02)
     assert np.abs(mesh.center_mass - middle.numpy()).max() < 2e-4
     away = trimesh.proximity.signed_distance(mesh, middle.numpy()[None])
@@ -196,7 +196,7 @@ def test_the_hand_s_mesh_ends_where_the_object_begins(middle):
     sunk = middle - torch.tensor([0.0, 0.05, 0.0])
     model = holding(sunk).eval()
     pose = model.hands.pose_of(torch.tensor([0]))[0]
-    found = level_part(model, pose, voxel=0.003)
+    found = isosurface_part(model.hands, model.export_source().distance, pose, voxel=0.003)
     hand = trimesh.Trimesh(found.vertices.numpy(), found.faces.numpy(), process=False)
     faces = torch.cat([model.hands.surface.faces, model.hands.surface.closing_faces])
     fitted = trimesh.Trimesh(vertices(model).numpy(), faces.numpy(), process=False)

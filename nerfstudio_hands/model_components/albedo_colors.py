@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.export.bake import ColorFn
+from nerfstudio_hands.model_components.export_source import ColorFn
 from nerfstudio_hands.transforms.srgb import linear_to_srgb
 
 
-def albedo_color_fn(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *, linear: bool) -> ColorFn:
-    """Colours for `bake`: the albedo as picture files hold it, between its texels by bilinear interpolation.
+def albedo_colors(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *, linear: bool) -> ColorFn:
+    """Colours of a surface: the albedo as picture files hold it, between its texels by bilinear interpolation.
 
     Args:
         albedo: In [0, 1], the first row at v = 1.

@@ -48,7 +48,7 @@ DistanceFn = Callable[[Float[Tensor, "N 3"]], Float[Tensor, " N"]]
 
 
 @dataclass
-class ZeroLevel:
+class Isosurface:
     """A closed mesh.
 
     Attributes:
@@ -63,7 +63,7 @@ class ZeroLevel:
 
 
 @torch.no_grad()
-def zero_level(
+def extract_isosurface(
     distance: DistanceFn,
     low: Float[Tensor, "3"],
     high: Float[Tensor, "3"],
@@ -71,7 +71,7 @@ def zero_level(
     voxel: float,
     level: float = 0.0,
     memory: int | None = None,
-) -> ZeroLevel:
+) -> Isosurface:
     """Mesh of the points of one distance, without cavities inside.
 
     Args:
@@ -132,7 +132,7 @@ def zero_level(
         )
     vertices, faces = without_cavities(*_march(corners, blocks))
     vertices = origin.cpu().numpy() + vertices * voxel
-    return ZeroLevel(vertices.astype(np.float32), faces, num_points + corners.count)
+    return Isosurface(vertices.astype(np.float32), faces, num_points + corners.count)
 
 
 def without_cavities(

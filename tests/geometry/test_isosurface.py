@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.export.narrow_band import NUDGE, zero_level
+from nerfstudio_hands.geometry.isosurface import NUDGE, extract_isosurface
 
 LOW, HIGH = torch.full((3,), -0.1), torch.full((3,), 0.1)
 
@@ -35,7 +35,7 @@ def as_trimesh(found) -> trimesh.Trimesh:
     [(sphere, 4 / 3 * math.pi * 0.07**3, 2), (torus, 2 * math.pi**2 * 0.06 * 0.02**2, 0)],
 )
 def test_closed_outward_and_in_place(field, volume, euler):
-    found = zero_level(field, LOW, HIGH, voxel=0.001)
+    found = extract_isosurface(field, LOW, HIGH, voxel=0.001)
     mesh = as_trimesh(found)
     assert mesh.is_watertight and mesh.is_winding_consistent and mesh.euler_number == euler
     assert mesh.volume == pytest.approx(volume, rel=2e-3)
@@ -48,7 +48,7 @@ def test_solids_stay_and_cavities_in_them_go():
         other = (points + 0.07).norm(dim=-1) - 0.015
         return torch.minimum(torch.maximum(ball, -hole), other)
 
-    found = as_trimesh(zero_level(two_balls_one_hollow, LOW, HIGH, voxel=0.002))
+    found = as_trimesh(extract_isosurface(two_balls_one_hollow, LOW, HIGH, voxel=0.002))
     assert found.is_watertight and found.body_count == 2
     assert found.volume == pytest.approx(4 / 3 * math.pi * (0.07**3 + 0.015**3), rel=5e-3)
 
@@ -58,7 +58,7 @@ def test_the_same_as_dense_marching_cubes():
         return torus(points - 0.00037)
 
     voxel, count = 0.002, 101
-    found = zero_level(aside, LOW, HIGH, voxel=voxel)
+    found = extract_isosurface(aside, LOW, HIGH, voxel=voxel)
     grid = torch.cartesian_prod(*[torch.arange(count, dtype=torch.float64)] * 3) * voxel - 0.1
     values = aside(grid.float()).view(count, count, count).numpy()
     values = np.where(np.abs(values) < NUDGE * voxel, np.copysign(NUDGE * voxel, values), values)
@@ -73,16 +73,16 @@ def test_the_same_as_dense_marching_cubes():
 
 
 def test_other_levels_and_values_that_are_exactly_zero():
-    grown = as_trimesh(zero_level(sphere, LOW, HIGH, voxel=0.002, level=0.01))
+    grown = as_trimesh(extract_isosurface(sphere, LOW, HIGH, voxel=0.002, level=0.01))
     assert np.linalg.norm(grown.vertices - 0.003, axis=1) == pytest.approx(0.08, abs=1e-4)
     # A cube whose sides lie in the grid; a metre away its vertices stay apart where a file has seven digits.
-    mesh = as_trimesh(zero_level(lambda p: p.abs().amax(dim=-1) - 0.05, LOW, HIGH, voxel=0.0025))
+    mesh = as_trimesh(extract_isosurface(lambda p: p.abs().amax(dim=-1) - 0.05, LOW, HIGH, voxel=0.0025))
     assert mesh.is_watertight and mesh.volume == pytest.approx(0.001, rel=0.01)
     assert len({f"{x:.7g} {y:.7g} {z:.7g}" for x, y, z in mesh.vertices + 1}) == len(mesh.vertices)
 
 
 def test_a_field_that_is_no_distance_still_gives_a_closed_mesh():
-    mesh = as_trimesh(zero_level(lambda p: sphere(p) * (1 + 8 * (p[:, 0] > 0)), LOW, HIGH, voxel=0.002))
+    mesh = as_trimesh(extract_isosurface(lambda p: sphere(p) * (1 + 8 * (p[:, 0] > 0)), LOW, HIGH, voxel=0.002))
     assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * math.pi * 0.07**3, rel=1e-2)
 
 
@@ -90,16 +90,16 @@ def test_no_crossing_says_between_which_values_there_is_one():
     with pytest.raises(
         HandsError, match=r"cross the level 0 mm, found values from 1\d.* to .* mm only; give a --level"
     ):
-        zero_level(lambda p: sphere(p).abs() + 0.01, LOW, HIGH, voxel=0.002)
+        extract_isosurface(lambda p: sphere(p).abs() + 0.01, LOW, HIGH, voxel=0.002)
     with pytest.raises(HandsError, match="finite distances"):
-        zero_level(lambda p: sphere(p) + torch.where(p[:, 0] > 0, math.nan, 0.0), LOW, HIGH, voxel=0.002)
+        extract_isosurface(lambda p: sphere(p) + torch.where(p[:, 0] > 0, math.nan, 0.0), LOW, HIGH, voxel=0.002)
     with pytest.raises(HandsError, match="finite distances"):
-        zero_level(lambda p: sphere(p).where(sphere(p).abs() > 0.01, math.nan), LOW, HIGH, voxel=0.002)
+        extract_isosurface(lambda p: sphere(p).where(sphere(p).abs() > 0.01, math.nan), LOW, HIGH, voxel=0.002)
 
 
 def test_what_does_not_fit_says_what_does():
     with pytest.raises(HandsError, match=r"--voxel of 0.1 mm; \d\.\d+ mm fits\.") as refused:
-        zero_level(sphere, LOW, HIGH, voxel=0.0001, memory=40_000_000)
+        extract_isosurface(sphere, LOW, HIGH, voxel=0.0001, memory=40_000_000)
     fits = float(str(refused.value).split("; ")[1].split()[0]) / 1000
     assert 0.0001 < fits < 0.01
-    assert as_trimesh(zero_level(sphere, LOW, HIGH, voxel=fits, memory=40_000_000)).is_watertight
+    assert as_trimesh(extract_isosurface(sphere, LOW, HIGH, voxel=fits, memory=40_000_000)).is_watertight

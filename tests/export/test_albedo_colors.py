@@ -7,10 +7,10 @@ import pytest
 import torch
 import trimesh
 
-from nerfstudio_hands.export.albedo_color import albedo_color_fn
 from nerfstudio_hands.export.avatar import textured_mesh, visible_part
 from nerfstudio_hands.export.bake import bake_texture, surface_points_of_texels
 from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
+from nerfstudio_hands.model_components.albedo_colors import albedo_colors
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def albedo() -> torch.Tensor:
 
 
 def test_at_its_own_size_the_texture_is_the_albedo(surface, albedo):
-    color = albedo_color_fn(albedo, surface.uv, linear=False)
+    color = albedo_colors(albedo, surface.uv, linear=False)
     texture = bake_texture(surface.faces, surface.uv, surface.canonical, color, 256).float() / 255
     inside = surface_points_of_texels(surface.uv, 256, padding=1e-3)[0] >= 0
     assert inside.float().mean() > 0.3
@@ -30,7 +30,7 @@ def test_at_its_own_size_the_texture_is_the_albedo(surface, albedo):
 
 
 def test_linear_albedo_is_encoded(surface, albedo):
-    color = albedo_color_fn(albedo, surface.uv, linear=True)
+    color = albedo_colors(albedo, surface.uv, linear=True)
     texture = bake_texture(surface.faces, surface.uv, surface.canonical, color, 64)
     # 188 is the sRGB code of half the light.
     assert (texture[..., 2] == 188).all()
@@ -38,7 +38,7 @@ def test_linear_albedo_is_encoded(surface, albedo):
 
 def test_other_sizes_and_vertex_colours_in_trimesh(surface, pose, albedo, tmp_path):
     part = visible_part(surface, pose, torch.zeros(10))
-    mesh = textured_mesh(part, albedo_color_fn(albedo, surface.uv, linear=False), 512)
+    mesh = textured_mesh(part, albedo_colors(albedo, surface.uv, linear=False), 512)
     for name, content in obj_files(mesh, "hands", lit=True).items():
         (tmp_path / name).write_bytes(content)
     opened = trimesh.load(tmp_path / "hands.obj", process=False)
@@ -58,7 +58,7 @@ def test_other_sizes_and_vertex_colours_in_trimesh(surface, pose, albedo, tmp_pa
 
 def test_lit_glb_has_no_unlit_extension(surface, pose, albedo, validate, tmp_path):
     part = visible_part(surface, pose, torch.zeros(10))
-    mesh = textured_mesh(part, albedo_color_fn(albedo, surface.uv, linear=True), 64)
+    mesh = textured_mesh(part, albedo_colors(albedo, surface.uv, linear=True), 64)
     report = validate(glb_bytes(mesh, "hands", lit=True), tmp_path)
     assert report["issues"]["numErrors"] == report["issues"]["numWarnings"] == 0, report["issues"]["messages"]
     assert "KHR_materials_unlit" not in report["info"].get("extensionsUsed", [])

@@ -1,0 +1,73 @@
+"""What a trained model has for files: `PosedHandModel.export_source` gives it, and `export/` asks nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nerfstudio_hands.fields.canonical_warps import NearestSkinning
+from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
+from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
+
+ColorFn = Callable[
+    [Float[Tensor, "N 3"], Int[Tensor, " N"], Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]
+]
+"""Colour in [0, 1] of surface points, from their position, face, barycentric coordinates and unit outward normal."""
+
+
+@dataclass(frozen=True)
+class DistanceSource:
+    """A signed distance whose isosurface is the avatar.
+
+    Attributes:
+        distance: Metres at points [N, 3] of nerfstudio's world, from the hands of one posed surface.
+        skinning: How points near the hands hang on their bones.
+        reach: Metres from the hand model beyond which the isosurface does not lie.
+    """
+
+    distance: Callable[[Float[Tensor, "N 3"], PosedSurfaces], Float[Tensor, " N"]]
+    skinning: NearestSkinning
+    reach: float
+
+
+@dataclass(frozen=True)
+class HeldObjectSource:
+    """A rigid object in the hands, as a signed distance beside one posed surface of them; nerfstudio's world.
+
+    Attributes:
+        radius: Metres from its middle within which it lies.
+        poses: From the object's frame to the world.
+        distance: Metres at points.
+        colors: Colours in [0, 1] at points of its surface.
+    """
+
+    radius: float
+    poses: Callable[[PosedSurfaces], Float[Tensor, "S 4 4"]]
+    distance: Callable[[Float[Tensor, "N 3"], PosedSurfaces], Float[Tensor, " N"]]
+    colors: Callable[[Float[Tensor, "N 3"], PosedSurfaces], Float[Tensor, "N 3"]]
+
+
+@dataclass(frozen=True)
+class ExportSource:
+    """A surface in every pose, and its colours.
+
+    Attributes:
+        hands: Poses the hands. Theirs is the surface, unless there is a `distance`.
+        colors: From poses [1, H, ...] in the capture's world to the colours that points of the surface have in them;
+            points and normals in nerfstudio's world, faces of the hands' surface.
+        lit: Whether colours are an albedo, which a viewer lights.
+        detailed: The hands once more, where rigs are to have the vertices of the hand model, and a normal map the rest.
+        distance: Whose isosurface is the surface; None for the hands' own.
+        held: What the hands hold; None for nothing.
+    """
+
+    hands: PosedHands
+    colors: Callable[[HandPose], ColorFn]
+    lit: bool = False
+    detailed: PosedFineHands | None = None
+    distance: DistanceSource | None = None
+    held: HeldObjectSource | None = None

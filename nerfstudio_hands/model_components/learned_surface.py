@@ -1,0 +1,64 @@
+"""The colour that a radiance field in a shell shows at points of its learned surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nerfstudio_hands.fields.hand_field import Geometry, HandField
+from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.model_components.export_source import ColorFn
+from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
+
+LEVEL_STEPS = 3
+"""Steps of height = -shift(height) towards the learned surface; the shift varies little with the height: few do."""
+
+
+def learned_surface_colors(
+    field: HandField,
+    surface_points: Callable[..., tuple[SurfacePoints, Float[Tensor, " N"] | None]],
+    posed: PosedSurfaces,
+    *,
+    shell: float,
+    exposure: Callable[[Float[Tensor, "N 3"]], Float[Tensor, "N 3"]],
+) -> ColorFn:
+    """Colours of a pose: those of the learned surface above or below each point of the mesh, without reflections.
+
+    The view-dependent part is left out, because a texture is looked at from everywhere.
+
+    Args:
+        field: Form and colour.
+        surface_points: What the field is asked with, see `HandAvatarModel.surface_points`.
+        posed: One posed surface of the hands.
+        shell: Half width of the shell, metres.
+        exposure: From the field's colours to those of files.
+
+    Returns:
+        Colours of points in nerfstudio's world.
+    """
+
+    @torch.no_grad()
+    def color(
+        points: Float[Tensor, "N 3"],
+        face: Int[Tensor, " N"],
+        barycentric: Float[Tensor, "N 3"],
+        normal: Float[Tensor, "N 3"],
+    ) -> Float[Tensor, "N 3"]:
+        codes = posed.code.expand(len(points), -1)
+        surface = torch.zeros(len(points), dtype=torch.long, device=points.device)
+
+        def shape_at(height: Float[Tensor, " N"]) -> tuple[SurfacePoints, Geometry]:
+            there = points + normal * height[:, None] * shell
+            places, _ = surface_points(there, surface, face, barycentric, height, posed)
+            return replace(places, normal=normal), field.geometry(places, codes)
+
+        height = torch.zeros(len(points), device=points.device)
+        for _ in range(LEVEL_STEPS):
+            height = -shape_at(height)[1].shift
+        return exposure(field.radiance(*shape_at(height), -normal).diffuse)
+
+    return color
