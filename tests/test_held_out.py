@@ -248,7 +248,7 @@ def test_whether_a_calibration_fits_is_looked_up_in_training_frames_alone(made, 
         pictures.extend(path for _, path in shown)
         return camera
 
-    monkeypatch.setattr(f"nerfstudio_hands.captures.formats.{layout}.fitting_camera", look)
+    monkeypatch.setattr("nerfstudio_hands.captures.image_tree.fixed_camera", look)
     config = parser_config(layout, made(layout))
     capture, split = read_and_split(config.data, config)
     training = {frame for frame, trains in zip(capture.frames, split.train_frames, strict=True) if trains}

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json, read_npz
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
+from nerfstudio_hands.hand_model.mano_json import mano_parameters
 from nerfstudio_hands.motion.foreign_track import foreign_track
 from nerfstudio_hands.motion.frame_clock import frame_clock
 from nerfstudio_hands.motion.pose_track import PoseTrack
@@ -193,12 +195,7 @@ def read_mano_json(
         raise HandsError(f"{path}: expected numbers of frames, found others ({error}); give another file.") from error
     numbers = sorted(number for number in entries if low <= number <= high)
     sides = tuple(hand.side for hand in hands)
-    table = np.full((len(numbers), len(sides), 48 + 3), np.nan)
-    for row, number in enumerate(numbers):
-        for column, side in enumerate(sides):
-            found = entries[number].get(side)
-            if found is not None:
-                table[row, column] = _parameters(path, number, side, found)
+    table = _poses_and_translations(path, {number: entries[number] for number in numbers}, sides)
     valid = np.isfinite(table).all(axis=-1)
     kept, there = valid.any(axis=1), valid.any(axis=0)
     if not kept.any():
@@ -235,18 +232,22 @@ def _one_capture(path: Path, entries: Any, capture: str | None) -> dict[str, dic
     return _one_capture(path, entries[capture], None)
 
 
-def _parameters(path: Path, frame: int, side: str, found: dict) -> list[float]:
-    """Pose and translation of a hand, 51 numbers."""
-    try:
-        numbers = np.array([*found["pose"], *found["trans"]], dtype=np.float64)
-    except (KeyError, TypeError, ValueError):
-        numbers = np.empty(0)
-    if numbers.shape != (51,) or not np.isfinite(numbers).all():
-        raise HandsError(
-            f"{path}: expected 48 finite numbers as 'pose' and 3 as 'trans' of the {side} hand in frame {frame}, "
-            "found others: correct the file or choose other frames."
-        )
-    return numbers.tolist()
+def _poses_and_translations(
+    path: Path, entries: dict[int, dict[str, Any]], sides: Sequence[str]
+) -> Float[np.ndarray, "F S 51"]:
+    """Numbers of the hands of frames; NaN where there is none."""
+    rows = {number: row for row, number in enumerate(entries)}
+    remedy = "correct the file or choose other frames."
+    found = mano_parameters(path, entries.items(), rows, keys=("pose", "trans"), sides=sides, remedy=remedy)
+    table = np.concatenate(list(found.values()), axis=-1)
+    for (number, hands), finite in zip(entries.items(), np.isfinite(table).all(axis=-1), strict=True):
+        broken = [side for side, whole in zip(sides, finite, strict=True) if not whole and hands.get(side) is not None]
+        if broken:
+            raise HandsError(
+                f"{path}: expected 48 finite numbers as 'pose' and 3 as 'trans' of the {broken[0]} hand in frame "
+                f"{number}, found NaN or infinity: {remedy}"
+            )
+    return table
 
 
 def _no_track(path: Path, found: str) -> HandsError:

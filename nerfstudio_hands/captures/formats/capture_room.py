@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int
 
 from nerfstudio_hands.captures.calibration_checks import check_intrinsics, check_rigid
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, has_alpha, read_mask
+from nerfstudio_hands.captures.image_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
 from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks, read_object_poses
-from nerfstudio_hands.captures.picture_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json, read_npz, read_text
 

@@ -18,7 +18,6 @@ scans (`3D_scans_decimated/<subject>/<frame>.ply`, millimetres as other public c
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,17 +28,15 @@ from jaxtyping import Bool, Float
 from rich.progress import track
 
 from nerfstudio_hands.captures.calibration_checks import check_camera
-from nerfstudio_hands.captures.camera_mending import fitting_camera, shown_by_camera
 from nerfstudio_hands.captures.capture import PIXEL_CENTRE, Capture, CaptureCamera
-from nerfstudio_hands.captures.picture_files import (
+from nerfstudio_hands.captures.image_tree import (
     MANY_FOLDERS,
+    ImageTree,
+    calibrated_images,
     folders_in,
-    left_out,
-    listed_pictures,
-    picture_fate,
+    listed_images,
     some_frames,
 )
-from nerfstudio_hands.captures.picture_sizes import leave_out_other_sizes, usual_sizes
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.hand_model.joints import SIDES, split_interhand
@@ -81,34 +78,26 @@ class _Calibration:
 
 
 @dataclass
-class _Pictures:
-    """Pictures of frames with joints, and what was left out.
+class _Found:
+    """Images of frames with joints, and what was left out.
 
     Attributes:
-        paths: Path by (sequence, frame number) and camera.
-        sizes: Width and height of each, likewise.
-        joints: Joints of these frames by (sequence, frame number), metres.
-        count: How many frames or pictures met each fate.
-        unannotated: Numbers of the frames without keypoints.
+        tree: The images.
+        joints: Joints of their frames, metres.
         broken: Keypoint files that cannot be read, and why.
     """
 
-    paths: dict[tuple[tuple[str, int], str], Path] = field(default_factory=dict)
-    sizes: dict[tuple[tuple[str, int], str], tuple[int, int]] = field(default_factory=dict)
+    tree: ImageTree = field(default_factory=ImageTree)
     joints: dict[tuple[str, int], Float[np.ndarray, "2 21 3"]] = field(default_factory=dict)
-    count: Counter[str] = field(default_factory=Counter)
-    unannotated: list[int] = field(default_factory=list)
     broken: dict[Path, str] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
         """A sentence for each kind of thing that was left out."""
-        said = {
+        messages = {
             "handless": "Frames without joints of a hand that their sequence shows, left out",
             "missing": "Pictures that are missing, while other cameras have the same frame",
         }
-        sentences = left_out(self.count, said)
-        if self.unannotated:
-            sentences.append(f"Pictures of frames without keypoints, left out: {some_frames(self.unannotated)}.")
+        sentences = self.tree.skipped_summary(messages, annotation="keypoints")
         if self.broken:
             path, why = next(iter(self.broken.items()))
             sentences.append(
@@ -155,7 +144,7 @@ def read_deephandmesh(root: Path, *, trains: Callable[[list[str]], Bool[np.ndarr
     cameras = _cameras(folder, sequences, calibrations, problems)
     found = _find(folder, sequences, cameras, keypoints)
     problems += found.problems()
-    if not found.paths:
+    if not found.tree.paths:
         raise HandsError(
             f"{folder}: expected pictures <sequence>/cam<camera>/image<frame>.jpg of frames with keypoints "
             f"({some_frames(sorted(keypoints))}), found none: {' '.join(problems) or 'no pictures at all.'} Download "
@@ -286,17 +275,15 @@ def _cameras(
     return {sequence: [name for name in cameras if name in colour] for sequence, cameras in there.items()}
 
 
-def _find(
-    folder: Path, sequences: Sequence[str], cameras: dict[str, list[str]], keypoints: dict[int, Path]
-) -> _Pictures:
-    found = _Pictures()
+def _find(folder: Path, sequences: Sequence[str], cameras: dict[str, list[str]], keypoints: dict[int, Path]) -> _Found:
+    found = _Found()
     few = sum(map(len, cameras.values())) < MANY_FOLDERS
     for sequence in track(sequences, description="Looking for pictures", transient=True, disable=few):
-        listed = {name: listed_pictures(folder / sequence / f"cam{name}") for name in cameras[sequence]}
+        listed = {name: listed_images(folder / sequence / f"cam{name}") for name in cameras[sequence]}
         hidden = [SIDES.index(side) for mark, side in HIDDEN_SIDES.items() if mark in sequence.split("_")]
         for number in sorted(set().union(*listed.values())):
             if number not in keypoints:
-                found.unannotated.append(number)
+                found.tree.unannotated.append(number)
                 continue
             try:
                 joints = _read_keypoints(keypoints[number])
@@ -305,57 +292,54 @@ def _find(
                 continue
             joints[hidden] = np.nan
             if not np.isfinite(joints).any():
-                found.count["handless"] += 1
+                found.tree.count["handless"] += 1
                 continue
+            found.joints[sequence, number] = joints
             for name, entries in listed.items():
-                fate, size = picture_fate(entries[number]) if number in entries else ("missing", None)
-                found.count[fate] += 1
-                if fate == "good":
-                    key = (sequence, number), name
-                    found.paths[key], found.sizes[key] = Path(entries[number].path), size
-                    found.joints[sequence, number] = joints
+                found.tree.add((sequence, number), name, entries.get(number))
     return found
 
 
 def _capture(
     root: Path,
     calibrations: dict[str, _Calibration],
-    found: _Pictures,
+    found: _Found,
     problems: list[str],
     trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None,
 ) -> Capture:
-    sizes = usual_sizes(found.sizes, {name: calibration.intrinsics for name, calibration in calibrations.items()})
-    leave_out_other_sizes("Pictures", found.paths, found.sizes, sizes, problems)
-    usual = Counter(sizes.values()).most_common(1)[0][0]
-    scale = np.array([*usual, 1]) / [*CALIBRATED_SIZE, 1]
-    if abs(scale[0] / scale[1] - 1) > ASPECT_TOLERANCE:
-        raise HandsError(
-            f"{root}: expected pictures of {CALIBRATED_SIZE[0]}x{CALIBRATED_SIZE[1]} pixels or a multiple of it, found "
-            f"{usual[0]}x{usual[1]}: unpack the published pictures again, neither cropped nor turned."
-        )
-    shown = shown_by_camera(found.paths, found.joints.__getitem__, trains)
-    cameras = []
-    for name, size in sorted(sizes.items()):
+    def camera_of(name: str, size: tuple[int, int], usual: tuple[int, int]) -> CaptureCamera:
         calibration = calibrations[name]
-        camera = CaptureCamera(name, np.diag(scale) @ calibration.intrinsics, calibration.world_to_camera, *size)
-        mended = fitting_camera(camera, shown[name], usual, problems)
-        if mended is not None:
-            cameras.append(mended)
-    names = {camera.name for camera in cameras}
-    keys = sorted({key for key, name in found.paths if name in names})
-    if not keys:
-        raise HandsError(
-            f"{root}: expected a camera whose calibration fits its pictures, found none: {' '.join(problems)} {REMEDY}"
-        )
-    frames = {key: f"{key[0]}/{key[1]}" for key in keys}
+        return CaptureCamera(name, _scale(root, usual) @ calibration.intrinsics, calibration.world_to_camera, *size)
+
+    calibrated = calibrated_images(
+        root,
+        found.tree,
+        intrinsics={name: calibration.intrinsics for name, calibration in calibrations.items()},
+        camera_of=camera_of,
+        joints_of=found.joints.__getitem__,
+        trains=trains,
+        problems=problems,
+        remedy=REMEDY,
+    )
     return Capture(
         root=root,
-        cameras=cameras,
-        frames=list(frames.values()),
-        images={(frames[key], name): path for (key, name), path in sorted(found.paths.items()) if name in names},
+        cameras=calibrated.cameras,
+        frames=calibrated.frame_names,
+        images=calibrated.images,
         masks={},
         detections=None,
         problems=problems,
-        stored_keypoints=np.stack([found.joints[key] for key in keys]),
-        sequences=[sequence for sequence, _ in keys],
+        stored_keypoints=np.stack([found.joints[frame] for frame in calibrated.frames]),
+        sequences=[sequence for sequence, _ in calibrated.frames],
     )
+
+
+def _scale(root: Path, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
+    """From K of `KRT_512` to that of images of this size."""
+    scale = np.array([*size, 1]) / [*CALIBRATED_SIZE, 1]
+    if abs(scale[0] / scale[1] - 1) > ASPECT_TOLERANCE:
+        raise HandsError(
+            f"{root}: expected pictures of {CALIBRATED_SIZE[0]}x{CALIBRATED_SIZE[1]} pixels or a multiple of it, found "
+            f"{size[0]}x{size[1]}: unpack the published pictures again, neither cropped nor turned."
+        )
+    return np.diag(scale)

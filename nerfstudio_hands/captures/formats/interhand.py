@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,25 +10,25 @@ from jaxtyping import Bool, Float
 from rich.progress import track
 
 from nerfstudio_hands.captures.calibration_checks import check_camera
-from nerfstudio_hands.captures.camera_mending import fitting_camera, shown_by_camera
 from nerfstudio_hands.captures.capture import PIXEL_CENTRE, Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.captures.formats.interhand_annotations import (
     HAND_TYPES,
+    REMEDY,
     InterHandAnnotations,
     annotation_path,
     is_first_release,
     read_annotations,
 )
-from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks, read_object_poses
-from nerfstudio_hands.captures.picture_files import (
+from nerfstudio_hands.captures.image_sizes import leave_out_other_sizes, sizes_on_disk
+from nerfstudio_hands.captures.image_tree import (
     MANY_FOLDERS,
+    ImageTree,
+    calibrated_images,
     folders_in,
-    left_out,
-    listed_pictures,
-    picture_fate,
+    listed_images,
     some_frames,
 )
-from nerfstudio_hands.captures.picture_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
+from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
 from nerfstudio_hands.motion.frame_clock import frame_clock, usual_step
@@ -126,11 +125,11 @@ def read_interhand(
     wanted -= set(uncalibrated)
 
     joints = _joints(annotations)
-    found = _Pictures(annotations, joints, frame_range or (0, np.inf), frame_stride, hand_type)
+    found = _Search(annotations, joints, frame_range or (0, np.inf), frame_stride, hand_type)
     few = sum(map(len, in_sequence.values())) < MANY_FOLDERS
     for sequence in track(chosen, description="Looking for pictures", transient=True, disable=few):
         found.add(folder / sequence, sorted(wanted & set(in_sequence[sequence])))
-    if not found.paths:
+    if not found.tree.paths:
         raise HandsError(f"{folder}: {found.why_none()}")
     problems = [f"Cameras without calibration, left out: {', '.join(uncalibrated)}."] if uncalibrated else []
     if is_first_release(root, split):
@@ -138,14 +137,12 @@ def read_interhand(
     return _capture(root, split, annotations, joints, found, problems, trains)
 
 
-class _Pictures:
-    """Pictures of the frames that are wanted and annotated, and a count of what was left out.
+class _Search:
+    """Looks for images of the frames that are wanted and annotated.
 
     Attributes:
-        paths: Path by (sequence, frame number) and camera.
-        sizes: Width and height of each, likewise.
+        tree: What was found.
         row_of: Row of each annotated frame number in the annotations.
-        count: How many frames or pictures met each fate.
     """
 
     def __init__(
@@ -156,78 +153,70 @@ class _Pictures:
         frame_stride: int,
         hand_type: str | None,
     ) -> None:
-        self.paths: dict[tuple[tuple[str, int], str], Path] = {}
-        self.sizes: dict[tuple[tuple[str, int], str], tuple[int, int]] = {}
+        self.tree = ImageTree()
         self.row_of = {frame: row for row, frame in enumerate(annotations.frames.tolist())}
-        self.count: Counter[str] = Counter()
         self._images = set(map(tuple, annotations.images.tolist()))
         self._camera_index = {name: index for index, name in enumerate(annotations.cameras.tolist())}
         self._types = [HAND_TYPES[index] if index >= 0 else None for index in annotations.hand_type]
         self._has_hand = np.isfinite(joints).any(axis=(1, 2, 3))
         self._frame_range, self._frame_stride, self._hand_type = frame_range, frame_stride, hand_type
-        self._unannotated: list[int] = []
 
     def add(self, folder: Path, cameras: Sequence[str]) -> None:
-        """Takes up the pictures of a sequence."""
-        listed = {camera: listed_pictures(folder / f"cam{camera}") for camera in cameras}
+        """Takes up the images of a sequence."""
+        listed = {camera: listed_images(folder / f"cam{camera}") for camera in cameras}
         low, high = self._frame_range
         numbers = sorted({n for entries in listed.values() for n in entries if low <= n <= high})
-        self._unannotated += [n for n in numbers if n not in self.row_of]
+        self.tree.unannotated += [n for n in numbers if n not in self.row_of]
         annotated = [n for n in numbers if n in self.row_of][:: self._frame_stride]
         of_type = [n for n in annotated if self._hand_type in (None, self._types[self.row_of[n]])]
         kept = [n for n in of_type if self._has_hand[self.row_of[n]]]
-        self.count.update({"annotated": len(annotated), "of type": len(of_type), "handless": len(of_type) - len(kept)})
+        self.tree.count.update(
+            {"annotated": len(annotated), "of type": len(of_type), "handless": len(of_type) - len(kept)}
+        )
         for n in kept:
             for camera in cameras:
-                entry = listed[camera].get(n)
-                fate, size = picture_fate(entry) if entry is not None else (self._absent(camera, n), None)
-                self.count[fate] += 1
-                if fate == "good":
-                    key = (folder.name, n), camera
-                    self.paths[key], self.sizes[key] = Path(entry.path), size
+                self.tree.add((folder.name, n), camera, listed[camera].get(n), absent=self._absent(camera, n))
 
     def _absent(self, camera: str, number: int) -> str:
         return "missing" if (number, self._camera_index[camera]) in self._images else "never published"
 
     def why_none(self) -> str:
         """What was expected and found, where no picture is left."""
-        if not self.count["annotated"] and not self._unannotated:
+        if not self.tree.count["annotated"] and not self.tree.unannotated:
             return (
                 "expected pictures <sequence>/cam<camera>/image<frame>.jpg, found none of the sequences, cameras and "
                 "frames asked for: correct --sequences, --cameras and --frame-range, or unpack the images again."
             )
-        if not self.count["annotated"]:
+        if not self.tree.count["annotated"]:
             return (
-                f"expected pictures of annotated frames, found pictures of {some_frames(self._unannotated)} and "
+                f"expected pictures of annotated frames, found pictures of {some_frames(self.tree.unannotated)} and "
                 f"annotations of {some_frames(self.row_of)}: download images and annotations of the same release and "
                 "frame rate (5 or 30 a second)."
             )
-        if not self.count["of type"]:
+        if not self.tree.count["of type"]:
             types = sorted({str(self._types[self.row_of[n]]) for n in self.row_of})
             return (
                 f"expected frames of the hand type {self._hand_type}, found none of it (the capture has "
                 f"{', '.join(types)}): ask for another --hand-type or other --sequences."
             )
-        if self.count["handless"] == self.count["of type"]:
+        if self.tree.count["handless"] == self.tree.count["of type"]:
             return (
-                f"expected frames with at least one valid hand, found none among {self.count['of type']}: "
+                f"expected frames with at least one valid hand, found none among {self.tree.count['of type']}: "
                 "read other frames."
             )
+        count = self.tree.count
         return (
-            f"expected pictures that show something, found {self.count['black']} black and {self.count['unreadable']} "
+            f"expected pictures that show something, found {count['black']} black and {count['unreadable']} "
             "unreadable ones: read other frames, or unpack the images again."
         )
 
     def problems(self) -> list[str]:
         """A sentence for each kind of thing that was left out."""
-        said = {
+        messages = {
             "handless": "Frames without a valid hand, left out",
             "missing": "Pictures that the annotations name but that are missing",
         }
-        sentences = left_out(self.count, said)
-        if self._unannotated:
-            sentences.append(f"Pictures of frames without joints, left out: {some_frames(self._unannotated)}.")
-        return sentences
+        return self.tree.skipped_summary(messages, annotation="joints")
 
 
 def _capture(
@@ -235,51 +224,50 @@ def _capture(
     split: str,
     annotations: InterHandAnnotations,
     joints: Float[np.ndarray, "F 2 21 3"],
-    found: _Pictures,
+    found: _Search,
     problems: list[str],
     trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None,
 ) -> Capture:
     problems = problems + found.problems()
-    rows = {name: row for row, name in enumerate(annotations.cameras.tolist())}
-    intrinsics = {name: _intrinsics(annotations, row) for name, row in rows.items()}
-    sizes = usual_sizes(found.sizes, intrinsics)
-    leave_out_other_sizes("Pictures", found.paths, found.sizes, sizes, problems)
-    path, usual = annotation_path(root, split, "camera"), Counter(sizes.values()).most_common(1)[0][0]
-    shown = shown_by_camera(found.paths, lambda key: joints[found.row_of[key[1]]], trains)
-    read = [_camera(path, name, annotations, rows[name], intrinsics[name], sizes[name]) for name in sorted(sizes)]
-    mended = [fitting_camera(camera, shown[camera.name], usual, problems) for camera in read]
-    cameras = [camera for camera in mended if camera is not None]
-    names = {camera.name for camera in cameras}
-    keys = sorted({key for key, name in found.paths if name in names})
-    if not keys:
-        raise HandsError(f"{root}: expected a camera whose calibration fits its pictures, found: {' '.join(problems)}")
-    rows = [found.row_of[number] for _, number in keys]
+    row_of = {name: row for row, name in enumerate(annotations.cameras.tolist())}
+    intrinsics = {name: _intrinsics(annotations, row) for name, row in row_of.items()}
+    path = annotation_path(root, split, "camera")
+    calibrated = calibrated_images(
+        root,
+        found.tree,
+        intrinsics=intrinsics,
+        camera_of=lambda name, size, _: _camera(path, name, annotations, row_of[name], intrinsics[name], size),
+        joints_of=lambda frame: joints[found.row_of[frame[1]]],
+        trains=trains,
+        problems=problems,
+        remedy=REMEDY,
+    )
+    rows = [found.row_of[number] for _, number in calibrated.frames]
     mano = None
     if len(annotations.mano_pose):
         mano = ManoAnnotations(annotations.mano_pose[rows], annotations.mano_shape[rows], annotations.mano_trans[rows])
         null = np.isfinite(joints[rows]).any(axis=(2, 3)) & np.isnan(mano.pose).any(axis=-1)
         if null.any():
             problems.append(f"Hands with joints but without MANO annotation: {null.sum()}.")
-    frames = {key: f"{key[0]}/{key[1]}" for key in keys}
-    images = {(frames[key], name): path for (key, name), path in sorted(found.paths.items()) if name in names}
+    frames, images = calibrated.frame_names, calibrated.images
     object_masks = _masks_beside(root, "obj_mask", images)
-    leave_out_other_sizes("Masks of the object", object_masks, sizes_on_disk(object_masks), sizes, problems)
-    check_object_masks(root / "obj_mask", object_masks, list(frames.values()), cameras)
+    leave_out_other_sizes("Masks of the object", object_masks, sizes_on_disk(object_masks), calibrated.sizes, problems)
+    check_object_masks(root / "obj_mask", object_masks, frames, calibrated.cameras)
     poses = root / POSE_FILE
     return Capture(
         root=root,
-        cameras=cameras,
-        frames=list(frames.values()),
+        cameras=calibrated.cameras,
+        frames=frames,
         images=images,
         masks={},
         detections=None,
         problems=problems,
         stored_keypoints=joints[rows],
         mano_annotations=mano,
-        sequences=[sequence for sequence, _ in keys],
+        sequences=[sequence for sequence, _ in calibrated.frames],
         object_masks=object_masks,
-        object_poses=read_object_poses(poses, list(frames.values())) if poses.exists() else None,
-        fps=_frame_rate(annotations, keys),
+        object_poses=read_object_poses(poses, frames) if poses.exists() else None,
+        fps=_frame_rate(annotations, calibrated.frames),
         true_masks=_masks_beside(root, TRUE_MASK_FOLDER, images),
     )
 

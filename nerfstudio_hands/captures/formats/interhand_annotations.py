@@ -20,12 +20,10 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.files.guarded_files import NestingGuard, UnreadableFile, open_regular
 from nerfstudio_hands.files.npz_writing import write_npz
+from nerfstudio_hands.hand_model.mano_json import mano_parameters
 
 HAND_TYPES = ("right", "left", "interacting")
 """Which hands an image shows, as the files name it."""
-
-MANO_SIDES = ("left", "right")
-"""Sides as the files name them, in the order of our sides."""
 
 # Raised whenever a kept file of an older version would be read wrongly.
 VERSION = 1
@@ -185,23 +183,10 @@ def _images(
 
 def _mano(path: Path, capture: str, frames: list[int]) -> dict[str, np.ndarray]:
     """Parameters by name; empty where the file is absent, which is no fault."""
-    sizes = {"pose": 48, "shape": 10, "trans": 3}
-    rows = len(frames) if path.is_file() else 0
-    tables = {name: np.full((rows, 2, size), np.nan, dtype=np.float32) for name, size in sizes.items()}
-    if not rows:
-        return {f"mano_{name}": table for name, table in tables.items()}
-    row = {frame: position for position, frame in enumerate(frames)}
-    for frame, sides in _stream(path, lambda file: ijson.kvitems(file, capture, use_float=True)):
-        if int(frame) not in row:
-            continue
-        for side, name in enumerate(MANO_SIDES):
-            entry = (sides or {}).get(name)
-            if entry is not None:
-                for key, size in sizes.items():
-                    tables[key][row[int(frame)], side] = _numbers(
-                        path, f"{capture}/{frame}/{name}", entry, key, (size,)
-                    )
-    return {f"mano_{name}": table for name, table in tables.items()}
+    there = bool(frames) and path.is_file()
+    rows = {frame: row for row, frame in enumerate(frames if there else [])}
+    entries = _stream(path, lambda file: ijson.kvitems(file, capture, use_float=True)) if there else ()
+    return {f"mano_{key}": table for key, table in mano_parameters(path, entries, rows, remedy=REMEDY).items()}
 
 
 def _numbers(path: Path, place: str, entry: Any, key: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from nerfstudio_hands.captures.capture import CaptureCamera, read_image
 
-Key = tuple[str, int]
-"""A frame: its sequence and its number."""
+Frame = tuple[str, int]
+"""Sequence and number of a frame."""
 
 INSIDE = 0.5
 """A calibration fits its pictures if at least this share of the joints falls into them."""
@@ -22,53 +22,53 @@ LOOKED_AT = 12
 """Frames in which that is tried."""
 
 
-def shown_by_camera(
-    pictures: Mapping[tuple[Key, str], Path],
-    joints_of: Callable[[Key], Float[np.ndarray, "*N 3"]],
+def joints_by_camera(
+    images: Mapping[tuple[Frame, str], Path],
+    joints_of: Callable[[Frame], Float[np.ndarray, "*N 3"]],
     trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None,
 ) -> dict[str, list[tuple[Float[np.ndarray, "*N 3"], Path]]]:
-    """Joints and pictures of each camera for `fitting_camera`: those of the frames that train, because a held-out frame
+    """Joints and images of each camera for `fixed_camera`: those of the frames that train, because a held-out frame
     must not change how a camera is read; of a camera without any, of all its frames.
 
     Args:
-        pictures: Picture of (frame, camera name).
+        images: Image of (frame, camera name).
         joints_of: Joints of a frame, metres in the capture's world.
         trains: Which frames train, told from the sequence of each; by default all.
     """
-    frames = sorted({key for key, _ in pictures})
+    frames = sorted({key for key, _ in images})
     may = np.ones(len(frames), dtype=bool) if trains is None else trains([sequence for sequence, _ in frames])
     is_open = dict(zip(frames, may.tolist(), strict=True))
     shown, others = defaultdict(list), defaultdict(list)
-    for (key, name), path in pictures.items():
+    for (key, name), path in images.items():
         (shown if is_open[key] else others)[name].append((joints_of(key), path))
     return {**others, **shown}
 
 
-def fitting_camera(
+def fixed_camera(
     camera: CaptureCamera,
     shown: Sequence[tuple[Float[np.ndarray, "*N 3"], Path]],
     usual: tuple[int, int],
     problems: list[str],
 ) -> CaptureCamera | None:
-    """A camera, mended where its calibration belongs to transposed pictures; None where it fits in no way.
+    """A camera, fixed where its calibration belongs to transposed pictures; None where it fits in no way.
 
     Args:
         camera: As calibrated, with the size of its pictures.
         shown: Joints (metres in the capture's world, NaN where absent) and picture of each of its frames, at least one.
         usual: Size of the pictures of most cameras.
-        problems: Receives a sentence where the camera is mended or given up.
+        problems: Receives a sentence where the camera is fixed or given up.
     """
     some = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, LOOKED_AT).round().astype(int))]
     points = [joints[np.isfinite(joints).all(axis=-1)] for joints, _ in some]
     if camera.size == usual and _share_inside(camera, points) >= INSIDE:
         return camera
-    return _mended(camera, points, [path for _, path in some], usual, problems)
+    return _fixed(camera, points, [path for _, path in some], usual, problems)
 
 
-def _mended(
+def _fixed(
     camera: CaptureCamera,
     points: list[Float[np.ndarray, "_ 3"]],
-    pictures: list[Path],
+    paths: list[Path],
     usual: tuple[int, int],
     problems: list[str],
 ) -> CaptureCamera | None:
@@ -83,10 +83,10 @@ def _mended(
         ),
         "with x and y of focal and princpt exchanged": replace(camera, intrinsics=intrinsics),
     }
-    images = [read_image(path) for path in pictures]
+    images = [read_image(path) for path in paths]
     fitting = {
-        said: np.mean([_light(reading, p, image) for p, image in zip(points, images, strict=True)])
-        for said, reading in readings.items()
+        name: np.mean([_light(reading, p, image) for p, image in zip(points, images, strict=True)])
+        for name, reading in readings.items()
         if _share_inside(reading, points) >= INSIDE
     }
     size = f"{camera.width}x{camera.height}"
@@ -98,10 +98,10 @@ def _mended(
             "transposed; it was left out."
         )
         return None
-    said = max(fitting, key=fitting.get)
-    if readings[said] is not camera:
-        problems.append(f"Camera {camera.name}: its {size} pictures fit the calibration {said}; it was read so.")
-    return readings[said]
+    best = max(fitting, key=fitting.get)
+    if readings[best] is not camera:
+        problems.append(f"Camera {camera.name}: its {size} pictures fit the calibration {best}; it was read so.")
+    return readings[best]
 
 
 def _project(camera: CaptureCamera, points: Float[np.ndarray, "N 3"]) -> tuple[np.ndarray, Bool[np.ndarray, " N"]]:
