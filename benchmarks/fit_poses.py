@@ -31,6 +31,8 @@ from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.formats.interhand import read_interhand
+from nerfstudio_hands.dataparsers.network_start import NetworkStart
+from nerfstudio_hands.fitting import FitOptions
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, PALM, JointTerms, fit_joints
@@ -165,7 +167,7 @@ def judged(track: Track, surface: HandSurface, pose: HandPose, shape: torch.Tens
 def ours(track: Track, hand_model: str) -> Result:
     """`fit_capture_joints` as training calls it: shape, poses, report."""
     clock = Clock()
-    fit = fit_capture_joints(track.capture, hand=hand_model)
+    fit = fit_capture_joints(track.capture, FitOptions(hand=hand_model, start=NetworkStart()))
     surface = HandSurface(tuple(load_hand(hand_model, side) for side in fit.sides))
     return judged(track, surface, fit.pose, fit.shape, clock)
 

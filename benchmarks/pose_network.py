@@ -12,9 +12,7 @@ takes a resting hand, laid on the joints as the network's input is (`joint_frame
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
-from unittest.mock import patch
 
 import torch
 import tyro
@@ -22,6 +20,7 @@ from recording import Recorded, record
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
+from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.estimators.joint_frame import frame_of
 from nerfstudio_hands.estimators.pose_samples import HELD_OUT_GESTURES, gesture_angles, random_angles
 from nerfstudio_hands.estimators.prediction import predict_vertices
@@ -29,6 +28,8 @@ from nerfstudio_hands.estimators.weights_file import shipped_network
 from nerfstudio_hands.fitting import joint_track
 from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.joint_track import fit_joint_track
+from nerfstudio_hands.fitting.keypoint_chain import ChainPose, KeypointChain
+from nerfstudio_hands.fitting.pose_start import PoseStart
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
 
@@ -142,34 +143,35 @@ def judged(truth: Truth, joints: torch.Tensor, vertices: torch.Tensor, seconds: 
 def network_alone(truth: Truth, given: torch.Tensor) -> Fitted:
     """The network's own vertices, and the joints of its parameters."""
     network = shipped_network()
-    chain = joint_track.KeypointChain(truth.surface)
+    chain = KeypointChain(truth.surface)
     hand = torch.zeros(len(given), dtype=torch.long)
     started = time.process_time()
     vertices = predict_vertices(network, given, "right")
-    start = joint_track.start_from_network(chain, given, hand, truth.shape.double())
+    start = NetworkStart()(chain, given, hand, truth.shape.double())
     seconds = time.process_time() - started
     joints = chain.pose(start, chain.rest_of(hand, truth.shape.double())).landmarks.float()
     return judged(truth, joints, vertices, seconds)
 
 
-def resting_start(
-    chain: joint_track.KeypointChain, joints: torch.Tensor, hand: torch.Tensor, shape: torch.Tensor
-) -> joint_track.ChainPose:
-    """Resting hands in the frames of their joints."""
-    reference = shipped_network().reference
-    frame = frame_of(reference, joints.float(), joints.isfinite().all(-1))
-    wrist = frame.to_world(reference[:1].expand(len(joints), 1, 3))[:, 0].double()
-    translation = wrist - chain.rest_of(hand, shape)[:, 0]
-    return joint_track.ChainPose(hand, frame.rotation.double(), translation, torch.zeros(len(joints), 5, 3, 3).double())
+class RestingStart:
+    """A `PoseStart`: resting hands in the frames of their joints."""
+
+    name = "rest"
+
+    def __call__(
+        self, chain: KeypointChain, joints: torch.Tensor, hand: torch.Tensor, shape: torch.Tensor
+    ) -> ChainPose:
+        reference = shipped_network().reference
+        frame = frame_of(reference, joints.float(), joints.isfinite().all(-1))
+        wrist = frame.to_world(reference[:1].expand(len(joints), 1, 3))[:, 0].double()
+        translation = wrist - chain.rest_of(hand, shape)[:, 0]
+        return ChainPose(hand, frame.rotation.double(), translation, torch.zeros(len(joints), 5, 3, 3).double())
 
 
-def fitted(truth: Truth, given: torch.Tensor, **changes: object) -> Fitted:
-    """`fit_joint_track` with some of its parts exchanged."""
+def fitted(truth: Truth, given: torch.Tensor, start: PoseStart | None) -> Fitted:
+    """`fit_joint_track`, hands that are caught started again."""
     started = time.process_time()
-    with ExitStack() as changed:
-        for name, value in changes.items():
-            changed.enter_context(patch.object(joint_track, name, value))
-        fit = fit_joint_track(truth.surface, given[:, None], shape=truth.shape)
+    fit = fit_joint_track(truth.surface, given[:, None], shape=truth.shape, start=start)
     seconds = time.process_time() - started
     posed = truth.surface.pose(fit.pose, truth.shape)
     return judged(truth, posed.keypoints[:, 0], posed.vertices, seconds)
@@ -177,7 +179,7 @@ def fitted(truth: Truth, given: torch.Tensor, **changes: object) -> Fitted:
 
 def fitted_from_truth(truth: Truth, given: torch.Tensor) -> Fitted:
     """The fit that starts where it should end: what noise and absent joints leave possible."""
-    chain = joint_track.KeypointChain(truth.surface)
+    chain = KeypointChain(truth.surface)
     hand = torch.zeros(len(given), dtype=torch.long)
     present = given.isfinite().all(-1)
     targets = joint_track._Targets(given.nan_to_num(0.0).double(), present.double())
@@ -203,9 +205,9 @@ def main(args: PoseNetworkBenchmark) -> None:
             possible = fitted_from_truth(truth, given)
             ways = {
                 "network": network_alone(truth, given),
-                "fit": fitted(truth, given, DOUBTFUL_METRES=float("inf")),
-                "rest + fit": fitted(truth, given, start_from_network=resting_start),
-                "network + fit": fitted(truth, given),
+                "fit": fitted(truth, given, None),
+                "rest + fit": fitted(truth, given, RestingStart()),
+                "network + fit": fitted(truth, given, NetworkStart()),
                 "fit from the truth": possible,
             }
             for way, result in ways.items():

@@ -21,9 +21,10 @@ import tyro
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.layouts import LAYOUTS, Layout, read_capture
+from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json
-from nerfstudio_hands.fitting import fit_or_load
+from nerfstudio_hands.fitting import FitOptions, fit_or_load
 from nerfstudio_hands.hand_model import SIDES
 
 FILE = "rig.json"
@@ -86,7 +87,7 @@ LAYOUTS["rig"] = Layout(is_rig, read_rig, FILE)
 def main(data: Path) -> None:
     """Reads a rig and fits its hands."""
     capture = read_capture(data)
-    fit = fit_or_load(capture, capture.cameras_with_images)
+    fit = fit_or_load(capture, FitOptions(start=NetworkStart()))
     print(f"{len(capture.cameras)} cameras, {len(capture.frames)} frames, hands: {', '.join(fit.sides)}")
     print(json.dumps(fit.report, indent=1, default=str))
 

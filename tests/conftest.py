@@ -15,9 +15,9 @@ from in_process import ns_train
 
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import choose_cameras
-from nerfstudio_hands.fitting.cache import cache_path
+from nerfstudio_hands.fitting import FitOptions, cache_path
 from nerfstudio_hands.fitting.record import HandFit
-from nerfstudio_hands.hand_model import SIDES, HandPose
+from nerfstudio_hands.hand_model import HandPose
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -113,8 +113,7 @@ def true_fit_cache(demo_capture: Path, true_fit: HandFit, tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("true-fit")
     capture = read_capture(demo_capture, layout="auto")
     cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
-    options = {"hand": "default", "sides": list(SIDES), "refine_masks": True, "refine_cameras": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NERFSTUDIO_HANDS_CACHE", str(folder))
-        true_fit.save(cache_path(capture, cameras, **options))
+        true_fit.save(cache_path(capture, FitOptions(cameras)))
     return folder

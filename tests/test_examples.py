@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.captures.layouts import LAYOUTS, read_capture
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import fit_or_load
+from nerfstudio_hands.fitting import FitOptions, fit_or_load
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 
 
@@ -73,7 +73,7 @@ def test_a_layout_of_one_s_own_is_recognised_and_fitted(example, repository, tmp
     capture = read_capture(tmp_path)
     assert capture.cameras[0].intrinsics[0, 2] == 80 and capture.cameras[0].size == (160, 120)
     assert len(capture.images) == 3 and "gone.png" in capture.problems[0]
-    fit = fit_or_load(capture, capture.cameras_with_images)
+    fit = fit_or_load(capture, FitOptions())
     assert fit.sides == ("right",) and fit.pose.valid.all()
     turned = (fit.pose.local_rotations[:, 0] - pose.local_rotations[:, 0]).norm(dim=-1)
     assert turned.max() < 0.1

@@ -68,6 +68,15 @@ def test_nothing_goes_in_circles(repository: Path):
     assert not list(circles(package(repository)))
 
 
+def test_a_fit_is_handed_its_network(repository: Path):
+    """It asks for a `PoseStart`, whoever says it."""
+    fitting, networks = f"{PACKAGE}.fitting.", f"{PACKAGE}.estimators."
+    known = package(repository)
+    assert not {
+        module for module in known if module.startswith(fitting) for name in known[module] if name.startswith(networks)
+    }
+
+
 def test_circles_and_stairs_are_found(tmp_path: Path):
     for name, text in {
         "geometry/mesh.py": f"def f():\n    from {PACKAGE}.hand_model.model import HandModel\n",

@@ -191,7 +191,7 @@ def well_known_fits(true_fit_cache, fit_cache, monkeypatch) -> Callable[[str], N
     options = HandsDataParser._fit_options
 
     def of_joints(parser, split):
-        return options(parser, split) | {"refine_masks": False, "refine_cameras": False}
+        return replace(options(parser, split), refine_masks=False, refine_cameras=False)
 
     def choose(variant: str) -> None:
         if VARIANTS[variant][1] == "demo":

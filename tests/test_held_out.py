@@ -26,7 +26,7 @@ from nerfstudio_hands.datamanagers.crop_cutting import load_or_cut
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser, HandsDataParserConfig
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
-from nerfstudio_hands.fitting import HandFit, fit_capture, mask_refinement, pose_fit, silhouette
+from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture, mask_refinement, pose_fit, silhouette
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
@@ -73,10 +73,10 @@ def assert_same_fit(first: HandFit, second: HandFit, frames: list[int]) -> None:
 def test_what_frames_share_is_fitted_on_training_frames_alone(quick_fit, tmp_path: Path):
     make_room(tmp_path)
     training = [0, 2]
-    fit = fit_capture(read_capture(tmp_path), cameras=CAMERAS[:4], shape_frames=training)
+    fit = fit_capture(read_capture(tmp_path), FitOptions(CAMERAS[:4], shape_frames=training))
     for camera in CAMERAS:
         spoil(tmp_path, FRAMES[1], camera)
-    again = fit_capture(read_capture(tmp_path), cameras=CAMERAS[:4], shape_frames=training)
+    again = fit_capture(read_capture(tmp_path), FitOptions(CAMERAS[:4], shape_frames=training))
     assert_same_fit(fit, again, training)
     # The pose of the held-out frame is known from its own pictures, which are others now.
     assert fit.pose.valid.all() and again.pose.valid.all()

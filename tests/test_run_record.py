@@ -22,7 +22,7 @@ from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.dataparsers.registrations import hands_data
 from nerfstudio_hands.dataparsers.run_record import RUN_FILE, RunRecord
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import HandFit, cache_path
+from nerfstudio_hands.fitting import FitOptions, HandFit, cache_path
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
 
 CACHE = "NERFSTUDIO_HANDS_CACHE"
@@ -45,7 +45,7 @@ def scan(demo_capture: Path, true_fit: HandFit, kept_fits: Path, tmp_path: Path)
 def keep(fit: HandFit, scan: Path) -> None:
     capture = read_capture(scan)
     cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
-    fit.save(cache_path(capture, cameras))
+    fit.save(cache_path(capture, FitOptions(cameras)))
 
 
 def parser_of(scan: Path, run: Path, **options):

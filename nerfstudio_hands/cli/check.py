@@ -57,17 +57,12 @@ def check(
     from nerfstudio_hands.captures.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.dataparsers.avatar_data import load_surface
+    from nerfstudio_hands.dataparsers.fit_options import fit_options
     from nerfstudio_hands.fitting import fit_or_load
 
     capture, split = read_and_split(data, options_for(data, options))
     folder = prepare_output_folder(folder, keep_out_of=data)
-    fit = fit_or_load(
-        capture,
-        cameras=split.train_cameras,
-        hand=options.hand_model,
-        refine_cameras=options.refine_cameras,
-        shape_frames=split.shape_frames,
-    )
+    fit = fit_or_load(capture, fit_options(options, split))
     surface = load_surface(fit.sides, options.hand_model)
     report = _measure_and_draw(capture, fit, surface, split.train_cameras, split.eval_cameras, frames, folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
@@ -52,23 +53,15 @@ def fit(
 
     from nerfstudio_hands.captures.capture import require_side
     from nerfstudio_hands.captures.chosen_capture import options_for, read_and_split
+    from nerfstudio_hands.dataparsers.fit_options import fit_options
     from nerfstudio_hands.fitting import fit_or_load, fit_outline_distances
     from nerfstudio_hands.hand_model import SIDES
 
     capture, split = read_and_split(data, options_for(data, options))
     if hand != "both":
         require_side(capture, hand)
-    result = fit_or_load(
-        capture,
-        split.train_cameras,
-        hand=options.hand_model,
-        sides=SIDES if hand == "both" else (hand,),
-        refine_masks=refine_masks,
-        refine_cameras=options.refine_cameras,
-        shape_frames=split.shape_frames,
-        path=output,
-        refit=overwrite,
-    )
+    chosen = replace(fit_options(options, split), sides=SIDES if hand == "both" else (hand,), refine_masks=refine_masks)
+    result = fit_or_load(capture, chosen, path=output, refit=overwrite)
     if capture.masks:
         CONSOLE.print(
             _table(result, fit_outline_distances(capture, result, hand=options.hand_model), split.eval_cameras)

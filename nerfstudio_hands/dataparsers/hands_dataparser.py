@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
     from nerfstudio_hands.captures.capture import Capture
     from nerfstudio_hands.captures.splits import Split
     from nerfstudio_hands.dataparsers.run_record import RunRecord
+    from nerfstudio_hands.fitting import FitOptions
 
 
 @dataclass
@@ -132,13 +133,14 @@ class HandsDataParser(DataParser):
     def _compare(self, record: RunRecord) -> None:
         """Says where the capture is no longer the one that the run was trained on."""
         from nerfstudio_hands.errors import HandsError
+        from nerfstudio_hands.fitting import fit_key
 
         if not record.capture.root.is_dir():
             _say(f"{record.capture.root} is not there; the hands are those that the run keeps.")
             return
         try:
             capture, split = self._read()
-            same = self._fit_key(capture, split) == record.fit_key
+            same = fit_key(capture, self._fit_options(split)) == record.fit_key
         except HandsError as error:
             _say(f"The capture cannot be read as when the run began ({error}); the hands are those that the run keeps.")
             return
@@ -153,32 +155,24 @@ class HandsDataParser(DataParser):
 
         return read_and_split(self.config.data, self.config)
 
-    def _fit_options(self, split: Split) -> typing.Dict[str, typing.Any]:
-        return {
-            "cameras": split.train_cameras,
-            "hand": self.config.hand_model,
-            "refine_cameras": self.config.refine_cameras,
-            "shape_frames": split.shape_frames,
-        }
+    def _fit_options(self, split: Split) -> FitOptions:
+        from nerfstudio_hands.dataparsers.fit_options import fit_options
 
-    def _fit_key(self, capture: Capture, split: Split) -> str:
-        """The digest at the end of the name under which the fit is kept; before it comes where the capture lies."""
-        from nerfstudio_hands.fitting import cache_path
-
-        return cache_path(capture, **self._fit_options(split)).stem.rsplit("-", 1)[1]
+        return fit_options(self.config, split)
 
     def _from_capture(self) -> RunRecord:
         from nerfstudio_hands.dataparsers.avatar_data import world_transform
         from nerfstudio_hands.dataparsers.object_poses import with_object_poses
         from nerfstudio_hands.dataparsers.run_record import RunRecord
-        from nerfstudio_hands.fitting import fit_or_load
+        from nerfstudio_hands.fitting import fit_key, fit_or_load
 
         capture, split = self._read()
         for problem in capture.problems:
             _say(f"- {problem}")
         hand_model = self.config.hand_model
-        fit = fit_or_load(capture, **self._fit_options(split))
-        key = self._fit_key(capture, split)
+        options = self._fit_options(split)
+        key = fit_key(capture, options)
+        fit = fit_or_load(capture, options, key=key)
         capture = with_object_poses(capture, fit, split.train_cameras, hand_model, split.train_frames)
         return RunRecord(capture, fit, split, key, world_transform(capture, fit, split, hand_model))
 

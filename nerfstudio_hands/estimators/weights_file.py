@@ -57,6 +57,12 @@ def save_network(path: Path, network: PoseNetwork, *, faces: Int[Tensor, "F 3"],
     write_npz(path, arrays, expected="to write the pose network", remedy="free some space or give another --output")
 
 
+@cache
+def shipped_digest() -> str:
+    """Tells the shipped network from that of another version."""
+    return hashlib.sha256(SHIPPED.read_bytes()).hexdigest()[:16]
+
+
 def load_network(path: Path, faces: Int[Tensor, "F 3"] | None = None) -> PoseNetwork:
     """Reads a network that `save_network` wrote, ready for predictions, on the CPU.
 

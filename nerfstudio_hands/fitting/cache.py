@@ -17,79 +17,72 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import fit_capture
+from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
-from nerfstudio_hands.hand_model import SIDES, load_hand
+from nerfstudio_hands.hand_model import load_hand
 from nerfstudio_hands.program.progress import show_progress
 
 CONSOLE = Console(width=120)
 
 
-def cache_path(
-    capture: Capture,
-    cameras: Sequence[str],
-    *,
-    hand: str | Path = "default",
-    sides: Sequence[str] = SIDES,
-    refine_masks: bool = True,
-    refine_cameras: bool = True,
-    shape_frames: Sequence[int] | None = None,
-) -> Path:
-    """File that belongs to a fit of these cameras with these options: its name hashes all that the fit depends on."""
+def fit_key(capture: Capture, options: FitOptions) -> str:
+    """Digest of all that a fit depends on; where the capture lies is not part of it."""
     digest = hashlib.sha256()
-    learning = None if shape_frames is None else sorted(int(frame) for frame in shape_frames)
-    settings = {"version": FIT_VERSION, "frames": capture.frames, "sides": list(sides), "shape_frames": learning}
+    learning = None if options.shape_frames is None else sorted(int(frame) for frame in options.shape_frames)
+    settings = {
+        "version": FIT_VERSION,
+        "frames": capture.frames,
+        "sides": list(options.sides),
+        "shape_frames": learning,
+    }
     if capture.detections is None:
+        settings["start"] = None if options.start is None else options.start.name
         _hash_joints(digest, capture)
     else:
-        settings |= {"cameras": list(cameras), "refine_masks": refine_masks, "refine_cameras": refine_cameras}
-        _hash_pictures(digest, capture, cameras, refine_masks)
+        cameras = options.cameras_of(capture)
+        settings |= {"cameras": cameras, "refine_masks": options.refine_masks, "refine_cameras": options.refine_cameras}
+        _hash_pictures(digest, capture, cameras, options.refine_masks)
     digest.update(json.dumps(settings, sort_keys=True).encode())
-    _hash_hand(digest, hand, sides)
+    _hash_hand(digest, options.hand, options.sides)
+    return digest.hexdigest()[:16]
+
+
+def cache_path(capture: Capture, options: FitOptions, *, key: str | None = None) -> Path:
+    """The file in the cache that belongs to a fit.
+
+    Args:
+        capture: The capture.
+        options: How it is fitted.
+        key: `fit_key` of both, where it is known.
+    """
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(capture.root.resolve().parts[-2:]).strip("/"))
-    return cache_folder() / f"{name}-{digest.hexdigest()[:16]}.npz"
+    return cache_folder() / f"{name}-{key or fit_key(capture, options)}.npz"
 
 
 def fit_or_load(
     capture: Capture,
-    cameras: Sequence[str],
+    options: FitOptions,
     *,
-    hand: str | Path = "default",
-    sides: Sequence[str] = SIDES,
-    refine_masks: bool = True,
-    refine_cameras: bool = True,
-    shape_frames: Sequence[int] | None = None,
+    key: str | None = None,
     path: Path | None = None,
     refit: bool = False,
 ) -> HandFit:
     """The fit of a capture, from the cache where it is there, else made with progress shown and kept.
 
-    A capture without detections is fitted to its 3D joints or taken from its MANO annotations: cameras and pictures
-    then take no part, and an interrupted fit goes on where it ended.
+    A capture without detections is fitted to its 3D joints or taken from its MANO annotations; an interrupted fit then
+    goes on where it ended.
 
     Args:
         capture: The capture.
-        cameras: Names of the cameras that take part.
-        hand: Hand model, "default" or a path.
-        sides: The hands to fit.
-        refine_masks: Whether to refine on the outlines of good masks.
-        refine_cameras: Whether cameras may be turned.
-        shape_frames: Frames that what all frames share (shape, displacement, cameras) may be learnt from; by default
-            all.
+        options: How it is fitted.
+        key: `fit_key` of both, where it is known.
         path: A file that the user named: it is read if it exists, and must then be of this version.
         refit: Whether to fit anew whatever is kept.
 
     Raises:
         HandsError: The hands cannot be fitted, the named file is not of this version, or the cache cannot be written.
     """
-    kept = cache_path(
-        capture,
-        cameras,
-        hand=hand,
-        sides=sides,
-        refine_masks=refine_masks,
-        refine_cameras=refine_cameras,
-        shape_frames=shape_frames,
-    )
+    kept = cache_path(capture, options, key=key)
     file = path or kept
     partial = file.with_name(f"{kept.stem}.partial.npz")
     if file.exists() and not refit:
@@ -108,20 +101,9 @@ def fit_or_load(
             report(share, description=stage)
 
         if capture.detections is None:
-            fit = fit_capture_joints(
-                capture, hand=hand, sides=sides, shape_frames=shape_frames, partial=partial, progress=progress
-            )
+            fit = fit_capture_joints(capture, options, partial=partial, progress=progress)
         else:
-            fit = fit_capture(
-                capture,
-                cameras=cameras,
-                hand=hand,
-                sides=sides,
-                refine_masks=refine_masks,
-                refine_cameras=refine_cameras,
-                shape_frames=shape_frames,
-                progress=progress,
-            )
+            fit = fit_capture(capture, options, progress=progress)
     fit.save(file)
     partial.unlink(missing_ok=True)
     CONSOLE.print(f"Fitted {' and '.join(fit.sides)} hand in {fit.report['seconds']:.0f} s, kept in {file}")

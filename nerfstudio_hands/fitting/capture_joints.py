@@ -17,6 +17,7 @@ from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.joint_track import JointTrackFit, fit_joint_track
 from nerfstudio_hands.fitting.keypoint_chain import keypoints_only
 from nerfstudio_hands.fitting.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
+from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, landmark_shift
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
@@ -25,10 +26,8 @@ from nerfstudio_hands.hand_model.load import mano_file_in
 
 def fit_capture_joints(
     capture: Capture,
+    options: FitOptions,
     *,
-    hand: str | Path = "default",
-    sides: Sequence[str] = SIDES,
-    shape_frames: Sequence[int] | None = None,
     partial: Path | None = None,
     progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> HandFit:
@@ -39,10 +38,7 @@ def fit_capture_joints(
 
     Args:
         capture: With `stored_keypoints`.
-        hand: Hand model, "default" or a path.
-        sides: The hands to fit; one without any joints is left out.
-        shape_frames: Frames that the shape, the places of landmarks and which hands there are may be learnt from; by
-            default all.
+        options: How; cameras, masks and pictures take no part.
         partial: File that an interrupted fit goes on from, and is left behind by it.
         progress: Receives the stage and the share done.
 
@@ -50,19 +46,26 @@ def fit_capture_joints(
         HandsError: No frame has joints of a hand, or the hand model cannot be read or is of the other side.
     """
     started = time.monotonic()
-    fitted = _fittable_sides(capture, sides, shape_frames)
-    surface = HandSurface(tuple(_load_own_hand(hand, side) for side in fitted))
+    fitted = _fittable_sides(capture, options.sides, options.shape_frames)
+    surface = HandSurface(tuple(_load_own_hand(options.hand, side) for side in fitted))
     joints = torch.from_numpy(capture.stored_keypoints[:, [SIDES.index(side) for side in fitted]]).double()
     annotated = None
     with limited_threads():
         if capture.mano_annotations is not None and surface.hands[0].name.startswith("mano"):
             annotated = annotated_poses(
-                surface, capture.mano_annotations, capture.stored_keypoints, shape_frames=shape_frames
+                surface, capture.mano_annotations, capture.stored_keypoints, shape_frames=options.shape_frames
             )
         if annotated is None or annotated.shape is None:
-            track = fit_joint_track(surface, joints, shape_frames=shape_frames, partial=partial, progress=progress)
+            track = fit_joint_track(
+                surface,
+                joints,
+                shape_frames=options.shape_frames,
+                start=options.start,
+                partial=partial,
+                progress=progress,
+            )
         else:
-            track = _complete(surface, joints, annotated, shape_frames, partial, progress)
+            track = _complete(surface, joints, annotated, options, partial, progress)
         seconds = time.monotonic() - started
         report = _report(capture, surface, joints, track, annotated, seconds)
     return HandFit(
@@ -108,7 +111,7 @@ def _complete(
     surface: HandSurface,
     joints: Float[Tensor, "T H 21 3"],
     annotated: AnnotatedPoses,
-    shape_frames: Sequence[int] | None,
+    options: FitOptions,
     partial: Path | None,
     progress: Callable[[str, float], None],
 ) -> JointTrackFit:
@@ -119,7 +122,8 @@ def _complete(
         left,
         shape=annotated.shape,
         landmark_offset=annotated.landmark_offset,
-        shape_frames=shape_frames,
+        shape_frames=options.shape_frames,
+        start=options.start,
         partial=partial,
         progress=progress,
     )

@@ -18,6 +18,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
 from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills, mask_verdict
 from nerfstudio_hands.fitting.mask_refinement import camera_tensors, frames_of, masks_of_our_own, refine_on_masks
+from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints, joint_terms
 from nerfstudio_hands.fitting.projection import corrected_extrinsics
@@ -44,30 +45,15 @@ class _FittedFrames:
     variables: Variables
 
 
-def fit_capture(
-    capture: Capture,
-    *,
-    cameras: Sequence[str],
-    hand: str | Path = "default",
-    sides: Sequence[str] = SIDES,
-    refine_masks: bool = True,
-    refine_cameras: bool = True,
-    shape_frames: Sequence[int] | None = None,
-    progress: Progress = lambda stage, share: None,
-) -> HandFit:
-    """Fits the hands of a capture.
+def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = lambda stage, share: None) -> HandFit:
+    """Fits the hands of a capture to its detections and masks.
 
     What all frames share (shape, displacement, cameras, places of landmarks, and which hands there are) is learnt from
-    `shape_frames` alone; the other frames are fitted afterwards, with all of it fixed.
+    `options.shape_frames` alone; the other frames are fitted afterwards, with all of it fixed.
 
     Args:
         capture: Any number of frames.
-        cameras: Names of the cameras that take part; of the others nothing is looked at but, for the report, the masks.
-        hand: Hand model, "default" or a path.
-        sides: The hands to fit; of two, one that was never detected is left out.
-        refine_masks: Whether to refine on the outlines of good masks.
-        refine_cameras: Whether cameras may be turned (about their centres, about a degree).
-        shape_frames: Frames that what is shared may be learnt from; by default all.
+        options: How.
         progress: Receives the stage and the share done.
 
     Raises:
@@ -75,25 +61,24 @@ def fit_capture(
     """
     started = time.monotonic()
     with limited_threads():
-        seen = select_cameras(capture, list(cameras))
-        learning = sorted(range(len(seen.frames)) if shape_frames is None else shape_frames)
+        seen = select_cameras(capture, options.cameras_of(capture))
+        learning = sorted(range(len(seen.frames)) if options.shape_frames is None else options.shape_frames)
         others = [frame for frame in range(len(seen.frames)) if frame not in set(learning)]
         share = len(learning) / len(seen.frames)
 
         progress("Triangulating joints", 0.0)
         part = frames_of(seen, learning)
-        found = triangulate(*_measured(part), refine_rotations=refine_cameras)
-        fitted = _fittable_sides(capture, found, seen.camera_names, sides)
-        surface = HandSurface(tuple(load_hand(hand, side) for side in fitted))
+        found = triangulate(*_measured(part), refine_rotations=options.refine_cameras)
+        fitted = _fittable_sides(capture, found, seen.camera_names, options.sides)
+        surface = HandSurface(tuple(load_hand(options.hand, side) for side in fitted))
 
         def fit_frames(part: Capture, found: Triangulation, known: Variables | None, behind: float, share: float):
             return _fit_frames(
                 part,
                 surface,
                 found,
+                options,
                 known=known,
-                refine_masks=refine_masks,
-                refine_cameras=refine_cameras,
                 progress=lambda stage, done: progress(stage, behind + share * done),
             )
 
@@ -107,7 +92,7 @@ def fit_capture(
         coverage = _coverage(capture, seen, surface, variables)
         verdicts = {key: mask_verdict(value) for key, value in coverage.items()}
         masks = {}
-        if refine_masks:
+        if options.refine_masks:
             progress("Cutting hands out of the pictures", 0.98)
             masks = masks_of_our_own(seen, surface, variables)
         report = _report(capture, seen, surface, hands.terms, variables, hands.found, coverage, verdicts)
@@ -141,10 +126,9 @@ def _fit_frames(
     seen: Capture,
     surface: HandSurface,
     found: Triangulation,
+    options: FitOptions,
     *,
     known: Variables | None,
-    refine_masks: bool,
-    refine_cameras: bool,
     progress: Progress,
 ) -> _FittedFrames:
     """Fits the hands of some frames; where what frames share is `known`, their poses alone."""
@@ -153,14 +137,14 @@ def _fit_frames(
     terms = joint_terms(detections[:, :, chosen], intrinsics, extrinsics, _of_sides(found, chosen))
     progress("Fitting pose and shape to joints", 0.02)
     variables = fit_joints(surface, terms, found.rotation, known=known)
-    if refine_masks:
+    if options.refine_masks:
         variables = refine_on_masks(
             seen,
             surface,
             terms,
             variables,
             _coverage(seen, seen, surface, variables),
-            refine_cameras=refine_cameras,
+            refine_cameras=options.refine_cameras,
             shared=known is None,
             progress=progress,
         )

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain, PosedChain, carried_by
-from nerfstudio_hands.fitting.network_start import start_from_network
 from nerfstudio_hands.fitting.partial_track import PartialTrack
 from nerfstudio_hands.fitting.pose_fit import (
     FEWEST_JOINTS,
@@ -27,6 +26,7 @@ from nerfstudio_hands.fitting.pose_fit import (
     POSE_PRIOR_RADIANS,
     SHAPE_PRIOR,
 )
+from nerfstudio_hands.fitting.pose_start import PoseStart
 from nerfstudio_hands.fitting.variables import geman_mcclure
 from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
@@ -88,6 +88,7 @@ def fit_joint_track(
     shape: Float[Tensor, " K"] | None = None,
     landmark_offset: Float[Tensor, "21 3"] | None = None,
     shape_frames: Sequence[int] | None = None,
+    start: PoseStart | None = None,
     batch: int = 256,
     partial: Path | None = None,
     progress: Callable[[str, float], None] = lambda stage, share: None,
@@ -102,6 +103,7 @@ def fit_joint_track(
         shape: Where it is known; only poses are fitted then.
         landmark_offset: Goes with a known shape; zero if not given.
         shape_frames: Frames from which shape and landmarks may be learnt; by default all.
+        start: Where hands begin again that came to rest far from a joint; by default they stay there.
         batch: Hands fitted at once.
         partial: File that keeps the hands done so far: if it is there, the fit goes on from it.
         progress: Receives the stage and the share done.
@@ -133,7 +135,7 @@ def fit_joint_track(
         while done.count < len(hands):
             progress("Fitting poses to joints", done.count / len(hands))
             part = torch.arange(done.count, min(done.count + batch, first if done.count < first else len(hands)))
-            fitted, error = _fit_poses(chain, targets.at(part), hands[part], shape, offset)
+            fitted, error = _fit_poses(chain, targets.at(part), hands[part], shape, offset, start)
             done.add(chain.to_hand_pose(fitted), error)
         progress("Fitting poses to joints", 1.0)
     pose = HandPose.rest(surface.num_hands, (len(joints),), dtype=torch.float64)
@@ -227,19 +229,19 @@ def _shared_slopes(chain: KeypointChain, pose: ChainPose, posed: PosedChain) -> 
 
 
 def _fit_poses(
-    chain: KeypointChain, targets: _Targets, hand: Tensor, shape: Tensor, offset: Tensor
+    chain: KeypointChain, targets: _Targets, hand: Tensor, shape: Tensor, offset: Tensor, start: PoseStart | None
 ) -> tuple[ChainPose, Float[Tensor, " N"]]:
     """Poses of some hands and their mean distances from the joints.
 
-    A hand that leaves a joint doubtful may have been caught in a local minimum: it is fitted again from where the pose
-    network sees it, and the fit of lower cost is kept.
+    A hand that leaves a joint doubtful may have been caught in a local minimum: it is fitted again from another start,
+    and the fit of lower cost is kept.
     """
     pose = start_from_bones(chain, targets, hand, shape)
     pose, cost, distance = _fit_from(pose, chain, targets, shape, offset)
     doubtful = (distance.amax(-1) > DOUBTFUL_METRES).nonzero()[:, 0]
-    if len(doubtful):
+    if start is not None and len(doubtful):
         sought = targets.at(doubtful)
-        other = start_from_network(chain, sought.joints, hand[doubtful], shape)
+        other = start(chain, sought.joints, hand[doubtful], shape)
         other, other_cost, other_distance = _fit_from(other, chain, sought, shape, offset)
         better = other_cost < cost[doubtful]
         pose = pose.put(doubtful[better], other.at(better))

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.captures.formats.interhand import read_interhand
-from nerfstudio_hands.fitting import fit_or_load
+from nerfstudio_hands.dataparsers.network_start import NetworkStart
+from nerfstudio_hands.fitting import FitOptions, fit_or_load
 from nerfstudio_hands.hand_model import load_hand
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, rotations_to_angles
 
@@ -27,7 +28,7 @@ def captured_angles(folders: Sequence[Path], hand_model: str) -> Float[Tensor, "
     """
     rows = []
     for folder in folders:
-        fit = fit_or_load(read_interhand(folder), (), hand=hand_model)
+        fit = fit_or_load(read_interhand(folder), FitOptions(hand=hand_model, start=NetworkStart()))
         for index, side in enumerate(fit.sides):
             local = fit.pose.local_rotations[fit.pose.valid[:, index], index]
             rows.append(rotations_to_angles(joint_axes(load_hand(hand_model, side)), local))

@@ -20,9 +20,9 @@ from nerfstudio_hands.captures.splits import Split, choose_cameras
 from nerfstudio_hands.dataparsers import avatar_data
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.cache import cache_path
+from nerfstudio_hands.fitting import FitOptions, cache_path
 from nerfstudio_hands.fitting.record import HandFit
-from nerfstudio_hands.hand_model import SIDES, HandSurface, load_hand
+from nerfstudio_hands.hand_model import HandSurface, load_hand
 
 CAMERAS = ["00", "02", "05"]
 
@@ -77,8 +77,7 @@ def scan_with_a_camera_inside(
     np.savez(file, **arrays)
     capture = read_capture(scan)
     cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
-    options = {"hand": "default", "sides": list(SIDES), "refine_masks": True, "refine_cameras": True}
-    true_fit.save(cache_path(capture, cameras, **options))
+    true_fit.save(cache_path(capture, FitOptions(cameras)))
     return scan
 
 

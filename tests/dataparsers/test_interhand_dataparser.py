@@ -12,7 +12,7 @@ from dataparsers.make_interhand import COLOUR, FRAMES, HEIGHT, TYPES, WIDTH, mak
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.fitting import FitOptions, HandFit
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand
 
 ROM03, ROM04 = FRAMES
@@ -43,8 +43,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict:
     """Puts the fit made by hand in place of the real one, and keeps what was asked of it."""
     kept = {}
 
-    def fit_or_load(capture: Capture, **options) -> HandFit:
-        kept.update(options)
+    def fit_or_load(capture: Capture, options: FitOptions, **_) -> HandFit:
+        kept.update(vars(options))
         return fit_by_hand(capture)
 
     monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", fit_or_load)
@@ -133,7 +133,7 @@ def test_rows_of_one_hand_are_those_in_which_it_is_there(parse):
 
 
 def test_one_of_two_hands_keeps_its_own_pose_and_displacement(parse, monkeypatch):
-    def two_hands(capture: Capture, **options) -> HandFit:
+    def two_hands(capture: Capture, *_, **__) -> HandFit:
         fit = fit_by_hand(capture)
         generator = torch.Generator().manual_seed(0)
         fit.displacement = 0.001 * torch.randn(fit.displacement.shape, generator=generator)

@@ -12,8 +12,9 @@ import torch
 from made_up_track import gesture, random_poses
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, ManoAnnotations
+from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import cache_path, capture_joints, fit_or_load
+from nerfstudio_hands.fitting import FitOptions, cache_path, capture_joints, fit_or_load
 from nerfstudio_hands.fitting.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.keypoint_chain import ChainPose, KeypointChain
 from nerfstudio_hands.fitting.mano_annotations import annotated_poses
@@ -65,7 +66,7 @@ def test_joints_become_a_fit_that_is_kept(fits: Path, monkeypatch):
     joints[4, 0] = torch.nan
     joints[7, 1, 6:] += 0.1 * torch.randn(15, 3, generator=torch.Generator().manual_seed(0))
     capture = capture_of(joints)
-    fit = fit_or_load(capture, ["400002"])
+    fit = fit_or_load(capture, FitOptions())
     assert fit.sides == SIDES and fit.frames == capture.frames
     assert fit.displacement.shape == (surface.num_vertices, 3) and not fit.displacement.any()
     assert fit.pose.valid.sum() == 2 * FRAMES - 1 and not fit.pose.valid[4, 0]
@@ -79,14 +80,13 @@ def test_joints_become_a_fit_that_is_kept(fits: Path, monkeypatch):
     assert [path.name for path in fits.iterdir()] == [cache_path_name(capture)]
 
     monkeypatch.setattr("nerfstudio_hands.fitting.cache.fit_capture_joints", lambda *a, **k: pytest.fail("fitted"))
-    again = fit_or_load(capture, ["400002"])
+    again = fit_or_load(capture, FitOptions())
     torch.testing.assert_close(again.pose.local_rotations, fit.pose.local_rotations)
     np.testing.assert_array_equal(again.keypoints_3d, capture.stored_keypoints)
 
 
 def cache_path_name(capture: Capture, **options) -> str:
-    options = {"hand": "default", "sides": list(SIDES), "shape_frames": None, **options}
-    return cache_path(capture, ["400002"], **options).name
+    return cache_path(capture, FitOptions(**options)).name
 
 
 def test_the_key_follows_joints_annotations_and_options(fits: Path):
@@ -98,18 +98,21 @@ def test_the_key_follows_joints_annotations_and_options(fits: Path):
         cache_path_name(replace(capture, mano_annotations=annotations)),
         cache_path_name(capture, shape_frames=[1]),
         cache_path_name(capture, sides=["left"]),
+        cache_path_name(capture, start=NetworkStart()),
     }
-    assert len(names) == 5
+    assert len(names) == 6
     assert cache_path_name(capture) in names
+    # Neither takes part in a fit to joints.
+    assert cache_path_name(capture, cameras=["400002"], refine_cameras=False) == cache_path_name(capture)
 
 
 def test_a_side_without_joints_is_left_out(fits: Path):
     surface = default_surface()
     joints = surface.pose(gesture(surface, "two"), SHAPE).keypoints
     joints[:, 0, 5:] = torch.nan
-    assert fit_or_load(capture_of(joints), ["400002"]).sides == ("right",)
+    assert fit_or_load(capture_of(joints), FitOptions()).sides == ("right",)
     with pytest.raises(HandsError, match="expected 3D joints of the left hand in at least one of 4 .* 5 of 21"):
-        fit_or_load(capture_of(joints), ["400002"], sides=("left",))
+        fit_or_load(capture_of(joints), FitOptions(sides=("left",)))
 
 
 def test_a_side_that_only_held_out_frames_show_is_left_out(fits: Path):
@@ -117,8 +120,8 @@ def test_a_side_that_only_held_out_frames_show_is_left_out(fits: Path):
     joints = surface.pose(gesture(surface, "two"), SHAPE).keypoints
     joints[:2, 0] = torch.nan
     capture = capture_of(joints)
-    assert fit_or_load(capture, ["400002"]).sides == SIDES
-    assert fit_or_load(capture, ["400002"], shape_frames=[0, 1]).sides == ("right",)
+    assert fit_or_load(capture, FitOptions()).sides == SIDES
+    assert fit_or_load(capture, FitOptions(shape_frames=[0, 1])).sides == ("right",)
 
 
 def test_an_interrupted_capture_goes_on_and_leaves_nothing_behind(fits: Path, monkeypatch):
@@ -138,12 +141,12 @@ def test_an_interrupted_capture_goes_on_and_leaves_nothing_behind(fits: Path, mo
     monkeypatch.setattr(capture_joints, "fit_joint_track", in_fours)
     interrupting = True
     with pytest.raises(KeyboardInterrupt):
-        fit_or_load(capture, ["400002"])
+        fit_or_load(capture, FitOptions())
     (partial,) = fits.iterdir()
     assert partial.name.endswith(".partial.npz")
     assert len(np.load(partial)["error"]) == 4
     interrupting, shares[:] = False, []
-    fit = fit_or_load(capture, ["400002"])
+    fit = fit_or_load(capture, FitOptions())
     # The second run starts at the second of three batches.
     assert shares == pytest.approx([4 / 12, 8 / 12, 1.0])
     assert fit.pose.valid.all()
@@ -176,7 +179,7 @@ def test_annotations_are_taken_where_they_agree_with_the_joints(mano: Path, fits
     for values in vars(annotations).values():
         values[8, 1] = values[8, 0]
     capture = capture_of(keypoints + noise, mano_annotations=annotations)
-    fit = fit_or_load(capture, ["400002"], hand=mano)
+    fit = fit_or_load(capture, FitOptions(hand=mano))
 
     report = fit.report["mano_annotations"]
     assert report["used"] == 2 * FRAMES - 4
@@ -216,7 +219,7 @@ def test_other_hand_models_do_not_take_mano_parameters(fits: Path):
     annotations = annotate(surface, pose, SHAPE.expand(4, 10))
     annotations.pose[:] += 1.0
     capture = capture_of(surface.pose(pose, SHAPE).keypoints, mano_annotations=annotations)
-    fit = fit_or_load(capture, ["400002"])
+    fit = fit_or_load(capture, FitOptions())
     assert "mano_annotations" not in fit.report
     assert fit.report["joint_error_mm"]["mean"] < 1.0
 
@@ -257,4 +260,4 @@ def test_mano_files_of_the_other_side_are_refused(mano: Path, fits: Path, tmp_pa
     (folder / "MANO_RIGHT.pkl").write_bytes((mano / "MANO_RIGHT.pkl").read_bytes())
     (folder / "MANO_LEFT.pkl").write_bytes((mano / "MANO_RIGHT.pkl").read_bytes())
     with pytest.raises(HandsError, match="MANO_LEFT.pkl: expected MANO's left hand, found the other one"):
-        fit_or_load(capture, ["400002"], hand=folder)
+        fit_or_load(capture, FitOptions(hand=folder))

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import HandFit, fit_capture, fit_outline_distances
+from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture, fit_outline_distances
 from nerfstudio_hands.fitting.mask_refinement import frame_groups
 
 
 @pytest.fixture(scope="module")
 def fitted(made_up_capture) -> HandFit:
-    return fit_capture(made_up_capture, cameras=made_up_capture.camera_names)
+    return fit_capture(made_up_capture, FitOptions(made_up_capture.camera_names))
 
 
 def vertex_errors(fit: HandFit, truth) -> torch.Tensor:
@@ -25,7 +25,7 @@ def vertex_errors(fit: HandFit, truth) -> torch.Tensor:
 
 
 def test_joints_alone_find_the_pose(made_up_capture, truth):
-    fit = fit_capture(made_up_capture, cameras=made_up_capture.camera_names, refine_masks=False)
+    fit = fit_capture(made_up_capture, FitOptions(made_up_capture.camera_names, refine_masks=False))
     assert fit.pose.valid.all()
     keypoints = truth.surface.pose(fit.pose, fit.shape, fit.displacement).keypoints
     assert 1000 * (keypoints - truth.posed.keypoints).norm(dim=-1).mean() < 4
@@ -58,7 +58,9 @@ def test_outlines_agree_and_the_empty_mask_is_named(made_up_capture, fitted):
 
 
 def test_cameras_stay_where_they_may_not_move(made_up_capture):
-    kept = fit_capture(made_up_capture, cameras=made_up_capture.camera_names, refine_masks=False, refine_cameras=False)
+    kept = fit_capture(
+        made_up_capture, FitOptions(made_up_capture.camera_names, refine_masks=False, refine_cameras=False)
+    )
     assert all((turn == 0).all() for turn in kept.camera_rotation.values())
 
 
@@ -66,11 +68,11 @@ def test_of_one_detected_hand_that_one_is_fitted(made_up_capture, truth):
     detections = made_up_capture.detections.copy()
     detections[:, :, 0] = np.nan
     alone = replace(made_up_capture, detections=detections)
-    fit = fit_capture(alone, cameras=alone.camera_names, refine_masks=False)
+    fit = fit_capture(alone, FitOptions(alone.camera_names, refine_masks=False))
     assert fit.sides == ("right",)
     assert fit.displacement.shape == (truth.surface.hands[1].num_vertices, 3)
     with pytest.raises(HandsError, match="left hand"):
-        fit_capture(alone, cameras=alone.camera_names, sides=("left",))
+        fit_capture(alone, FitOptions(alone.camera_names, sides=("left",)))
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 8), (5, 8), (8, 8), (30, 8)])

@@ -8,10 +8,11 @@ import pytest
 import torch
 from made_up_track import random_poses
 
+from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.fitting import joint_track
 from nerfstudio_hands.fitting.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.keypoint_chain import ChainPose, KeypointChain
-from nerfstudio_hands.fitting.network_start import start_from_network
+from nerfstudio_hands.fitting.pose_start import PoseStart
 from nerfstudio_hands.hand_model import HandSurface, default_hand
 
 SHAPE = torch.tensor([0.7, -0.5, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -23,9 +24,9 @@ def both() -> HandSurface:
     return HandSurface((default_hand("left"), default_hand("right")))
 
 
-def errors(surface: HandSurface, joints: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def errors(surface: HandSurface, joints: torch.Tensor, truth: torch.Tensor, start: PoseStart | None) -> torch.Tensor:
     """Mean distance of each fitted hand's joints from the truth."""
-    fit = fit_joint_track(surface, joints, shape=SHAPE)
+    fit = fit_joint_track(surface, joints, shape=SHAPE, start=start)
     return (surface.pose(fit.pose, SHAPE).keypoints - truth).norm(dim=-1).mean(-1)
 
 
@@ -35,7 +36,7 @@ def test_starts_are_near_the_truth_on_both_sides(both):
     joints[:, :, [3, 9]] = torch.nan
     hand = torch.arange(2).repeat(40)
     chain = KeypointChain(both)
-    start = start_from_network(chain, joints.flatten(0, 1), hand, SHAPE.double())
+    start = NetworkStart()(chain, joints.flatten(0, 1), hand, SHAPE.double())
     found = chain.pose(start, chain.rest_of(hand, SHAPE.double())).landmarks.float()
     error = (found - truth.flatten(0, 1)).norm(dim=-1).mean(-1)
     assert error[hand == 0].mean() < 0.015
@@ -50,7 +51,7 @@ def test_a_template_may_have_its_wrist_anywhere():
     found = []
     for model in (hand, aside):
         chain = KeypointChain(HandSurface((model,)))
-        start = start_from_network(chain, joints, which, SHAPE.double())
+        start = NetworkStart()(chain, joints, which, SHAPE.double())
         found.append(chain.pose(start, chain.rest_of(which, SHAPE.double())).landmarks)
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=0)
 
@@ -74,23 +75,18 @@ def test_an_upside_down_start_is_rescued(both, monkeypatch):
         return pose
 
     monkeypatch.setattr(joint_track, "start_from_bones", upside_down)
-    with monkeypatch.context() as patch:
-        patch.setattr(joint_track, "DOUBTFUL_METRES", float("inf"))
-        caught = errors(both, truth, truth) > 0.02
+    caught = errors(both, truth, truth, None) > 0.02
     assert caught.sum() >= 3
-    assert errors(both, truth, truth).max() < 2e-3
+    assert errors(both, truth, truth, NetworkStart()).max() < 2e-3
 
 
-def test_outliers_catch_fewer_hands(both, monkeypatch):
+def test_outliers_catch_fewer_hands(both):
     truth = both.pose(random_poses(both, 100, seed=34), SHAPE).keypoints
     generator = torch.Generator().manual_seed(6)
     way = torch.nn.functional.normalize(torch.randn(truth.shape, generator=generator), dim=-1)
     moved = torch.rand(truth.shape[:-1], generator=generator).argsort(-1) < 4
     joints = torch.where(moved[..., None], truth + 0.15 * way, truth)
-    with monkeypatch.context() as patch:
-        patch.setattr(joint_track, "DOUBTFUL_METRES", float("inf"))
-        alone = errors(both, joints, truth)
-    helped = errors(both, joints, truth)
+    alone, helped = errors(both, joints, truth, None), errors(both, joints, truth, NetworkStart())
     assert (alone > 0.015).sum() >= 4
     assert (helped > 0.015).sum() <= 0.5 * (alone > 0.015).sum()
     assert helped.mean() < alone.mean()

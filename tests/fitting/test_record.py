@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import HandFit, cache, cache_path, fit_or_load
+from nerfstudio_hands.fitting import FitOptions, HandFit, cache, cache_path, fit_key, fit_or_load
 from nerfstudio_hands.fitting.record import FIT_VERSION
 from nerfstudio_hands.hand_model import HandPose, default_hand
 from nerfstudio_hands.hand_model.npz_file import write_npz_hand
@@ -102,20 +102,29 @@ def test_the_cache_is_read_until_its_version_changes(fit, made_up_capture, tmp_p
     calls = []
     monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: calls.append(1) or fit)
     names = made_up_capture.camera_names
-    fit_or_load(made_up_capture, names)
-    fit_or_load(made_up_capture, names)
+    fit_or_load(made_up_capture, FitOptions(names))
+    fit_or_load(made_up_capture, FitOptions(names))
     assert len(calls) == 1
     (file,) = (tmp_path / "cache").iterdir()
     rewrite_version(file, 0)
-    fit_or_load(made_up_capture, names)
+    fit_or_load(made_up_capture, FitOptions(names))
     assert len(calls) == 2
     assert "found version 0" in " ".join(capsys.readouterr().out.split())
-    fit_or_load(made_up_capture, names, refit=True)
+    fit_or_load(made_up_capture, FitOptions(names), refit=True)
     assert len(calls) == 3
 
     rewrite_version(file, 0)
     with pytest.raises(HandsError, match="version 0"):
-        fit_or_load(made_up_capture, names, path=file)
+        fit_or_load(made_up_capture, FitOptions(names), path=file)
+
+
+def test_a_key_that_is_known_is_not_worked_out_again(fit, made_up_capture, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
+    options = FitOptions(made_up_capture.camera_names)
+    key = fit_key(made_up_capture, options)
+    fit.save(cache_path(made_up_capture, options))
+    monkeypatch.setattr(cache, "fit_key", lambda *_: pytest.fail("hashed again"))
+    assert fit_or_load(made_up_capture, options, key=key).sides == fit.sides
 
 
 @pytest.mark.parametrize("damage", ["cut", "member", "missing array", "other shape"])
@@ -123,7 +132,7 @@ def test_a_damaged_fit_is_made_again(fit, made_up_capture, tmp_path: Path, monke
     monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: fit)
     names = made_up_capture.camera_names
-    fit_or_load(made_up_capture, names)
+    fit_or_load(made_up_capture, FitOptions(names))
     (file,) = (tmp_path / "cache").iterdir()
     whole = file.read_bytes()
     with np.load(file) as archive:
@@ -136,7 +145,7 @@ def test_a_damaged_fit_is_made_again(fit, made_up_capture, tmp_path: Path, monke
         np.savez(file, **{name: value for name, value in arrays.items() if name != "shape"})
     else:
         np.savez(file, **{**arrays, "translation": arrays["translation"][:0]})
-    again = fit_or_load(made_up_capture, names)
+    again = fit_or_load(made_up_capture, FitOptions(names))
     assert "Fitting the hands again" in capsys.readouterr().out
     assert torch.equal(again.pose.translation, fit.pose.translation)
     assert HandFit.load(file).sides == fit.sides
@@ -144,18 +153,18 @@ def test_a_damaged_fit_is_made_again(fit, made_up_capture, tmp_path: Path, monke
 
 def test_the_key_follows_what_the_fit_depends_on(made_up_capture, tmp_path: Path):
     names = made_up_capture.camera_names
-    keys = {cache_path(made_up_capture, names), cache_path(made_up_capture, names[:-1])}
-    keys.add(cache_path(made_up_capture, names, refine_masks=False))
+    keys = {cache_path(made_up_capture, FitOptions(names)), cache_path(made_up_capture, FitOptions(names[:-1]))}
+    keys.add(cache_path(made_up_capture, FitOptions(names, refine_masks=False)))
     moved = replace(made_up_capture, detections=made_up_capture.detections + 1e-3)
-    keys.add(cache_path(moved, names))
+    keys.add(cache_path(moved, FitOptions(names)))
     other_mask = dict(made_up_capture.masks)
     other_mask["a", "00"] = other_mask["a", "01"]
-    keys.add(cache_path(replace(made_up_capture, masks=other_mask), names))
+    keys.add(cache_path(replace(made_up_capture, masks=other_mask), FitOptions(names)))
     other_image = dict(made_up_capture.images)
     other_image["a", "00"] = other_image["a", "01"]
-    keys.add(cache_path(replace(made_up_capture, images=other_image), names))
+    keys.add(cache_path(replace(made_up_capture, images=other_image), FitOptions(names)))
     assert len(keys) == 6
-    assert cache_path(made_up_capture, names) in keys
+    assert cache_path(made_up_capture, FitOptions(names)) in keys
 
 
 def test_the_key_follows_calibration_options_version_and_what_the_hand_model_holds(
@@ -164,9 +173,9 @@ def test_the_key_follows_calibration_options_version_and_what_the_hand_model_hol
     names = made_up_capture.camera_names
     hand = default_hand("right")
     write_npz_hand(tmp_path / "hand.npz", hand)
-    options = {"hand": tmp_path / "hand.npz", "sides": ("right",)}
-    keys = [cache_path(made_up_capture, names, **options)]
-    assert cache_path(made_up_capture, names, **options) == keys[0]
+    options = FitOptions(names, tmp_path / "hand.npz", sides=("right",))
+    keys = [cache_path(made_up_capture, options)]
+    assert cache_path(made_up_capture, options) == keys[0]
     for field, change in (("intrinsics", 0.5), ("world_to_camera", 1e-4)):
         # The last camera is held out, but the verdicts on its masks are kept with the fit.
         for number, taking_part in ((3, names), (-1, names[:-1])):
@@ -174,18 +183,18 @@ def test_the_key_follows_calibration_options_version_and_what_the_hand_model_hol
             matrix = getattr(cameras[number], field).copy()
             matrix[0, 2] += change
             cameras[number] = replace(cameras[number], **{field: matrix})
-            keys.append(cache_path(replace(made_up_capture, cameras=cameras), taking_part, **options))
-    keys.append(cache_path(made_up_capture, names[:-1], **options))
-    keys.append(cache_path(replace(made_up_capture, masks_inverted={("a", "00")}), names, **options))
+            keys.append(cache_path(replace(made_up_capture, cameras=cameras), replace(options, cameras=taking_part)))
+    keys.append(cache_path(made_up_capture, replace(options, cameras=names[:-1])))
+    keys.append(cache_path(replace(made_up_capture, masks_inverted={("a", "00")}), options))
     for other in ({"sides": ("left", "right")}, {"refine_masks": False}, {"refine_cameras": False}):
-        keys.append(cache_path(made_up_capture, names, **{**options, **other}))
-    keys.append(cache_path(made_up_capture, names, **options, shape_frames=[0]))
-    keys.append(cache_path(replace(made_up_capture, object_masks=made_up_capture.masks), names, **options))
+        keys.append(cache_path(made_up_capture, replace(options, **other)))
+    keys.append(cache_path(made_up_capture, replace(options, shape_frames=[0])))
+    keys.append(cache_path(replace(made_up_capture, object_masks=made_up_capture.masks), options))
     # Another hand under the same name.
     write_npz_hand(tmp_path / "hand.npz", replace(hand, template=hand.template * 1.01))
-    keys.append(cache_path(made_up_capture, names, **options))
+    keys.append(cache_path(made_up_capture, options))
     monkeypatch.setattr(cache, "FIT_VERSION", FIT_VERSION + 1)
-    keys.append(cache_path(made_up_capture, names, **options))
+    keys.append(cache_path(made_up_capture, options))
     assert len(set(keys)) == len(keys) == 14
 
 
@@ -194,4 +203,4 @@ def test_a_cache_that_cannot_be_written_is_said_before_the_work(made_up_capture,
     monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: pytest.fail("it fitted first"))
     with pytest.raises(HandsError, match="NERFSTUDIO_HANDS_CACHE"):
-        fit_or_load(made_up_capture, made_up_capture.camera_names)
+        fit_or_load(made_up_capture, FitOptions(made_up_capture.camera_names))

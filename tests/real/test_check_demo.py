@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from nerfstudio_hands.fitting import fit_capture
 
 @pytest.fixture(scope="module")
 def report(fmhr_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    def joints_only(capture, cameras, *, hand, **options):
-        return fit_capture(capture, cameras=cameras, hand=hand, refine_masks=False)
+    def joints_only(capture, options):
+        return fit_capture(capture, replace(options, refine_masks=False))
 
     output = tmp_path_factory.mktemp("check")
     with pytest.MonkeyPatch.context() as patch:
