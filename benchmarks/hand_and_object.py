@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
 
-import torch
-import trimesh
 import tyro
 from captures import SYNTHETIC
 from recording import Recorded, record, short_path
@@ -28,13 +26,12 @@ from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_object_metrics import (
     HAND_THRESHOLDS,
-    NUM_SAMPLES,
     OBJECT_THRESHOLDS,
     PairScores,
-    ShapeScores,
     hand_object_scores,
 )
-from nerfstudio_hands.evaluation.mesh_metrics import Mesh
+from nerfstudio_hands.evaluation.mesh_file import read_mesh
+from nerfstudio_hands.evaluation.point_metrics import NUM_SAMPLES, ShapeScores
 
 
 @dataclass
@@ -59,7 +56,7 @@ class HandAndObject(Recorded):
 def main(args: HandAndObject) -> None:
     truth = read_truth(args.truth)
     true_hands, true_held = truth.hands(args.frame), truth.held(args.frame)
-    given = None if args.object_mesh is None else read_object(args.object_mesh)
+    given = None if args.object_mesh is None else read_mesh(args.object_mesh)
     table = Table(title=f"SYNTHETIC {short_path(args.truth.parent)}: {args.num_samples:,} points on each surface")
     for column in ("", *columns("hand", HAND_THRESHOLDS), *columns("object", OBJECT_THRESHOLDS)):
         table.add_column(column, justify="right" if column else "left", no_wrap=not column)
@@ -84,19 +81,6 @@ def main(args: HandAndObject) -> None:
             table.add_row(f"{name}, ICP (x {scores.alignment.scale:.4f})", *cells(scores.after_icp))
     table.add_row("truth, sampled twice", *cells(scores.floor))
     record(__file__, args, [table], notes=[SYNTHETIC])
-
-
-def read_object(path: Path) -> Mesh:
-    """A mesh file.
-
-    Raises:
-        HandsError: There is none.
-    """
-    try:
-        mesh = trimesh.load(path, process=False, force="mesh")
-    except (OSError, ValueError) as error:
-        raise HandsError(f"{path}: expected a mesh, found '{error}'; check --object-mesh.") from error
-    return Mesh(torch.tensor(mesh.vertices).float(), torch.tensor(mesh.faces).long())
 
 
 def columns(part: str, thresholds: tuple[float, ...]) -> list[str]:

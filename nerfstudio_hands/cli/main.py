@@ -9,6 +9,7 @@ import tyro
 from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.announced import announced
 from nerfstudio_hands.cli.check import check
+from nerfstudio_hands.cli.compare_mesh import compare_mesh
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.fetch_weights import fetch_weights
 from nerfstudio_hands.cli.fit import fit
@@ -26,6 +27,7 @@ COMMANDS = {
     "turntable": turntable,
     "animate": animate,
     "view": view,
+    "compare-mesh": compare_mesh,
     "synthesize": synthesize,
     "fetch-weights": fetch_weights,
     "train-pose-network": train_pose_network,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -55,10 +56,20 @@ class SurfaceErrors:
     """Mean angle between the normal at a point of the mesh and that at the nearest point of the truth, degrees."""
     normal_from_truth: float
     """The same from points of the truth, degrees."""
+    f_scores: dict[float, float] = field(default_factory=dict)
+    """By threshold in millimetres: harmonic mean of the shares of points, on either surface, that are nearer than it to
+    the other surface."""
+
+    @property
+    def chamfer(self) -> float:
+        """Chamfer distance: mean of the mean distances both ways, millimetres."""
+        return (self.to_truth.mean + self.from_truth.mean) / 2
 
 
 @torch.no_grad()
-def surface_errors(mesh: Mesh, truth: Mesh, *, num_samples: int = 100_000, seed: int = 0) -> SurfaceErrors:
+def surface_errors(
+    mesh: Mesh, truth: Mesh, *, thresholds: Sequence[float] = (), num_samples: int = 100_000, seed: int = 0
+) -> SurfaceErrors:
     """Distances and normal errors between two surfaces, from points spread evenly over the region of each.
 
     Nearest points are looked for on the whole other mesh, so that the border of a region is no error. Normals are
@@ -68,6 +79,7 @@ def surface_errors(mesh: Mesh, truth: Mesh, *, num_samples: int = 100_000, seed:
     Args:
         mesh: What is judged.
         truth: The true surface, in the same frame.
+        thresholds: Of the F-scores, millimetres.
         num_samples: Points on each mesh.
         seed: Of the choice of points.
 
@@ -81,7 +93,16 @@ def surface_errors(mesh: Mesh, truth: Mesh, *, num_samples: int = 100_000, seed:
         from_truth=_summary(from_truth[0]),
         normal_to_truth=float(to_truth[1].mean()),
         normal_from_truth=float(from_truth[1].mean()),
+        f_scores={
+            float(threshold): f_score(*(float((d < threshold).double().mean()) for d in (to_truth[0], from_truth[0])))
+            for threshold in thresholds
+        },
     )
+
+
+def f_score(precision: float, recall: float) -> float:
+    """Harmonic mean of two shares; 0 where both are."""
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 def sample_surface(mesh: Mesh, count: int, *, seed: int) -> SurfaceSamples:

@@ -33,6 +33,17 @@ def test_concentric_spheres_differ_by_their_radii_and_not_in_their_normals() -> 
     assert errors.normal_from_truth < 0.3
 
 
+def test_f_scores_are_shares_of_both_surfaces_within_reach() -> None:
+    # A step of 3 mm in half of a square, and nothing of the other half of the truth.
+    whole, half = _square(), _square(height=0.003, half_side=0.025)
+    errors = surface_errors(half, whole, thresholds=(1, 4), num_samples=20_000)
+    # All of the mesh is within 4 mm; of the truth, what lies below it and a rim as wide as a circle of 4 mm reaches.
+    reach = math.sqrt(4**2 - 3**2)
+    below = (50**2 + 4 * 50 * reach + math.pi * reach**2) / 100**2
+    assert errors.f_scores == {1.0: 0.0, 4.0: pytest.approx(2 * below / (1 + below), abs=0.01)}
+    assert errors.chamfer == pytest.approx((errors.to_truth.mean + errors.from_truth.mean) / 2)
+
+
 def test_tilted_squares_differ_by_their_angle() -> None:
     tilt = 0.2
     errors = surface_errors(_square(tilt=tilt), _square(half_side=1.0), num_samples=20_000)
