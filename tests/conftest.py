@@ -103,7 +103,7 @@ def true_fit(demo_capture: Path) -> HandFit:
         pose=HandPose(*pose, valid=torch.ones(len(capture.frames), len(sides), dtype=torch.bool)),
         camera_rotation={name: np.zeros(3) for name in cameras},
         keypoints_3d=np.full((len(capture.frames), 2, 21, 3), np.nan),
-        report={"mask_verdicts": [[*key, "good"] for key in capture.masks]},
+        mask_coverage=dict.fromkeys(capture.masks, 1.0),
     )
 
 

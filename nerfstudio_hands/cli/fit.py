@@ -85,8 +85,8 @@ def _table(fit, distances, held_out):
     table = Table(title="Outlines of the fitted hands against the masks (full-resolution pixels, matched points)")
     for heading in ("frame", "camera", "role", "turned", "mask", "mean px", "matched"):
         table.add_column(heading, justify="left" if heading in ("frame", "camera", "role", "mask") else "right")
-    verdicts = {(frame, name): verdict for frame, name, verdict in fit.report["mask_verdicts"]}
     for (frame, name), distance in distances.items():
+        verdict = fit.mask_verdict((frame, name))
         turned = fit.report["camera_rotation_degrees"].get(name)
         role = "held out" if name in held_out else "training" if turned is not None else "left out"
         table.add_row(
@@ -94,8 +94,8 @@ def _table(fit, distances, held_out):
             name,
             role,
             "" if turned is None else f"{turned:.2f}°",
-            verdicts[frame, name],
-            f"{distance['mean']:.1f}" if verdicts[frame, name] != "useless" else "-",
+            verdict,
+            f"{distance['mean']:.1f}" if verdict != "useless" else "-",
             f"{distance['matched']:.0%}",
         )
     return table

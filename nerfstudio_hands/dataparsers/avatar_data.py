@@ -170,7 +170,6 @@ def capture_to_outputs(
     cameras = _cameras(capture, fit, rows, world, scale)
     _require_cameras_outside(capture, avatar, cameras)
     keys = [(capture.frames[frame], name) for frame, name in rows]
-    verdicts = {(frame, name): verdict for frame, name, verdict in fit.report.get("mask_verdicts", [])}
     return DataparserOutputs(
         image_filenames=[capture.images[key] for key in keys],
         cameras=cameras,
@@ -178,12 +177,12 @@ def capture_to_outputs(
         metadata={
             "hands": avatar,
             "mask_paths": [capture.masks.get(key) for key in keys],
-            "own_masks": [fit.masks.get(key) for key in keys],
+            "own_masks": [fit.segmented_masks.get(key) for key in keys],
             "object_mask_paths": [capture.object_masks.get(key) for key in keys],
             "true_mask_paths": [None if train else capture.true_masks.get(key) for key in keys],
             "training_scales": [min(1.0, training_scale(key[1]) / scale(key[1])) for key in keys],
             "masks_inverted": [key in capture.masks_inverted for key in keys],
-            "mask_verdicts": [verdicts.get(key, "useless") for key in keys],
+            "mask_verdicts": [fit.mask_verdict(key) for key in keys],
             "protocols": protocols,
         },
         dataparser_transform=world,

@@ -25,7 +25,7 @@ from nerfstudio_hands.fitting.record import UNREADABLE, HandFit
 RUN_FILE = "hands.npz"
 """Lies beside a run's config.yml."""
 
-RUN_VERSION = 1
+RUN_VERSION = 2
 """Raised whenever an older file would be read wrongly."""
 
 FILE_TABLES = ("images", "masks", "object_masks", "true_masks")

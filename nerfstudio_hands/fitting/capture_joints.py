@@ -194,9 +194,6 @@ def _report(
         "displacement_mm": 0.0,
         "camera_rotation_degrees": {},
         "outlier_detections": [],
-        "mask_coverage": [],
-        "mask_verdicts": [],
-        "usable_masks": [],
     }
     if annotated is not None:
         trusted = annotated.pose.valid & (annotated.shape is not None)

@@ -16,8 +16,8 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels, select_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
-from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills, mask_verdict
-from nerfstudio_hands.fitting.mask_refinement import camera_tensors, frames_of, masks_of_our_own, refine_on_masks
+from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills
+from nerfstudio_hands.fitting.mask_refinement import camera_tensors, frames_of, refine_on_masks, segmented_masks
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
 from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints, joint_terms
@@ -90,12 +90,11 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
             hands = _in_order(hands, more, [*learning, *others])
         variables = hands.variables
         coverage = _coverage(capture, seen, surface, variables)
-        verdicts = {key: mask_verdict(value) for key, value in coverage.items()}
-        masks = {}
+        segmented = {}
         if options.refine_masks:
             progress("Cutting hands out of the pictures", 0.98)
-            masks = masks_of_our_own(seen, surface, variables)
-        report = _report(capture, seen, surface, hands.terms, variables, hands.found, coverage, verdicts)
+            segmented = segmented_masks(seen, surface, variables)
+        report = _report(capture, seen, surface, hands.terms, variables, hands.found)
         report["seconds"] = round(time.monotonic() - started, 1)
         progress("Fitted", 1.0)
     return HandFit(
@@ -106,7 +105,8 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
         pose=variables.pose,
         camera_rotation={c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)},
         keypoints_3d=hands.found.points.numpy(),
-        masks=masks,
+        segmented_masks=segmented,
+        mask_coverage=coverage,
         report=report,
     )
 
@@ -256,8 +256,6 @@ def _report(
     terms: JointTerms,
     variables: Variables,
     found: Triangulation,
-    coverage: dict[tuple[str, str], float],
-    verdicts: dict[tuple[str, str], str],
 ) -> dict:
     keypoints = surface.pose(variables.pose, variables.shape, variables.displacement).keypoints
     distance = (keypoints - terms.points).norm(dim=-1)[(terms.point_weights > 0) & variables.valid[..., None]]
@@ -278,9 +276,6 @@ def _report(
             c.name: round(float(variables.camera_rotation[i].norm().rad2deg()), 3) for i, c in enumerate(seen.cameras)
         },
         "outlier_detections": outliers,
-        "mask_coverage": [[*key, round(value, 4)] for key, value in coverage.items()],
-        "mask_verdicts": [[*key, verdict] for key, verdict in verdicts.items()],
-        "usable_masks": [list(key) for key, verdict in verdicts.items() if verdict == "good"],
     }
 
 

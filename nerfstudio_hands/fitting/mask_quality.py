@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from jaxtyping import Bool
+
+MaskVerdict = Literal["good", "holes", "useless"]
+"""Of a mask with holes, parts of the outline can be used."""
 
 GOOD_COVERAGE = 0.96
 HOLED_COVERAGE = 0.60
@@ -49,8 +54,8 @@ def mask_spills(mask: Bool[np.ndarray, "H W"], silhouette: Bool[np.ndarray, "H W
     return looked_at is not None and bool(mask[looked_at].mean() > SPILT)
 
 
-def mask_verdict(coverage: float) -> str:
-    """ "good", "holes" (parts of the outline can be used) or "useless"."""
+def mask_verdict(coverage: float) -> MaskVerdict:
+    """What a mask of this coverage is good for; of one whose coverage is NaN, nothing."""
     if coverage >= GOOD_COVERAGE:
         return "good"
     return "holes" if coverage >= HOLED_COVERAGE else "useless"

@@ -160,7 +160,7 @@ def _refine_frames(
     return variables
 
 
-def masks_of_our_own(
+def segmented_masks(
     seen: Capture, surface: HandSurface, variables: Variables
 ) -> dict[tuple[str, str], Bool[np.ndarray, "H W"]]:
     """Masks cut out of the pictures with the help of finished hands, by (frame, camera).

@@ -19,10 +19,11 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.npz_writing import write_npz
+from nerfstudio_hands.fitting.mask_quality import MaskVerdict, mask_verdict
 from nerfstudio_hands.hand_model import HandPose
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
-FIT_VERSION = 3
+FIT_VERSION = 4
 
 UNREADABLE = (OSError, LookupError, TypeError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error)
 """What numpy and json raise for a damaged file."""
@@ -41,10 +42,11 @@ class HandFit:
         camera_rotation: Axis-angle correction of each camera that took part: `X_cam' = R(correction) @ X_cam`, radians.
         keypoints_3d: Joints in the world, triangulated or as they came with the capture; NaN where there are none. They
             are landmarks on a hand, not heads of bones: the model's joints lie some millimetres beside them.
-        masks: Masks that the fit cut out of the pictures, by (frame, camera). They end at the wrist, and may miss
-            bright rims.
-        report: Plain numbers and strings on how the fit went (JSON). `usable_masks` lists the [frame, camera] pairs
-            whose mask covers the hands.
+        segmented_masks: Masks that the fit cut out of the pictures, by (frame, camera). They end at the wrist, and may
+            miss bright rims.
+        mask_coverage: Share of the projected hands that each of the capture's masks covers, by (frame, camera); 0 where
+            it covers all else as well, NaN where no hand projects into the picture.
+        report: Plain numbers and strings on how the fit went (JSON).
     """
 
     sides: tuple[str, ...]
@@ -54,7 +56,8 @@ class HandFit:
     pose: HandPose
     camera_rotation: dict[str, Float[np.ndarray, " 3"]]
     keypoints_3d: Float[np.ndarray, "T 2 21 3"]
-    masks: dict[tuple[str, str], Bool[np.ndarray, "H W"]] = field(default_factory=dict)
+    segmented_masks: dict[tuple[str, str], Bool[np.ndarray, "H W"]] = field(default_factory=dict)
+    mask_coverage: dict[tuple[str, str], float] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
 
     def corrected(self, camera: CaptureCamera) -> CaptureCamera:
@@ -66,6 +69,10 @@ class HandFit:
         world_to_camera[:3] = turn @ world_to_camera[:3]
         return replace(camera, world_to_camera=world_to_camera)
 
+    def mask_verdict(self, key: tuple[str, str]) -> MaskVerdict:
+        """What the capture's mask of (frame, camera) is good for; one that is not there for nothing."""
+        return mask_verdict(self.mask_coverage.get(key, 0.0))
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All of it as plain arrays by name, for an .npz."""
         header = {
@@ -73,7 +80,8 @@ class HandFit:
             "sides": list(self.sides),
             "frames": list(self.frames),
             "cameras": list(self.camera_rotation),
-            "masks": [[*key, *mask.shape] for key, mask in self.masks.items()],
+            "segmented_masks": [[*key, *mask.shape] for key, mask in self.segmented_masks.items()],
+            "mask_coverage": [[*key, coverage] for key, coverage in self.mask_coverage.items()],
             "report": self.report,
         }
         return {
@@ -86,7 +94,7 @@ class HandFit:
             "valid": self.pose.valid.cpu().numpy(),
             "camera_rotation": np.array([self.camera_rotation[name] for name in self.camera_rotation]).reshape(-1, 3),
             "keypoints_3d": np.asarray(self.keypoints_3d),
-            **{f"mask_{number}": np.packbits(mask) for number, mask in enumerate(self.masks.values())},
+            **{f"mask_{number}": np.packbits(mask) for number, mask in enumerate(self.segmented_masks.values())},
         }
 
     @staticmethod
@@ -123,10 +131,11 @@ class HandFit:
             ),
             camera_rotation=dict(zip(header["cameras"], turns, strict=True)),
             keypoints_3d=_of_shape(arrays, "keypoints_3d", (count, 2, 21, 3)),
-            masks={
+            segmented_masks={
                 (frame, name): np.unpackbits(arrays[f"mask_{number}"], count=h * w).reshape(h, w).astype(bool)
-                for number, (frame, name, h, w) in enumerate(header["masks"])
+                for number, (frame, name, h, w) in enumerate(header["segmented_masks"])
             },
+            mask_coverage={(frame, name): float(coverage) for frame, name, coverage in header["mask_coverage"]},
             report=header["report"],
         )
 

@@ -51,10 +51,10 @@ def test_outlines_agree_and_the_empty_mask_is_named(made_up_capture, fitted):
         if name != "02":
             assert distance["mean"] < 1.2
             assert distance["matched"] > 0.95
-    verdicts = {name: verdict for _, name, verdict in fitted.report["mask_verdicts"]}
+    verdicts = {key[1]: fitted.mask_verdict(key) for key in made_up_capture.masks}
     assert verdicts.pop("02") == "useless"
     assert set(verdicts.values()) == {"good"}
-    assert ["a", "02"] not in fitted.report["usable_masks"]
+    assert fitted.mask_coverage.keys() == made_up_capture.masks.keys() and fitted.mask_coverage["a", "02"] < 0.1
 
 
 def test_cameras_stay_where_they_may_not_move(made_up_capture):

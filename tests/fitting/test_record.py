@@ -34,8 +34,12 @@ def fit() -> HandFit:
         ),
         camera_rotation={"03": np.array([0.1, 0.2, 0.3]), "07": np.zeros(3)},
         keypoints_3d=np.full((2, 2, 21, 3), np.nan),
-        masks={("a", "03"): np.arange(15).reshape(3, 5) % 2 > 0, ("b", "07"): np.arange(28).reshape(7, 4) > 9},
-        report={"seconds": 1.5, "usable_masks": [["a", "03"]]},
+        segmented_masks={
+            ("a", "03"): np.arange(15).reshape(3, 5) % 2 > 0,
+            ("b", "07"): np.arange(28).reshape(7, 4) > 9,
+        },
+        mask_coverage={("a", "03"): 0.961234567, ("a", "07"): 0.7, ("b", "03"): float("nan")},
+        report={"seconds": 1.5},
     )
 
 
@@ -60,9 +64,13 @@ def test_a_fit_survives_its_file(fit: HandFit, tmp_path: Path):
     assert list(again.camera_rotation) == ["03", "07"]
     np.testing.assert_array_equal(again.camera_rotation["03"], [0.1, 0.2, 0.3])
     assert np.isnan(again.keypoints_3d).all()
-    assert list(again.masks) == list(fit.masks)
-    for key, mask in fit.masks.items():
-        np.testing.assert_array_equal(again.masks[key], mask)
+    assert list(again.segmented_masks) == list(fit.segmented_masks)
+    for key, mask in fit.segmented_masks.items():
+        np.testing.assert_array_equal(again.segmented_masks[key], mask)
+    # Of ("b", "07") nothing is known.
+    keys = [("a", "03"), ("a", "07"), ("b", "03"), ("b", "07")]
+    assert [again.mask_verdict(key) for key in keys] == ["good", "holes", "useless", "useless"]
+    assert again.mask_coverage["a", "03"] == fit.mask_coverage["a", "03"]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["fit.npz"]
 
 

@@ -23,7 +23,7 @@ def test_both_hands_meet_their_outlines(fmhr_demo: Path):
         ("04", "right"),
         ("15", "left"),
     }
-    verdicts = {name: verdict for _, name, verdict in fit.report["mask_verdicts"]}
+    verdicts = {key[1]: fit.mask_verdict(key) for key in fit.mask_coverage}
     assert all(verdicts[name] == "useless" for name in ("01", "02", "13"))
     distances = {name: distance["mean"] for (_, name), distance in fit_outline_distances(capture, fit).items()}
     good = [distances[name] for name in cameras if verdicts[name] == "good"]
