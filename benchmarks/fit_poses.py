@@ -35,7 +35,7 @@ from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.fitting import FitOptions
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import limited_threads
-from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, PALM, JointTerms, fit_joints
+from nerfstudio_hands.fitting.pose_fit import MIN_JOINTS, PALM, JointTerms, fit_joints
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
 
@@ -78,7 +78,7 @@ class Track:
 
     def first(self, hands: int) -> Track:
         """The first frames, as many as have so many hands."""
-        there = np.isfinite(self.capture.stored_keypoints).all(-1).sum(-1) >= FEWEST_JOINTS
+        there = np.isfinite(self.capture.stored_keypoints).all(-1).sum(-1) >= MIN_JOINTS
         count = int(np.searchsorted(np.cumsum(there.sum(1)), hands)) + 1
         capture = replace(
             self.capture,
@@ -175,7 +175,7 @@ def ours(track: Track, hand_model: str) -> Result:
 def torch_lbfgs(track: Track, hand_model: str, iterations: int) -> Result:
     """`torch.optim.LBFGS` on turns, places, rotations and shape at once."""
     surface, points, known = _given_joints(track, hand_model)
-    valid = known.sum(-1) >= FEWEST_JOINTS
+    valid = known.sum(-1) >= MIN_JOINTS
     clock = Clock()
     orient, place = _laid_on_palms(surface, points, known, valid)
     local = torch.zeros(*valid.shape, 15, 3)
@@ -229,7 +229,7 @@ def our_other_fit(track: Track, hand_model: str) -> Result:
 def _given_joints(track: Track, hand_model: str) -> tuple[HandSurface, torch.Tensor, torch.Tensor]:
     """The hands that are there, their joints [T, H, 21, 3], zero where absent, and which are not absent."""
     given = torch.from_numpy(track.capture.stored_keypoints).float()
-    there = (given.isfinite().all(-1).sum(-1) >= FEWEST_JOINTS).any(0)
+    there = (given.isfinite().all(-1).sum(-1) >= MIN_JOINTS).any(0)
     places = [place for place in range(2) if there[place]]
     surface = HandSurface(tuple(load_hand(hand_model, SIDES[place]) for place in places))
     points = given[:, places]

@@ -55,8 +55,8 @@ def end_early(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PLACING", "SHAPING", "FINISHING"):
         monkeypatch.setattr(mask_refinement, name, getattr(mask_refinement, name)[-1:])
     monkeypatch.setattr(silhouette, "STEPS", 1)
-    minimise = pose_fit.minimise
-    monkeypatch.setattr(pose_fit, "minimise", lambda *args, iterations: minimise(*args, iterations=10))
+    minimize = pose_fit.minimize
+    monkeypatch.setattr(pose_fit, "minimize", lambda *args, iterations: minimize(*args, iterations=10))
 
 
 def assert_same_fit(first: HandFit, second: HandFit, frames: list[int]) -> None:

@@ -15,7 +15,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_picture
 from nerfstudio_hands.hand_model.joints import SIDES
 
-PIXEL_CENTRE = 0.5
+PIXEL_CENTER = 0.5
 """Our centre of the upper left pixel in x and y, as nerfstudio's. Of a data set whose tools take projected points for
 indices into pictures (OpenCV's convention, the centre at 0) this is added to the principal point."""
 
@@ -28,7 +28,7 @@ SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")
 WHITE = {1: 255, 2: 65535}
 """The largest value of a mask by the bytes of a pixel."""
 
-MOST_LABELS = 8
+MAX_LABELS = 8
 """A mask of so few values, 0 among them, holds labels; an outline with soft edges has more."""
 
 
@@ -218,12 +218,12 @@ def read_mask(path: Path, size: tuple[int, int], *, inverted: bool = False) -> B
     Raises:
         HandsError: The file cannot be read, or its size is another.
     """
-    with _readable_picture(path) as picture:
+    with _readable_image(path) as picture:
         lossy = picture.format == "JPEG"
         values = _mask_values(picture)
     check_size(path, (values.shape[1], values.shape[0]), size)
     levels = _levels(values)
-    labels = len(levels) <= MOST_LABELS and levels[0] == 0 and not lossy
+    labels = len(levels) <= MAX_LABELS and levels[0] == 0 and not lossy
     mask = values > (0 if labels else WHITE[values.dtype.itemsize] // 2)
     return ~mask if inverted else mask
 
@@ -234,7 +234,7 @@ def has_alpha(path: Path) -> bool:
     Raises:
         HandsError: The file cannot be read.
     """
-    with _readable_picture(path) as picture:
+    with _readable_image(path) as picture:
         return _alpha(picture) is not None
 
 
@@ -256,7 +256,7 @@ def _mask_values(picture: Image.Image) -> UInt8[np.ndarray, "H W"] | UInt16[np.n
     grey = np.asarray(picture.convert("L"))
     # Labels of a palette may be any colours; their numbers tell them apart.
     indices = np.asarray(picture) if picture.mode == "P" else grey
-    return indices if len(_levels(indices)) <= MOST_LABELS and len(_levels(grey)) > 2 else grey
+    return indices if len(_levels(indices)) <= MAX_LABELS and len(_levels(grey)) > 2 else grey
 
 
 def _levels(values: UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"]) -> Int[np.ndarray, " L"]:
@@ -305,7 +305,7 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         HandsError: The file is absent, truncated or no picture.
     """
-    with _readable_picture(path) as picture:
+    with _readable_image(path) as picture:
         size = picture.size
         if picture.format == "PNG" and not _has_png_end(path):
             picture.convert("RGB")
@@ -328,7 +328,7 @@ def check_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) ->
 
 
 def _decode(path: Path, mode: str) -> Image.Image:
-    with _readable_picture(path) as picture:
+    with _readable_image(path) as picture:
         if picture.mode not in EIGHT_BIT_MODES:
             raise HandsError(
                 f"{path}: expected 8 bits a channel, found mode '{picture.mode}': convert it to an 8-bit PNG."
@@ -338,7 +338,7 @@ def _decode(path: Path, mode: str) -> Image.Image:
 
 
 @contextmanager
-def _readable_picture(path: Path) -> Iterator[Image.Image]:
+def _readable_image(path: Path) -> Iterator[Image.Image]:
     """A picture, whose faults become one sentence."""
     try:
         with opened_picture(path) as picture:

@@ -12,7 +12,7 @@ from typing import Literal, Optional, Tuple
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.option_range import bounded
 
-PROTOCOLS: typing.Dict[str, typing.Dict[str, typing.Any]] = {
+PUBLISHED_PROTOCOLS: typing.Dict[str, typing.Dict[str, typing.Any]] = {
     "hand-avatar": {
         "sequences": ("ROM04_RT_Occlusion", "ROM03_RT_No_Occlusion"),
         "eval_sequences": ("ROM03_RT_No_Occlusion",),
@@ -93,7 +93,7 @@ class InterHandOptions(CaptureOptions):
             return self
         defaults = {field.name: field.default for field in fields(self)}
         # Who neither trains nor evaluates does not have all that a protocol sets.
-        sets = {name: value for name, value in PROTOCOLS[self.protocol].items() if name in defaults}
+        sets = {name: value for name, value in PUBLISHED_PROTOCOLS[self.protocol].items() if name in defaults}
         given = [name for name in sets if getattr(self, name) not in (defaults[name], sets[name])]
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)

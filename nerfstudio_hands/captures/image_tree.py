@@ -16,11 +16,11 @@ from nerfstudio_hands.captures.capture import CaptureCamera, image_size, read_im
 from nerfstudio_hands.captures.image_sizes import leave_out_other_sizes, usual_sizes
 from nerfstudio_hands.errors import HandsError
 
-JPEG_HEADER, FEWEST_BYTES = 1000, 0.03
+JPEG_HEADER, MIN_BYTES = 1000, 0.03
 """An image with less than a header and this many bytes a pixel may be black and is decoded to find out; 6 kB at
 334x512."""
 
-BRIGHTEST_BLACK = 16
+MAX_BLACK = 16
 """An image is black whose values all stay below this: what JPEG makes of a frame without light."""
 
 MANY_FOLDERS = 200
@@ -157,8 +157,8 @@ def image_status(entry: os.DirEntry) -> tuple[str, tuple[int, int]]:
     """Whether an image is "good", "black" or "unreadable", and its width and height (0 where it cannot be read)."""
     try:
         width, height = image_size(Path(entry.path))
-        is_small = entry.stat().st_size <= JPEG_HEADER + FEWEST_BYTES * width * height
-        is_black = is_small and read_image(Path(entry.path)).max() < BRIGHTEST_BLACK
+        is_small = entry.stat().st_size <= JPEG_HEADER + MIN_BYTES * width * height
+        is_black = is_small and read_image(Path(entry.path)).max() < MAX_BLACK
         return "black" if is_black else "good", (width, height)
     except (HandsError, OSError):
         return "unreadable", (0, 0)

@@ -20,14 +20,14 @@ class Layout:
     """A layout of captures.
 
     Attributes:
-        recognised: Whether a folder has it.
+        recognized: Whether a folder has it.
         read: Its reader: a folder and options of its own.
         signs: What lies in such a folder.
         has_joints: Whether captures bring joints in space. The reader then looks whether calibrations fit them, and
             takes `trains`: which frames may be looked at for that, told from the sequence of each.
     """
 
-    recognised: Callable[[Path], bool]
+    recognized: Callable[[Path], bool]
     read: Callable[..., Capture]
     signs: str
     has_joints: bool = False
@@ -63,7 +63,7 @@ def find_layout(root: Path, layout: str = "auto") -> Layout:
             )
         return LAYOUTS[layout]
     for candidate in LAYOUTS.values():
-        if candidate.recognised(root):
+        if candidate.recognized(root):
             return candidate
     nearby = nearby_interhand(root)
     expected = "; ".join(f"{name}: {candidate.signs}" for name, candidate in LAYOUTS.items())

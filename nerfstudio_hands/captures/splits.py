@@ -16,10 +16,10 @@ from nerfstudio_hands.errors import HandsError
 HELD_OUT_EVERY = 7
 """Without names, every seventh camera is held out: two of a rig of fourteen."""
 
-HELD_OUT_SHARE = 0.25
+HELD_OUT_FRACTION = 0.25
 """Without other wishes, this share of every sequence is held out where a capture has sequences."""
 
-PROTOCOLS = ("view", "pose", "both")
+EVAL_PROTOCOLS = ("view", "pose", "both")
 """What of a held-out picture is new: the camera, the frame, or both."""
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -101,7 +101,7 @@ def frames_that_train(
                 "name, or name it after --sequences too."
             )
     if fraction is None:
-        fraction = HELD_OUT_SHARE if sequences is not None and not held_out else 0.0
+        fraction = HELD_OUT_FRACTION if sequences is not None and not held_out else 0.0
     if not 0 <= fraction < 1:
         raise HandsError(
             f"--eval-frame-fraction: expected a number from 0 to below 1, found {fraction}; give a smaller one."
@@ -149,10 +149,10 @@ def evaluation_rows(
         "both": _rows(capture, split.eval_cameras, ~split.train_frames & shown),
     }
     chosen = {name: _spread(rows, max_images) for name, rows in groups.items()}
-    rows = [row for name in PROTOCOLS for row in chosen[name]]
+    rows = [row for name in EVAL_PROTOCOLS for row in chosen[name]]
     if split.train_frames.all():
         return rows, None
-    return rows, [name for name in PROTOCOLS for _ in chosen[name]]
+    return rows, [name for name in EVAL_PROTOCOLS for _ in chosen[name]]
 
 
 def _rows(capture: Capture, cameras: Sequence[str], frames: Bool[np.ndarray, " T"]) -> list[tuple[int, str]]:
@@ -191,7 +191,7 @@ def choose_cameras(
         HandsError: a name that the capture does not have, or no training camera left.
     """
     known = [camera.name for camera in capture.cameras]
-    with_pictures = [name for name in known if any((frame, name) in capture.images for frame in capture.frames)]
+    with_images = [name for name in known if any((frame, name) in capture.images for frame in capture.frames)]
     for option, names in (
         ("--cameras", cameras or ()),
         ("--exclude-cameras", exclude),
@@ -203,15 +203,13 @@ def choose_cameras(
                     f"{option}: expected names of cameras of {capture.root} ({', '.join(known)}), found {name}; "
                     "correct the name."
                 )
-    missing = [name for name in held_out or () if name not in with_pictures]
+    missing = [name for name in held_out or () if name not in with_images]
     if missing:
         raise HandsError(
             f"--eval-cameras: expected cameras with pictures in {capture.root}, found none for {', '.join(missing)}; "
             "add the pictures or hold out other cameras."
         )
-    usable = [
-        n for n in with_pictures if n not in exclude and (cameras is None or n in cameras or n in (held_out or ()))
-    ]
+    usable = [n for n in with_images if n not in exclude and (cameras is None or n in cameras or n in (held_out or ()))]
     if held_out is None:
         held_out = usable[HELD_OUT_EVERY // 2 :: HELD_OUT_EVERY] if len(usable) > 2 else []
     train = [name for name in usable if name not in held_out]

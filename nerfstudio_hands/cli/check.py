@@ -133,7 +133,7 @@ def _measure_and_draw(
     """Look at each view once, judge the cameras, then write the pictures with the verdicts on them."""
     import numpy as np
 
-    from nerfstudio_hands.cli.output_folder import write_picture
+    from nerfstudio_hands.cli.output_folder import write_image
     from nerfstudio_hands.inspection.capture_overlay import contact_sheet, draw_overlay, with_caption
     from nerfstudio_hands.inspection.capture_report import report_capture
     from nerfstudio_hands.inspection.hand_view import observe, pose_capture
@@ -153,8 +153,8 @@ def _measure_and_draw(
     for (t, name), overlay in overlays.items():
         frame = capture.frames[t].replace("/", "_")
         overlays[t, name] = with_caption(overlay, _caption(verdicts[name], frame))
-        write_picture(folder / f"{frame}_{name}.jpg", overlays[t, name])
-    write_picture(folder / "contact_sheet.jpg", contact_sheet(list(overlays.values())))
+        write_image(folder / f"{frame}_{name}.jpg", overlays[t, name])
+    write_image(folder / "contact_sheet.jpg", contact_sheet(list(overlays.values())))
     return report
 
 

@@ -91,7 +91,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
-def write_picture(path: Path, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+def write_image(path: Path, picture: UInt8[np.ndarray, "H W 3"]) -> None:
     """Write an RGB picture in the format that the suffix names; see `write_bytes`."""
     import cv2
 

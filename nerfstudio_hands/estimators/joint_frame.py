@@ -23,25 +23,25 @@ ROUNDS = 6
 
 @dataclass
 class JointFrame:
-    """Frames of N hands: `world = centre + scale * rotation @ point`."""
+    """Frames of N hands: `world = center + scale * rotation @ point`."""
 
     rotation: Float[Tensor, "N 3 3"]
-    centre: Float[Tensor, "N 3"]
+    center: Float[Tensor, "N 3"]
     """Metres."""
     scale: Float[Tensor, " N"]
     """Metres a unit; about 0.1."""
 
     def at(self, chosen: slice | Tensor) -> JointFrame:
         """Some of the frames."""
-        return JointFrame(self.rotation[chosen], self.centre[chosen], self.scale[chosen])
+        return JointFrame(self.rotation[chosen], self.center[chosen], self.scale[chosen])
 
     def to_frame(self, points: Float[Tensor, "N P 3"]) -> Float[Tensor, "N P 3"]:
         """World points in the frame."""
-        return (points - self.centre[:, None]) @ self.rotation / self.scale[:, None, None]
+        return (points - self.center[:, None]) @ self.rotation / self.scale[:, None, None]
 
     def to_world(self, points: Float[Tensor, "N P 3"]) -> Float[Tensor, "N P 3"]:
         """Points of the frame in the world, metres."""
-        return self.scale[:, None, None] * points @ self.rotation.mT + self.centre[:, None]
+        return self.scale[:, None, None] * points @ self.rotation.mT + self.center[:, None]
 
 
 def reference_joints(rest: Float[Tensor, "21 3"]) -> Float[Tensor, "21 3"]:
@@ -55,7 +55,7 @@ def frame_of(
     """Frames from joints of which some may be absent or far off.
 
     The scale is the median, over the bones of which both ends are there, of their length in units of the reference;
-    bending leaves it as it is. Rotation and centre lay the reference on the joints by least squares (Kabsch), mostly
+    bending leaves it as it is. Rotation and center lay the reference on the joints by least squares (Kabsch), mostly
     on those of the palm, reweighted with Geman-McClure's function.
 
     Args:
@@ -74,8 +74,8 @@ def frame_of(
     # The first round, before any joint can be judged, believes all joints alike.
     weights = present.to(joints)
     for _ in range(ROUNDS):
-        rotation, centre = _rigid(scale[:, None, None] * reference, joints, weights)
-        frame = JointFrame(rotation, centre, scale)
+        rotation, center = _rigid(scale[:, None, None] * reference, joints, weights)
+        frame = JointFrame(rotation, center, scale)
         squared = ((frame.to_frame(joints) - reference) ** 2).sum(-1)
         weights = present * prior / (1 + squared / OUTLIER**2) ** 2
     return frame

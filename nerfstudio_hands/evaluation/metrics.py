@@ -14,15 +14,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from nerfstudio_hands.evaluation.perceptual import MissingWeights, load_lpips, say_once
+from nerfstudio_hands.evaluation.perceptual import MissingWeights, load_lpips, warn_once
 
-SATURATED = 0.99
+CLIPPED = 0.99
 """From here on a truth pixel may have been brighter than the camera could record (253 of 255)."""
 COVERED = 0.5
 """From this accumulation on the model counts as having put something at a pixel."""
 CROP_MARGIN = 8
 """Pixels round the hand that its crop holds, so that a hand that is drawn too thick is seen in it."""
-SMALLEST_CROP = 64
+MIN_CROP = 64
 """Side of the smallest picture that all layers of AlexNet's trunk and the 11-pixel window of SSIM take."""
 METRIC_NET = "alex"
 """LPIPS is reported with the AlexNet trunk, which its authors recommend for evaluation; VGG is for losses."""
@@ -97,12 +97,12 @@ def calibrate_colors(
 def crop_to_mask(image: Float[Tensor, "H W 3"], mask: Bool[Tensor, "H W"]) -> Float[Tensor, "h w 3"]:
     """Cuts out the bounding box of a mask with `CROP_MARGIN` pixels round it.
 
-    A box smaller than `SMALLEST_CROP` is grown to it, with black beyond the frame. The mask must not be empty.
+    A box smaller than `MIN_CROP` is grown to it, with black beyond the frame. The mask must not be empty.
     """
     rows, columns = torch.nonzero(mask.any(dim=1)).flatten(), torch.nonzero(mask.any(dim=0)).flatten()
     top, left = max(int(rows[0]) - CROP_MARGIN, 0), max(int(columns[0]) - CROP_MARGIN, 0)
     crop = image[top : int(rows[-1]) + 1 + CROP_MARGIN, left : int(columns[-1]) + 1 + CROP_MARGIN]
-    grow_down, grow_right = max(0, SMALLEST_CROP - crop.shape[0]), max(0, SMALLEST_CROP - crop.shape[1])
+    grow_down, grow_right = max(0, MIN_CROP - crop.shape[0]), max(0, MIN_CROP - crop.shape[1])
     return torch.nn.functional.pad(crop, (0, 0, 0, grow_right, 0, grow_down))
 
 
@@ -183,7 +183,7 @@ def hand_metrics(prediction: Prediction, judged: Judged) -> dict[str, float]:
 
     Full frame (`psnr`, `ssim`, `lpips`): over all pixels. Hand (`hand_*`): PSNR over all pixels that show the hand in
     truth or prediction; SSIM and LPIPS on the crop round the true hand with the rest black. Calibrated: after
-    `calibrate_colors`; `_unsaturated` leaves out the pixels of the hand with a channel at `SATURATED` or above.
+    `calibrate_colors`; `_unsaturated` leaves out the pixels of the hand with a channel at `CLIPPED` or above.
     `mask_iou`: what is drawn against the hand. `hand_coverage`: the share of the hand where the model shows something.
 
     Returns:
@@ -218,7 +218,7 @@ def _metrics(prediction: Prediction, judged: Judged, shown: Bool[Tensor, "H W"])
         "ssim": ssim(pred, target),
         "hand_psnr": psnr(pred, target, shown),
         "hand_psnr_calibrated": psnr(calibrated, target, shown),
-        "hand_psnr_calibrated_unsaturated": psnr(calibrated, target, shown & (target < SATURATED).all(dim=-1)),
+        "hand_psnr_calibrated_unsaturated": psnr(calibrated, target, shown & (target < CLIPPED).all(dim=-1)),
         "mask_iou": _ratio(drawn & region, drawn | region) if has_hand else float("nan"),
         "hand_coverage": _ratio(drawn & region, region),
         "hand_ssim": float("nan"),
@@ -232,7 +232,7 @@ def _metrics(prediction: Prediction, judged: Judged, shown: Bool[Tensor, "H W"])
         figures["hand_lpips"] = lpips(crops[0], crops[2]) if has_hand else float("nan")
         figures["hand_lpips_calibrated"] = lpips(crops[1], crops[2]) if has_hand else float("nan")
     except MissingWeights as error:
-        say_once(f"LPIPS is left out of the evaluation: {error}")
+        warn_once(f"LPIPS is left out of the evaluation: {error}")
     return figures
 
 
@@ -251,7 +251,7 @@ def _ratio(part: Bool[Tensor, "H W"], whole: Bool[Tensor, "H W"]) -> float:
 
 def _robust_line(x: Float[Tensor, " N"], y: Float[Tensor, " N"], iterations: int = 30) -> tuple[float, float]:
     """Gain and bias of y = gain x + bias by iteratively reweighted least squares, see `calibrate_colors`."""
-    saturated = y >= SATURATED
+    saturated = y >= CLIPPED
     open_x, open_y = (x[~saturated], y[~saturated]) if (~saturated).sum() >= 10 else (x, y)
     spread_x, spread_y = _spread(open_x), _spread(open_y)
     if spread_x < 1e-4 or spread_y < 1e-4:

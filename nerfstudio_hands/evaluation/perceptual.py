@@ -179,7 +179,7 @@ def read_arrays(file: BinaryIO, name: str) -> dict:
 
 
 @cache
-def say_once(line: str) -> None:
+def warn_once(line: str) -> None:
     """Prints a line the first time it is asked to."""
     CONSOLE.print(line)
 

@@ -41,7 +41,7 @@ def fit_key(capture: Capture, options: FitOptions) -> str:
     else:
         cameras = options.cameras_of(capture)
         settings |= {"cameras": cameras, "refine_masks": options.refine_masks, "refine_cameras": options.refine_cameras}
-        _hash_pictures(digest, capture, cameras, options.refine_masks)
+        _hash_images(digest, capture, cameras, options.refine_masks)
     digest.update(json.dumps(settings, sort_keys=True).encode())
     _hash_hand(digest, options.hand, options.sides)
     return digest.hexdigest()[:16]
@@ -112,7 +112,7 @@ def fit_or_load(
     return fit
 
 
-def _hash_pictures(digest: hashlib._Hash, capture: Capture, cameras: Sequence[str], pictures: bool) -> None:
+def _hash_images(digest: hashlib._Hash, capture: Capture, cameras: Sequence[str], pictures: bool) -> None:
     seen = select_cameras(capture, list(cameras))
     for camera in seen.cameras:
         digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())

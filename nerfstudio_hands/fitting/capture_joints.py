@@ -18,7 +18,7 @@ from nerfstudio_hands.fitting.joint_track import JointTrackFit, fit_joint_track
 from nerfstudio_hands.fitting.keypoint_chain import keypoints_only
 from nerfstudio_hands.fitting.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
 from nerfstudio_hands.fitting.options import FitOptions
-from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, landmark_shift
+from nerfstudio_hands.fitting.pose_fit import MIN_JOINTS, landmark_shift
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
 from nerfstudio_hands.hand_model.load import mano_file_in
@@ -83,7 +83,7 @@ def fit_capture_joints(
 def _fittable_sides(capture: Capture, sides: Sequence[str], shape_frames: Sequence[int] | None) -> tuple[str, ...]:
     learning = slice(None) if shape_frames is None else list(shape_frames)
     joints = np.isfinite(capture.stored_keypoints[learning]).all(-1).sum(-1).max(0, initial=0)
-    fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= FEWEST_JOINTS)
+    fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= MIN_JOINTS)
     if not fitted:
         most = max(int(joints[SIDES.index(side)]) for side in sides)
         raise HandsError(

@@ -20,7 +20,7 @@ from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills
 from nerfstudio_hands.fitting.mask_refinement import camera_tensors, frames_of, refine_on_masks, segmented_masks
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
-from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, JointTerms, fit_joints, joint_terms
+from nerfstudio_hands.fitting.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms
 from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouette import outline_at, outline_mesh
@@ -206,7 +206,7 @@ def _fittable_sides(
     capture: Capture, found: Triangulation, names: Sequence[str], sides: Sequence[str]
 ) -> tuple[str, ...]:
     joints = torch.isfinite(found.points).all(-1).sum(-1).amax(0)
-    fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= FEWEST_JOINTS)
+    fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= MIN_JOINTS)
     if not fitted:
         most = int(max(joints[SIDES.index(side)] for side in sides))
         outlying = outlying_cameras(found, names)

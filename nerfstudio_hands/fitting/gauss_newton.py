@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.fitting.pose_fit import (
-    JOINT_METRES,
+    DETECTION_METRES,
     LANDMARK_OFFSET_METRES,
     LIMIT_RADIANS,
     POSE_PRIOR_RADIANS,
@@ -97,11 +97,11 @@ class _LinearHand:
     hand: int
     first_vertex: int
     vertices: Float[Tensor, "V 3"]
-    vertex_slopes: Float[Tensor, "V 3 S"]
+    vertex_jacobian: Float[Tensor, "V 3 S"]
     blended: Float[Tensor, "V 3 3"]
     joints: Float[Tensor, "21 3"]
-    joint_slopes: Float[Tensor, "21 3 S"]
-    offset_slopes: Float[Tensor, "21 3 3"]
+    joint_jacobian: Float[Tensor, "21 3 S"]
+    offset_jacobian: Float[Tensor, "21 3 3"]
 
 
 @dataclass(frozen=True)
@@ -232,19 +232,19 @@ class Problem:
         )
         transforms = posed.bone_transforms
         joints = posed.keypoints + landmark_shift(transforms, variables.landmark_offset, model.side)
-        # The offset enters linearly: its slopes are the shifts by unit offsets.
+        # The offset enters linearly: its jacobian holds the shifts by unit offsets.
         units = torch.eye(3, dtype=torch.float64)[:, None].expand(3, 21, 3)
-        offset_slopes = torch.stack([landmark_shift(transforms[0], unit, model.side) for unit in units], -1)
+        offset_jacobian = torch.stack([landmark_shift(transforms[0], unit, model.side) for unit in units], -1)
         return _LinearHand(
             frame=frame,
             hand=hand,
             first_vertex=part.start,
             vertices=posed.vertices[0],
-            vertex_slopes=((posed.vertices[1:] - posed.vertices[0]) / STEP).permute(1, 2, 0).contiguous(),
+            vertex_jacobian=((posed.vertices[1:] - posed.vertices[0]) / STEP).permute(1, 2, 0).contiguous(),
             blended=torch.einsum("vj,jrc->vrc", model.weights, transforms[0, :, :3, :3]),
             joints=joints[0],
-            joint_slopes=((joints[1:] - joints[0]) / STEP).permute(1, 2, 0),
-            offset_slopes=offset_slopes,
+            joint_jacobian=((joints[1:] - joints[0]) / STEP).permute(1, 2, 0),
+            offset_jacobian=offset_jacobian,
         )
 
     def _add_joints(
@@ -264,14 +264,14 @@ class Problem:
             across = torch.eye(3, dtype=torch.float64) - rays[:, :, None] * rays[:, None, :]
             point = linear.joints @ rotation.T + translation
             residual = (across @ point[..., None])[..., 0]
-            squared = (residual**2).sum(-1) / JOINT_METRES**2
-            worth = weight * terms.ray_weights[frame, camera, hand] / (1 + squared / 9) ** 2 / JOINT_METRES**2
+            squared = (residual**2).sum(-1) / DETECTION_METRES**2
+            worth = weight * terms.ray_weights[frame, camera, hand] / (1 + squared / 9) ** 2 / DETECTION_METRES**2
             if not bool((worth > 0).any()):
                 continue
             toward = across @ rotation
-            blocks = [toward @ linear.joint_slopes, across @ -_skew(point)]
+            blocks = [toward @ linear.joint_jacobian, across @ -_skew(point)]
             offsets = torch.zeros(21, 3, 21, 3, dtype=torch.float64)
-            offsets[range(21), :, range(21)] = toward @ linear.offset_slopes
+            offsets[range(21), :, range(21)] = toward @ linear.offset_jacobian
             rows = torch.cat([*blocks, offsets.reshape(21, 3, 63)], -1).reshape(63, -1)
             columns = torch.cat(
                 [shared, self.at_cameras + 3 * camera + torch.arange(3), self.at_offset + torch.arange(63)]
@@ -309,10 +309,10 @@ class Problem:
             slope_xy = normals @ k[:2, :2] / k[0, 0]
             slope = torch.cat([slope_xy, -(slope_xy * point[:, :2]).sum(-1, keepdim=True) / point[:, 2:]], -1)
             toward = slope @ rotation
-            slopes = (1 - fraction[..., None]) * linear.vertex_slopes[first] + fraction[
+            jacobian = (1 - fraction[..., None]) * linear.vertex_jacobian[first] + fraction[
                 ..., None
-            ] * linear.vertex_slopes[second]
-            pose_rows = (toward[:, None] @ slopes)[:, 0]
+            ] * linear.vertex_jacobian[second]
+            pose_rows = (toward[:, None] @ jacobian)[:, 0]
             one, other = (
                 (toward[:, None] @ linear.blended[index])[:, 0, :, None] * basis[index][:, None, :]
                 for index in (first, second)

@@ -19,9 +19,9 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain, PosedChain, carried_by
 from nerfstudio_hands.fitting.partial_track import PartialTrack
 from nerfstudio_hands.fitting.pose_fit import (
-    FEWEST_JOINTS,
     LANDMARK_OFFSET_METRES,
     LIMIT_RADIANS,
+    MIN_JOINTS,
     PALM,
     POSE_PRIOR_RADIANS,
     SHAPE_PRIOR,
@@ -32,7 +32,7 @@ from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
 
 # Scatter of annotated joints; smaller than that of a detector's, so that a fist is not pulled open by the pose prior.
-JOINT_METRES = 0.002
+ANNOTATION_METRES = 0.002
 # Rounds of a fit: the distance at which a joint begins to be taken for an outlier, metres, loose while the hand may be
 # far, then close; and the step below which a hand rests (largest of its unknowns, radians or metres).
 ROUNDS = ((0.03, 0.02), (0.02, 0.001))
@@ -44,7 +44,7 @@ ITERATIONS = 25
 PERSON_ITERATIONS = 8
 # Shape and landmarks are found when a step lowers the cost by less than this share.
 PERSON_DECREASE = 3e-4
-FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-6, 1e6
+INITIAL_DAMPING, MIN_DAMPING, MAX_DAMPING = 1e-3, 1e-6, 1e6
 
 
 @dataclass
@@ -99,7 +99,7 @@ def fit_joint_track(
 
     Args:
         surface: The H hands.
-        joints: World frame, metres, NaN where absent. A hand with fewer than `FEWEST_JOINTS` is taken as absent.
+        joints: World frame, metres, NaN where absent. A hand with fewer than `MIN_JOINTS` is taken as absent.
         shape: Where it is known; only poses are fitted then.
         landmark_offset: Goes with a known shape; zero if not given.
         shape_frames: Frames from which shape and landmarks may be learnt; by default all.
@@ -114,7 +114,7 @@ def fit_joint_track(
     chain = KeypointChain(surface)
     joints = joints.to("cpu", torch.float64)
     finite = torch.isfinite(joints).all(-1)
-    valid = finite.sum(-1) >= FEWEST_JOINTS
+    valid = finite.sum(-1) >= MIN_JOINTS
     frames, hands = valid.nonzero(as_tuple=True)
     allowed = _allowed(len(valid), shape_frames)
     learnt = allowed[frames]
@@ -158,7 +158,7 @@ def _sample(count: int, num_frames: int) -> Int[Tensor, " S"]:
     """Indices of some of so many hands, of that many frames that may be learnt from, evenly spread."""
     if not count:
         raise HandsError(
-            f"3D joints: expected a frame with at least {FEWEST_JOINTS} joints of a hand among {num_frames} frames, "
+            f"3D joints: expected a frame with at least {MIN_JOINTS} joints of a hand among {num_frames} frames, "
             "found none: choose other frames or another hand."
         )
     return torch.linspace(0, count - 1, min(SAMPLE, count)).round().long()
@@ -173,7 +173,7 @@ def _fit_person(chain: KeypointChain, targets: _Targets, hand: Tensor) -> tuple[
     """
     shape = torch.zeros(chain.shape_dirs.shape[-1], dtype=torch.float64)
     offset = torch.zeros(21, 3, dtype=torch.float64)
-    pose = _minimise(chain, targets, start_from_bones(chain, targets, hand, shape), shape, offset, *ROUNDS[0])
+    pose = _minimize(chain, targets, start_from_bones(chain, targets, hand, shape), shape, offset, *ROUNDS[0])
     size, count = len(shape), len(hand)
     weight = torch.cat(
         [
@@ -182,22 +182,22 @@ def _fit_person(chain: KeypointChain, targets: _Targets, hand: Tensor) -> tuple[
         ]
     )
     shared = torch.zeros(size + 63, dtype=torch.float64)
-    damping = FIRST_DAMPING
+    damping = INITIAL_DAMPING
     for scale, _ in ROUNDS:
         for _ in range(PERSON_ITERATIONS):
             rest, offsets = _rest_and_offsets(chain, pose, shared[:size], shared[size:].reshape(21, 3))
             posed = chain.pose(pose, rest, offsets)
             normal, gradient, weighted = _normal_equations(chain, targets, pose, posed, scale)
-            slopes = _shared_slopes(chain, pose, posed)
+            jacobian = _shared_jacobian(chain, pose, posed)
             worth = _worth(targets, posed, scale).repeat_interleave(3, -1)[..., None]
             residual = _residuals(targets, posed).reshape(-1, 1)
-            cross = weighted.mT.contiguous() @ slopes
-            flat = slopes.flatten(0, 1)
-            shared_normal = flat.T @ (worth * slopes).flatten(0, 1) + weight.diag()
+            cross = weighted.mT.contiguous() @ jacobian
+            flat = jacobian.flatten(0, 1)
+            shared_normal = flat.T @ (worth * jacobian).flatten(0, 1) + weight.diag()
             shared_gradient = (flat.T @ (worth.reshape(-1, 1) * residual))[:, 0] + weight * shared
             before = _cost(chain, targets, pose, posed, scale).sum() + (weight * shared**2).sum()
             after = before
-            while damping < MOST_DAMPING:
+            while damping < MAX_DAMPING:
                 factor = torch.linalg.cholesky(_damped(normal, damping))
                 solved = torch.cholesky_solve(torch.cat([cross, gradient[..., None]], -1), factor)
                 reduced = cross.flatten(0, 1).T @ solved.flatten(0, 1)
@@ -209,7 +209,7 @@ def _fit_person(chain: KeypointChain, targets: _Targets, hand: Tensor) -> tuple[
                 misfit = _cost(chain, targets, moved, chain.pose(moved, rest, offsets), scale).sum()
                 after = misfit + (weight * trial**2).sum()
                 if after < before:
-                    pose, shared, damping = moved, trial, max(damping / 10, LEAST_DAMPING)
+                    pose, shared, damping = moved, trial, max(damping / 10, MIN_DAMPING)
                     break
                 damping *= 10
             if before - after < PERSON_DECREASE * before:
@@ -217,15 +217,15 @@ def _fit_person(chain: KeypointChain, targets: _Targets, hand: Tensor) -> tuple[
     return shared[:size], shared[size:].reshape(21, 3)
 
 
-def _shared_slopes(chain: KeypointChain, pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 63 S"]:
+def _shared_jacobian(chain: KeypointChain, pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 63 S"]:
     """Derivatives of the landmarks by the shape and the landmark offset."""
     size = chain.shape_dirs.shape[-1]
-    slopes = torch.zeros(len(pose), 21, 3, size + 63, dtype=torch.float64)
-    slopes[..., :size] = chain.shape_slopes(pose, posed)
+    jacobian = torch.zeros(len(pose), 21, 3, size + 63, dtype=torch.float64)
+    jacobian[..., :size] = chain.shape_jacobian(pose, posed)
     turned = carried_by(pose, posed) * chain.mirror[pose.hand][:, None, None]
     joint = torch.arange(21)
-    slopes[..., size:].unflatten(-1, (21, 3))[:, joint, :, joint] = turned.transpose(0, 1)
-    return slopes.flatten(1, 2)
+    jacobian[..., size:].unflatten(-1, (21, 3))[:, joint, :, joint] = turned.transpose(0, 1)
+    return jacobian.flatten(1, 2)
 
 
 def _fit_poses(
@@ -255,17 +255,17 @@ def _fit_from(
     """Poses fitted from some start, their costs, and distances from the joints, zero where absent."""
     # Tips that move against their bones are placed anew before each round.
     for scale, still in ROUNDS if chain.is_rigid else (*ROUNDS, ROUNDS[-1]):
-        pose = _minimise(chain, targets, pose, shape, offset, scale, still)
+        pose = _minimize(chain, targets, pose, shape, offset, scale, still)
     posed = chain.pose(pose, *_rest_and_offsets(chain, pose, shape, offset))
     return pose, _cost(chain, targets, pose, posed, ROUNDS[-1][0]), _residuals(targets, posed).norm(dim=-1)
 
 
-def _minimise(
+def _minimize(
     chain: KeypointChain, targets: _Targets, pose: ChainPose, shape: Tensor, offset: Tensor, scale: float, still: float
 ) -> ChainPose:
     """Levenberg-Marquardt steps, each hand damped by itself, until every hand rests."""
     rest, offsets = _rest_and_offsets(chain, pose, shape, offset)
-    damping = torch.full((len(pose),), FIRST_DAMPING, dtype=torch.float64)
+    damping = torch.full((len(pose),), INITIAL_DAMPING, dtype=torch.float64)
     moving = torch.arange(len(pose))
     for _ in range(ITERATIONS):
         mine, sought = pose.at(moving), targets.at(moving)
@@ -279,8 +279,8 @@ def _minimise(
         better = after < before
         pose = pose.put(moving[better], moved.at(better))
         changed = torch.where(better, damping[moving] / 10, damping[moving] * 10)
-        damping[moving] = changed.clamp_min(LEAST_DAMPING)
-        resting = (step.abs().amax(-1) < still) | (changed > MOST_DAMPING)
+        damping[moving] = changed.clamp_min(MIN_DAMPING)
+        resting = (step.abs().amax(-1) < still) | (changed > MAX_DAMPING)
         moving = moving[~resting]
         if not len(moving):
             break
@@ -301,7 +301,7 @@ def _residuals(targets: _Targets, posed: PosedChain) -> Float[Tensor, "N 21 3"]:
 def _worth(targets: _Targets, posed: PosedChain, scale: float) -> Float[Tensor, "N 21"]:
     """Weight of each joint's squared distance: derivative of the Geman-McClure function."""
     squared = (_residuals(targets, posed) ** 2).sum(-1) / scale**2
-    return targets.present / (1 + squared) ** 2 / JOINT_METRES**2
+    return targets.present / (1 + squared) ** 2 / ANNOTATION_METRES**2
 
 
 def _beyond(chain: KeypointChain, pose: ChainPose) -> Float[Tensor, "N 5 3 3"]:
@@ -315,7 +315,7 @@ def _cost(
 ) -> Float[Tensor, " N"]:
     """Robust misfit of the joints, uncommon angles, angles past the limits."""
     squared = (_residuals(targets, posed) ** 2).sum(-1) / scale**2
-    misfit = (targets.present * geman_mcclure(squared)).sum(-1) * (scale / JOINT_METRES) ** 2
+    misfit = (targets.present * geman_mcclure(squared)).sum(-1) * (scale / ANNOTATION_METRES) ** 2
     prior = (pose.angles / POSE_PRIOR_RADIANS) ** 2 + (_beyond(chain, pose) / LIMIT_RADIANS) ** 2
     return misfit + prior.flatten(1).sum(-1)
 
@@ -323,11 +323,11 @@ def _cost(
 def _normal_equations(
     chain: KeypointChain, targets: _Targets, pose: ChainPose, posed: PosedChain, scale: float
 ) -> tuple[Float[Tensor, "N 51 51"], Float[Tensor, "N 51"], Float[Tensor, "N 63 51"]]:
-    """Half the Hessian of the cost after Gauss and Newton, half the gradient, and the weighted slopes."""
-    slopes = chain.pose_slopes(pose, posed).flatten(1, 2)
-    weighted = slopes * _worth(targets, posed, scale).repeat_interleave(3, -1)[..., None]
+    """Half the Hessian of the cost after Gauss and Newton, half the gradient, and the weighted jacobian."""
+    jacobian = chain.pose_jacobian(pose, posed).flatten(1, 2)
+    weighted = jacobian * _worth(targets, posed, scale).repeat_interleave(3, -1)[..., None]
     # The transpose is copied: float64 products of a transposed view are several times slower in torch.
-    normal = slopes.mT.contiguous() @ weighted
+    normal = jacobian.mT.contiguous() @ weighted
     gradient = (weighted.mT @ _residuals(targets, posed).flatten(1, 2)[..., None])[..., 0]
     beyond = _beyond(chain, pose)
     curvature = 1 / POSE_PRIOR_RADIANS**2 + (beyond != 0) / LIMIT_RADIANS**2

@@ -161,12 +161,12 @@ class KeypointChain:
             posed.landmarks = posed.landmarks + _turn(carried_by(pose, posed), offsets)
         return posed
 
-    def pose_slopes(self, pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 21 3 51"]:
+    def pose_jacobian(self, pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 21 3 51"]:
         """Derivatives of the landmarks by the unknowns of the pose."""
-        slopes = posed.landmarks.new_zeros(len(pose), 21, 3, POSE_SIZE)
+        jacobian = posed.landmarks.new_zeros(len(pose), 21, 3, POSE_SIZE)
         # A turn w of the wrist moves a landmark by w x arm.
-        slopes[..., :3] = -_skew(posed.landmarks - posed.wrist[:, None])
-        slopes[..., 3:6] = torch.eye(3, dtype=slopes.dtype)
+        jacobian[..., :3] = -_skew(posed.landmarks - posed.wrist[:, None])
+        jacobian[..., 3:6] = torch.eye(3, dtype=jacobian.dtype)
         # An angle turns all beyond its joint about an axis: rows of the right Jacobian of the rotation, in the world.
         axes = self.axes[pose.hand].mT
         spins = posed.bones[:, :, :3] @ right_jacobian(self.rotations(pose)) @ axes
@@ -174,12 +174,12 @@ class KeypointChain:
         arms = tips[:, :, :, None] - posed.fingers[:, :, None, :3]
         moved = -_skew(arms) @ spins[:, :, None]
         moved = moved * torch.ones(4, 3, dtype=moved.dtype).tril()[:, :, None, None]
-        blocks = slopes[:, 1:, :, 6:].unflatten(1, (5, 4)).unflatten(-1, (5, 3, 3))
+        blocks = jacobian[:, 1:, :, 6:].unflatten(1, (5, 4)).unflatten(-1, (5, 3, 3))
         for finger in range(5):
             blocks[:, finger, :, :, finger] = moved[:, finger].transpose(2, 3)
-        return slopes
+        return jacobian
 
-    def shape_slopes(self, pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 21 3 K"]:
+    def shape_jacobian(self, pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 21 3 K"]:
         """Derivatives of the landmarks by the shape: each bone carries the change of its own length."""
         directions = self.shape_dirs[pose.hand]
         fingers = directions[:, 1:].unflatten(1, (5, 4))

@@ -13,7 +13,7 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import ManoAnnotations
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.keypoint_chain import keypoints_only
-from nerfstudio_hands.fitting.pose_fit import FEWEST_JOINTS, landmark_shift
+from nerfstudio_hands.fitting.pose_fit import MIN_JOINTS, landmark_shift
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, PosedHand, mirror_hand, pose_hand
 from nerfstudio_hands.hand_model.mano_file import relative_to_flat
 
@@ -23,7 +23,7 @@ BEST_METRES = 0.005
 # Median absolute deviations above the median, which is 3.4 standard deviations of a normal distribution.
 DEVIATIONS = 5.0
 # Annotated joints lie at most this far from the joints of the model.
-MOST_OFFSET_METRES = 0.015
+MAX_OFFSET_METRES = 0.015
 
 
 @dataclass
@@ -167,14 +167,14 @@ def landmark_bones(bone_transforms: Float[Tensor, "*B 16 4 4"], side: str) -> Fl
 
 
 def _median_offset(misses: Float[Tensor, "T H 21 3"]) -> Float[Tensor, "21 3"]:
-    """Where annotators put each joint; at most `MOST_OFFSET_METRES` away, should most annotations be wrong."""
+    """Where annotators put each joint; at most `MAX_OFFSET_METRES` away, should most annotations be wrong."""
     offset = misses.flatten(0, 1).nanmedian(0).values.nan_to_num(0.0)
     length = offset.norm(dim=-1, keepdim=True)
-    return offset * (MOST_OFFSET_METRES / length.clamp_min(MOST_OFFSET_METRES))
+    return offset * (MAX_OFFSET_METRES / length.clamp_min(MAX_OFFSET_METRES))
 
 
 def _mean_distance(misses: Float[Tensor, "*B 21 3"]) -> Float[Tensor, "*B"]:
-    """Mean length over joints; NaN where fewer than `FEWEST_JOINTS` are known."""
+    """Mean length over joints; NaN where fewer than `MIN_JOINTS` are known."""
     distance = misses.norm(dim=-1)
-    enough = distance.isfinite().sum(-1) >= FEWEST_JOINTS
+    enough = distance.isfinite().sum(-1) >= MIN_JOINTS
     return torch.where(enough, distance.nanmean(-1), torch.nan)

@@ -34,12 +34,12 @@ from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
 
 # Boundaries found by colour are right nearly as often as those of a good mask.
-OWN_MASK_WEIGHT = 0.5
+SEGMENTED_MASK_WEIGHT = 0.5
 # Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those fixed,
 # since the normal equations grow with the square of the frames.
 FRAMES_AT_ONCE = 8
 # Pictures that are held in memory while hands are cut out of them.
-PICTURES_AT_ONCE = 8
+IMAGES_AT_ONCE = 8
 # How far the projection may be off when hands are cut out of pictures, metres: after joints alone, after masks, at
 # the end.
 BANDS = (0.015, 0.008, 0.005)
@@ -187,7 +187,7 @@ def _segment(
         if kept.any():
             outline = snap_outline(image, MaskOutline(outline.points[kept], outline.normals[kept]))
             t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
-            targets.append(OutlineTarget(t, c, seen.cameras[c].size, outline, OWN_MASK_WEIGHT))
+            targets.append(OutlineTarget(t, c, seen.cameras[c].size, outline, SEGMENTED_MASK_WEIGHT))
     return targets
 
 
@@ -219,7 +219,7 @@ def _cut_out(
 
     # GrabCut runs outside of Python's lock.
     with ThreadPoolExecutor(2) as pool:
-        for start in range(0, len(keys), PICTURES_AT_ONCE):
-            some = keys[start : start + PICTURES_AT_ONCE]
+        for start in range(0, len(keys), IMAGES_AT_ONCE):
+            some = keys[start : start + IMAGES_AT_ONCE]
             for key, found in zip(some, pool.map(cut, some), strict=True):
                 yield key, *found

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.triangulate import Triangulation
-from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimise
+from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimize
 from nerfstudio_hands.hand_model import HandSurface, SurfacePose
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES, MANO_TO_JOINTS, TIP_JOINTS
@@ -22,9 +22,9 @@ JOINT_BONES = [MANO_TO_JOINTS.index(joint - 1 if joint in TIP_JOINTS else joint)
 # Joints that hardly move against each other: wrist and the first joints of the four fingers.
 PALM = (0, 5, 9, 13, 17)
 # Detected joints scatter by about this much around the heads of the bones.
-JOINT_METRES = 0.006
+DETECTION_METRES = 0.006
 # A hand with fewer triangulated joints than this in a frame is taken as not seen.
-FEWEST_JOINTS = 12
+MIN_JOINTS = 12
 # A detector's landmarks are drawn on the skin; heads of bones lie inside, and a wrist or a knuckle is where a person
 # says it is.
 LANDMARK_OFFSET_METRES = 0.006
@@ -112,7 +112,7 @@ def fit_joints(
         camera_rotation: Corrections of the cameras that the triangulation found, kept.
         known: A fit of other frames whose shape, displacement and places of landmarks are taken over and kept.
     """
-    valid = terms.point_weights.sum(-1) >= FEWEST_JOINTS
+    valid = terms.point_weights.sum(-1) >= MIN_JOINTS
     frames, hands = valid.shape
     count = surface.hands[0].shape_dirs.shape[-1]
     zeros = torch.zeros(frames, hands, 3)
@@ -132,7 +132,7 @@ def fit_joints(
     def to_points(v: Variables) -> Tensor:
         squared = (
             (landmarks(surface, surface.pose(v.pose, v.shape, None), v.landmark_offset) - terms.points) ** 2
-        ).sum(-1) / JOINT_METRES**2
+        ).sum(-1) / DETECTION_METRES**2
         # The loose scale (5 times) keeps far joints pulling while the hand is still flat.
         return (terms.point_weights * valid[..., None] * 25 * geman_mcclure(squared / 25)).sum() + prior.loss(v)
 
@@ -141,11 +141,11 @@ def fit_joints(
         return joint_loss(found, terms, v) + prior.loss(v)
 
     pose = ("global_orient", "translation", "local_rotations")
-    variables = minimise(to_points, variables, pose, iterations=80)
+    variables = minimize(to_points, variables, pose, iterations=80)
     if known is not None:
-        return minimise(to_detections, variables, pose, iterations=80)
-    variables = minimise(to_points, variables, (*pose, "shape"), iterations=60)
-    return minimise(to_detections, variables, (*pose, "shape", "landmark_offset"), iterations=80)
+        return minimize(to_detections, variables, pose, iterations=80)
+    variables = minimize(to_points, variables, (*pose, "shape"), iterations=60)
+    return minimize(to_detections, variables, (*pose, "shape", "landmark_offset"), iterations=80)
 
 
 def landmarks(surface: HandSurface, posed: SurfacePose, offset: Float[Tensor, "21 3"]) -> Float[Tensor, "T H 21 3"]:
@@ -174,7 +174,7 @@ def joint_loss(joints: Float[Tensor, "T H 21 3"], terms: JointTerms, variables: 
     extrinsics = corrected_extrinsics(terms.world_to_camera, variables.camera_rotation)
     camera = torch.einsum("cij,thkj->tchki", extrinsics[:, :3, :3], joints) + extrinsics[:, None, None, :3, 3]
     along = (camera * terms.rays).sum(-1, keepdim=True)
-    squared = ((camera - along * terms.rays) ** 2).sum(-1) / JOINT_METRES**2
+    squared = ((camera - along * terms.rays) ** 2).sum(-1) / DETECTION_METRES**2
     return (terms.ray_weights * variables.valid[:, None, :, None] * 9 * geman_mcclure(squared / 9)).sum()
 
 

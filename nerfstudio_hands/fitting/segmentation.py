@@ -16,10 +16,10 @@ GRABCUT_ITERATIONS = 3
 # Half the length of the profile across an outline in which its edge is sought, pixels.
 PROFILE = 9.0
 # Colour difference across an edge, of 255, below which its place is anybody's guess.
-LEAST_CONTRAST = 30.0
+MIN_CONTRAST = 30.0
 # A mask of our own whose area or overlap with the projected hands lies outside of this has followed something else.
 AREA_RATIO = (0.6, 1.5)
-LEAST_OVERLAP = 0.6
+MIN_OVERLAP = 0.6
 
 
 def segment_hands(
@@ -97,7 +97,7 @@ def cut_out_hands(
     mask = _pieces_of_hands(mask, sides)
     ratio = mask.sum() / max(hands.sum(), 1)
     overlap = (mask & hands).sum() / max((mask | hands).sum(), 1)
-    return mask if AREA_RATIO[0] <= ratio <= AREA_RATIO[1] and overlap >= LEAST_OVERLAP else None
+    return mask if AREA_RATIO[0] <= ratio <= AREA_RATIO[1] and overlap >= MIN_OVERLAP else None
 
 
 def _pieces_of_hands(mask: Bool[np.ndarray, "H W"], sides: Int[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
@@ -147,7 +147,7 @@ def snap_outline(image: UInt8[np.ndarray, "H W 3"], outline: MaskOutline) -> Mas
     # The outermost crossing of one half, interpolated between the samples beside it.
     hand = share > 0.5
     last = len(steps) - 1 - np.argmax(hand[:, ::-1], 1)
-    kept = (contrast > LEAST_CONTRAST) & (last < len(steps) - 1) & (last > 0) & hand.any(1)
+    kept = (contrast > MIN_CONTRAST) & (last < len(steps) - 1) & (last > 0) & hand.any(1)
     rows, last = np.flatnonzero(kept), last[kept]
     before, after = share[rows, last], share[rows, last + 1]
     offset = steps[last] + 0.5 * (before - 0.5) / np.maximum(before - after, 1e-6)

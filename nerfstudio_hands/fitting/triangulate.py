@@ -25,7 +25,7 @@ ROTATION_PRIOR_DEGREES = 1.0
 # The 21 joints of one detected hand err together, so a hand is worth about this many independent joints.
 INDEPENDENT_JOINTS = 4.0
 # A correction below this is noise of the detector, and the calibration is trusted more.
-SMALLEST_ROTATION_DEGREES = 0.3
+MIN_ROTATION_DEGREES = 0.3
 
 
 @dataclass
@@ -84,7 +84,7 @@ def triangulate(
             rotation = _camera_rotations(points, weights, rays, world_to_camera)
             if index >= rounds - 3:
                 # Late, so that the joints settle against the corrections that stay.
-                small = rotation.norm(dim=-1) < np.deg2rad(SMALLEST_ROTATION_DEGREES)
+                small = rotation.norm(dim=-1) < np.deg2rad(MIN_ROTATION_DEGREES)
                 rotation = torch.where(small[:, None], 0.0, rotation)
             limit = HAND_OUTLIER_METRES_AFTER_ROTATION if index >= 2 else limit
     extrinsics = corrected_extrinsics(world_to_camera, rotation)
@@ -102,16 +102,16 @@ def _camera_rays(detections: Tensor, intrinsics: Tensor) -> Tensor:
 
 
 def _world_rays(rays: Tensor, extrinsics: Tensor) -> tuple[Tensor, Tensor]:
-    """Camera centres [C,3] and unit rays [T,C,H,21,3] in the world frame."""
-    centres = -torch.einsum("cji,cj->ci", extrinsics[:, :3, :3], extrinsics[:, :3, 3])
-    return centres, torch.einsum("cji,tchkj->tchki", extrinsics[:, :3, :3], rays)
+    """Camera centers [C,3] and unit rays [T,C,H,21,3] in the world frame."""
+    centers = -torch.einsum("cji,cj->ci", extrinsics[:, :3, :3], extrinsics[:, :3, 3])
+    return centers, torch.einsum("cji,tchkj->tchki", extrinsics[:, :3, :3], rays)
 
 
-def _nearest_points(centres: Tensor, rays: Tensor, weights: Tensor) -> Tensor:
-    """Points [...,3] with the least weighted squared distance to rays [...,C,3] from centres [C,3]; weights [...,C]."""
+def _nearest_points(centers: Tensor, rays: Tensor, weights: Tensor) -> Tensor:
+    """Points [...,3] with the least weighted squared distance to rays [...,C,3] from centers [C,3]; weights [...,C]."""
     identity = torch.eye(3, dtype=rays.dtype)
     projector = (identity - rays[..., :, None] * rays[..., None, :]) * weights[..., None, None]
-    right = (projector @ centres[..., None])[..., 0].sum(-2)
+    right = (projector @ centers[..., None])[..., 0].sum(-2)
     # A faint pull to the origin keeps the system solvable where no ray takes part; those points are never used.
     return torch.linalg.solve(projector.sum(-3) + 1e-9 * identity, right)
 
@@ -130,7 +130,7 @@ def _best_pairs(rays: Tensor, present: Tensor, extrinsics: Tensor) -> Tensor:
 
     A joint that this pair does not both see comes from the pair that explains the views of that joint best.
     """
-    centres, world = _world_rays(rays, extrinsics)
+    centers, world = _world_rays(rays, extrinsics)
     frames, cameras, hands, joints = present.shape
     best = torch.full((frames, hands), torch.inf, dtype=rays.dtype)
     best_of_joint = torch.full((frames, hands, joints), torch.inf, dtype=rays.dtype)
@@ -145,7 +145,7 @@ def _best_pairs(rays: Tensor, present: Tensor, extrinsics: Tensor) -> Tensor:
         index = torch.tensor(pair)
         both = present[:, index].all(1)  # [T,H,21]
         candidate = _nearest_points(
-            centres[index], world[:, index].permute(0, 2, 3, 1, 4), both[..., None].expand(*both.shape, 2).to(rays)
+            centers[index], world[:, index].permute(0, 2, 3, 1, 4), both[..., None].expand(*both.shape, 2).to(rays)
         )
         cosine = (world[:, pair[0]] * world[:, pair[1]]).sum(-1)
         usable = both & (cosine < np.cos(np.deg2rad(MINIMUM_ANGLE_DEGREES)))
@@ -168,7 +168,7 @@ def _reweighted_points(
     points: Tensor, rays: Tensor, present: Tensor, extrinsics: Tensor, limit: float, iterations: int = 10
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Joints [T,H,21,3], weights [T,C,H,21] and whole-hand verdicts [T,C,H] by iteratively reweighted least squares."""
-    centres, world = _world_rays(rays, extrinsics)
+    centers, world = _world_rays(rays, extrinsics)
     for _ in range(iterations):
         errors = torch.where(present, _ray_errors(points, rays, extrinsics), torch.nan)
         inlier = errors.nanmedian(-1).values < limit  # NaN compares false
@@ -176,7 +176,7 @@ def _reweighted_points(
         weights = 1 / (1 + (errors.nan_to_num(1e3) / INLIER_METRES) ** 2) ** 2
         weights = weights * (present & inlier[..., None])
         enough = (weights > 0.05).sum(1) >= 2
-        points = _nearest_points(centres, world.permute(0, 2, 3, 1, 4), weights.permute(0, 2, 3, 1))
+        points = _nearest_points(centers, world.permute(0, 2, 3, 1, 4), weights.permute(0, 2, 3, 1))
         points = torch.where(enough[..., None], points, torch.nan)
     return points, torch.where(enough[:, None], weights, 0.0), inlier
 

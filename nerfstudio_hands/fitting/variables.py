@@ -72,7 +72,7 @@ METRES_PER_UNIT = {
 STEP_METRES = 0.01
 
 
-def minimise(
+def minimize(
     objective: Callable[[Variables], Tensor],
     variables: Variables,
     names: Sequence[str],

@@ -11,12 +11,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from nerfstudio_hands.hand_model.joints import JOINT_PARENTS
 from nerfstudio_hands.inspection.hand_view import HandView
 
-SIDE_COLOURS = ((255, 60, 170), (0, 200, 255))
-"""Left and right; neither is a colour of skin."""
+SIDE_COLORS = ((255, 60, 170), (0, 200, 255))
+"""Left and right; neither is a color of skin."""
 
-MASK_COLOUR = (90, 255, 90)
+MASK_COLOR = (90, 255, 90)
 LONGEST_SIDE = 1000
-LARGEST_ZOOM = 2.0
+MAX_ZOOM = 2.0
 TILE_WIDTH = 480
 # OpenCV draws at fixed-point coordinates with this many fractional bits.
 SUBPIXEL_BITS = 4
@@ -29,7 +29,7 @@ def draw_overlay(view: HandView) -> UInt8[np.ndarray, "h w 3"]:
     fitted one. Green: outline of the mask.
     """
     left, top, right, bottom = _crop(view)
-    zoom = min(LARGEST_ZOOM, LONGEST_SIDE / max(right - left, bottom - top))
+    zoom = min(MAX_ZOOM, LONGEST_SIDE / max(right - left, bottom - top))
     size = (round((right - left) * zoom), round((bottom - top) * zoom))
     interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
     canvas = cv2.resize(np.ascontiguousarray(view.image[top:bottom, left:right]), size, interpolation=interpolation)
@@ -39,10 +39,10 @@ def draw_overlay(view: HandView) -> UInt8[np.ndarray, "h w 3"]:
         return np.round(((pixels - (left, top)) * zoom - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
 
     if view.mask is not None:
-        _draw_boundary(canvas, view.mask, place, MASK_COLOUR)
-    for side, colour in enumerate(SIDE_COLOURS):
-        _draw_boundary(canvas, view.sides == side, place, colour)
-        _draw_joints(canvas, view.fitted[side], view.detections[side], place, colour)
+        _draw_boundary(canvas, view.mask, place, MASK_COLOR)
+    for side, color in enumerate(SIDE_COLORS):
+        _draw_boundary(canvas, view.sides == side, place, color)
+        _draw_joints(canvas, view.fitted[side], view.detections[side], place, color)
     return canvas
 
 
@@ -90,22 +90,22 @@ def _crop(view: HandView) -> tuple[int, int, int, int]:
     return int(left), int(top), int(right), int(bottom)
 
 
-def _draw_boundary(canvas: np.ndarray, region: Bool[np.ndarray, "H W"], place, colour: tuple[int, int, int]) -> None:
+def _draw_boundary(canvas: np.ndarray, region: Bool[np.ndarray, "H W"], place, color: tuple[int, int, int]) -> None:
     contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     contours = [place(contour[:, 0] + 0.5) for contour in contours if len(contour) > 4]
-    cv2.polylines(canvas, contours, True, colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.polylines(canvas, contours, True, color, 1, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _draw_joints(
-    canvas: np.ndarray, fitted: np.ndarray, detected: np.ndarray, place, colour: tuple[int, int, int]
+    canvas: np.ndarray, fitted: np.ndarray, detected: np.ndarray, place, color: tuple[int, int, int]
 ) -> None:
-    def line(start: np.ndarray, end: np.ndarray, colour: tuple[int, int, int]) -> None:
+    def line(start: np.ndarray, end: np.ndarray, color: tuple[int, int, int]) -> None:
         if np.isfinite(start).all() and np.isfinite(end).all():
-            cv2.line(canvas, place(start), place(end), colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.line(canvas, place(start), place(end), color, 1, cv2.LINE_AA, SUBPIXEL_BITS)
 
     for joint, parent in enumerate(JOINT_PARENTS):
         if parent >= 0:
-            line(fitted[parent], fitted[joint], colour)
+            line(fitted[parent], fitted[joint], color)
         line(fitted[joint], detected[joint], (255, 255, 255))
         if np.isfinite(detected[joint]).all():
-            cv2.circle(canvas, place(detected[joint]), 4 << SUBPIXEL_BITS, colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.circle(canvas, place(detected[joint]), 4 << SUBPIXEL_BITS, color, 1, cv2.LINE_AA, SUBPIXEL_BITS)

@@ -143,8 +143,8 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
     ).face
     sides = side_image(face, posed.surface.face_side)
     triangulated = np.asarray(fit.keypoints_3d[frame], dtype=np.float64)
-    centre = np.where(np.isfinite(triangulated), triangulated, posed.keypoints[frame])[:, 0]
-    depth = centre @ camera.world_to_camera[2, :3] + camera.world_to_camera[2, 3]
+    center = np.where(np.isfinite(triangulated), triangulated, posed.keypoints[frame])[:, 0]
+    depth = center @ camera.world_to_camera[2, :3] + camera.world_to_camera[2, 3]
     return HandView(
         frame=capture.frames[frame],
         camera=camera,

@@ -15,7 +15,7 @@ from nerfstudio_hands.inspection.hand_view import HandView
 SATURATED = 250
 """Values from here on, of 255, are taken as clipped."""
 
-DARKEST = 1e-3
+MIN_LIGHT = 1e-3
 """Light below this is noise of an 8-bit picture (0.3 of its smallest step, in shadows)."""
 
 
@@ -91,7 +91,7 @@ def camera_gains(brightness: Float[np.ndarray, "C S"], *, rounds: int = 30) -> F
         Factors with median 1; NaN for a camera that shares no place with another.
     """
     seen_twice = np.isfinite(brightness).sum(0) >= 2
-    log = np.log(np.maximum(brightness[:, seen_twice], DARKEST))
+    log = np.log(np.maximum(brightness[:, seen_twice], MIN_LIGHT))
     gain = np.zeros(len(log))
     known = np.isfinite(log).any(1)
     if not known.any():

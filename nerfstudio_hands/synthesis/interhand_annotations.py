@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nerfstudio_hands.captures.capture import PIXEL_CENTRE
+from nerfstudio_hands.captures.capture import PIXEL_CENTER
 from nerfstudio_hands.hand_model.joints import FINGERS, SIDES, to_interhand
 from nerfstudio_hands.synthesis.dome import DomeCamera
 
@@ -217,7 +217,7 @@ def _cameras(cameras: list[DomeCamera]) -> dict[str, Any]:
         table["campos"][camera.name] = (-1e3 * rotation.T @ shift).tolist()
         table["camrot"][camera.name] = rotation.tolist()
         table["focal"][camera.name] = camera.intrinsics[[0, 1], [0, 1]].tolist()
-        table["princpt"][camera.name] = (camera.intrinsics[:2, 2] - PIXEL_CENTRE).tolist()
+        table["princpt"][camera.name] = (camera.intrinsics[:2, 2] - PIXEL_CENTER).tolist()
     return table
 
 

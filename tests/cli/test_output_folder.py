@@ -16,7 +16,7 @@ from nerfstudio_hands.cli.output_folder import (
     check_new_video,
     prepare_output_folder,
     write_bytes,
-    write_picture,
+    write_image,
 )
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
@@ -108,7 +108,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_pictures_are_written_as_rgb(tmp_path: Path) -> None:
     picture = np.zeros((4, 6, 3), np.uint8)
     picture[..., 0] = 200
-    write_picture(tmp_path / "red.png", picture)
+    write_image(tmp_path / "red.png", picture)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "red.png")), picture)
 
 

@@ -32,7 +32,7 @@ LPIPS_KEYS = {"lpips", "hand_lpips", "hand_lpips_calibrated"}
 def no_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     metrics._lpips_network.cache_clear()
-    perceptual.say_once.cache_clear()
+    perceptual.warn_once.cache_clear()
 
 
 def texture(seed: int = 0) -> torch.Tensor:

@@ -71,18 +71,18 @@ def test_slopes_are_those_of_the_skinned_hand(both):
 
     posed = chain.pose(pose, chain.rest_of(pose.hand, shape), chain.offsets_of(pose.hand, offset))
     torch.testing.assert_close(posed.landmarks, landmarks(pose, shape), atol=1e-7, rtol=0)
-    slopes = chain.pose_slopes(pose, posed)
+    jacobian = chain.pose_jacobian(pose, posed)
     for unknown in range(POSE_SIZE):
         change = torch.zeros(4, POSE_SIZE, dtype=torch.float64)
         change[:, unknown] = step
         numeric = (landmarks(pose.moved(change), shape) - landmarks(pose.moved(-change), shape)) / (2 * step)
-        torch.testing.assert_close(slopes[..., unknown], numeric, atol=1e-6, rtol=1e-4)
-    slopes = chain.shape_slopes(pose, posed)
+        torch.testing.assert_close(jacobian[..., unknown], numeric, atol=1e-6, rtol=1e-4)
+    jacobian = chain.shape_jacobian(pose, posed)
     for unknown in range(len(shape)):
         change = torch.zeros(len(shape), dtype=torch.float64)
         change[unknown] = step
         numeric = (landmarks(pose, shape + change) - landmarks(pose, shape - change)) / (2 * step)
-        torch.testing.assert_close(slopes[..., unknown], numeric, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(jacobian[..., unknown], numeric, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", [*GESTURES, "random"])

@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float
 from rich.progress import track
 
 from nerfstudio_hands.captures.calibration_checks import check_camera
-from nerfstudio_hands.captures.capture import PIXEL_CENTRE, Capture, CaptureCamera
+from nerfstudio_hands.captures.capture import PIXEL_CENTER, Capture, CaptureCamera
 from nerfstudio_hands.captures.image_tree import (
     MANY_FOLDERS,
     ImageTree,
@@ -47,7 +47,7 @@ CALIBRATED_SIZE = (334, 512)
 ASPECT_TOLERANCE = 0.01
 """Share by which the aspect ratio may differ from that size; 2668x4096, of which it is an eighth, differs by 0.0015."""
 
-COLOUR_PREFIX = "40"
+COLOR_PREFIX = "40"
 """Names of the colour cameras begin with this."""
 
 HIDDEN_SIDES = {"RT": "left", "LT": "right"}
@@ -222,7 +222,7 @@ def _calibration(
 ) -> _Calibration:
     intrinsics, world_to_camera = np.eye(4), np.eye(4)
     intrinsics[[0, 1], [0, 1]] = k[0, 0], k[1, 1]
-    intrinsics[:2, 2] = k[:2, 2] + PIXEL_CENTRE
+    intrinsics[:2, 2] = k[:2, 2] + PIXEL_CENTER
     world_to_camera[:3] = extrinsics
     world_to_camera[:3, 3] /= 1000
     check_camera(path, name, intrinsics, world_to_camera)
@@ -260,11 +260,11 @@ def _cameras(
 ) -> dict[str, list[str]]:
     """Calibrated colour cameras of each sequence."""
     there = {
-        sequence: [name for name in folders_in(folder / sequence, "cam") if name.startswith(COLOUR_PREFIX)]
+        sequence: [name for name in folders_in(folder / sequence, "cam") if name.startswith(COLOR_PREFIX)]
         for sequence in sequences
     }
     names = {name for cameras in there.values() for name in cameras}
-    colour = {name for name in calibrations if name.startswith(COLOUR_PREFIX)}
+    colour = {name for name in calibrations if name.startswith(COLOR_PREFIX)}
     for text, some in (
         ("Cameras without calibration, left out", names - colour),
         ("Calibrated colour cameras without pictures", colour - names),

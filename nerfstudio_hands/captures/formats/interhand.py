@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from rich.progress import track
 
 from nerfstudio_hands.captures.calibration_checks import check_camera
-from nerfstudio_hands.captures.capture import PIXEL_CENTRE, Capture, CaptureCamera, ManoAnnotations
+from nerfstudio_hands.captures.capture import PIXEL_CENTER, Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.captures.formats.interhand_annotations import (
     HAND_TYPES,
     REMEDY,
@@ -35,7 +35,7 @@ from nerfstudio_hands.motion.frame_clock import frame_clock, usual_step
 
 SPLITS = ("train", "val", "test")
 
-COLOUR_PREFIX = "400"
+COLOR_PREFIX = "400"
 """Names of the colour cameras begin with this, those of the grey ones with 41."""
 
 WRIST = 20
@@ -115,10 +115,10 @@ def read_interhand(
     if cameras is not None:
         wanted = {_known(folder, "--cameras", name, there) for name in cameras}
     else:
-        wanted = {name for name in there if grey_cameras or name.startswith(COLOUR_PREFIX)}
+        wanted = {name for name in there if grey_cameras or name.startswith(COLOR_PREFIX)}
         if not wanted:
             raise HandsError(
-                f"{folder}: expected folders cam{COLOUR_PREFIX}xxx of colour cameras, found "
+                f"{folder}: expected folders cam{COLOR_PREFIX}xxx of colour cameras, found "
                 f"{', '.join(there) or 'no cameras'}: download their images, or ask for --grey-cameras."
             )
     uncalibrated = sorted(wanted - set(annotations.cameras.tolist()))
@@ -300,7 +300,7 @@ def _joints(annotations: InterHandAnnotations) -> Float[np.ndarray, "F 2 21 3"]:
 def _intrinsics(annotations: InterHandAnnotations, row: int) -> Float[np.ndarray, "4 4"]:
     """K in pixels, padded."""
     intrinsics = np.diag([*annotations.focal[row], 1.0, 1.0])
-    intrinsics[:2, 2] = annotations.princpt[row] + PIXEL_CENTRE
+    intrinsics[:2, 2] = annotations.princpt[row] + PIXEL_CENTER
     return intrinsics
 
 
