@@ -7,7 +7,7 @@ synthesize interhand`, which leaves the truth in `truth/`). The constants of the
 Beside it, on the first frames of the same, two ways that go through all vertices of the hand model by automatic
 derivatives, all poses at once. "torch.optim.LBFGS" is the peer: torch's optimiser with a strong-Wolfe line search, as
 SMPLify-X uses it, on the squared distances and a prior, through smplx's functions of skinning, from a resting hand laid
-on the palm. "our other fit" is ours too: that of joints that cameras see (`fitting.pose_fit`), given four.
+on the palm. "our other fit" is ours too: that of joints that cameras see (`fitting.joints.pose_fit`), given four.
 
 All of it runs on one thread. Beside hands per second stands what a processor that does nothing else would reach.
 
@@ -35,8 +35,8 @@ from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.fitting import FitOptions
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import limited_threads
-from nerfstudio_hands.fitting.pose_fit import MIN_JOINTS, PALM, JointTerms, fit_joints
-from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_hand
+from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, PALM, JointTerms, fit_joints
+from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_surface
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
 
 PERSONS = 4
@@ -168,7 +168,7 @@ def ours(track: Track, hand_model: str) -> Result:
     """`fit_capture_joints` as training calls it: shape, poses, report."""
     clock = Clock()
     fit = fit_capture_joints(track.capture, FitOptions(hand=hand_model, start=NetworkStart()))
-    surface = HandSurface(tuple(load_hand(hand_model, side) for side in fit.sides))
+    surface = load_surface(fit.sides, hand_model)
     return judged(track, surface, fit.pose, fit.shape, clock)
 
 
@@ -231,7 +231,7 @@ def _given_joints(track: Track, hand_model: str) -> tuple[HandSurface, torch.Ten
     given = torch.from_numpy(track.capture.stored_keypoints).float()
     there = (given.isfinite().all(-1).sum(-1) >= MIN_JOINTS).any(0)
     places = [place for place in range(2) if there[place]]
-    surface = HandSurface(tuple(load_hand(hand_model, SIDES[place]) for place in places))
+    surface = load_surface([SIDES[place] for place in places], hand_model)
     points = given[:, places]
     return surface, points.nan_to_num(0.0), points.isfinite().all(-1)
 

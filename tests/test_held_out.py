@@ -26,7 +26,9 @@ from nerfstudio_hands.datamanagers.crop_cutting import load_or_cut
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser, HandsDataParserConfig
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
-from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture, mask_refinement, pose_fit, silhouette
+from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture
+from nerfstudio_hands.fitting.joints import pose_fit
+from nerfstudio_hands.fitting.silhouettes import boundary_fit, mask_refinement
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
@@ -44,17 +46,17 @@ def quick_fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def end_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    modes, found = silhouette.smooth_modes, {}
+    modes, found = boundary_fit.smooth_modes, {}
 
     def smooth_modes(surface):
         if surface.sides not in found:
             found[surface.sides] = modes(surface)
         return found[surface.sides]
 
-    monkeypatch.setattr(silhouette, "smooth_modes", smooth_modes)
+    monkeypatch.setattr(boundary_fit, "smooth_modes", smooth_modes)
     for name in ("PLACING", "SHAPING", "FINISHING"):
         monkeypatch.setattr(mask_refinement, name, getattr(mask_refinement, name)[-1:])
-    monkeypatch.setattr(silhouette, "STEPS", 1)
+    monkeypatch.setattr(boundary_fit, "STEPS", 1)
     minimize = pose_fit.minimize
     monkeypatch.setattr(pose_fit, "minimize", lambda *args, iterations: minimize(*args, iterations=10))
 

@@ -54,7 +54,7 @@ def fit(
     from nerfstudio_hands.captures.capture import require_side
     from nerfstudio_hands.captures.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.dataparsers.fit_options import fit_options
-    from nerfstudio_hands.fitting import fit_or_load, fit_outline_distances
+    from nerfstudio_hands.fitting import fit_contour_distances, fit_or_load
     from nerfstudio_hands.hand_model import SIDES
 
     capture, split = read_and_split(data, options_for(data, options))
@@ -64,7 +64,7 @@ def fit(
     result = fit_or_load(capture, chosen, path=output, refit=overwrite)
     if capture.masks:
         CONSOLE.print(
-            _table(result, fit_outline_distances(capture, result, hand=options.hand_model), split.eval_cameras)
+            _table(result, fit_contour_distances(capture, result, hand=options.hand_model), split.eval_cameras)
         )
     joints = "given" if capture.detections is None else "triangulated"
     CONSOLE.print(

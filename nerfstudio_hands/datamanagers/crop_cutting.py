@@ -43,7 +43,7 @@ from nerfstudio_hands.datamanagers.hand_dataset import (
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation import hand_region
 from nerfstudio_hands.files.cache_folder import cache_folder
-from nerfstudio_hands.fitting import segmentation
+from nerfstudio_hands.fitting.silhouettes import segmentation
 from nerfstudio_hands.hand_model import side_image
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.transforms import pixel_distances

@@ -21,7 +21,7 @@ from nerfstudio_hands.datamanagers.image_labels import training_labels
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_region import EvaluationRegion, evaluation_region, inner_region
-from nerfstudio_hands.fitting.segmentation import cut_out_hands
+from nerfstudio_hands.fitting.silhouettes.segmentation import cut_out_hands
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.geometry.rasterize import Raster
 from nerfstudio_hands.hand_model import SIDES

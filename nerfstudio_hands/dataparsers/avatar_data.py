@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Sequence
 
 import numpy as np
@@ -21,7 +20,7 @@ from nerfstudio_hands.captures.splits import Split, evaluation_rows, training_ro
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, load_hand
+from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, load_surface
 from nerfstudio_hands.hand_model.model import shaped_template
 
 SCENE_MARGIN = 0.03
@@ -92,12 +91,6 @@ def apply_rigid(transform: Float[Tensor, "3 4"], points: Float[Tensor, "*N 3"]) 
 def undo_rigid(transform: Float[Tensor, "3 4"], points: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3"]:
     """Points carried back: the inverse of :func:`apply_rigid`."""
     return (points - transform[:, 3]) @ transform[:, :3]
-
-
-def load_surface(sides: Sequence[str], hand_model: str) -> HandSurface:
-    """The hand model of the given sides as one surface; `hand_model` is "default" or a path."""
-    source = hand_model if hand_model == "default" else Path(hand_model)
-    return HandSurface(tuple(load_hand(source, side) for side in sides))
 
 
 def capture_to_outputs(

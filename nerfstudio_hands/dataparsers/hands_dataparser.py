@@ -162,9 +162,9 @@ class HandsDataParser(DataParser):
 
     def _from_capture(self) -> RunRecord:
         from nerfstudio_hands.dataparsers.avatar_data import world_transform
-        from nerfstudio_hands.dataparsers.object_poses import with_object_poses
         from nerfstudio_hands.dataparsers.run_record import RunRecord
         from nerfstudio_hands.fitting import fit_key, fit_or_load
+        from nerfstudio_hands.fitting.object_poses import with_object_poses
 
         capture, split = self._read()
         for problem in capture.problems:

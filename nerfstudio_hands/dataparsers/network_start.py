@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nerfstudio_hands.estimators.prediction import predict_hands
 from nerfstudio_hands.estimators.weights_file import shipped_digest, shipped_network
-from nerfstudio_hands.fitting.keypoint_chain import MANO_ROWS, ChainPose, KeypointChain
+from nerfstudio_hands.fitting.joints.keypoint_chain import MANO_ROWS, ChainPose, KeypointChain
 
 
 @dataclass(frozen=True)

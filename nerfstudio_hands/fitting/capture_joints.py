@@ -14,11 +14,11 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.fit import limited_threads
-from nerfstudio_hands.fitting.joint_track import JointTrackFit, fit_joint_track
-from nerfstudio_hands.fitting.keypoint_chain import keypoints_only
-from nerfstudio_hands.fitting.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
+from nerfstudio_hands.fitting.joints.joint_track import JointTrackFit, fit_joint_track
+from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
+from nerfstudio_hands.fitting.joints.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
+from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, landmark_shift
 from nerfstudio_hands.fitting.options import FitOptions
-from nerfstudio_hands.fitting.pose_fit import MIN_JOINTS, landmark_shift
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
 from nerfstudio_hands.hand_model.load import mano_file_in

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import Bool
 from torch import Tensor
 
-from nerfstudio_hands.fitting.triangulate import ROTATION_PRIOR_DEGREES, Triangulation
+from nerfstudio_hands.fitting.joints.triangulate import ROTATION_PRIOR_DEGREES, Triangulation
 
 FAR_JOINTS_MM = 12.0
 """Millimetres between fitted and triangulated joints beyond which these are no hand: a detector is right to about 6."""

@@ -16,18 +16,23 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels, select_cameras
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
-from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills
-from nerfstudio_hands.fitting.mask_refinement import camera_tensors, frames_of, refine_on_masks, segmented_masks
+from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms
+from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate
 from nerfstudio_hands.fitting.options import FitOptions
-from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
-from nerfstudio_hands.fitting.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms
 from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.record import HandFit
-from nerfstudio_hands.fitting.silhouette import outline_at, outline_mesh
-from nerfstudio_hands.fitting.triangulate import Triangulation, triangulate
+from nerfstudio_hands.fitting.silhouettes.boundary_fit import silhouette_at, silhouette_mesh
+from nerfstudio_hands.fitting.silhouettes.contours import away_from, contour_distance, mask_boundary
+from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills
+from nerfstudio_hands.fitting.silhouettes.mask_refinement import (
+    camera_tensors,
+    frames_of,
+    refine_on_masks,
+    segmented_masks,
+)
 from nerfstudio_hands.fitting.variables import PER_FRAME, Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.hand_model import SIDES, HandSurface, load_hand
+from nerfstudio_hands.hand_model import SIDES, HandSurface, load_surface
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole that is behind, 0 to 1."""
@@ -70,7 +75,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
         part = frames_of(seen, learning)
         found = triangulate(*_measured(part), refine_rotations=options.refine_cameras)
         fitted = _fittable_sides(capture, found, seen.camera_names, options.sides)
-        surface = HandSurface(tuple(load_hand(options.hand, side) for side in fitted))
+        surface = load_surface(fitted, options.hand)
 
         def fit_frames(part: Capture, found: Triangulation, known: Variables | None, behind: float, share: float):
             return _fit_frames(
@@ -173,7 +178,7 @@ def _in_order(first: _FittedFrames, second: _FittedFrames, frames: Sequence[int]
     )
 
 
-def fit_outline_distances(
+def fit_contour_distances(
     capture: Capture, fit: HandFit, *, hand: str | Path = "default"
 ) -> dict[tuple[str, str], dict]:
     """Distance between projected and mask outlines for every mask of a capture, whether or not its camera took part.
@@ -188,17 +193,17 @@ def fit_outline_distances(
         `matched`,
         the share of the projected outline that has a counterpart.
     """
-    surface = HandSurface(tuple(load_hand(hand, side) for side in fit.sides))
-    mesh = outline_mesh(surface)
+    surface = load_surface(fit.sides, hand)
+    mesh = silhouette_mesh(surface)
     vertices = surface.pose(fit.pose, fit.shape, fit.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
     result = {}
     for frame, name in capture.masks:
         camera, t = capture.camera(name), capture.frames.index(frame)
-        outline = away_from(mask_outline(hand_mask(capture, (frame, name))), object_pixels(capture, (frame, name)))
+        outline = away_from(mask_boundary(hand_mask(capture, (frame, name))), object_pixels(capture, (frame, name)))
         k, e = camera_tensors(camera, fit.camera_rotation.get(name))
-        projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
-        result[frame, name] = vars(outline_distance(projected, outline))
+        projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
+        result[frame, name] = vars(contour_distance(projected, outline))
     return result
 
 
@@ -233,7 +238,7 @@ def _coverage(
     capture: Capture, seen: Capture, surface: HandSurface, variables: Variables
 ) -> dict[tuple[str, str], float]:
     """Share of the projected hands that every mask of the capture covers; 0 where it covers all else as well."""
-    mesh = outline_mesh(surface)
+    mesh = silhouette_mesh(surface)
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
     rotations = {c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)}
@@ -241,7 +246,7 @@ def _coverage(
     for frame, name in capture.masks:
         camera, t = capture.camera(name), capture.frames.index(frame)
         k, e = camera_tensors(camera, rotations.get(name))
-        projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size)
+        projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size)
         mask = hand_mask(capture, (frame, name))
         spilt = mask_spills(mask, projected.silhouette)
         hidden = object_pixels(capture, (frame, name))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nerfstudio_hands.captures.capture import Capture
-from nerfstudio_hands.fitting.pose_start import PoseStart
+from nerfstudio_hands.fitting.joints.pose_start import PoseStart
 from nerfstudio_hands.hand_model import SIDES
 
 

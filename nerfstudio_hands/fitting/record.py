@@ -19,7 +19,7 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.npz_writing import write_npz
-from nerfstudio_hands.fitting.mask_quality import MaskVerdict, mask_verdict
+from nerfstudio_hands.fitting.silhouettes.mask_quality import MaskVerdict, mask_verdict
 from nerfstudio_hands.hand_model import HandPose
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.

@@ -1,7 +1,7 @@
 """Parametric hands in MANO layout: reading, the embedded default, skinning, joint orders, one or two as one surface."""
 
 from nerfstudio_hands.hand_model.joints import FINGERS, JOINT_NAMES, JOINT_PARENTS, MANO_PARENTS, SIDES
-from nerfstudio_hands.hand_model.load import default_hand, load_hand
+from nerfstudio_hands.hand_model.load import default_hand, load_hand, load_surface
 from nerfstudio_hands.hand_model.model import HandModel, PosedHand, mirror_hand, mirror_rotations, pose_hand
 from nerfstudio_hands.hand_model.surface import HandPose, HandSurface, SurfacePose
 
@@ -18,6 +18,7 @@ __all__ = [
     "SurfacePose",
     "default_hand",
     "load_hand",
+    "load_surface",
     "mirror_hand",
     "mirror_rotations",
     "pose_hand",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
@@ -9,6 +10,7 @@ from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.mano_file import read_mano_hand
 from nerfstudio_hands.hand_model.model import HandModel, mirror_hand
 from nerfstudio_hands.hand_model.npz_file import read_npz_hand
+from nerfstudio_hands.hand_model.surface import HandSurface
 
 
 def default_hand(side: str) -> HandModel:
@@ -61,3 +63,8 @@ def load_hand(source: str | Path, side: str) -> HandModel:
         raise HandsError(f"There is no hand model at {path}; give 'default', a MANO .pkl, our .npz or their folder.")
     model = read_npz_hand(path) if path.suffix == ".npz" else read_mano_hand(path)
     return model if model.side == side else mirror_hand(model)
+
+
+def load_surface(sides: Sequence[str], source: str | Path) -> HandSurface:
+    """The hand models of some sides as one surface; `source` and errors are those of `load_hand`."""
+    return HandSurface(tuple(load_hand(source, side) for side in sides))

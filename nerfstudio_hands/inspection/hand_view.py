@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
-from nerfstudio_hands.fitting.outline import OutlineMesh, ProjectedOutline, projected_outline
 from nerfstudio_hands.fitting.record import HandFit
-from nerfstudio_hands.fitting.silhouette import outline_mesh
+from nerfstudio_hands.fitting.silhouettes.boundary_fit import silhouette_mesh
+from nerfstudio_hands.fitting.silhouettes.contours import ProjectedSilhouette, SilhouetteMesh, projected_silhouette
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, SurfacePose
@@ -31,7 +31,7 @@ class PosedCapture:
         frames: Indices of the frames that are looked at; thousands of surfaces would not fit into memory.
         surfaces: One posed surface each.
         normals: Vertex normals of the posed surfaces.
-        outline_mesh: Edges of the surface, for its outline.
+        silhouette_mesh: Edges of the surface, for its outline.
         keypoints: Joints of the fitted hands, sides in the order left, right; NaN where a side was not fitted.
     """
 
@@ -39,7 +39,7 @@ class PosedCapture:
     frames: list[int]
     surfaces: Surfaces
     normals: Float[np.ndarray, "S V 3"]
-    outline_mesh: OutlineMesh
+    silhouette_mesh: SilhouetteMesh
     keypoints: Float[np.ndarray, "T 2 21 3"]
 
 
@@ -73,7 +73,7 @@ class HandView:
     triangulated: Float[np.ndarray, "2 21 2"]
     triangulated_as_calibrated: Float[np.ndarray, "2 21 2"]
     fitted: Float[np.ndarray, "2 21 2"]
-    outline: ProjectedOutline
+    outline: ProjectedSilhouette
     metres_per_pixel: Float[np.ndarray, " 2"]
     hidden: Bool[np.ndarray, "H W"] | None = None
 
@@ -103,7 +103,7 @@ def pose_capture(fit: HandFit, surface: HandSurface, frames: Sequence[int]) -> P
         frames=list(frames),
         surfaces=Surfaces(surface.faces, vertices, closing_faces=surface.closing_faces),
         normals=vertex_normals(vertices, surface.faces).numpy(),
-        outline_mesh=outline_mesh(surface),
+        silhouette_mesh=silhouette_mesh(surface),
         keypoints=keypoints,
     )
 
@@ -157,8 +157,8 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
         triangulated=project_points(camera, triangulated),
         triangulated_as_calibrated=project_points(as_calibrated, triangulated),
         fitted=project_points(camera, posed.keypoints[frame]),
-        outline=projected_outline(
-            posed.outline_mesh,
+        outline=projected_silhouette(
+            posed.silhouette_mesh,
             posed.surfaces.vertices[posed.frames.index(frame)].double().numpy(),
             posed.normals[posed.frames.index(frame)],
             camera.intrinsics,

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills, mask_verdict
-from nerfstudio_hands.fitting.outline import away_from, mask_outline, outline_distance
+from nerfstudio_hands.fitting.silhouettes.contours import away_from, contour_distance, mask_boundary
+from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills, mask_verdict
 from nerfstudio_hands.inspection.hand_view import HandView
 
 SATURATED = 250
@@ -117,7 +117,7 @@ def finite_mean(values: object) -> float:
 
 
 def _mask_quality(view: HandView) -> MaskQuality:
-    outlines = outline_distance(view.outline, away_from(mask_outline(view.mask), view.hidden))
+    outlines = contour_distance(view.outline, away_from(mask_boundary(view.mask), view.hidden))
     coverage = mask_coverage(view.mask, view.outline.silhouette, view.hidden)
     spilt = mask_spills(view.mask, view.outline.silhouette)
     return MaskQuality(coverage, outlines.mean, outlines.matched, float(spilt))

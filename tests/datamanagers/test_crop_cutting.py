@@ -15,7 +15,7 @@ from nerfstudio_hands.datamanagers import crop_cutting, hand_dataset
 from nerfstudio_hands.datamanagers.crop_cutting import crops_path, left_out, load_or_cut, summary
 from nerfstudio_hands.datamanagers.hand_dataset import GRABCUT, NO_PICTURE, PROJECTION, HandDataset, TrainingPictures
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
-from nerfstudio_hands.fitting.segmentation import cut_out_hands
+from nerfstudio_hands.fitting.silhouettes.segmentation import cut_out_hands
 from nerfstudio_hands.labels import PixelLabel
 
 

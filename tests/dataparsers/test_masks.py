@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from nerfstudio_hands.captures.capture import hand_mask, read_image, read_mask
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
-from nerfstudio_hands.fitting.mask_quality import mask_coverage, mask_spills
+from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills
 from nerfstudio_hands.inspection.view_measures import MaskQuality
 
 SIZE = (64, 48)

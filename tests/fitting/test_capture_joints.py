@@ -15,9 +15,9 @@ from nerfstudio_hands.captures.capture import Capture, CaptureCamera, ManoAnnota
 from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import FitOptions, cache_path, capture_joints, fit_or_load
-from nerfstudio_hands.fitting.joint_track import fit_joint_track
-from nerfstudio_hands.fitting.keypoint_chain import ChainPose, KeypointChain
-from nerfstudio_hands.fitting.mano_annotations import annotated_poses
+from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
+from nerfstudio_hands.fitting.joints.keypoint_chain import ChainPose, KeypointChain
+from nerfstudio_hands.fitting.joints.mano_annotations import annotated_poses
 from nerfstudio_hands.fitting.projection import rotation_matrix
 from nerfstudio_hands.hand_model import FINGERS, SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, rotations_to_angles

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from test_triangulate import detect, made_up_joints
 
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
-from nerfstudio_hands.fitting.triangulate import Triangulation, triangulate
+from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate
 
 
 def seen_by(count: int, *, degrees: float = 0.0, shift: float = 0.0) -> tuple[Triangulation, list[str]]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture, fit_outline_distances
-from nerfstudio_hands.fitting.mask_refinement import frame_groups
+from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture, fit_contour_distances
+from nerfstudio_hands.fitting.silhouettes.mask_refinement import frame_groups
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_turned_camera_is_turned_back_and_the_others_stay(fitted, truth):
 
 
 def test_outlines_agree_and_the_empty_mask_is_named(made_up_capture, fitted):
-    distances = fit_outline_distances(made_up_capture, fitted)
+    distances = fit_contour_distances(made_up_capture, fitted)
     for (_, name), distance in distances.items():
         if name != "02":
             assert distance["mean"] < 1.2

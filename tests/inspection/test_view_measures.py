@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_hands.captures.capture import CaptureCamera
-from nerfstudio_hands.fitting.outline import ProjectedOutline
+from nerfstudio_hands.fitting.silhouettes.contours import ProjectedSilhouette
 from nerfstudio_hands.inspection.hand_view import HandView
 from nerfstudio_hands.inspection.view_measures import camera_gains, measure_view
 
@@ -18,7 +18,7 @@ def disc_view(mask: np.ndarray | None, *, radius: float = 60.0, size: int = 240)
     image[disc & upper], image[disc & ~upper] = (80, 40, 20), (160, 90, 40)
     angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
     normals = np.stack([np.cos(angle), np.sin(angle)], -1)
-    outline = ProjectedOutline(
+    outline = ProjectedSilhouette(
         points=normals * radius + size / 2,
         normals=normals,
         ends=np.zeros((400, 2), int),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
-from nerfstudio_hands.fitting import FitOptions, fit_capture, fit_outline_distances
+from nerfstudio_hands.fitting import FitOptions, fit_capture, fit_contour_distances
 
 HELD_OUT = ("03", "10")
 
@@ -25,7 +25,7 @@ def test_both_hands_meet_their_outlines(fmhr_demo: Path):
     }
     verdicts = {key[1]: fit.mask_verdict(key) for key in fit.mask_coverage}
     assert all(verdicts[name] == "useless" for name in ("01", "02", "13"))
-    distances = {name: distance["mean"] for (_, name), distance in fit_outline_distances(capture, fit).items()}
+    distances = {name: distance["mean"] for (_, name), distance in fit_contour_distances(capture, fit).items()}
     good = [distances[name] for name in cameras if verdicts[name] == "good"]
     assert len(good) >= 3
     # 1.93 seen, 1.92 without wide instructions: where the descent ends differs among processors.

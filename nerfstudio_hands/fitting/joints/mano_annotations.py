@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nerfstudio_hands.captures.capture import ManoAnnotations
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.keypoint_chain import keypoints_only
-from nerfstudio_hands.fitting.pose_fit import MIN_JOINTS, landmark_shift
+from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
+from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, landmark_shift
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, PosedHand, mirror_hand, pose_hand
 from nerfstudio_hands.hand_model.mano_file import relative_to_flat
 

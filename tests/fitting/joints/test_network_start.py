@@ -9,10 +9,10 @@ import torch
 from made_up_track import random_poses
 
 from nerfstudio_hands.dataparsers.network_start import NetworkStart
-from nerfstudio_hands.fitting import joint_track
-from nerfstudio_hands.fitting.joint_track import fit_joint_track
-from nerfstudio_hands.fitting.keypoint_chain import ChainPose, KeypointChain
-from nerfstudio_hands.fitting.pose_start import PoseStart
+from nerfstudio_hands.fitting.joints import joint_track
+from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
+from nerfstudio_hands.fitting.joints.keypoint_chain import ChainPose, KeypointChain
+from nerfstudio_hands.fitting.joints.pose_start import PoseStart
 from nerfstudio_hands.hand_model import HandSurface, default_hand
 
 SHAPE = torch.tensor([0.7, -0.5, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])

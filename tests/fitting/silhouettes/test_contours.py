@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import trimesh
 
-from nerfstudio_hands.fitting.mask_quality import mask_coverage
-from nerfstudio_hands.fitting.outline import (
-    MaskOutline,
-    OutlineMesh,
+from nerfstudio_hands.fitting.silhouettes.contours import (
+    MaskBoundary,
+    SilhouetteMesh,
     away_from,
-    mask_outline,
-    outline_distance,
-    projected_outline,
+    contour_distance,
+    mask_boundary,
+    projected_silhouette,
 )
-from nerfstudio_hands.fitting.segmentation import segment_hands, snap_outline
+from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage
+from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, snap_boundary
 
 SIZE = (400, 300)
 CENTRE = np.array([201.3, 148.9])
@@ -36,15 +36,15 @@ def sphere(radius_pixels: float):
     # The silhouette cone of a sphere of radius r at distance d has the tangent r / sqrt(d^2 - r^2).
     tangent = radius_pixels / focal
     ball = trimesh.creation.icosphere(subdivisions=5, radius=distance * tangent / np.sqrt(1 + tangent**2))
-    mesh = OutlineMesh.from_faces(ball.faces, np.zeros((0, 3), int), np.ones(len(ball.vertices), bool))
+    mesh = SilhouetteMesh.from_faces(ball.faces, np.zeros((0, 3), int), np.ones(len(ball.vertices), bool))
     k = np.array([[focal, 0, CENTRE[0]], [0, focal, CENTRE[1]], [0, 0, 1]])
     to_camera = np.eye(4)
     to_camera[2, 3] = distance
-    return projected_outline(mesh, ball.vertices, ball.vertex_normals, k, to_camera, SIZE, spacing=1.0)
+    return projected_silhouette(mesh, ball.vertices, ball.vertex_normals, k, to_camera, SIZE, spacing=1.0)
 
 
 def test_the_outline_of_a_disc_is_its_circle_to_a_fraction_of_a_pixel():
-    outline = mask_outline(disc(80.0))
+    outline = mask_boundary(disc(80.0))
     arm = outline.points - CENTRE
     radius = np.linalg.norm(arm, axis=1)
     assert abs(radius.mean() - 80.0) < 0.1
@@ -54,10 +54,10 @@ def test_the_outline_of_a_disc_is_its_circle_to_a_fraction_of_a_pixel():
 
 def test_specks_and_the_edge_of_the_picture_are_no_outline():
     mask = disc(1.5)
-    assert len(mask_outline(mask).points) == 0
+    assert len(mask_boundary(mask).points) == 0
     mask = np.zeros((SIZE[1], SIZE[0]), bool)
     mask[:, :150] = True
-    points = mask_outline(mask).points
+    points = mask_boundary(mask).points
     np.testing.assert_allclose(points[:, 0], 150.0, atol=0.1)
 
 
@@ -74,7 +74,7 @@ def test_the_projected_outline_of_a_sphere_is_a_circle():
 
 @pytest.mark.parametrize("gap", [0.0, 3.0, 7.0])
 def test_the_distance_of_concentric_circles_is_their_gap(gap: float):
-    distance = outline_distance(sphere(80.0), mask_outline(disc(80.0 + gap)))
+    distance = contour_distance(sphere(80.0), mask_boundary(disc(80.0 + gap)))
     assert distance.mean == pytest.approx(gap, abs=0.35)
     assert distance.projected_to_mask == pytest.approx(gap, abs=0.35)
     assert distance.mask_to_projected == pytest.approx(gap, abs=0.35)
@@ -83,16 +83,16 @@ def test_the_distance_of_concentric_circles_is_their_gap(gap: float):
 
 def test_what_is_out_of_reach_or_forearm_does_not_count():
     projected = sphere(80.0)
-    assert outline_distance(projected, mask_outline(disc(120.0))).matched == 0.0
+    assert contour_distance(projected, mask_boundary(disc(120.0))).matched == 0.0
     arm = disc(80.0)
     arm[110:188, : int(CENTRE[0])] = True
-    distance = outline_distance(projected, mask_outline(arm))
+    distance = contour_distance(projected, mask_boundary(arm))
     assert distance.mean < 0.8
     assert 0.8 < distance.matched < 0.97
-    nothing = MaskOutline(np.zeros((0, 2)), np.zeros((0, 2)))
-    assert np.isnan(outline_distance(projected, nothing).mean)
+    nothing = MaskBoundary(np.zeros((0, 2)), np.zeros((0, 2)))
+    assert np.isnan(contour_distance(projected, nothing).mean)
     all_forearm = replace(projected, is_hand=np.zeros(len(projected.points), dtype=bool))
-    distance = outline_distance(all_forearm, mask_outline(disc(80.0)))
+    distance = contour_distance(all_forearm, mask_boundary(disc(80.0)))
     assert distance.matched == 0.0 and np.isnan(distance.mean)
 
 
@@ -105,11 +105,11 @@ def test_colours_move_a_rough_silhouette_onto_the_object():
     picture = cv2.GaussianBlur(picture.clip(0, 255).astype(np.uint8), (0, 0), 0.8)
     rough = disc(78.0, CENTRE + [6.0, -4.0])
     mask, trusted = segment_hands(picture, rough, np.zeros_like(true), band=14.0)
-    outline = mask_outline(mask)
+    outline = mask_boundary(mask)
     column, row = outline.points.astype(int).T
     kept = trusted[row, column]
     assert kept.mean() > 0.9
-    snapped = snap_outline(picture, MaskOutline(outline.points[kept], outline.normals[kept]))
+    snapped = snap_boundary(picture, MaskBoundary(outline.points[kept], outline.normals[kept]))
     assert len(snapped.points) > 0.9 * kept.sum()
     np.testing.assert_allclose(np.linalg.norm(snapped.points - CENTRE, axis=1).mean(), 80.0, atol=0.7)
 
@@ -123,8 +123,8 @@ def test_without_hands_in_the_picture_nothing_is_cut_out():
 def test_where_an_object_hides_the_hand_there_is_no_outline():
     y, x = np.mgrid[:200, :200] + 0.5
     disc, object_seen = np.hypot(x - 100, y - 100) < 60, x > 120
-    whole = mask_outline(disc)
-    seen = away_from(mask_outline(disc & ~object_seen), object_seen)
+    whole = mask_boundary(disc)
+    seen = away_from(mask_boundary(disc & ~object_seen), object_seen)
     assert len(seen.points) and seen.points[:, 0].max() < 120
     # What is left lies on the disc: the straight border with the object is gone.
     assert np.abs(np.hypot(*(seen.points - 100).T) - 60).max() < 1

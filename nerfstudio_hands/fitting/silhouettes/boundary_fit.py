@@ -15,10 +15,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.fitting.gauss_newton import Pairs, Problem, Weights, smooth_modes
-from nerfstudio_hands.fitting.outline import MaskOutline, OutlineMesh, match_outlines, projected_outline
-from nerfstudio_hands.fitting.pose_fit import JointTerms
+from nerfstudio_hands.fitting.joints.pose_fit import JointTerms
 from nerfstudio_hands.fitting.projection import corrected_extrinsics
+from nerfstudio_hands.fitting.silhouettes.contours import (
+    MaskBoundary,
+    SilhouetteMesh,
+    match_contours,
+    projected_silhouette,
+)
+from nerfstudio_hands.fitting.silhouettes.gauss_newton import Pairs, Problem, Weights, smooth_modes
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
@@ -30,7 +35,7 @@ STEPS = 2
 
 
 @dataclass
-class OutlineTarget:
+class BoundaryTarget:
     """The outline of one mask.
 
     Attributes:
@@ -44,7 +49,7 @@ class OutlineTarget:
     frame: int
     camera: int
     size: tuple[int, int]
-    outline: MaskOutline
+    outline: MaskBoundary
     weight: float
 
 
@@ -73,11 +78,11 @@ FINISHING = (*[Round(0.005, 0.003, True)] * 8,)
 """Rounds after the second segmentation."""
 
 
-def refine_on_outlines(
+def refine_on_boundaries(
     surface: HandSurface,
     terms: JointTerms,
     variables: Variables,
-    targets: Sequence[OutlineTarget],
+    targets: Sequence[BoundaryTarget],
     intrinsics: Float[Tensor, "C 3 3"],
     *,
     refine_cameras: bool,
@@ -98,7 +103,7 @@ def refine_on_outlines(
         schedule: Rounds of matching.
         advance: Called after every round, for a progress bar.
     """
-    mesh = outline_mesh(surface)
+    mesh = silhouette_mesh(surface)
     exact = surface.to(dtype=torch.float64)
     problem = Problem(exact, terms, intrinsics, smooth_modes(surface))
     moving = Variables(
@@ -115,13 +120,15 @@ def refine_on_outlines(
     )
 
 
-def outline_mesh(surface: HandSurface) -> OutlineMesh:
+def silhouette_mesh(surface: HandSurface) -> SilhouetteMesh:
     """The closed surface, with the stub of forearm marked as no hand."""
-    return OutlineMesh.from_faces(surface.faces.numpy(), surface.closing_faces.numpy(), surface.vertex_is_hand.numpy())
+    return SilhouetteMesh.from_faces(
+        surface.faces.numpy(), surface.closing_faces.numpy(), surface.vertex_is_hand.numpy()
+    )
 
 
-def outline_at(
-    mesh: OutlineMesh,
+def silhouette_at(
+    mesh: SilhouetteMesh,
     vertices: Float[Tensor, "V 3"],
     normals: Float[Tensor, "V 3"],
     intrinsics: Float[Tensor, "3 3"],
@@ -130,16 +137,16 @@ def outline_at(
     *,
     spacing: float = 2.0,
 ):
-    """`projected_outline` of tensors."""
+    """`projected_silhouette` of tensors."""
     arrays = (x.detach().double().cpu().numpy() for x in (vertices, normals, intrinsics, world_to_camera))
-    return projected_outline(mesh, *arrays, size, spacing=spacing)
+    return projected_silhouette(mesh, *arrays, size, spacing=spacing)
 
 
 def _match(
     surface: HandSurface,
-    mesh: OutlineMesh,
+    mesh: SilhouetteMesh,
     variables: Variables,
-    targets: Sequence[OutlineTarget],
+    targets: Sequence[BoundaryTarget],
     terms: JointTerms,
     intrinsics: Tensor,
     radius: float,
@@ -151,17 +158,17 @@ def _match(
     result = []
     for target in targets:
         camera, outline = target.camera, target.outline
-        projected = outline_at(
+        projected = silhouette_at(
             mesh, vertices[target.frame], normals[target.frame], intrinsics[camera], extrinsics[camera], target.size
         )
         if not len(projected.points) or not len(outline.points):
             continue
         pixels = radius / metres_per_pixel(vertices[target.frame], intrinsics[camera], extrinsics[camera])
-        forward = match_outlines(projected.points, projected.normals, outline.points, outline.normals, radius=pixels)
+        forward = match_contours(projected.points, projected.normals, outline.points, outline.normals, radius=pixels)
         there = np.flatnonzero((forward >= 0) & projected.is_hand)
         # Every second point of the mask, which is as dense as the projected ones.
         sampled = np.arange(0, len(outline.points), 2)
-        backward = match_outlines(
+        backward = match_contours(
             outline.points[sampled], outline.normals[sampled], projected.points, projected.normals, radius=pixels
         )
         kept = (backward >= 0) & projected.is_hand[backward]

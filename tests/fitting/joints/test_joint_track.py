@@ -9,10 +9,10 @@ import torch
 from made_up_track import GESTURES, gesture, random_poses
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import joint_track
-from nerfstudio_hands.fitting.joint_track import fit_joint_track
-from nerfstudio_hands.fitting.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain
-from nerfstudio_hands.fitting.pose_fit import landmark_shift
+from nerfstudio_hands.fitting.joints import joint_track
+from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
+from nerfstudio_hands.fitting.joints.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain
+from nerfstudio_hands.fitting.joints.pose_fit import landmark_shift
 from nerfstudio_hands.fitting.projection import rotation_matrix
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand, mirror_rotations, pose_hand
 

@@ -5,7 +5,7 @@ import torch
 from made_up_rig import pixels_of, ring_of_cameras
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.fitting.triangulate import triangulate
+from nerfstudio_hands.fitting.joints.triangulate import triangulate
 
 
 def made_up_joints(seed: int, frames: int = 2) -> torch.Tensor:

@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain, PosedChain, carried_by
-from nerfstudio_hands.fitting.partial_track import PartialTrack
-from nerfstudio_hands.fitting.pose_fit import (
+from nerfstudio_hands.fitting.joints.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain, PosedChain, carried_by
+from nerfstudio_hands.fitting.joints.partial_track import PartialTrack
+from nerfstudio_hands.fitting.joints.pose_fit import (
     LANDMARK_OFFSET_METRES,
     LIMIT_RADIANS,
     MIN_JOINTS,
@@ -26,7 +26,7 @@ from nerfstudio_hands.fitting.pose_fit import (
     POSE_PRIOR_RADIANS,
     SHAPE_PRIOR,
 )
-from nerfstudio_hands.fitting.pose_start import PoseStart
+from nerfstudio_hands.fitting.joints.pose_start import PoseStart
 from nerfstudio_hands.fitting.variables import geman_mcclure
 from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation

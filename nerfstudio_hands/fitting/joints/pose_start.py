@@ -7,7 +7,7 @@ from typing import Protocol
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.fitting.keypoint_chain import ChainPose, KeypointChain
+from nerfstudio_hands.fitting.joints.keypoint_chain import ChainPose, KeypointChain
 
 
 class PoseStart(Protocol):

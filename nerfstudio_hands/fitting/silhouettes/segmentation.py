@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from nerfstudio_hands.fitting.outline import MaskOutline
+from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary
 
 GRABCUT_ITERATIONS = 3
 # Half the length of the profile across an outline in which its edge is sought, pixels.
@@ -119,7 +119,7 @@ def _depth(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     return cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def snap_outline(image: UInt8[np.ndarray, "H W 3"], outline: MaskOutline) -> MaskOutline:
+def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> MaskBoundary:
     """Moves outline points onto the edge between what lies locally inside and outside, and drops those without
     contrast.
 
@@ -153,7 +153,7 @@ def snap_outline(image: UInt8[np.ndarray, "H W 3"], outline: MaskOutline) -> Mas
     offset = steps[last] + 0.5 * (before - 0.5) / np.maximum(before - after, 1e-6)
     moved = outline.points[rows] + offset[:, None] * outline.normals[rows]
     near = np.abs(offset) < PROFILE - 3
-    return MaskOutline(moved[near], outline.normals[rows][near])
+    return MaskBoundary(moved[near], outline.normals[rows][near])
 
 
 def _chunks(values: np.ndarray, size: int = 30000) -> list[np.ndarray]:

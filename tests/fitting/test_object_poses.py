@@ -13,11 +13,11 @@ from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
-from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs, load_surface
-from nerfstudio_hands.dataparsers.object_poses import _hull, with_object_poses
+from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.object_poses import _hull, with_object_poses
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.hand_model import HandPose, load_surface
 from nerfstudio_hands.labels import PixelLabel
 
 RADIUS = 0.025

@@ -24,7 +24,7 @@ SUBPIXEL_BITS = 4
 
 
 @dataclass
-class MaskOutline:
+class MaskBoundary:
     """Boundary of a mask.
 
     Attributes:
@@ -37,7 +37,7 @@ class MaskOutline:
 
 
 @dataclass
-class ProjectedOutline:
+class ProjectedSilhouette:
     """Where the outline of posed hands lies in a picture, tied to the mesh.
 
     Attributes:
@@ -58,8 +58,8 @@ class ProjectedOutline:
 
 
 @dataclass
-class OutlineMesh:
-    """What `projected_outline` needs to know of a closed mesh: its edges with the two faces of each.
+class SilhouetteMesh:
+    """What `projected_silhouette` needs to know of a closed mesh: its edges with the two faces of each.
 
     Attributes:
         faces: With the closing faces.
@@ -76,7 +76,7 @@ class OutlineMesh:
     @staticmethod
     def from_faces(
         faces: Int[np.ndarray, "F 3"], closing_faces: Int[np.ndarray, "C 3"], vertex_is_hand: Bool[np.ndarray, " V"]
-    ) -> OutlineMesh:
+    ) -> SilhouetteMesh:
         """Edges of a mesh that is closed by `closing_faces`; edges with other than two faces are left out."""
         every = np.concatenate([faces, closing_faces]).astype(np.int64)
         directed = np.concatenate([every[:, [0, 1]], every[:, [1, 2]], every[:, [2, 0]]])
@@ -86,10 +86,10 @@ class OutlineMesh:
         starts = np.cumsum(counts) - counts
         twice = counts == 2
         edge_faces = np.stack([owner[order[starts[twice]]], owner[order[starts[twice] + 1]]], 1)
-        return OutlineMesh(every, unique[twice], edge_faces, vertex_is_hand[unique[twice]].all(1))
+        return SilhouetteMesh(every, unique[twice], edge_faces, vertex_is_hand[unique[twice]].all(1))
 
 
-def mask_outline(mask: Bool[np.ndarray, "H W"]) -> MaskOutline:
+def mask_boundary(mask: Bool[np.ndarray, "H W"]) -> MaskBoundary:
     """Boundary of a mask with sub-pixel positions, without specks and without what the picture's edge cuts off."""
     height, width = mask.shape
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), NORMAL_BLUR)
@@ -107,21 +107,21 @@ def mask_outline(mask: Bool[np.ndarray, "H W"]) -> MaskOutline:
     normals = -slope / size
     # One Newton step from the boundary pixel's centre to where the blurred mask crosses one half.
     step = np.clip((soft[y, x, None] - 0.5) / size, -1.5, 1.5)
-    return MaskOutline(np.stack([x, y], 1) + 0.5 + step * normals, normals)
+    return MaskBoundary(np.stack([x, y], 1) + 0.5 + step * normals, normals)
 
 
-def away_from(outline: MaskOutline, hidden: Bool[np.ndarray, "H W"] | None) -> MaskOutline:
+def away_from(outline: MaskBoundary, hidden: Bool[np.ndarray, "H W"] | None) -> MaskBoundary:
     """The outline without what borders on an object: there the mask ends, the hand goes on behind."""
     if hidden is None or not len(outline.points):
         return outline
     near = cv2.dilate(hidden.astype(np.uint8), np.ones((2 * BORDER + 1,) * 2, np.uint8)) > 0
     column, row = np.clip(outline.points.astype(int), 0, np.array(hidden.shape[::-1]) - 1).T
     kept = ~near[row, column]
-    return MaskOutline(outline.points[kept], outline.normals[kept])
+    return MaskBoundary(outline.points[kept], outline.normals[kept])
 
 
-def projected_outline(
-    mesh: OutlineMesh,
+def projected_silhouette(
+    mesh: SilhouetteMesh,
     vertices: Float[np.ndarray, "V 3"],
     vertex_normals: Float[np.ndarray, "V 3"],
     intrinsics: Float[np.ndarray, "3 3"],
@@ -129,7 +129,7 @@ def projected_outline(
     size: tuple[int, int],
     *,
     spacing: float = 2.0,
-) -> ProjectedOutline:
+) -> ProjectedSilhouette:
     """Outer boundary of the projected hands (both together), including gaps between fingers.
 
     An edge of the mesh belongs to an occluding contour where one of its faces looks at the camera and the other looks
@@ -181,10 +181,10 @@ def projected_outline(
     normals = vertex_normals[ends[:, 0]] * (1 - fraction[:, None]) + vertex_normals[ends[:, 1]] * fraction[:, None]
     normals = (normals @ world_to_camera[:3, :3].T)[:, :2]
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-9)
-    return ProjectedOutline(points, normals, ends, fraction, is_hand, silhouette.astype(bool))
+    return ProjectedSilhouette(points, normals, ends, fraction, is_hand, silhouette.astype(bool))
 
 
-def match_outlines(
+def match_contours(
     points: Float[np.ndarray, "P 2"],
     normals: Float[np.ndarray, "P 2"],
     target_points: Float[np.ndarray, "Q 2"],
@@ -213,7 +213,7 @@ def match_outlines(
 
 
 @dataclass
-class OutlineDistance:
+class ContourDistance:
     """How far two outlines are apart.
 
     Attributes:
@@ -230,7 +230,7 @@ class OutlineDistance:
     matched: float
 
 
-def outline_distance(projected: ProjectedOutline, mask: MaskOutline, *, radius: float = 15.0) -> OutlineDistance:
+def contour_distance(projected: ProjectedSilhouette, mask: MaskBoundary, *, radius: float = 15.0) -> ContourDistance:
     """Mean distance between the outline of projected hands and that of a mask, forearm excluded.
 
     Each point's distance is the Euclidean one to the nearest point of the other outline whose normal agrees to within
@@ -251,7 +251,7 @@ def outline_distance(projected: ProjectedOutline, mask: MaskOutline, *, radius: 
     matched = there <= radius
     back = back[(back <= radius) & projected.is_hand[index]] if len(projected.points) else back[:0]
     both = np.concatenate([there[matched], back])
-    return OutlineDistance(
+    return ContourDistance(
         projected_to_mask=float(there[matched].mean()) if matched.any() else float("nan"),
         mask_to_projected=float(back.mean()) if len(back) else float("nan"),
         mean=float(both.mean()) if len(both) else float("nan"),

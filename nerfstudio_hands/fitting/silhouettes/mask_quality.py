@@ -61,7 +61,7 @@ def mask_verdict(coverage: float) -> MaskVerdict:
     return "holes" if coverage >= HOLED_COVERAGE else "useless"
 
 
-def outline_weight(coverage: float) -> float:
+def boundary_weight(coverage: float) -> float:
     """How much the outline of a mask is worth while the hands are only fitted to joints: 1, one half with holes, 0."""
     if coverage >= GOOD_COVERAGE_BEFORE_REFINEMENT:
         return 1.0

@@ -13,22 +13,22 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
-from nerfstudio_hands.fitting.mask_quality import outline_weight
-from nerfstudio_hands.fitting.outline import MaskOutline, away_from, mask_outline
-from nerfstudio_hands.fitting.pose_fit import JointTerms
+from nerfstudio_hands.fitting.joints.pose_fit import JointTerms
 from nerfstudio_hands.fitting.projection import corrected_extrinsics, project
-from nerfstudio_hands.fitting.segmentation import segment_hands, snap_outline
-from nerfstudio_hands.fitting.silhouette import (
+from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     FINISHING,
     PLACING,
     SHAPING,
-    OutlineTarget,
+    BoundaryTarget,
     Round,
     metres_per_pixel,
-    outline_at,
-    outline_mesh,
-    refine_on_outlines,
+    refine_on_boundaries,
+    silhouette_at,
+    silhouette_mesh,
 )
+from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary, away_from, mask_boundary
+from nerfstudio_hands.fitting.silhouettes.mask_quality import boundary_weight
+from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, snap_boundary
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
@@ -131,17 +131,19 @@ def _refine_frames(
 ) -> Variables:
     given = []
     for frame, name in seen.masks:
-        weight = outline_weight(coverage[frame, name])
+        weight = boundary_weight(coverage[frame, name])
         if weight > 0:
             camera = seen.camera(name)
-            outline = away_from(mask_outline(hand_mask(seen, (frame, name))), object_pixels(seen, (frame, name)))
-            given.append(OutlineTarget(seen.frames.index(frame), seen.camera_index(name), camera.size, outline, weight))
+            outline = away_from(mask_boundary(hand_mask(seen, (frame, name))), object_pixels(seen, (frame, name)))
+            given.append(
+                BoundaryTarget(seen.frames.index(frame), seen.camera_index(name), camera.size, outline, weight)
+            )
     good = [target for target in given if target.weight == 1.0]
     covered = {(target.frame, target.camera) for target in good}
     intrinsics = torch.from_numpy(np.stack([camera.intrinsics for camera in seen.cameras]))
 
-    def refine(targets: list[OutlineTarget], schedule: Sequence[Round]) -> Variables:
-        return refine_on_outlines(
+    def refine(targets: list[BoundaryTarget], schedule: Sequence[Round]) -> Variables:
+        return refine_on_boundaries(
             surface,
             terms,
             variables,
@@ -176,18 +178,18 @@ def segmented_masks(
 
 def _segment(
     seen: Capture, surface: HandSurface, variables: Variables, band: float, covered: set[tuple[int, int]]
-) -> list[OutlineTarget]:
+) -> list[BoundaryTarget]:
     """Outlines of our own for the pictures whose masks are not good; `band` in metres at the depth of the hands."""
     keys = [key for key in seen.images if (seen.frames.index(key[0]), seen.camera_index(key[1])) not in covered]
     targets = []
     for key, image, mask, trusted in _cut_out(seen, surface, variables, band, keys):
-        outline = away_from(mask_outline(mask), object_pixels(seen, key))
+        outline = away_from(mask_boundary(mask), object_pixels(seen, key))
         x, y = outline.points.astype(int).T
         kept = trusted[y, x]
         if kept.any():
-            outline = snap_outline(image, MaskOutline(outline.points[kept], outline.normals[kept]))
+            outline = snap_boundary(image, MaskBoundary(outline.points[kept], outline.normals[kept]))
             t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
-            targets.append(OutlineTarget(t, c, seen.cameras[c].size, outline, SEGMENTED_MASK_WEIGHT))
+            targets.append(BoundaryTarget(t, c, seen.cameras[c].size, outline, SEGMENTED_MASK_WEIGHT))
     return targets
 
 
@@ -195,7 +197,7 @@ def _cut_out(
     seen: Capture, surface: HandSurface, variables: Variables, band: float, keys: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray, np.ndarray]]:
     """Key, picture, mask and where the mask may be trusted, of each of the pictures `keys`; a few are held at once."""
-    mesh = outline_mesh(surface)
+    mesh = silhouette_mesh(surface)
     behind_wrist = ~surface.vertex_is_hand
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
@@ -204,7 +206,7 @@ def _cut_out(
         t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
         camera = seen.cameras[c]
         k, e = camera_tensors(camera, variables.camera_rotation[c].double().numpy())
-        projected = outline_at(mesh, vertices[t], normals[t], k, e, camera.size)
+        projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size)
         forearm = np.zeros((camera.height, camera.width), np.uint8)
         for side in surface.vertex_side.unique():
             pixels, depth = project(vertices[t][behind_wrist & (surface.vertex_side == side)].double(), k, e)

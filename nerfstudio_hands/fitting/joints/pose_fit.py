@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nerfstudio_hands.fitting.joints.triangulate import Triangulation
 from nerfstudio_hands.fitting.projection import corrected_extrinsics
-from nerfstudio_hands.fitting.triangulate import Triangulation
 from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimize
 from nerfstudio_hands.hand_model import HandSurface, SurfacePose
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles

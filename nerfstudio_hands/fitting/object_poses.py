@@ -12,11 +12,11 @@ from rich.progress import track
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels
-from nerfstudio_hands.dataparsers.avatar_data import load_surface
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.visual_hull import box_grid, carve
+from nerfstudio_hands.hand_model import load_surface
 
 REACH = 0.2
 """Metres round the hand within which an object is looked for."""

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.fitting.pose_fit import (
+from nerfstudio_hands.fitting.joints.pose_fit import (
     DETECTION_METRES,
     LANDMARK_OFFSET_METRES,
     LIMIT_RADIANS,

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.fitting.pose_fit import JOINT_BONES, PosePrior, axis_angle
+from nerfstudio_hands.fitting.joints.pose_fit import JOINT_BONES, PosePrior, axis_angle
 from nerfstudio_hands.fitting.projection import rotation_matrix
 from nerfstudio_hands.hand_model import HandModel, HandPose, HandSurface, pose_hand
 from nerfstudio_hands.hand_model.joints import FINGERS, JOINTS_TO_MANO_WITH_TIPS, MANO_FINGERS, TIP_JOINTS

@@ -1,0 +1,1 @@
+"""Hands from joints: triangulated ones with their detections, or given ones of thousands of frames."""

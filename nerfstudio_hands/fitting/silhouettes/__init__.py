@@ -1,0 +1,1 @@
+"""Hands refined until their silhouettes meet the boundaries of masks."""
