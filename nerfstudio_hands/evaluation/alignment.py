@@ -22,7 +22,7 @@ STILL_IMPROVING = 1e-7
 
 gSDF stops after 10 rounds, or once the root is below 1 mm, which a hand of that accuracy is before the first."""
 
-RIGID_SAMPLES, RIGID_ROUNDS = 20_000, 200
+RIGID_SAMPLES, RIGID_ROUNDS = 5_000, 100
 """Points on each surface, and rounds at most, of the rigid alignment."""
 
 COARSE_SAMPLES, COARSE_ROUNDS = 1_000, 20

@@ -46,8 +46,6 @@ def read_mesh(path: Path, *, unit: str = "m") -> Mesh:
         ) from error
     if not len(faces):
         raise HandsError(f"{path}: expected triangles, found {len(vertices)} points without any: export the surface.")
-    if not np.isfinite(vertices).all():
-        raise HandsError(f"{path}: expected finite coordinates, found NaN or infinity: export the mesh again.")
     return Mesh(torch.from_numpy(vertices * METRES[unit]).float(), torch.from_numpy(faces))
 
 
@@ -57,6 +55,8 @@ def _parsed(content: bytes, kind: str) -> trimesh.Trimesh:
         faces = np.asarray(shape.faces)
         if len(faces) and not 0 <= faces.min() <= faces.max() < len(shape.vertices):
             raise UnreadableFile("faces of vertices that are not there")
+        if not np.isfinite(shape.vertices).all():
+            raise UnreadableFile("coordinates that are NaN or infinity")
         shape.merge_vertices(merge_tex=True, merge_norm=True)
         return shape
     except UnreadableFile:
