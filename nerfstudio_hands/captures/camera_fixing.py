@@ -60,7 +60,7 @@ def fixed_camera(
     """
     some = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, LOOKED_AT).round().astype(int))]
     points = [joints[np.isfinite(joints).all(axis=-1)] for joints, _ in some]
-    if camera.size == usual and _share_inside(camera, points) >= INSIDE:
+    if camera.size == usual and _fraction_inside(camera, points) >= INSIDE:
         return camera
     return _fixed(camera, points, [path for _, path in some], usual, problems)
 
@@ -87,7 +87,7 @@ def _fixed(
     fitting = {
         name: np.mean([_light(reading, p, image) for p, image in zip(points, images, strict=True)])
         for name, reading in readings.items()
-        if _share_inside(reading, points) >= INSIDE
+        if _fraction_inside(reading, points) >= INSIDE
     }
     size = f"{camera.width}x{camera.height}"
     if not fitting:
@@ -111,7 +111,7 @@ def _project(camera: CaptureCamera, points: Float[np.ndarray, "N 3"]) -> tuple[n
     return pixels, (in_camera[:, 2] > 0) & (pixels >= 0).all(axis=-1) & (pixels < camera.size).all(axis=-1)
 
 
-def _share_inside(camera: CaptureCamera, points: list[Float[np.ndarray, "_ 3"]]) -> float:
+def _fraction_inside(camera: CaptureCamera, points: list[Float[np.ndarray, "_ 3"]]) -> float:
     return float(np.concatenate([_project(camera, frame)[1] for frame in points]).mean())
 
 

@@ -36,13 +36,13 @@ class NetworkStart:
         wrist = chain.rest_of(hand, shape)[:, 0]
         orientation = torch.empty(len(hand), 3, 3, dtype=torch.float64)
         translation = torch.empty(len(hand), 3, dtype=torch.float64)
-        shares = torch.empty(len(hand), 15, 3, dtype=torch.float64)
+        fractions = torch.empty(len(hand), 15, 3, dtype=torch.float64)
         for index, model in enumerate(chain.hands):
             mine = hand == index
             found = predict_hands(network, joints[mine], model.side)
             orientation[mine] = found.orientation.double()
             translation[mine] = found.wrist.double() - wrist[mine]
-            shares[mine] = found.shares.double()
+            fractions[mine] = found.fractions.double()
         low, high = chain.limits[hand].unbind(-1)
-        angles = low + shares[:, torch.tensor(MANO_ROWS)].clamp(0, 1) * (high - low)
+        angles = low + fractions[:, torch.tensor(MANO_ROWS)].clamp(0, 1) * (high - low)
         return ChainPose(hand, orientation, translation, angles)

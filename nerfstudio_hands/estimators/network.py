@@ -33,14 +33,14 @@ class HandParameters:
     """Poses of N right hands in the frame of their joints.
 
     Attributes:
-        shares: Where each angle (flexion, spread, twist of joints 1-15) lies between its limits, 0 to 1; the same
-            share is the same bend from the straight finger in every hand model.
+        fractions: Where each angle (flexion, spread, twist of joints 1-15) lies between its limits, 0 to 1; the same
+            fraction is the same bend from the straight finger in every hand model.
         rotation: Of the wrist, in the frame.
         wrist: Place of the wrist in the frame, units.
         shape: Coefficients of the hand model that the network was trained with.
     """
 
-    shares: Float[Tensor, "N 15 3"]
+    fractions: Float[Tensor, "N 15 3"]
     rotation: Float[Tensor, "N 3 3"]
     wrist: Float[Tensor, "N 3"]
     shape: Float[Tensor, "N K"]
@@ -101,9 +101,9 @@ class PoseNetwork(nn.Module):
         joints = torch.where(present[..., None], joints, 0.0)
         size = (10 * scale[:, None]).log()
         features = self.trunk(torch.cat([joints.flatten(1), present.to(joints), bends(joints, present), size], 1))
-        shares, turn, wrist, shape = self.parameters_head(features).split([45, 6, 3, self.num_shape], -1)
-        shares = shares.unflatten(-1, (15, 3)) + 0.5
-        return HandParameters(shares, _rotation(turn), wrist + self.reference[0], shape), features
+        fractions, turn, wrist, shape = self.parameters_head(features).split([45, 6, 3, self.num_shape], -1)
+        fractions = fractions.unflatten(-1, (15, 3)) + 0.5
+        return HandParameters(fractions, _rotation(turn), wrist + self.reference[0], shape), features
 
     def vertices_of(self, features: Float[Tensor, "N W"]) -> Float[Tensor, "N V 3"]:
         """Vertices in the frame, units, from features."""

@@ -78,11 +78,11 @@ def gesture_angles(
     table = torch.stack([torch.from_numpy(angles).float() for angles in chosen]) * (math.pi / 180)
     own = (torch.rand(count, 1, generator=generator) < 1 / 3).expand(count, 5)
     drawn = torch.randint(len(table), (2, count, 5), generator=generator)
-    share = torch.rand(count, 5, generator=generator)
+    fraction = torch.rand(count, 5, generator=generator)
     first, second = torch.where(own, drawn, drawn[..., :1]).repeat_interleave(3, -1)
-    share = torch.where(own, share, share[:, :1]).repeat_interleave(3, -1)[..., None]
+    fraction = torch.where(own, fraction, fraction[:, :1]).repeat_interleave(3, -1)[..., None]
     joint = torch.arange(15)
-    angles = (1 - share) * table[first, joint] + share * table[second, joint]
+    angles = (1 - fraction) * table[first, joint] + fraction * table[second, joint]
     angles = angles + math.radians(TREMOR_DEGREES) * torch.randn(angles.shape, generator=generator)
     low, high = joint_limits(model).unbind(-1)
     return angles.clamp(low, high)

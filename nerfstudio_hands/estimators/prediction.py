@@ -17,13 +17,13 @@ class PredictedHands:
     """What the network makes of N hands of one side; world frame, metres.
 
     Attributes:
-        shares: Where each angle lies between its limits, see `HandParameters`; alike on both sides.
+        fractions: Where each angle lies between its limits, see `HandParameters`; alike on both sides.
         orientation: Rotation of the wrist.
         wrist: Place of the wrist joint.
         shape: Coefficients of the hand model that the network was trained with.
     """
 
-    shares: Float[Tensor, "N 15 3"]
+    fractions: Float[Tensor, "N 15 3"]
     orientation: Float[Tensor, "N 3 3"]
     wrist: Float[Tensor, "N 3"]
     shape: Float[Tensor, "N K"]
@@ -41,7 +41,7 @@ def predict_hands(network: PoseNetwork, joints: Float[Tensor, "N 21 3"], side: s
         frame, found, _ = _look(network, joints, side)
     mirror = _mirror(found.wrist, side)
     orientation = mirror[:, None] * (frame.rotation @ found.rotation) * mirror
-    return PredictedHands(found.shares, orientation, _in_world(frame, found) * mirror, found.shape)
+    return PredictedHands(found.fractions, orientation, _in_world(frame, found) * mirror, found.shape)
 
 
 def predict_vertices(network: PoseNetwork, joints: Float[Tensor, "N 21 3"], side: str) -> Float[Tensor, "N V 3"]:

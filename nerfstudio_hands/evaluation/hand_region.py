@@ -33,7 +33,7 @@ class EvaluationRegion:
 
 
 def evaluation_region(
-    share: Float[np.ndarray, "H W"],
+    coverage: Float[np.ndarray, "H W"],
     *,
     hand: Bool[np.ndarray, "H W"],
     stub: Bool[np.ndarray, "H W"],
@@ -45,7 +45,7 @@ def evaluation_region(
     loses against the whole mask.
 
     Args:
-        share: Part of each pixel that the true mask covers: hands and forearms.
+        coverage: Part of each pixel that the true mask covers: hands and forearms.
         hand: Where the modelled hands project up to the wrist.
         stub: Where their ends behind the wrist project, hidden ones too. Beside the projected hand counts as hand what
             is further from them than `FOREARM_SIDE` times its distance from the hand, the rest as forearm.
@@ -55,11 +55,11 @@ def evaluation_region(
         rim: Pixels on both sides of the mask's boundary that are unknown: a mask is a pixel or two off there, and a
             pixel shows hand and background.
     """
-    shown = share > 0.5
+    shown = coverage > 0.5
     to_hand = distance_to(hand)
     before_wrist = hand | (FOREARM_SIDE * to_hand < distance_to(stub))
     of_hand = shown & before_wrist & (to_hand <= distance_to(other)) & (to_hand <= band)
-    unknown = (distance_to_boundary(shown) < rim) | ((share > 0.01) & (share < 0.99))
+    unknown = (distance_to_boundary(shown) < rim) | ((coverage > 0.01) & (coverage < 0.99))
     return EvaluationRegion(region=of_hand & ~unknown, ignored=(shown & ~of_hand) | unknown)
 
 

@@ -97,8 +97,8 @@ def fit_or_load(
         partial.unlink(missing_ok=True)
     with show_progress("Fitting hands", 1.0) as report:
 
-        def progress(stage: str, share: float) -> None:
-            report(share, description=stage)
+        def progress(stage: str, fraction: float) -> None:
+            report(fraction, description=stage)
 
         if capture.detections is None:
             fit = fit_capture_joints(capture, options, partial=partial, progress=progress)

@@ -29,7 +29,7 @@ def fit_capture_joints(
     options: FitOptions,
     *,
     partial: Path | None = None,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Callable[[str, float], None] = lambda stage, fraction: None,
 ) -> HandFit:
     """Fits the hands of a capture whose joints are known.
 
@@ -40,7 +40,7 @@ def fit_capture_joints(
         capture: With `stored_keypoints`.
         options: How; cameras, masks and pictures take no part.
         partial: File that an interrupted fit goes on from, and is left behind by it.
-        progress: Receives the stage and the share done.
+        progress: Receives the stage and the fraction done.
 
     Raises:
         HandsError: No frame has joints of a hand, or the hand model cannot be read or is of the other side.

@@ -35,7 +35,7 @@ from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, load_surface
 
 Progress = Callable[[str, float], None]
-"""Called with what is being done and the share of the whole that is behind, 0 to 1."""
+"""Called with what is being done and the fraction of the whole that is behind, 0 to 1."""
 
 # These matrices are small: threads that wait for each other cost more than they bring, most of all on a busy machine.
 THREADS = 1
@@ -50,7 +50,7 @@ class _FittedFrames:
     variables: Variables
 
 
-def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = lambda stage, share: None) -> HandFit:
+def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = lambda stage, fraction: None) -> HandFit:
     """Fits the hands of a capture to its detections and masks.
 
     What all frames share (shape, displacement, cameras, places of landmarks, and which hands there are) is learnt from
@@ -59,7 +59,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
     Args:
         capture: Any number of frames.
         options: How.
-        progress: Receives the stage and the share done.
+        progress: Receives the stage and the fraction done.
 
     Raises:
         HandsError: No hand can be triangulated, or a single one that was asked for was not.
@@ -69,7 +69,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
         seen = select_cameras(capture, options.cameras_of(capture))
         learning = sorted(range(len(seen.frames)) if options.shape_frames is None else options.shape_frames)
         others = [frame for frame in range(len(seen.frames)) if frame not in set(learning)]
-        share = len(learning) / len(seen.frames)
+        fraction = len(learning) / len(seen.frames)
 
         progress("Triangulating joints", 0.0)
         part = frames_of(seen, learning)
@@ -77,21 +77,21 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
         fitted = _fittable_sides(capture, found, seen.camera_names, options.sides)
         surface = load_surface(fitted, options.hand)
 
-        def fit_frames(part: Capture, found: Triangulation, known: Variables | None, behind: float, share: float):
+        def fit_frames(part: Capture, found: Triangulation, known: Variables | None, behind: float, fraction: float):
             return _fit_frames(
                 part,
                 surface,
                 found,
                 options,
                 known=known,
-                progress=lambda stage, done: progress(stage, behind + share * done),
+                progress=lambda stage, done: progress(stage, behind + fraction * done),
             )
 
-        hands = fit_frames(part, found, None, 0.0, share)
+        hands = fit_frames(part, found, None, 0.0, fraction)
         if others:
             part = frames_of(seen, others)
             found = _triangulate_again(part, hands.variables)
-            more = fit_frames(part, found, hands.variables, share, 1 - share)
+            more = fit_frames(part, found, hands.variables, fraction, 1 - fraction)
             hands = _in_order(hands, more, [*learning, *others])
         variables = hands.variables
         coverage = _coverage(capture, seen, surface, variables)

@@ -173,7 +173,7 @@ def _draw(
 def _parameters_loss(hand: _RightHand, hands: _Hands, found: HandParameters) -> Tensor:
     """L1 errors of angles, the wrist's turn and place, and a tenth of the shape's."""
     return (
-        ((hand.high - hand.low) * found.shares + hand.low - hands.angles).abs().mean()
+        ((hand.high - hand.low) * found.fractions + hand.low - hands.angles).abs().mean()
         + (found.rotation - hands.rotation).abs().mean()
         + (found.wrist - hands.joints[:, 0]).abs().mean()
         + 0.1 * (found.shape - hands.shape).abs().mean()
@@ -189,7 +189,7 @@ def _losses(
 ) -> dict[str, Tensor]:
     """The terms of the loss, weighted."""
     few = len(vertices)
-    angles = hand.low + found.shares * (hand.high - hand.low)
+    angles = hand.low + found.fractions * (hand.high - hand.low)
     joints, model_vertices = (
         points / hands.scale[: len(points), None, None] @ found.rotation[: len(points)].mT
         + found.wrist[: len(points), None]

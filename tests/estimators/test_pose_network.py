@@ -51,7 +51,7 @@ def small() -> PoseNetwork:
 def test_shapes(small):
     joints, vertices, _ = held_out(4)
     found = predict_hands(small, joints, "right")
-    assert found.shares.shape == (4, 15, 3)
+    assert found.fractions.shape == (4, 15, 3)
     assert found.shape.shape == (4, RIGHT.num_shape)
     identity = torch.eye(3).expand(4, 3, 3)
     torch.testing.assert_close(found.orientation.mT @ found.orientation, identity, atol=1e-5, rtol=0)
@@ -76,7 +76,7 @@ def test_a_mirrored_hand_gives_the_mirrored_prediction():
     limits = joint_limits(RIGHT)
     posed = []
     for hand, found in ((RIGHT, ours), (left, theirs)):
-        angles = limits[..., 0] + found.shares * (limits[..., 1] - limits[..., 0])
+        angles = limits[..., 0] + found.fractions * (limits[..., 1] - limits[..., 0])
         turns = torch.from_numpy(Rotation.from_matrix(found.orientation).as_rotvec()).float()
         local = angles_to_rotations(joint_axes(hand), angles)
         posed.append(pose_hand(hand, turns, local, torch.zeros(3, 3), found.shape).keypoints)
@@ -102,7 +102,7 @@ def test_held_out_hands(corruption, joint_bar, vertex_bar):
 
     found = predict_hands(network, given, "right")
     low, high = joint_limits(RIGHT).unbind(-1)
-    error = (joints_of(low + found.shares * (high - low)) - joints).norm(dim=-1).mean()
+    error = (joints_of(low + found.fractions * (high - low)) - joints).norm(dim=-1).mean()
     mean_error = (joints_of(((low + high) / 2).expand(len(joints), -1, -1)) - joints).norm(dim=-1).mean()
     assert error < joint_bar < 0.5 * mean_error
 

@@ -91,7 +91,7 @@ def fit_joint_track(
     start: PoseStart | None = None,
     batch: int = 256,
     partial: Path | None = None,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Callable[[str, float], None] = lambda stage, fraction: None,
 ) -> JointTrackFit:
     """Fits hands to 3D joints, every frame by itself.
 
@@ -106,7 +106,7 @@ def fit_joint_track(
         start: Where hands begin again that came to rest far from a joint; by default they stay there.
         batch: Hands fitted at once.
         partial: File that keeps the hands done so far: if it is there, the fit goes on from it.
-        progress: Receives the stage and the share done.
+        progress: Receives the stage and the fraction done.
 
     Raises:
         HandsError: No frame has a hand, or none of `shape_frames` has.

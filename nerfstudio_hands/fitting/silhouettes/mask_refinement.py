@@ -66,7 +66,7 @@ def refine_on_masks(
         coverage: Share of the projected hands that each mask covers, by (frame, camera).
         refine_cameras: Whether cameras may be turned.
         shared: Whether what all frames share is learnt (from the first group) or stays as it is.
-        progress: Called with the stage and the share of the whole fit that is behind.
+        progress: Called with the stage and the fraction of the whole fit that is behind.
     """
     groups = frame_groups(len(seen.frames))
     rounds, done = len(groups) * (len(PLACING) + len(SHAPING) + len(FINISHING)), 0
