@@ -19,8 +19,9 @@ from PIL import Image
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import choose_cameras
 from nerfstudio_hands.cli.trained_run import load_run
+from nerfstudio_hands.dataparsers import run_record
 from nerfstudio_hands.dataparsers.registrations import hands_data
-from nerfstudio_hands.dataparsers.run_record import RUN_FILE, RunRecord
+from nerfstudio_hands.dataparsers.run_record import RUN_FILE, RUN_VERSION, RunRecord
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import FitOptions, HandFit, cache_path
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
@@ -159,6 +160,15 @@ def test_a_damaged_record_is_one_sentence(scan: Path, tmp_path: Path):
             np.savez(file, **{**arrays, "fit_valid": arrays["fit_valid"][:0]})
         with pytest.raises(HandsError, match=f"{RUN_FILE}: expected the hands that the run was trained on, found"):
             RunRecord.load(file)
+
+
+def test_a_record_of_another_version_says_so(scan: Path, tmp_path: Path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(run_record, "RUN_VERSION", 1)
+        parser_of(scan, tmp_path / "run").begin_run()
+    sentence = rf"{RUN_FILE}: expected .* in version {RUN_VERSION}, found version 1: .* train again"
+    with pytest.raises(HandsError, match=sentence):
+        RunRecord.load(tmp_path / "run" / RUN_FILE)
 
 
 @pytest.fixture

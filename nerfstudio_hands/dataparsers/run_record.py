@@ -113,14 +113,17 @@ class RunRecord:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {key: archive[key] for key in archive.files}
             header = json.loads(arrays["run"].tobytes())
-            if header["version"] != RUN_VERSION:
-                raise ValueError(f"version {header['version']}, not {RUN_VERSION}")
-            return _record(header, arrays)
+            if header["version"] == RUN_VERSION:
+                return _record(header, arrays)
         except UNREADABLE as error:
             raise HandsError(
                 f"{path}: expected the hands that the run was trained on, found something else ('{error}'): copy the "
                 "file again from where the run was trained; the weights go with no other fit."
             ) from error
+        raise HandsError(
+            f"{path}: expected the hands of a run in version {RUN_VERSION}, found version {header['version']}: use the "
+            "version of nerfstudio-hands that trained the run, or train again."
+        )
 
     def check_held_out(self) -> None:
         """Raises a HandsError where a held-out picture or a mask of it is not the one that the run began with."""
