@@ -163,9 +163,9 @@ def test_no_batch_mixes_frames_that_may_be_used_with_others(right, monkeypatch):
     sizes = []
     fit_poses = joint_track._fit_poses
 
-    def noted(chain, targets, hands, shape, offset):
+    def noted(chain, targets, hands, *others):
         sizes.append(len(hands))
-        return fit_poses(chain, targets, hands, shape, offset)
+        return fit_poses(chain, targets, hands, *others)
 
     monkeypatch.setattr(joint_track, "_fit_poses", noted)
     joints = right.pose(random_poses(right, 20, seed=16), SHAPE).keypoints
