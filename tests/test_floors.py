@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 PACKAGE = "nerfstudio_hands"
 FLOORS = (
     ("errors", "labels", "files", "program", "transforms"),
@@ -68,12 +70,13 @@ def test_nothing_goes_in_circles(repository: Path):
     assert not list(circles(package(repository)))
 
 
-def test_a_fit_is_handed_its_network(repository: Path):
-    """It asks for a `PoseStart`, whoever says it."""
-    fitting, networks = f"{PACKAGE}.fitting.", f"{PACKAGE}.estimators."
+@pytest.mark.parametrize(("folder", "stranger"), [("fitting", "estimators"), ("evaluation", "fitting")])
+def test_strangers_stay_so(repository: Path, folder: str, stranger: str):
+    """A fit is handed its network (`PoseStart`); figures are taken of masks and meshes, wherever these came from."""
     known = package(repository)
-    assert not {
-        module for module in known if module.startswith(fitting) for name in known[module] if name.startswith(networks)
+    inside = [module for module in known if module.startswith(f"{PACKAGE}.{folder}.")]
+    assert inside and not {
+        name for module in inside for name in known[module] if name.startswith(f"{PACKAGE}.{stranger}.")
     }
 
 
