@@ -22,7 +22,8 @@ from recording import Recorded, record
 from rich.table import Table
 from torch import Tensor
 
-from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors
+from nerfstudio_hands.evaluation.color_calibration import calibrate_colors
+from nerfstudio_hands.evaluation.image_metrics import COVERED
 
 BAND = 4
 """Pixels inside the hand region's outline that count as along it."""

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.evaluation.metrics import COVERED, calibrate_colors, psnr
+from nerfstudio_hands.evaluation.color_calibration import calibrate_colors
+from nerfstudio_hands.evaluation.image_metrics import COVERED, psnr
 from nerfstudio_hands.fields.canonical_warps import CanonicalHands, NearestSkinning
 from nerfstudio_hands.fields.hand_field import Geometry, Radiance
 from nerfstudio_hands.fields.hand_sdf_field import HandSDFField, HandSDFFieldConfig, SkeletonPoints, SlopedGeometry

@@ -22,7 +22,7 @@ from torch.nn import Parameter
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.metrics import (
+from nerfstudio_hands.evaluation.image_metrics import (
     Judged,
     hand_metrics,
     inner_metrics,

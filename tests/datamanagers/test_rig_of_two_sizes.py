@@ -16,7 +16,7 @@ from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import split_capture
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData, capture_to_outputs
-from nerfstudio_hands.evaluation import metrics
+from nerfstudio_hands.evaluation import image_metrics
 from nerfstudio_hands.evaluation.perceptual import MissingWeights
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.labels import PixelLabel
@@ -101,8 +101,8 @@ def test_held_out_pictures_of_both_sizes_are_judged(manager, tmp_path, monkeypat
     def missing(net: str):
         raise MissingWeights("not here")
 
-    monkeypatch.setattr(metrics, "load_lpips", missing)
-    metrics._lpips_network.cache_clear()
+    monkeypatch.setattr(image_metrics, "load_lpips", missing)
+    image_metrics._lpips_network.cache_clear()
     pipeline = SimpleNamespace(
         config=SimpleNamespace(model=PosedHandModelConfig()),
         model=Model(manager.eval_dataset.metadata["hands"]),

@@ -14,8 +14,8 @@ from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import split_capture
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
-from nerfstudio_hands.evaluation import metrics
-from nerfstudio_hands.evaluation.metrics import Judged, hand_metrics, predict
+from nerfstudio_hands.evaluation import image_metrics
+from nerfstudio_hands.evaluation.image_metrics import Judged, hand_metrics, predict
 from nerfstudio_hands.evaluation.perceptual import MissingWeights
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.geometry import Surfaces
@@ -31,8 +31,8 @@ INDEX_FINGER = [1, 2, 3]
 def no_network():
     """LPIPS is of no use here, and slow."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "load_lpips", missing)
-        metrics._lpips_network.cache_clear()
+        patch.setattr(image_metrics, "load_lpips", missing)
+        image_metrics._lpips_network.cache_clear()
         yield
 
 

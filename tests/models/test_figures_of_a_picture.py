@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nerfstudio_hands.evaluation import metrics
+from nerfstudio_hands.evaluation import image_metrics
 from nerfstudio_hands.evaluation.perceptual import MissingWeights
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel
@@ -27,8 +27,8 @@ def no_network(monkeypatch):
     def missing(net: str):
         raise MissingWeights("not here")
 
-    monkeypatch.setattr(metrics, "load_lpips", missing)
-    metrics._lpips_network.cache_clear()
+    monkeypatch.setattr(image_metrics, "load_lpips", missing)
+    image_metrics._lpips_network.cache_clear()
 
 
 def evaluate(**more):
