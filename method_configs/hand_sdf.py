@@ -14,6 +14,7 @@ config.method_name = "hand-sdf"
 config.pipeline.model = HandSDFModelConfig()
 # Where the outline is to a fraction of a pixel says more of the form than all colours.
 config.pipeline.datamanager.pixel_sampler.outline_fraction = 0.25
+config.pipeline.datamanager.pixel_sampler.draws_objects = True
 config.optimizers["distance"] = {
     "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-10),
     "scheduler": CosineDecaySchedulerConfig(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Dict, Iterator, List, Literal, Optional, Tuple, Type, Union
@@ -15,7 +15,6 @@ from filelock import FileLock
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
-from nerfstudio.data.pixel_samplers import PixelSamplerConfig
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
@@ -40,7 +39,7 @@ class HandDataManagerConfig(VanillaDataManagerConfig):
     """Rays of a training step."""
     eval_num_rays_per_batch: RayCount = 1024
     """Rays of an evaluation on rays."""
-    pixel_sampler: PixelSamplerConfig = field(default_factory=HandPixelSamplerConfig)
+    pixel_sampler: HandPixelSamplerConfig = field(default_factory=HandPixelSamplerConfig)
     """Which pixels are drawn."""
 
 
@@ -86,7 +85,7 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         return TrainingPictures(self.train_dataparser_outputs, scale_factor=self.config.camera_res_scale_factor)
 
     def setup_train(self):
-        self.train_pixel_sampler = self._sampler(self.train_dataset, self.config.train_num_rays_per_batch)
+        self.train_pixel_sampler = self._sampler(self.config.pixel_sampler, self.config.train_num_rays_per_batch)
         self._train_cameras = self.train_dataset.cameras.to(self.device)
         if self.test_mode == "val":
             self.train_pixel_sampler.start_with(self.train_crops)
@@ -98,7 +97,9 @@ class HandDataManager(VanillaDataManager[HandDataset]):
             CONSOLE.print("[bold yellow]No held-out picture shows the hand: there is no evaluation.")
             self.eval_dataset = self.eval_dataset.without_rows()
             return
-        self.eval_pixel_sampler = self._sampler(self.eval_dataset, self.config.eval_num_rays_per_batch)
+        # The figure of a training's log is of the hand, whatever else is learned.
+        plain = replace(self.config.pixel_sampler, draws_objects=False, draws_patches=False)
+        self.eval_pixel_sampler = self._sampler(plain, self.config.eval_num_rays_per_batch)
         self._eval_cameras = self.eval_dataset.cameras.to(self.device)
 
     @cached_property
@@ -165,8 +166,8 @@ class HandDataManager(VanillaDataManager[HandDataset]):
     def _crops(self, dataset: HandDataset, name: str, rows: Optional[List[int]] = None) -> CropCache:
         return load_or_cut(dataset, name, margin=-(-self.config.pixel_sampler.patch_size // 2), rows=rows)
 
-    def _sampler(self, dataset: HandDataset, num_rays: int) -> HandPixelSampler:
-        sampler = self._get_pixel_sampler(dataset, num_rays)
+    def _sampler(self, config: HandPixelSamplerConfig, num_rays: int) -> HandPixelSampler:
+        sampler = config.setup(num_rays_per_batch=num_rays)
         # nerfstudio seeds each process with the machine's seed and its rank.
         sampler.generator = np.random.default_rng([torch.initial_seed() % 2**63, self.local_rank])
         return sampler

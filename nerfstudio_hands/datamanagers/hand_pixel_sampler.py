@@ -29,8 +29,12 @@ class HandPixelSamplerConfig(PixelSamplerConfig):
     """Share of the rays that go to background next to the hand."""
     outline_fraction: Fraction = 0.0
     """Share of the rays that go to the pixels between hand and background, where the mask alone says which they are."""
+    draws_objects: bool = False
+    """Draw pixels of what the hand holds like those of the hand, for a method that learns both."""
+    draws_patches: bool = False
+    """Draw patches after the single rays; on by itself where the model has a perceptual loss."""
     num_patches: bounded(int, 1, 4096) = 1
-    """Square patches a batch, after the single rays, where the model has a perceptual loss."""
+    """Square patches a batch."""
     patch_size: bounded(int, 2, 1024) = 32
     """Side of a patch in pixels."""
     patches_from: Interval = 0
@@ -52,10 +56,6 @@ class HandPixelSampler(PixelSampler):
         self.generator = np.random.default_rng()
         """What chance comes from; set by the data manager, another in each process."""
         self.step = 0
-        self.draws_patches = False
-        """Set by a model that has a use for patches."""
-        self.draws_objects = False
-        """Set by a model that learns what the hand holds, too."""
         self._crops: CropCache | None = None
 
     def sample(self, image_batch: CropCache) -> Dict:
@@ -81,7 +81,7 @@ class HandPixelSampler(PixelSampler):
             int(self.num_rays_per_batch * fraction) if rim_weights.any() else 0
             for fraction in (config.rim_fraction, config.outline_fraction)
         )
-        num_patches = config.num_patches if self.draws_patches and self.step >= config.patches_from else 0
+        num_patches = config.num_patches if config.draws_patches and self.step >= config.patches_from else 0
         rays = self._share_out(self.num_rays_per_batch - num_rim - num_outline, weights)
         rims = self._share_out(num_rim, rim_weights)
         outlines = self._share_out(num_outline, rim_weights)
@@ -89,9 +89,9 @@ class HandPixelSampler(PixelSampler):
         singles, squares, on_outline = [], [], []
         for number, *counts, patch_count in zip(chosen, rays, rims, outlines, patches, strict=True):
             crop, row = crops.crop(int(number)), int(crops.index["row"][number])
-            pixels = [crop.shown if self.draws_objects else crop.hand, crop.rim]
+            pixels = [crop.shown if config.draws_objects else crop.hand, crop.rim]
             if counts[2]:  # Otherwise nobody need look for it.
-                pixels.append(crop.shown_outline if self.draws_objects else crop.outline)
+                pixels.append(crop.shown_outline if config.draws_objects else crop.outline)
             picks = [
                 among[self.generator.integers(len(among), size=count)] if count and len(among) else among[:0]
                 for among, count in zip(pixels, counts, strict=False)

@@ -199,8 +199,6 @@ class HandSDFModel(HandAvatarModel):
             left = max(0.0, 1 - share / self.config.template_until)
             self.template_weight = left * self.config.template_loss + self.config.offset_penalty
 
-        if self.held is not None:
-            attributes.pipeline.datamanager.train_pixel_sampler.draws_objects = True
         return [*super().get_training_callbacks(attributes), self.before_each_step(attributes, fade)]
 
     # Rendering ------------------------------------------------------------------------------------------------------

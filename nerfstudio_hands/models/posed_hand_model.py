@@ -133,7 +133,6 @@ class PosedHandModel(Model):
                 raise SystemExit(f"error: {error}") from error
             # Kept out of the module tree: its weights belong neither into checkpoints nor to an optimiser.
             self.__dict__["perceptual"] = network.to(self.device).requires_grad_(False)
-            attributes.pipeline.datamanager.train_pixel_sampler.draws_patches = True
         return super().get_training_callbacks(attributes)
 
     def before_each_step(

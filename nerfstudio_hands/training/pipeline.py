@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Dict, Optional, Type
@@ -15,8 +15,10 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import get_progress
 from torchvision.utils import save_image
 
+from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.checkpoints import mend_loading, require_same_weights
+from nerfstudio_hands.models.posed_hand_model import PosedHandModelConfig
 from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.program.memory import memory_faults
 from nerfstudio_hands.video.render_paths import mend_render_paths
@@ -32,6 +34,10 @@ class HandPipelineConfig(VanillaPipelineConfig):
 
     _target: Type = field(default_factory=lambda: HandPipeline)
     """target class to instantiate"""
+    datamanager: HandDataManagerConfig = field(default_factory=HandDataManagerConfig)
+    """Which pixels of the capture a step sees."""
+    model: PosedHandModelConfig = field(default_factory=PosedHandModelConfig)
+    """What is learned of the hands."""
 
 
 class HandPipeline(VanillaPipeline):
@@ -47,7 +53,7 @@ class HandPipeline(VanillaPipeline):
     def __init__(self, config: HandPipelineConfig, device: str, **kwargs) -> None:
         offer_ffmpeg()  # before `ns-render` looks for one
         mend_viewer()  # before a trainer or `ns-viewer` opens one
-        super().__init__(config, device, **kwargs)
+        super().__init__(with_patches(config), device, **kwargs)
         mend_render_paths(self)  # before `ns-render` asks for a way of the camera
         mend_loading(HandPipeline)  # before nerfstudio's commands look for a checkpoint
 
@@ -132,6 +138,13 @@ class HandPipeline(VanillaPipeline):
             if get_std:
                 means[f"{key}_std"] = float(known.std(correction=0))
         return means
+
+
+def with_patches(config: HandPipelineConfig) -> HandPipelineConfig:
+    """The configuration whose data manager draws patches where the model's perceptual loss looks at some."""
+    sampler = config.datamanager.pixel_sampler
+    sampler = replace(sampler, draws_patches=sampler.draws_patches or config.model.perceptual_loss > 0)
+    return replace(config, datamanager=replace(config.datamanager, pixel_sampler=sampler))
 
 
 def write_pictures(folder: Path, name: str, number: int, pictures: Dict[str, torch.Tensor]) -> str:

@@ -115,13 +115,9 @@ def _check_parts(config: HandTrainerConfig) -> None:
     from nerfstudio.engine.optimizers import OptimizerConfig
     from nerfstudio.engine.schedulers import SchedulerConfig
 
-    from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
-    from nerfstudio_hands.models.posed_hand_model import PosedHandModelConfig
     from nerfstudio_hands.training.pipeline import HandPipelineConfig
 
     _check_type(config.pipeline, HandPipelineConfig, "the pipeline")
-    _check_type(config.pipeline.datamanager, HandDataManagerConfig, "the data manager")
-    _check_type(config.pipeline.model, PosedHandModelConfig, "the model")
     for name, group in config.optimizers.items():
         _check_type(group, typing.Dict[str, Any], f"optimizers.{name}")
         _check_type(group.get("optimizer"), OptimizerConfig, f"optimizers.{name}.optimizer")

@@ -13,6 +13,7 @@ from prepared import PreparedConfig, rows_of
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSamplerConfig
 from nerfstudio_hands.labels import PixelLabel
 
 
@@ -22,9 +23,13 @@ def manager(moving_hand, tmp_path, monkeypatch):
     monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
     outputs = moving_hand(4)
 
-    def make(held_out: bool = True, test_mode: str = "val", **options) -> HandDataManager:
+    def make(held_out: bool = True, test_mode: str = "val", sampler=None, **options) -> HandDataManager:
         splits = {"train": outputs, "held-out": outputs if held_out else rows_of(outputs, [])}
-        config = HandDataManagerConfig(dataparser=PreparedConfig(splits=splits), train_num_rays_per_batch=300)
+        config = HandDataManagerConfig(
+            dataparser=PreparedConfig(splits=splits),
+            pixel_sampler=sampler or HandPixelSamplerConfig(),
+            train_num_rays_per_batch=300,
+        )
         return config.setup(device="cpu", test_mode=test_mode, **options)
 
     return make
@@ -106,9 +111,9 @@ def test_processes_draw_different_pixels_and_repeat_their_own(manager):
     assert not torch.equal(first, manager().next_train(0)[1]["indices"])
 
 
-def test_a_model_s_wish_for_patches_is_heard(manager):
-    data = manager()
-    data.train_pixel_sampler.draws_patches = True
+def test_patches_are_for_training_alone(manager):
+    data = manager(sampler=HandPixelSamplerConfig(draws_patches=True))
+    assert data.next_eval(0)[1]["num_patch_rays"] == 0
     rays, batch = data.next_train(0)
     assert len(rays) == 300 + batch["num_patch_rays"] == 300 + 32**2
     assert (batch["hand_label"][-(32**2) :] == PixelLabel.HAND).any()

@@ -89,8 +89,7 @@ def test_what_the_hand_holds_is_drawn_for_a_model_that_learns_it_and_has_an_outl
     labels.label[16:36, 34:50] = PixelLabel.OBJECT
     crops = crops_of([(image, labels)], [0])
     options = {"rim_fraction": 0.2, "outline_fraction": 0.3}
-    plain, both = sampler(**options), sampler(**options)
-    both.draws_objects = True
+    plain, both = sampler(**options), sampler(draws_objects=True, **options)
     for draws in (plain, both):
         batch = draws.sample(crops)
         label, outline = batch["hand_label"][:, 0], batch["on_outline"][:, 0]
@@ -116,9 +115,8 @@ def test_colours_belong_to_their_pixels(two, crops_of):
 
 def test_patches_are_whole_squares_in_the_picture(two, crops_of):
     size = 32
-    with_patches = sampler(num_patches=3, patch_size=size)
-    assert with_patches.sample(two)["num_patch_rays"] == 0  # No model has asked.
-    with_patches.draws_patches = True
+    assert sampler(num_patches=3, patch_size=size).sample(two)["num_patch_rays"] == 0  # Nobody looks at patches.
+    with_patches = sampler(num_patches=3, patch_size=size, draws_patches=True)
     for crops in (two, crops_of([picture(4, top=0), picture(9, top=52)], [0, 0], rows=[4, 9])):
         batch = with_patches.sample(crops)
         assert batch["num_patch_rays"] == 3 * size**2 and len(batch["image"]) == 400 + 3 * size**2
@@ -130,8 +128,7 @@ def test_patches_are_whole_squares_in_the_picture(two, crops_of):
 
 
 def test_patches_start_when_told(two):
-    late = sampler(num_patches=1, patches_from=10)
-    late.draws_patches = True
+    late = sampler(num_patches=1, patches_from=10, draws_patches=True)
     assert late.sample(two)["num_patch_rays"] == 0
     late.step = 10
     assert late.sample(two)["num_patch_rays"] == 32**2

@@ -124,8 +124,7 @@ def test_losses_leave_out_pixels_that_take_no_part():
 
 def test_perceptual_loss_needs_its_weights_and_teaches_with_them(tmp_path, monkeypatch):
     model = uvnerf(perceptual_loss=0.1).train()
-    sampler = SimpleNamespace(draws_patches=False)
-    attributes = SimpleNamespace(pipeline=SimpleNamespace(datamanager=SimpleNamespace(train_pixel_sampler=sampler)))
+    attributes = SimpleNamespace()
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("TORCH_HOME", str(tmp_path))
         with pytest.raises(SystemExit, match="ns-hands fetch-weights"):
@@ -134,7 +133,7 @@ def test_perceptual_loss_needs_its_weights_and_teaches_with_them(tmp_path, monke
         model.get_training_callbacks(attributes)
     except SystemExit:
         pytest.skip("LPIPS' trunk is not here: `ns-hands fetch-weights`")
-    assert sampler.draws_patches and not any("perceptual" in name for name in model.state_dict())
+    assert not any("perceptual" in name for name in model.state_dict())
     predicted = torch.rand(32 * 32, 3, requires_grad=True)
     batch = {
         "image": torch.rand(32 * 32, 3),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -14,6 +12,9 @@ from nerfstudio_hands.export.held_object_mesh import held_object_mesh
 from nerfstudio_hands.export.isosurface import isosurface_part
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
+from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
+from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from nerfstudio_hands.model_components.held_object import merged
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
 
@@ -206,12 +207,9 @@ def test_the_hand_s_mesh_ends_where_the_object_begins(middle):
     assert model.distance_in_world(rim) <= 1e-6 < 0.005 < model.distance_in_world(rim + torch.tensor([0, 0.006, 0]))
 
 
-def test_a_model_with_an_object_draws_its_pixels(middle):
-    model = holding(middle)
-    sampler = SimpleNamespace(draws_objects=False, draws_patches=False)
-    attributes = SimpleNamespace(
-        trainer=SimpleNamespace(config=SimpleNamespace(max_num_iterations=100)),
-        pipeline=SimpleNamespace(datamanager=SimpleNamespace(train_pixel_sampler=sampler)),
-    )
-    model.get_training_callbacks(attributes)
-    assert sampler.draws_objects
+def test_the_method_that_learns_the_object_draws_its_pixels():
+    samplers = {
+        spec.config.method_name: spec.config.pipeline.datamanager.pixel_sampler
+        for spec in (hand_sdf, hand_uvnerf, hand_canonical)
+    }
+    assert [name for name, sampler in samplers.items() if sampler.draws_objects] == ["hand-sdf"]

@@ -13,7 +13,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.models.posed_hand_model import PosedHandModelConfig
-from nerfstudio_hands.training.pipeline import HandPipeline
+from nerfstudio_hands.training.pipeline import HandPipeline, HandPipelineConfig, with_patches
 
 PSNR = [20.0, 30.0, float("nan"), 10.0, 26.0]
 PROTOCOLS = ["view", "view", "pose", "pose", "both"]
@@ -69,3 +69,11 @@ def test_a_loss_that_is_no_number_stops_the_training_and_is_named(monkeypatch):
         HandPipeline.get_train_loss_dict(HandPipeline.__new__(HandPipeline), 7)
     losses["mask"] = torch.tensor(0.1)
     assert HandPipeline.get_train_loss_dict(HandPipeline.__new__(HandPipeline), 7)[1] is losses
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.01])
+def test_patches_are_drawn_where_a_loss_looks_at_them(weight):
+    config = HandPipelineConfig(model=PosedHandModelConfig(perceptual_loss=weight))
+    assert with_patches(config).datamanager.pixel_sampler.draws_patches == (weight > 0)
+    # What stands in config.yml is not touched.
+    assert not config.datamanager.pixel_sampler.draws_patches
