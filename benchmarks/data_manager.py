@@ -213,6 +213,7 @@ def measured(config: VanillaDataManagerConfig, prepared: DataparserOutputs, batc
     parser = SimpleNamespace(
         data=Path(),
         includes_time=False,
+        begin_run=lambda: None,
         get_dataparser_outputs=lambda split: prepared if split == "train" else held_out,
     )
     config.dataparser = SimpleNamespace(data=Path(), setup=lambda: parser)

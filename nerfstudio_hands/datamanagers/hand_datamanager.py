@@ -47,6 +47,7 @@ class HandDataManager(VanillaDataManager[HandDataset]):
     """nerfstudio's data manager over :class:`HandDataset`; user's faults end the program with one sentence."""
 
     config: HandDataManagerConfig
+    dataparser: HandsDataParser
     train_dataset: HandDataset
     eval_dataset: HandDataset
     train_pixel_sampler: HandPixelSampler
@@ -70,7 +71,7 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         config.data = config.dataparser.data = Path(config.data or config.dataparser.data)
         with _faults_said(), _one_after_the_other(config.data, world_size):
             self.dataparser = config.dataparser.setup()
-            if test_mode == "val" and isinstance(self.dataparser, HandsDataParser):
+            if test_mode == "val":
                 self.dataparser.begin_run()
             self.includes_time = self.dataparser.includes_time
             self.train_dataparser_outputs = self.dataparser.get_dataparser_outputs(split="train")
@@ -105,9 +106,8 @@ class HandDataManager(VanillaDataManager[HandDataset]):
     @cached_property
     def fixed_indices_eval_dataloader(self) -> FixedIndicesEvalDataloader:
         """Every held-out picture with a region over which figures are taken, one at a time."""
-        if isinstance(self.dataparser, HandsDataParser):
-            with _faults_said():
-                self.dataparser.record.check_held_out()
+        with _faults_said():
+            self.dataparser.check_held_out()
         if not len(self.eval_dataset):
             raise SystemExit(
                 "error: evaluation: expected held-out pictures of the hand, found none: train with some held out, "

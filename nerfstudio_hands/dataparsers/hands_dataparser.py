@@ -51,6 +51,12 @@ class HandsDataParserConfig(CaptureOptions, DataParserConfig):
     goes_on_from: tyro.conf.Suppress[typing.Optional[Path]] = None
     """Folder of the run that training goes on from; training sets it."""
 
+    def keep_with(self, run: Path, goes_on_from: typing.Optional[Path]) -> None:
+        """Says where the run lies that keeps the hands, and which one it goes on from; paths become absolute."""
+        if self.hand_model != "default":
+            self.hand_model = str(Path(self.hand_model).expanduser().absolute())
+        self.run, self.goes_on_from = run, goes_on_from
+
 
 @dataclass
 class HandsDataParser(DataParser):
@@ -83,6 +89,11 @@ class HandsDataParser(DataParser):
         if self.config.run is not None:
             self.record = self.record.with_held_out(self._held_out())
             self.record.save(self.config.run / RUN_FILE)
+
+    def check_held_out(self) -> None:
+        """Raises a HandsError where a held-out picture or a mask of it is not the one that the run began with."""
+        if self.record is not None:
+            self.record.check_held_out()
 
     def _held_out(self) -> typing.List[typing.Tuple[str, str]]:
         """(frame, camera) of the held-out pictures that figures are taken of."""

@@ -15,6 +15,7 @@ from shlex import quote
 
 import torch
 from nerfstudio.configs.base_config import MachineConfig
+from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
@@ -154,38 +155,44 @@ class HandTrainerConfig(TrainerConfig):
     def _settle_paths(self) -> None:
         """Makes paths absolute, and says where the run lies and which one it goes on from."""
         data = self.pipeline.datamanager
-        for holder in (self, data, data.dataparser):
-            for name in ("output_dir", "data", "load_dir", "load_checkpoint"):
-                value = getattr(holder, name, None)
-                # An empty path is nerfstudio's way to say that there is none.
-                if value is not None and value != Path():
-                    setattr(holder, name, value.expanduser().absolute())
-        if not isinstance(data.dataparser, HandsDataParserConfig):
-            return
-        if data.dataparser.hand_model != "default":
-            data.dataparser.hand_model = str(Path(data.dataparser.hand_model).expanduser().absolute())
-        data.dataparser.run = self.get_base_dir()
+        self.output_dir, self.data = _absolute(self.output_dir), _absolute(self.data)
+        self.load_dir, self.load_checkpoint = _absolute(self.load_dir), _absolute(self.load_checkpoint)
+        data.data, data.dataparser.data = _absolute(data.data), _absolute(data.dataparser.data)
         checkpoints = self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
-        data.dataparser.goes_on_from = checkpoints.parent if checkpoints else None
+        data.dataparser.keep_with(self.get_base_dir(), checkpoints.parent if checkpoints else None)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    # An empty path is nerfstudio's other way to say that there is none.
+    return path if path is None or path == Path() else path.expanduser().absolute()
 
 
 def require_sound(config: HandTrainerConfig) -> None:
     """See that a training can begin, as far as its configuration, its folders and its devices tell.
 
     Raises:
-        HandsError: The working folder is gone, a number is out of its range, the machine has no such device, there is
-            no capture, or the run would lie in it.
+        HandsError: The working folder is gone, a number is out of its range, the machine has no such device, the data
+            parser is of another kind, there is no capture, or the run would lie in it.
     """
     require_working_folder()
     check_ranges(config)
     _require_device(config.machine)
     data = config.pipeline.datamanager
+    _require_hands(data.dataparser)
     capture = Path(data.data or data.dataparser.data).expanduser()
     find_layout(capture, data.dataparser.layout)
     if config.output_dir.expanduser().resolve().is_relative_to(capture.resolve()):
         raise HandsError(
             f"{config.output_dir}: expected an output folder outside of the capture, found one inside {capture}: give "
             "another --output-dir."
+        )
+
+
+def _require_hands(dataparser: DataParserConfig) -> None:
+    if not isinstance(dataparser, HandsDataParserConfig):
+        raise HandsError(
+            f"{type(dataparser).__name__}: expected a data parser of hands, found one that fits none: train with "
+            "hands-data, capture-room-data or interhand-data."
         )
 
 

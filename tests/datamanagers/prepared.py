@@ -23,6 +23,12 @@ class PreparedConfig(InstantiateConfig):
     splits: Any = None
     includes_time: bool = False
 
+    def begin_run(self) -> None:
+        """Nothing is fitted."""
+
+    def check_held_out(self) -> None:
+        """Nothing was kept."""
+
     def get_dataparser_outputs(self, split: str, **kwargs) -> DataparserOutputs:
         return self.splits["train" if split == "train" else "held-out"]
 

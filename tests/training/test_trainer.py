@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from nerfstudio.data.dataparsers.blender_dataparser import BlenderDataParserConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils import writer
@@ -104,6 +105,15 @@ def test_a_device_that_is_not_there_is_named(device, count, found, demo_capture)
     config.pipeline.datamanager.data = demo_capture
     config.machine.device_type, config.machine.num_devices = device, count
     with pytest.raises(HandsError, match=f"^--machine.device-type.*{found}"):
+        require_sound(config)
+
+
+def test_a_data_parser_of_another_kind_is_named(demo_capture):
+    config = deepcopy(hand_mesh.config)
+    config.machine.device_type = "cpu"
+    config.pipeline.datamanager.data = demo_capture
+    config.pipeline.datamanager.dataparser = BlenderDataParserConfig()
+    with pytest.raises(HandsError, match="BlenderDataParserConfig: expected a data parser of hands.* hands-data"):
         require_sound(config)
 
 
