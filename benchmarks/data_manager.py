@@ -41,10 +41,11 @@ from recording import Recorded, record
 from rich.progress import track
 from rich.table import Table
 
-from nerfstudio_hands.datamanagers.crop_cache import IN_RIM, CropWriter
-from nerfstudio_hands.datamanagers.crop_cutting import crops_path, load_or_cut
+from nerfstudio_hands.datamanagers.crop_cache import NEAR_HAND, CropWriter
+from nerfstudio_hands.datamanagers.crop_cutting import crops_path, load_or_build_crops
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
-from nerfstudio_hands.datamanagers.hand_dataset import GRABCUT, TrainingPictures
+from nerfstudio_hands.datamanagers.pixel_labels import MaskSource
+from nerfstudio_hands.datamanagers.training_images import TrainingImages
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.labels import PixelLabel
@@ -146,9 +147,9 @@ def outputs(args: Benchmark) -> DataparserOutputs:
 
 def generate(args: Benchmark) -> Path:
     """Writes the crops where a data manager looks for them."""
-    dataset = TrainingPictures(outputs(args))
+    dataset = TrainingImages(outputs(args))
     margin = HandDataManagerConfig().pixel_sampler.patch_size // 2
-    path = crops_path(dataset, "train", margin=margin, rows=range(args.pictures))
+    path = crops_path(dataset, "train", margin=margin, indices=range(args.pictures))
     path.parent.mkdir(parents=True)
     height, width = args.crop
     y, x = np.mgrid[:height, :width]
@@ -159,14 +160,19 @@ def generate(args: Benchmark) -> Path:
             0.8, 1
         )
         flags = np.where(
-            away < 1, PixelLabel.HAND, np.where(away < 1.1, PixelLabel.IGNORE, np.where(away < 1.4, IN_RIM, 0))
+            away < 1, PixelLabel.HAND, np.where(away < 1.1, PixelLabel.IGNORE, np.where(away < 1.4, NEAR_HAND, 0))
         )
         color = noise.integers(0, 256, (height, width, 3))
         patterns.append(np.dstack([color, flags]).astype(np.uint8))
     writer = CropWriter(path)
-    for row in track(range(args.pictures), description="Generating crops", transient=True):
+    for image in track(range(args.pictures), description="Generating crops", transient=True):
         writer.add(
-            row=row, frame=row // args.cameras, source=GRABCUT, pixels=patterns[row % PATTERNS], top=100, left=100
+            image=image,
+            frame=image // args.cameras,
+            source=MaskSource.GRABCUT,
+            pixels=patterns[image % PATTERNS],
+            top=100,
+            left=100,
         )
     writer.finish()
     return path.with_suffix(".bytes")
@@ -192,11 +198,11 @@ def measure_peer(args: Benchmark, folder: Path, name: str) -> dict[str, float]:
 
 def measure_cutting(args: Benchmark, folder: Path) -> dict[str, float]:
     """Milliseconds that cutting the hand out of a jpg takes, decoding, labels and GrabCut included."""
-    pictures = TrainingPictures(written_pictures(args, folder))
+    pictures = TrainingImages(written_pictures(args, folder))
     # The first picture compiles kernels.
-    load_or_cut(pictures, "warm-up", rows=[0])
+    load_or_build_crops(pictures, "warm-up", indices=[0])
     start = time.monotonic()
-    load_or_cut(pictures, "train")
+    load_or_build_crops(pictures, "train")
     return {"ms": (time.monotonic() - start) / len(pictures) * 1000}
 
 

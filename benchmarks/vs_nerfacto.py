@@ -41,7 +41,7 @@ from nerfstudio.pipelines.base_pipeline import Pipeline
 from recording import Recorded, record
 from rich.table import Table
 
-from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
@@ -54,7 +54,7 @@ WARM_UP_MINUTES = 0.4
 OURS = "hand-uvnerf"
 
 
-class BlackenedDataset(HandDataset):
+class BlackenedDataset(EvaluationImages):
     """Training pictures of the hand on black."""
 
     def get_metadata(self, data: dict) -> dict:

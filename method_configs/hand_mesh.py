@@ -5,7 +5,7 @@ from copy import deepcopy
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
-from nerfstudio_hands.datamanagers.picture_sampler import PictureSamplerConfig
+from nerfstudio_hands.datamanagers.image_sampler import ImageSamplerConfig
 from nerfstudio_hands.geometry.large_steps import AdamUniformOptimizerConfig
 from nerfstudio_hands.method_configs.hand_uvnerf import ON_GPU, hand_uvnerf
 from nerfstudio_hands.models.hand_mesh import HandMeshModelConfig
@@ -14,7 +14,7 @@ from nerfstudio_hands.training.trainer import CosineDecaySchedulerConfig
 
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-mesh"
-config.pipeline.datamanager.pixel_sampler = PictureSamplerConfig()
+config.pipeline.datamanager.pixel_sampler = ImageSamplerConfig()
 config.pipeline.model = HandMeshModelConfig()
 del config.optimizers["fields"]
 config.max_num_iterations = 2000 if ON_GPU else 1000

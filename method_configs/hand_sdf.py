@@ -12,8 +12,8 @@ from nerfstudio_hands.training.trainer import CosineDecaySchedulerConfig
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-sdf"
 config.pipeline.model = HandSDFModelConfig()
-# Where the outline is to a fraction of a pixel says more of the form than all colours.
-config.pipeline.datamanager.pixel_sampler.outline_fraction = 0.25
+# Where the boundary is to a fraction of a pixel says more of the form than all colours.
+config.pipeline.datamanager.pixel_sampler.boundary_fraction = 0.25
 config.pipeline.datamanager.pixel_sampler.draws_objects = True
 config.optimizers["distance"] = {
     "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-10),

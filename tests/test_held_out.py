@@ -22,8 +22,8 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.captures.chosen_capture import read_and_split
 from nerfstudio_hands.captures.layouts import read_capture
-from nerfstudio_hands.datamanagers.crop_cutting import load_or_cut
-from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.datamanagers.crop_cutting import load_or_build_crops
+from nerfstudio_hands.datamanagers.training_images import TrainingImages
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser, HandsDataParserConfig
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
 from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture
@@ -98,7 +98,7 @@ def what_training_reads(layout: str, root: Path) -> tuple[dict[str, np.ndarray],
     """All numbers that a training takes of a capture, by name, and the parser that read it."""
     parser = parser_config(layout, root).setup()
     outputs = parser.get_dataparser_outputs("train")
-    fit, avatar, dataset = parser.record.fit, outputs.metadata["hands"], HandDataset(outputs)
+    fit, avatar, dataset = parser.record.fit, outputs.metadata["hands"], TrainingImages(outputs)
     trains = avatar.train_frames
     hands = PosedHands(avatar, refine=True)
     read = {
@@ -117,7 +117,7 @@ def what_training_reads(layout: str, root: Path) -> tuple[dict[str, np.ndarray],
     }
     if avatar.object_pose is not None:
         read |= {"object's pose": avatar.object_pose[trains], "object's radius": np.array(avatar.object_radius)}
-    crops = load_or_cut(dataset, "train")
+    crops = load_or_build_crops(dataset, "train")
     for row, own in enumerate(outputs.metadata["own_masks"]):
         read[f"crop {row}"] = crops.crop(row).pixels
         read[f"verdict {row}"] = np.array(outputs.metadata["mask_verdicts"][row])

@@ -1,4 +1,4 @@
-"""Crops of hands, as bytes in one memory-mapped file: what training reads of thousands of pictures.
+"""Crops of hands, as bytes in one memory-mapped file: what training reads of thousands of images.
 
 `NAME.bytes` holds the crops, one after the other, four bytes a pixel: red, green, blue and flags. `NAME.npz` says where
 each lies and is written last, so that it is there only when all are. Until then `NAME.rows` keeps the account, and an
@@ -21,13 +21,14 @@ import cv2
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
 
-CROP_VERSION = 3
+CROP_VERSION = 4
 """Raised whenever older files would be read wrongly, or labels are made in another way."""
 
-LABEL, IN_RIM, IN_MASK, IN_REGION, IN_INNER, IGNORED = 3, 4, 8, 16, 32, 64
+LABEL, NEAR_HAND, IN_MASK, IN_REGION, IN_INNER, IGNORED = 3, 4, 8, 16, 32, 64
 """Bits of a pixel's flags: its label, and whether it is background next to the hand, in the mask, in the region that a
 prediction is judged by, in the part of it that the fit projects to, or of no part in an evaluation."""
 
@@ -36,7 +37,7 @@ CROPS_KEPT = 64
 
 INDEX = np.dtype(
     [
-        ("row", "<i4"),
+        ("image", "<i4"),
         ("frame", "<i4"),
         ("source", "u1"),
         ("offset", "<i8"),
@@ -45,20 +46,21 @@ INDEX = np.dtype(
         ("height", "<i4"),
         ("width", "<i4"),
         ("num_hand", "<i4"),
-        ("num_rim", "<i4"),
+        ("num_background", "<i4"),
     ]
 )
-"""What the index says of a crop: row of the data set, frame, where its mask came from, first byte in the file, box in
-the picture (all zero where the hand is not seen), number of hand pixels and of background pixels next to them."""
+"""What the index says of a crop: index of its image in the data set, frame, where its mask came from, first byte in
+the file, box in the image (all zero where the hand is not seen), number of hand pixels and of background pixels next to
+them."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """The part of one picture round its hand.
+    """The part of one image round its hand.
 
     Attributes:
         pixels: red, green, blue, flags.
-        top, left: where its first pixel lies in the picture.
+        top, left: where its first pixel lies in the image.
     """
 
     pixels: UInt8[np.ndarray, "h w 4"]
@@ -76,22 +78,22 @@ class Crop:
         return np.flatnonzero(self.label == PixelLabel.HAND).astype(np.int32)
 
     @cached_property
-    def shown(self) -> Int[np.ndarray, "K"]:
+    def hand_and_object(self) -> Int[np.ndarray, "K"]:
         """Flat indices of the pixels of the hand and of what it holds."""
         return np.flatnonzero((self.label == PixelLabel.HAND) | (self.label == PixelLabel.OBJECT)).astype(np.int32)
 
     @cached_property
-    def rim(self) -> Int[np.ndarray, "B"]:
+    def background(self) -> Int[np.ndarray, "B"]:
         """Flat indices of background pixels next to the hand."""
-        return np.flatnonzero(self.pixels[..., 3] & IN_RIM).astype(np.int32)
+        return np.flatnonzero(self.pixels[..., 3] & NEAR_HAND).astype(np.int32)
 
     @cached_property
-    def outline(self) -> Int[np.ndarray, "O"]:
+    def boundary(self) -> Int[np.ndarray, "O"]:
         """Flat indices of the pixels between hand and background, of which only the mask says what they show."""
         return self._between(PixelLabel.HAND, PixelLabel.BACKGROUND, but_near=PixelLabel.OBJECT)
 
     @cached_property
-    def shown_outline(self) -> Int[np.ndarray, "O"]:
+    def boundary_with_object(self) -> Int[np.ndarray, "O"]:
         """The same of the hand and what it holds."""
         return np.union1d(
             self._between(PixelLabel.HAND, PixelLabel.BACKGROUND),
@@ -148,15 +150,15 @@ class CropCache:
         for number in crops:
             self._advise("MADV_WILLNEED", self.index[number].item())
 
-    def labels(self, number: int, height: int, width: int) -> tuple[np.ndarray, ...]:
-        """Label, mask, region, what is ignored, and inner region of a whole picture, each [H, W] (see
-        `hand_dataset.PixelLabels`); pixels outside of the crop take no part in training."""
+    def labels(self, number: int, height: int, width: int) -> PixelLabels:
+        """Labels of a whole image [H, W]; pixels outside of the crop take no part in training."""
         crop = self.crop(number)
         flags = np.full((height, width), PixelLabel.IGNORE, dtype=np.uint8)
         flags[crop.top : crop.top + len(crop.pixels), crop.left : crop.left + crop.pixels.shape[1]] = crop.pixels[
             ..., 3
         ]
-        return flags & LABEL, *((flags & bit) > 0 for bit in (IN_MASK, IN_REGION, IGNORED, IN_INNER))
+        parts = ((flags & bit) > 0 for bit in (IN_MASK, IN_REGION, IGNORED, IN_INNER))
+        return PixelLabels(flags & LABEL, *parts, MaskSource(int(self.index["source"][number])))
 
     def _read(self, number: int) -> Crop:
         entry = self.index[number].item()
@@ -187,7 +189,7 @@ class CropWriter:
 
     def __init__(self, path: Path):
         self.path = path
-        with disk_faults(path, 0):
+        with explain_disk_full(path, 0):
             account, crops = path.with_suffix(".rows"), path.with_suffix(".bytes")
             account.touch()
             crops.touch()
@@ -200,13 +202,20 @@ class CropWriter:
             self._account, self._crops = account.open("ab"), crops.open("ab")
 
     def add(
-        self, *, row: int, frame: int, source: int, pixels: UInt8[np.ndarray, "h w 4"], top: int, left: int
+        self,
+        *,
+        image: int,
+        frame: int,
+        source: MaskSource,
+        pixels: UInt8[np.ndarray, "h w 4"],
+        top: int,
+        left: int,
     ) -> None:
         """Appends a crop."""
         flags = pixels[..., 3]
-        counts = ((flags & LABEL) == PixelLabel.HAND).sum(), ((flags & IN_RIM) > 0).sum()
-        entry = np.array([(row, frame, source, self._end, top, left, *pixels.shape[:2], *counts)], INDEX)
-        with disk_faults(self.path, len(self.index)):
+        counts = ((flags & LABEL) == PixelLabel.HAND).sum(), ((flags & NEAR_HAND) > 0).sum()
+        entry = np.array([(image, frame, source, self._end, top, left, *pixels.shape[:2], *counts)], INDEX)
+        with explain_disk_full(self.path, len(self.index)):
             self._crops.write(np.ascontiguousarray(pixels).data)
             self._crops.flush()
             self._account.write(entry.tobytes())
@@ -223,7 +232,7 @@ class CropWriter:
         """Writes the index."""
         self.close()
         temporary = self.path.with_suffix(".writing")
-        with disk_faults(self.path, len(self.index)), temporary.open("wb") as file:
+        with explain_disk_full(self.path, len(self.index)), temporary.open("wb") as file:
             np.savez(file, version=CROP_VERSION, index=np.array(self.index, INDEX))
         temporary.replace(self.path)
         self.path.with_suffix(".rows").unlink()
@@ -239,8 +248,8 @@ def _num_bytes(entry: np.ndarray | np.void) -> np.ndarray | np.int64:
 
 
 @contextmanager
-def disk_faults(path: Path, done: int) -> Iterator[None]:
-    """Turns faults of the disk into one sentence; `done` crops have been written."""
+def explain_disk_full(path: Path, done: int) -> Iterator[None]:
+    """Turns a full disk, or one that cannot be written, into one sentence; `done` crops have been written."""
     try:
         yield
     except OSError as error:

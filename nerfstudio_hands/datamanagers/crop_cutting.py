@@ -1,4 +1,4 @@
-"""Cuts the crops that training reads out of a capture's pictures, once."""
+"""Cuts the crops that training reads out of a capture's images, once."""
 
 from __future__ import annotations
 
@@ -21,25 +21,20 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from nerfstudio_hands.datamanagers import hand_dataset, image_labels
+from nerfstudio_hands.datamanagers import evaluation_images, image_labels, projected_hands, training_images
 from nerfstudio_hands.datamanagers.crop_cache import (
     CROP_VERSION,
     IGNORED,
     IN_INNER,
     IN_MASK,
     IN_REGION,
-    IN_RIM,
+    NEAR_HAND,
     CropCache,
     CropWriter,
-    disk_faults,
+    explain_disk_full,
 )
-from nerfstudio_hands.datamanagers.hand_dataset import (
-    GRABCUT,
-    NO_PICTURE,
-    PROJECTION,
-    HandDataset,
-    PixelLabels,
-)
+from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
+from nerfstudio_hands.datamanagers.training_images import TrainingImages
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation import hand_region
 from nerfstudio_hands.files.cache_folder import cache_folder
@@ -51,17 +46,18 @@ from nerfstudio_hands.transforms import pixel_distances
 NEXT_TO_HAND = 12
 """Pixels round the hand from which background rays are drawn: those that can meet the shell."""
 
-PICTURES_AT_ONCE = 32
-"""Pictures between two looks at the progress bar; so many are in memory."""
+IMAGES_AT_ONCE = 32
+"""Images between two looks at the progress bar; so many are in memory."""
 
 MOST_THREADS = 4
-"""Threads that cut; labelling a picture of 1280x1024 takes a quarter of a GB for a moment."""
+"""Threads that cut; labelling an image of 1280x1024 takes a quarter of a GB for a moment."""
 
 NAMED = 5
-"""Pictures without a hand that are named."""
+"""Images without a hand that are named."""
 
 LABELLED_BY = (
-    hand_dataset, image_labels, hand_region, pixel_distances, side_image, segmentation, sys.modules[__name__],
+    training_images, evaluation_images, projected_hands, image_labels, hand_region, pixel_distances, side_image,
+    segmentation, sys.modules[__name__],
 )  # fmt: skip
 """Modules whose text belongs to the key of crops: a change of how pixels are labelled makes other crops, which takes
 seconds, and nobody has to remember a version."""
@@ -70,46 +66,46 @@ WORTH_SAYING = 1e9
 """Bytes from which on the size of a cache is told."""
 
 
-def load_or_cut(
-    dataset: HandDataset, name: str, *, margin: int = NEXT_TO_HAND, rows: Sequence[int] | None = None
+def load_or_build_crops(
+    dataset: TrainingImages, name: str, *, margin: int = NEXT_TO_HAND, indices: Sequence[int] | None = None
 ) -> CropCache:
     """The crops of a data set, cut with a progress bar where they are not there yet, and kept; a warning counts and
-    names the pictures without a hand.
+    names the images without a hand.
 
     A file is named after everything that its content depends on, so that other options make other files. Of several
     processes that want the same crops one cuts them, the others wait for it.
 
     Args:
-        dataset: the pictures and what labels them.
+        dataset: the images and what labels them.
         name: goes into the name of the file and into messages, "train" for instance.
         margin: pixels round the hand that a crop holds at least.
-        rows: the rows to cut; by default all. Crop k is of row `rows[k]`.
+        indices: images to cut out of; by default all. Crop k is of image `indices[k]`.
 
     Raises:
         HandsError: a mask cannot be read, the cache cannot be written, or the disk is full.
     """
-    rows = range(len(dataset)) if rows is None else rows
+    indices = range(len(dataset)) if indices is None else indices
     margin = max(margin, NEXT_TO_HAND)
-    path = crops_path(dataset, name, margin=margin, rows=rows)
+    path = crops_path(dataset, name, margin=margin, indices=indices)
     crops = _kept(path)
     if crops is None:
         lock = FileLock(path.with_suffix(".lock"))
-        with disk_faults(path, 0):
+        with explain_disk_full(path, 0):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         try:
             if not path.exists():
                 writer = CropWriter(path)
                 try:
-                    _cut(dataset, name, writer, rows, margin)
+                    _cut(dataset, name, writer, indices, margin)
                     writer.finish()
                 finally:
                     writer.close()
-                CONSOLE.print(summary(CropCache(path), name, path))
+                CONSOLE.print(source_summary(CropCache(path), name, path))
         finally:
             lock.release()
         crops = CropCache(path)
-    warning = left_out(crops, dataset, name)
+    warning = skipped_summary(crops, dataset, name)
     if warning:
         CONSOLE.print(warning, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
     return crops
@@ -125,14 +121,14 @@ def _kept(path: Path) -> CropCache | None:
         CONSOLE.print(
             f"Cutting hands out again: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True
         )
-        with disk_faults(path, 0):
+        with explain_disk_full(path, 0):
             path.unlink(missing_ok=True)
             path.with_suffix(".bytes").unlink(missing_ok=True)
         return None
 
 
-def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[int]) -> Path:
-    """The index file that belongs to these pictures, labels and options."""
+def crops_path(dataset: TrainingImages, name: str, *, margin: int, indices: Sequence[int]) -> Path:
+    """The index file that belongs to these images, labels and options."""
     digest = hashlib.sha256()
 
     def add(*parts: object) -> None:
@@ -146,49 +142,44 @@ def crops_path(dataset: HandDataset, name: str, *, margin: int, rows: Sequence[i
             else:
                 digest.update(repr(part).encode())
 
-    names = ("FULL_SIZE_DILATION", "RIM", "MASK_BAND", "WRIST_BAND", "BLACKEST")
-    constants = [getattr(hand_dataset, name) for name in names]
-    add("crops", CROP_VERSION, type(dataset).__name__, *constants, NEXT_TO_HAND, margin, list(rows))
+    add("crops", CROP_VERSION, type(dataset).__name__, margin, list(indices))
     add(*(inspect.getsource(module) for module in LABELLED_BY))
-    pictures, data = dataset.image_filenames, dataset.metadata
-    for row in rows:
-        add(*_stamp(pictures[row]), *_stamp(data["mask_paths"][row]))
-        add(*(data[name][row] for name in ("masks_inverted", "mask_verdicts", "own_masks")))
+    images, data = dataset.image_filenames, dataset.metadata
+    for index in indices:
+        add(*_stamp(images[index]), *_stamp(data["mask_paths"][index]))
+        add(*(data[name][index] for name in ("masks_inverted", "mask_verdicts", "own_masks")))
         for kind in ("object_mask_paths", "true_mask_paths"):
-            if data[kind][row] is not None:
-                add(kind, *_stamp(data[kind][row]))
-    cameras = dataset.cameras[torch.tensor(rows)] if len(rows) else dataset.cameras
+            if data[kind][index] is not None:
+                add(kind, *_stamp(data[kind][index]))
+    cameras = dataset.cameras[torch.tensor(indices)] if len(indices) else dataset.cameras
     # A tenth of a millimetre: what hangs on the order of additions must not make another cache.
     add(np.round(cameras.camera_to_worlds.numpy(), 4) + 0.0)
     add(cameras.fx, cameras.fy, cameras.cx, cameras.cy, cameras.width, cameras.height, cameras.metadata["frame_index"])
     avatar = data["hands"]
     add(avatar.surface.sides, avatar.all_pose, avatar.shape, avatar.all_displacement, *avatar.all_hands.hands)
-    folders = {os.path.dirname(os.path.abspath(path)) for path in pictures}
+    folders = {os.path.dirname(os.path.abspath(path)) for path in images}
     capture = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(Path(os.path.commonpath(folders)).parts[-3:])) if folders else ""
     return cache_folder() / "crops" / f"{capture}-{name}-{digest.hexdigest()[:16]}.npz"
 
 
-def summary(crops: CropCache, name: str, path: Path) -> str:
+def source_summary(crops: CropCache, name: str, path: Path) -> str:
     """One line on where the masks came from."""
     source = crops.index["source"]
-    parts = [
-        f"{count:,} {what}"
-        for kind, what in ((GRABCUT, "masks by GrabCut"), (PROJECTION, "fell back to the projected hand"))
-        if (count := int((source == kind).sum()))
-    ]
+    told = {MaskSource.GRABCUT: "masks by GrabCut", MaskSource.PROJECTION: "fell back to the projected hand"}
+    parts = [f"{count:,} {what}" for kind, what in told.items() if (count := int((source == kind).sum()))]
     size = path.with_suffix(".bytes").stat().st_size
     if size > WORTH_SAYING:
         parts.append(f"{size / 1e9:.1f} GB in {path.with_suffix('.bytes')}")
     return f"Hands cut out of {len(crops):,} pictures ({name})" + (": " + ", ".join(parts) if parts else "")
 
 
-def left_out(crops: CropCache, dataset: HandDataset, name: str) -> str:
-    """One line on the pictures without any pixel of the hand; empty where there are none."""
+def skipped_summary(crops: CropCache, dataset: TrainingImages, name: str) -> str:
+    """One line on the images without any pixel of the hand; empty where there are none."""
     index = crops.index[crops.index["num_hand"] == 0]
     if not len(index):
         return ""
-    broken = int((index["source"] == NO_PICTURE).sum())
-    paths = [str(dataset.image_filenames[row]) for row in index["row"][:NAMED]]
+    broken = int((index["source"] == MaskSource.NO_IMAGE).sum())
+    paths = [str(dataset.image_filenames[image]) for image in index["image"][:NAMED]]
     return (
         f"{len(index):,} of {len(crops):,} pictures ({name}) show no pixel of the hand and are left out"
         f"{f', {broken:,} of them black or unreadable' if broken else ''}: {', '.join(paths)}"
@@ -196,13 +187,13 @@ def left_out(crops: CropCache, dataset: HandDataset, name: str) -> str:
     )
 
 
-def _cut(dataset: HandDataset, name: str, writer: CropWriter, rows: Sequence[int], margin: int) -> None:
-    def cut(row: int) -> dict:
-        image = dataset.get_numpy_image(row)
-        found = dataset.labels(row, image)
+def _cut(dataset: TrainingImages, name: str, writer: CropWriter, indices: Sequence[int], margin: int) -> None:
+    def cut(index: int) -> dict:
+        image = dataset.get_numpy_image(index)
+        found = dataset.labels(index, image)
         pixels, top, left = crop_pixels(image, found, margin)
-        frame = int(dataset.cameras.metadata["frame_index"][row])
-        return {"row": row, "frame": frame, "source": found.source, "pixels": pixels, "top": top, "left": left}
+        frame = int(dataset.cameras.metadata["frame_index"][index])
+        return {"image": index, "frame": frame, "source": found.source, "pixels": pixels, "top": top, "left": left}
 
     columns = (
         TextColumn("[bold]{task.description}"),
@@ -215,10 +206,10 @@ def _cut(dataset: HandDataset, name: str, writer: CropWriter, rows: Sequence[int
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     with Progress(*columns, console=CONSOLE, transient=True) as bar, ThreadPoolExecutor(threads) as pool:
         done = len(writer.index)
-        task = bar.add_task(f"Cutting out hands ({name})", total=len(rows), completed=done)
-        for start in range(done, len(rows), PICTURES_AT_ONCE):
+        task = bar.add_task(f"Cutting out hands ({name})", total=len(indices), completed=done)
+        for start in range(done, len(indices), IMAGES_AT_ONCE):
             # OpenCV and Warp work outside of Python's lock.
-            for crop in pool.map(cut, rows[start : start + PICTURES_AT_ONCE]):
+            for crop in pool.map(cut, indices[start : start + IMAGES_AT_ONCE]):
                 writer.add(**crop)
                 bar.advance(task)
 
@@ -226,14 +217,14 @@ def _cut(dataset: HandDataset, name: str, writer: CropWriter, rows: Sequence[int
 def crop_pixels(
     image: UInt8[np.ndarray, "H W 3"], found: PixelLabels, margin: int
 ) -> tuple[UInt8[np.ndarray, "h w 4"], int, int]:
-    """Hand, mask and object with a margin, as red, green, blue, flags; and where this lies in the picture."""
+    """Hand, mask and object with a margin, as red, green, blue, flags; and where this lies in the image."""
     shown = (found.label == PixelLabel.HAND) | (found.label == PixelLabel.OBJECT)
     ys, xs = np.nonzero(shown | found.mask | found.region | found.ignored)
     if not len(ys):
         return np.zeros((0, 0, 4), dtype=np.uint8), 0, 0
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEXT_TO_HAND + 1,) * 2)
-    rim = (cv2.dilate(shown.astype(np.uint8), ball) > 0) & (found.label == PixelLabel.BACKGROUND)
-    flags = found.label | (rim * IN_RIM) | (found.mask * IN_MASK) | (found.region * IN_REGION)
+    background = (cv2.dilate(shown.astype(np.uint8), ball) > 0) & (found.label == PixelLabel.BACKGROUND)
+    flags = found.label | (background * NEAR_HAND) | (found.mask * IN_MASK) | (found.region * IN_REGION)
     flags |= (found.ignored * IGNORED) | (found.inner * IN_INNER)
     (top, bottom), (left, right) = (
         _span(int(at.min()), int(at.max()) + 1, margin, size) for at, size in zip((ys, xs), shown.shape, strict=True)
@@ -243,7 +234,7 @@ def crop_pixels(
 
 
 def _span(start: int, end: int, margin: int, size: int) -> tuple[int, int]:
-    """A span widened by a margin and moved into the picture, so that a patch of twice the margin fits at its edge."""
+    """A span widened by a margin and moved into the image, so that a patch of twice the margin fits at its edge."""
     start, end = start - margin, end + margin
     shift = max(-start, 0) - max(end - size, 0)
     return max(start + shift, 0), min(end + shift, size)

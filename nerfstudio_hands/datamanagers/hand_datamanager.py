@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, Iterator, List, Literal, Optional, Tuple, Type, Union
+from typing import Iterator, List, Literal, Optional, Tuple, Type, Union
 
 import numpy as np
 import torch
@@ -19,10 +19,12 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIn
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from nerfstudio_hands.datamanagers.batch import ImageBatch, RayBatch
 from nerfstudio_hands.datamanagers.crop_cache import IN_REGION, CropCache
-from nerfstudio_hands.datamanagers.crop_cutting import NAMED, load_or_cut
-from nerfstudio_hands.datamanagers.hand_dataset import HandDataset, TrainingPictures
+from nerfstudio_hands.datamanagers.crop_cutting import NAMED, load_or_build_crops
+from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
+from nerfstudio_hands.datamanagers.training_images import TrainingImages
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.cache_folder import cache_folder
@@ -31,7 +33,7 @@ from nerfstudio_hands.program.option_range import RayCount
 
 @dataclass
 class HandDataManagerConfig(VanillaDataManagerConfig):
-    """Keeps crops of a capture's pictures on disk and draws rays near the hand."""
+    """Keeps crops of a capture's images on disk and draws rays near the hand."""
 
     _target: Type = field(default_factory=lambda: HandDataManager)
     """target class to instantiate"""
@@ -43,13 +45,13 @@ class HandDataManagerConfig(VanillaDataManagerConfig):
     """Which pixels are drawn."""
 
 
-class HandDataManager(VanillaDataManager[HandDataset]):
-    """nerfstudio's data manager over :class:`HandDataset`; user's faults end the program with one sentence."""
+class HandDataManager(VanillaDataManager[TrainingImages]):
+    """nerfstudio's data manager over crops; user's faults end the program with one sentence."""
 
     config: HandDataManagerConfig
     dataparser: HandsDataParser
-    train_dataset: HandDataset
-    eval_dataset: HandDataset
+    train_dataset: TrainingImages
+    eval_dataset: EvaluationImages
     train_pixel_sampler: HandPixelSampler
     eval_pixel_sampler: HandPixelSampler
 
@@ -79,11 +81,15 @@ class HandDataManager(VanillaDataManager[HandDataset]):
             self.eval_dataset = self.create_eval_dataset()
             self.exclude_batch_keys_from_device = self.train_dataset.exclude_batch_keys_from_device
             # Past the constructor of nerfstudio's own, which compares the sizes of all cameras one by one: minutes for
-            # a hundred thousand rows.
+            # a hundred thousand images.
             super(VanillaDataManager, self).__init__()
 
-    def create_train_dataset(self) -> HandDataset:
-        return TrainingPictures(self.train_dataparser_outputs, scale_factor=self.config.camera_res_scale_factor)
+    def create_train_dataset(self) -> TrainingImages:
+        return TrainingImages(self.train_dataparser_outputs, scale_factor=self.config.camera_res_scale_factor)
+
+    def create_eval_dataset(self) -> EvaluationImages:
+        outputs = self.dataparser.get_dataparser_outputs(split=self.test_split)
+        return EvaluationImages(outputs, scale_factor=self.config.camera_res_scale_factor)
 
     def setup_train(self):
         self.train_pixel_sampler = self._sampler(self.config.pixel_sampler, self.config.train_num_rays_per_batch)
@@ -96,7 +102,7 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         self._eval_seen = np.flatnonzero(self.eval_dataset.crops.index["num_hand"])
         if not len(self._eval_seen):
             CONSOLE.print("[bold yellow]No held-out picture shows the hand: there is no evaluation.")
-            self.eval_dataset = self.eval_dataset.without_rows()
+            self.eval_dataset = self.eval_dataset.emptied()
             return
         # The figure of a training's log is of the hand, whatever else is learned.
         plain = replace(self.config.pixel_sampler, draws_objects=False, draws_patches=False)
@@ -105,7 +111,7 @@ class HandDataManager(VanillaDataManager[HandDataset]):
 
     @cached_property
     def fixed_indices_eval_dataloader(self) -> FixedIndicesEvalDataloader:
-        """Every held-out picture with a region over which figures are taken, one at a time."""
+        """Every held-out image with a region over which figures are taken, one at a time."""
         with _faults_said():
             self.dataparser.check_held_out()
         if not len(self.eval_dataset):
@@ -116,8 +122,8 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         crops = self.eval_dataset.crops
         if crops is None:
             return FixedIndicesEvalDataloader(self.eval_dataset, device=self.device)
-        has_region = np.array([(crops.crop(row).pixels[..., 3] & IN_REGION).any() for row in self._eval_seen])
-        others = [str(self.eval_dataset.image_filenames[row]) for row in self._eval_seen[~has_region]]
+        has_region = np.array([(crops.crop(index).pixels[..., 3] & IN_REGION).any() for index in self._eval_seen])
+        others = [str(self.eval_dataset.image_filenames[index]) for index in self._eval_seen[~has_region]]
         if not has_region.any():
             raise SystemExit(
                 "error: evaluation: expected masks of the hand in held-out pictures, found none in "
@@ -136,7 +142,7 @@ class HandDataManager(VanillaDataManager[HandDataset]):
 
     @cached_property
     def eval_dataloader(self) -> RandIndicesEvalDataloader:
-        """A random held-out picture at a time."""
+        """A random held-out image at a time."""
         return RandIndicesEvalDataloader(self.eval_dataset, device=self.device)
 
     @cached_property
@@ -148,23 +154,24 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         frames = self.train_dataset.cameras.metadata["frame_index"][:, 0]
         return self._crops(self.train_dataset, "first-frame", torch.nonzero(frames == frames.min())[:, 0].tolist())
 
-    def next_train(self, step: int) -> Tuple[RayBundle, Dict]:
+    def next_train(self, step: int) -> Tuple[RayBundle, RayBatch]:
         self.train_count += 1
         self.train_pixel_sampler.step = step
         with _faults_said():
             return self._batch(self.train_pixel_sampler, self.train_crops, self._train_cameras)
 
-    def next_eval(self, step: int) -> Tuple[RayBundle, Dict]:
+    def next_eval(self, step: int) -> Tuple[RayBundle, RayBatch]:
         self.eval_count += 1
         with _faults_said():
             return self._batch(self.eval_pixel_sampler, self.eval_dataset.crops, self._eval_cameras)
 
-    def next_eval_image(self, step: int) -> Tuple[Cameras, Dict]:
-        """A random held-out picture that shows the hand."""
+    def next_eval_image(self, step: int) -> Tuple[Cameras, ImageBatch]:
+        """A random held-out image that shows the hand, with an `ImageBatch`."""
         return self.eval_dataloader.get_camera(int(self.eval_pixel_sampler.generator.choice(self._eval_seen)))
 
-    def _crops(self, dataset: HandDataset, name: str, rows: Optional[List[int]] = None) -> CropCache:
-        return load_or_cut(dataset, name, margin=-(-self.config.pixel_sampler.patch_size // 2), rows=rows)
+    def _crops(self, dataset: TrainingImages, name: str, indices: Optional[List[int]] = None) -> CropCache:
+        margin = -(-self.config.pixel_sampler.patch_size // 2)
+        return load_or_build_crops(dataset, name, margin=margin, indices=indices)
 
     def _sampler(self, config: HandPixelSamplerConfig, num_rays: int) -> HandPixelSampler:
         sampler = config.setup(num_rays_per_batch=num_rays)
@@ -172,12 +179,12 @@ class HandDataManager(VanillaDataManager[HandDataset]):
         sampler.generator = np.random.default_rng([torch.initial_seed() % 2**63, self.local_rank])
         return sampler
 
-    def _batch(self, sampler: HandPixelSampler, crops: CropCache, cameras: Cameras) -> Tuple[RayBundle, Dict]:
+    def _batch(self, sampler: HandPixelSampler, crops: CropCache, cameras: Cameras) -> Tuple[RayBundle, RayBatch]:
         batch = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in sampler.sample(crops).items()}
         # nerfstudio's ray generator looks through all cameras at every batch; these are a few of many.
-        rows, camera = batch["indices"][:, 0].unique(return_inverse=True)
-        rays = cameras[rows].generate_rays(camera_indices=camera[:, None], coords=batch["indices"][:, 1:] + 0.5)
-        return rays.reshape(batch["grid"]) if "grid" in batch else rays, batch
+        images, camera = batch["indices"][:, 0].unique(return_inverse=True)
+        rays = cameras[images].generate_rays(camera_indices=camera[:, None], coords=batch["indices"][:, 1:] + 0.5)
+        return rays.reshape(batch["grid"]), batch
 
 
 @contextmanager

@@ -1,15 +1,16 @@
-"""Rays where the hand is: training pixels come from the hand and its rim, never from the rest of the room."""
+"""Rays where the hand is: pixels of the hand and of the background next to it, never of the rest of the room."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple, Type
+from typing import List, Tuple, Type
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 
+from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.datamanagers.crop_cache import IN_MASK, LABEL, Crop, CropCache
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.option_range import Fraction, Interval, bounded
@@ -24,11 +25,12 @@ class HandPixelSamplerConfig(PixelSamplerConfig):
     frames_per_batch: bounded(int, 1, 4096) = 4
     """Frames that a batch mixes; each costs a posed surface."""
     images_per_batch: bounded(int, 1, 65536) = 16
-    """Pictures at most that a batch takes pixels from."""
-    rim_fraction: Fraction = 0.15
-    """Share of the rays that go to background next to the hand."""
-    outline_fraction: Fraction = 0.0
-    """Share of the rays that go to the pixels between hand and background, where the mask alone says which they are."""
+    """Images at most that a batch takes pixels from."""
+    background_fraction: Fraction = 0.15
+    """Fraction of the rays that go to background next to the hand."""
+    boundary_fraction: Fraction = 0.0
+    """Fraction of the rays that go to the pixels between hand and background, where the mask alone says which they
+    are."""
     draws_objects: bool = False
     """Draw pixels of what the hand holds like those of the hand, for a method that learns both."""
     draws_patches: bool = False
@@ -44,8 +46,8 @@ class HandPixelSamplerConfig(PixelSamplerConfig):
 class HandPixelSampler(PixelSampler):
     """Draws pixels out of crops: each pixel of a hand equally often in the long run, whatever frame it is in.
 
-    A batch takes a few frames, with chances in proportion to the hand pixels in them, and of these a few pictures,
-    likewise; every picture so chosen gives as many pixels as the others. Where all pictures fit into a batch, all take
+    A batch takes a few frames, with chances in proportion to the hand pixels in them, and of these a few images,
+    likewise; every image so chosen gives as many pixels as the others. Where all images fit into a batch, all take
     part, each in proportion to its hand pixels.
     """
 
@@ -58,55 +60,52 @@ class HandPixelSampler(PixelSampler):
         self.step = 0
         self._crops: CropCache | None = None
 
-    def sample(self, image_batch: CropCache) -> Dict:
-        """Draws a batch.
+    def sample(self, image_batch: CropCache) -> RayBatch:
+        """Draws single pixels, then patches.
 
         Args:
             image_batch: the crops to draw from.
 
-        Returns:
-            `indices` [R, 3] (row, y, x), `image` [R, 3], `hand_label` [R, 1], `in_mask` [R, 1], `on_outline` [R, 1] and
-            `num_patch_rays`, how many of the last rays form patches of side `patch_size`.
-
         Raises:
-            HandsError: no picture shows a hand.
+            HandsError: no image shows a hand.
         """
         if self._crops is not image_batch:
             self.start_with(image_batch)
         config, crops = self.config, image_batch
         (chosen, weights), self._next = self._next, self._choose()
         crops.prefetch(self._next[0])
-        rim_weights = weights * self._num_rim[chosen] / self._num_hand[chosen]
-        num_rim, num_outline = (
-            int(self.num_rays_per_batch * fraction) if rim_weights.any() else 0
-            for fraction in (config.rim_fraction, config.outline_fraction)
+        background_weights = weights * self._num_background[chosen] / self._num_hand[chosen]
+        num_background, num_boundary = (
+            int(self.num_rays_per_batch * fraction) if background_weights.any() else 0
+            for fraction in (config.background_fraction, config.boundary_fraction)
         )
         num_patches = config.num_patches if config.draws_patches and self.step >= config.patches_from else 0
-        rays = self._share_out(self.num_rays_per_batch - num_rim - num_outline, weights)
-        rims = self._share_out(num_rim, rim_weights)
-        outlines = self._share_out(num_outline, rim_weights)
+        rays = self._share_out(self.num_rays_per_batch - num_background - num_boundary, weights)
+        backgrounds = self._share_out(num_background, background_weights)
+        boundaries = self._share_out(num_boundary, background_weights)
         patches = self._share_out(num_patches, weights)
-        singles, squares, on_outline = [], [], []
-        for number, *counts, patch_count in zip(chosen, rays, rims, outlines, patches, strict=True):
-            crop, row = crops.crop(int(number)), int(crops.index["row"][number])
-            pixels = [crop.shown if config.draws_objects else crop.hand, crop.rim]
+        singles, squares, on_boundary = [], [], []
+        for number, *counts, patch_count in zip(chosen, rays, backgrounds, boundaries, patches, strict=True):
+            crop, image = crops.crop(int(number)), int(crops.index["image"][number])
+            pixels = [crop.hand_and_object if config.draws_objects else crop.hand, crop.background]
             if counts[2]:  # Otherwise nobody need look for it.
-                pixels.append(crop.shown_outline if config.draws_objects else crop.outline)
+                pixels.append(crop.boundary_with_object if config.draws_objects else crop.boundary)
             picks = [
                 among[self.generator.integers(len(among), size=count)] if count and len(among) else among[:0]
                 for among, count in zip(pixels, counts, strict=False)
             ]
-            on_outline.append(np.arange(sum(map(len, picks))) >= len(picks[0]) + len(picks[1]))
-            singles.append(pixel_values(crop, row, np.concatenate(picks)))
-            squares.extend(pixel_values(crop, row, self._patch(crop)) for _ in range(patch_count))
+            on_boundary.append(np.arange(sum(map(len, picks))) >= len(picks[0]) + len(picks[1]))
+            singles.append(pixel_values(crop, image, np.concatenate(picks)))
+            squares.extend(pixel_values(crop, image, self._patch(crop)) for _ in range(patch_count))
         indices, values = (np.concatenate(parts) for parts in zip(*singles, *squares, strict=True))
-        on_outline.append(np.zeros(len(indices) - sum(map(len, on_outline)), dtype=bool))
+        on_boundary.append(np.zeros(len(indices) - sum(map(len, on_boundary)), dtype=bool))
         return {
             "image": torch.from_numpy(values[:, :3].astype(np.float32) / 255),
             "hand_label": torch.from_numpy(values[:, 3:] & LABEL),
             "in_mask": torch.from_numpy(values[:, 3:] & IN_MASK) > 0,
-            "on_outline": torch.from_numpy(np.concatenate(on_outline))[:, None],
+            "on_boundary": torch.from_numpy(np.concatenate(on_boundary))[:, None],
             "indices": torch.from_numpy(indices),
+            "grid": (len(indices),),
             "num_patch_rays": num_patches * config.patch_size**2,
             "patch_size": config.patch_size,
         }
@@ -115,17 +114,19 @@ class HandPixelSampler(PixelSampler):
         """Gets ready to draw from crops, and has the first of them fetched.
 
         Raises:
-            HandsError: no picture shows a hand.
+            HandsError: no image shows a hand.
         """
         self._crops = crops
-        self._num_hand, self._num_rim = (crops.index[key].astype(np.float64) for key in ("num_hand", "num_rim"))
+        self._num_hand, self._num_background = (
+            crops.index[key].astype(np.float64) for key in ("num_hand", "num_background")
+        )
         self._seen = np.flatnonzero(self._num_hand)
         if not len(self._seen):
             raise HandsError(
                 "training pictures: expected pixels of the hand, found none; "
                 "run `ns-hands check` on the capture to see the fit and the masks."
             )
-        # Rows of a frame side by side, so that a frame is a slice.
+        # Crops of a frame side by side, so that a frame is a slice.
         self._seen = self._seen[np.argsort(crops.index["frame"][self._seen], kind="stable")]
         _, starts = np.unique(crops.index["frame"][self._seen], return_index=True)
         self._frames = np.split(self._seen, starts[1:])
@@ -175,8 +176,8 @@ class HandPixelSampler(PixelSampler):
         return ((top + np.arange(size))[:, None] * width + left + np.arange(size)).ravel()
 
 
-def pixel_values(crop: Crop, row: int, pixels: Int[np.ndarray, "R"]) -> Tuple[np.ndarray, np.ndarray]:
-    """(row, y, x) in the picture, and red, green, blue, flags of flat indices into a crop."""
+def pixel_values(crop: Crop, image: int, pixels: Int[np.ndarray, "R"]) -> Tuple[np.ndarray, np.ndarray]:
+    """Index of the image, y and x in it, and red, green, blue, flags of flat indices into a crop."""
     y, x = np.divmod(pixels, crop.pixels.shape[1])
-    indices = np.stack([np.full_like(y, row), y + crop.top, x + crop.left], axis=1).astype(np.int64)
+    indices = np.stack([np.full_like(y, image), y + crop.top, x + crop.left], axis=1).astype(np.int64)
     return indices, crop.pixels.reshape(-1, 4)[pixels]

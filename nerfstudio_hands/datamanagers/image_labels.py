@@ -1,4 +1,4 @@
-"""What each pixel of a training picture shows.
+"""What each pixel of a training image shows.
 
 Two sources are joined that fail in different ways: the mask of the capture, which also holds the forearm and the other
 hand and sometimes has holes, and the projection of the fitted hand, which is a few pixels off but ends at the wrist.

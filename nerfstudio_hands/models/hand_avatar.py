@@ -19,6 +19,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance
@@ -350,15 +351,14 @@ class HandAvatarModel(PosedHandModel):
         """What is compared with the colours of hand pixels: `rgb` and, in training, `diffuse`, over black."""
         return outputs
 
-    def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
+    def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config = self.config
         label = batch["hand_label"].view(-1).to(self.device)
         truth = batch["image"].to(self.device)
-        shown = target = self.learns(label)
+        shown = self.learns(label)
         known = shown | (label == PixelLabel.BACKGROUND)
-        if "on_outline" in batch:
-            outline = batch["on_outline"].view(-1).to(self.device)
-            target, known = shown | (outline & batch["in_mask"].view(-1).to(self.device)), known | outline
+        boundary = batch["on_boundary"].view(-1).to(self.device)
+        target, known = shown | (boundary & batch["in_mask"].view(-1).to(self.device)), known | boundary
         colors = self.compared_colors(outputs, truth)
         loss = {
             "color": config.color_loss * color_loss(colors["rgb"][shown], truth[shown], config.huber_delta),
@@ -370,7 +370,7 @@ class HandAvatarModel(PosedHandModel):
             )
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
-        num_patch_rays = batch.get("num_patch_rays", 0)
+        num_patch_rays = batch["num_patch_rays"]
         if config.perceptual_loss > 0 and num_patch_rays:
             loss["perceptual"] = config.perceptual_loss * self.patch_loss(
                 outputs["rgb"][-num_patch_rays:], truth[-num_patch_rays:], label[-num_patch_rays:], batch["patch_size"]

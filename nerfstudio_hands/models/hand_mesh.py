@@ -14,6 +14,7 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
@@ -344,7 +345,7 @@ class HandMeshModel(PosedHandModel):
         moved = self.hands.offset.norm(dim=-1).mean() * 1000
         return {**super().get_metrics_dict(outputs, batch), "displacement_mm": moved}
 
-    def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
+    def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config = self.config
         label = batch["hand_label"].to(self.device)
         hand = label == PixelLabel.HAND
@@ -352,10 +353,9 @@ class HandMeshModel(PosedHandModel):
         rgb, truth = outputs["rgb"][hand[..., 0]], image[hand[..., 0]]
         loss = {"color": config.color_loss * color_loss(rgb, truth, config.huber_delta)}
         if not self.mesh_is_fixed:
-            target, known = hand, hand | (label == PixelLabel.BACKGROUND)
-            if "in_mask" in batch:
-                outline = next_to(hand) & next_to(label == PixelLabel.BACKGROUND) & (label == PixelLabel.IGNORE)
-                target, known = hand | (outline & batch["in_mask"].to(self.device)), known | outline
+            known = hand | (label == PixelLabel.BACKGROUND)
+            boundary = next_to(hand) & next_to(label == PixelLabel.BACKGROUND) & (label == PixelLabel.IGNORE)
+            target, known = hand | (boundary & batch["in_mask"].to(self.device)), known | boundary
             wrong = outputs["accumulation"] - target.to(truth.dtype)
             loss["mask"] = config.mask_loss * wrong[known].square().mean()
         if self.draws and not self.mesh_is_fixed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Callable, Dict, List, Literal, Tuple, Type
+from typing import Callable, Dict, List, Literal, Tuple, Type
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from nerfstudio.viewer.viewer_elements import ViewerCheckbox
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfstudio_hands.datamanagers.batch import ImageBatch, RayBatch
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.evaluation.color_calibration import calibrate_colors
 from nerfstudio_hands.evaluation.image_metrics import COVERED, psnr
@@ -435,7 +436,7 @@ class HandSDFModel(HandAvatarModel):
         behind = (1 - outputs["accumulation"]) * truth
         return {name: outputs[name] + behind for name in ("rgb", "diffuse") if name in outputs}
 
-    def get_loss_dict(self, outputs, batch, metrics_dict=None) -> Dict[str, Tensor]:
+    def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config = self.config
         loss = super().get_loss_dict(outputs, batch, metrics_dict)
         if config.cover_loss > 0:
@@ -449,7 +450,7 @@ class HandSDFModel(HandAvatarModel):
         return loss
 
     def get_image_metrics_and_images(
-        self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
+        self, outputs: Dict[str, Tensor], batch: ImageBatch
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         """Adds, where an object is held, `object_psnr_calibrated` of its pixels, `object_iou` and the image `parts`."""
         metrics, images = super().get_image_metrics_and_images(outputs, batch)

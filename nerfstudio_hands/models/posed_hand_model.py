@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Callable, ClassVar, Dict, List, Tuple
+from typing import Callable, ClassVar, Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from nerfstudio.utils import colormaps
 from torch import Tensor
 from torch.nn import Parameter
 
+from nerfstudio_hands.datamanagers.batch import ImageBatch, RayBatch
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.errors import HandsError
@@ -213,7 +214,7 @@ class PosedHandModel(Model):
         """Which pixels show what is modelled."""
         return torch.isin(label, torch.tensor(self.learned_labels, device=label.device, dtype=label.dtype))
 
-    def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
+    def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: RayBatch) -> Dict[str, Tensor]:
         hand = batch["hand_label"].view(-1).to(self.device) == PixelLabel.HAND
         rgb, truth = outputs["rgb"].view(-1, 3), batch["image"].view(-1, 3).to(self.device)
         error = (rgb.clamp(0, 1) - truth)[hand].square().mean()
@@ -236,7 +237,7 @@ class PosedHandModel(Model):
             return super().get_outputs_for_camera(camera, obb_box)
 
     def get_image_metrics_and_images(
-        self, outputs: Dict[str, Tensor], batch: Dict[str, Any]
+        self, outputs: Dict[str, Tensor], batch: ImageBatch
     ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
         """Figures of a held-out picture and pictures to look at: `img` is truth, prediction with calibrated colour,
         prediction as it is. Where nothing but a mask of our own tells the hand, each figure's name begins with
@@ -245,13 +246,13 @@ class PosedHandModel(Model):
         radiance, accumulation = outputs["radiance"], outputs["accumulation"]
         prediction = predict(radiance, accumulation[..., 0], judged)
         figures = hand_metrics(prediction, judged) | inner_metrics(prediction, inner)
-        scale = batch.get("training_scale", 1.0)
+        scale = batch["training_scale"]
         if scale < 1:
             small = reduced(judged, scale)
             size = small.truth.shape[:2]
             lesser = predict(reduced_image(radiance, size), reduced_image(accumulation, size)[..., 0], small)
             figures |= {f"reduced_{key}": value for key, value in hand_metrics(lesser, small).items()}
-        if batch.get("mask_is_own", False):
+        if batch["mask_is_own"]:
             figures = {f"own_mask_{key.replace('mask_', '')}": value for key, value in figures.items()}
         height, width = judged.truth.shape[:2]
         figures |= {"image_width": float(width), "image_height": float(height)}
@@ -271,7 +272,7 @@ class PosedHandModel(Model):
         }
         return figures, images
 
-    def _judged(self, batch: Dict[str, Any]) -> Tuple[Judged, Judged]:
+    def _judged(self, batch: ImageBatch) -> Tuple[Judged, Judged]:
         """The held-out picture with the pixels that a prediction is judged by, and with those inside the fit."""
         mask, region, ignored, inner = (
             batch[f"hand_{name}"][..., 0].bool().to(self.device) for name in ("mask", "region", "ignored", "inner")
@@ -279,7 +280,7 @@ class PosedHandModel(Model):
         truth = batch["image"].to(self.device)
         return Judged(truth, region, ~ignored), Judged(truth, inner, inner | ~mask)
 
-    def _shown_truth(self, judged: Judged, batch: Dict[str, Any]) -> Float[Tensor, "H W 3"]:
+    def _shown_truth(self, judged: Judged, batch: ImageBatch) -> Float[Tensor, "H W 3"]:
         """The hand over black, with what it holds where the model shows that too."""
         if PixelLabel.OBJECT not in self.learned_labels:
             return judged.target

@@ -13,11 +13,12 @@ from nerfstudio_hands.datamanagers.crop_cache import (
     IN_INNER,
     IN_MASK,
     IN_REGION,
-    IN_RIM,
     LABEL,
+    NEAR_HAND,
     CropCache,
     CropWriter,
 )
+from nerfstudio_hands.datamanagers.pixel_labels import MaskSource
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.labels import PixelLabel
 
@@ -30,7 +31,9 @@ def crop(number: int, height: int = 20, width: int = 30) -> np.ndarray:
 
 
 def add(writer: CropWriter, number: int, **size) -> None:
-    writer.add(row=number, frame=number // 2, source=1, pixels=crop(number, **size), top=number, left=2)
+    writer.add(
+        image=number, frame=number // 2, source=MaskSource.GRABCUT, pixels=crop(number, **size), top=number, left=2
+    )
 
 
 def test_crops_come_back(tmp_path: Path):
@@ -47,15 +50,16 @@ def test_crops_come_back(tmp_path: Path):
             2 * (height > 0),
         )
         assert crops.index[number]["num_hand"] == ((truth[..., 3] & LABEL) == PixelLabel.HAND).sum() == len(found.hand)
-        assert crops.index[number]["num_rim"] == ((truth[..., 3] & IN_RIM) > 0).sum() == len(found.rim)
+        assert crops.index[number]["num_background"] == ((truth[..., 3] & NEAR_HAND) > 0).sum() == len(found.background)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".bytes", ".npz"]
 
 
 def test_labels_of_the_whole_picture(tmp_path: Path):
     writer = CropWriter(tmp_path / "a.npz")
-    writer.add(row=0, frame=0, source=1, pixels=crop(5), top=7, left=9)
+    writer.add(image=0, frame=0, source=MaskSource.GRABCUT, pixels=crop(5), top=7, left=9)
     writer.finish()
-    label, mask, region, ignored, inner = CropCache(writer.path).labels(0, 40, 60)
+    found = CropCache(writer.path).labels(0, 40, 60)
+    label, mask, region, ignored, inner = found.label, found.mask, found.region, found.ignored, found.inner
     flags, box = crop(5)[..., 3], np.s_[7:27, 9:39]
     assert np.array_equal(label[box], flags & LABEL)
     for pixels, bit in ((mask, IN_MASK), (region, IN_REGION), (ignored, IGNORED), (inner, IN_INNER)):
@@ -83,7 +87,7 @@ def test_an_interrupted_writer_goes_on(tmp_path: Path, torn: str):
         add(again, number)
     again.finish()
     crops = CropCache(again.path)
-    assert crops.index["row"].tolist() == list(range(5))
+    assert crops.index["image"].tolist() == list(range(5))
     assert all(np.array_equal(crops.crop(number).pixels, crop(number)) for number in range(5))
 
 
@@ -126,7 +130,9 @@ def test_reading_does_not_keep_the_file_in_memory(tmp_path: Path):
 
     writer = CropWriter(tmp_path / "a.npz")
     for number in range(100):
-        writer.add(row=number, frame=0, source=1, pixels=np.zeros((500, 500, 4), np.uint8), top=0, left=0)
+        writer.add(
+            image=number, frame=0, source=MaskSource.GRABCUT, pixels=np.zeros((500, 500, 4), np.uint8), top=0, left=0
+        )
     writer.finish()
     crops = CropCache(writer.path)
     before = mapped()

@@ -11,10 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from nerfstudio_hands.datamanagers import crop_cutting, hand_dataset
-from nerfstudio_hands.datamanagers.crop_cutting import crops_path, left_out, load_or_cut, summary
-from nerfstudio_hands.datamanagers.hand_dataset import GRABCUT, NO_PICTURE, PROJECTION, HandDataset, TrainingPictures
+from nerfstudio_hands.datamanagers import crop_cutting
+from nerfstudio_hands.datamanagers.crop_cutting import crops_path, load_or_build_crops, skipped_summary, source_summary
+from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
+from nerfstudio_hands.datamanagers.pixel_labels import MaskSource
+from nerfstudio_hands.datamanagers.training_images import TrainingImages
 from nerfstudio_hands.fitting.silhouettes.segmentation import cut_out_hands
 from nerfstudio_hands.labels import PixelLabel
 
@@ -30,8 +32,10 @@ def cut_again(*arguments, **options):
 
 
 def test_sampled_pixels_are_those_of_the_pictures(moving_hand):
-    dataset = HandDataset(moving_hand())
-    batch = HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=500)).sample(load_or_cut(dataset, "train"))
+    dataset = EvaluationImages(moving_hand())
+    batch = HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=500)).sample(
+        load_or_build_crops(dataset, "train")
+    )
     labels = [dataset[row]["hand_label"] for row in range(len(dataset))]
     for (row, y, x), color, label in zip(batch["indices"].tolist(), batch["image"], batch["hand_label"], strict=True):
         truth = np.asarray(Image.open(dataset.image_filenames[row]))[y, x]
@@ -42,9 +46,9 @@ def test_sampled_pixels_are_those_of_the_pictures(moving_hand):
 
 
 def test_masks_of_our_own_end_at_the_wrist(moving_hand):
-    dataset = HandDataset(moving_hand())
+    dataset = EvaluationImages(moving_hand())
     for row in range(len(dataset)):
-        hands = dataset._project(row)
+        hands = dataset.hands.project(row)
         drawn = np.asarray(Image.open(dataset.image_filenames[row]))[..., 0] > 128
         truth = drawn & (hands.sides >= 0)
         found = dataset[row]
@@ -62,9 +66,9 @@ def test_a_hand_that_is_a_little_off_is_found_by_its_colour(moving_hand):
     image = np.asarray(Image.open(outputs.image_filenames[0]))
     shifted = np.roll(image, -3, axis=1)  # 7.5 mm at half a metre.
     Image.fromarray(shifted).save(outputs.image_filenames[0])
-    dataset = HandDataset(outputs)
-    truth = (shifted[..., 0] > 128) & (np.roll(dataset._project(0).sides, -3, axis=1) >= 0)
-    projected = dataset._project(0).sides >= 0
+    dataset = EvaluationImages(outputs)
+    truth = (shifted[..., 0] > 128) & (np.roll(dataset.hands.project(0).sides, -3, axis=1) >= 0)
+    projected = dataset.hands.project(0).sides >= 0
     mask = dataset[0]["hand_mask"][..., 0].numpy()
 
     def overlap(found):
@@ -75,11 +79,11 @@ def test_a_hand_that_is_a_little_off_is_found_by_its_colour(moving_hand):
 
 def test_crops_are_reused(moving_hand, monkeypatch):
     outputs = moving_hand()
-    first = load_or_cut(HandDataset(outputs), "train")
-    path = crops_path(HandDataset(outputs), "train", margin=12, rows=range(6))
+    first = load_or_build_crops(EvaluationImages(outputs), "train")
+    path = crops_path(EvaluationImages(outputs), "train", margin=12, indices=range(6))
     written = path.stat().st_mtime_ns, path.with_suffix(".bytes").stat().st_mtime_ns
-    monkeypatch.setattr(HandDataset, "labels", cut_again)
-    again = load_or_cut(HandDataset(outputs), "train")
+    monkeypatch.setattr(TrainingImages, "labels", cut_again)
+    again = load_or_build_crops(EvaluationImages(outputs), "train")
     assert np.array_equal(first.index, again.index) and (first.crop(3).pixels == again.crop(3).pixels).all()
     assert written == (path.stat().st_mtime_ns, path.with_suffix(".bytes").stat().st_mtime_ns)
 
@@ -98,14 +102,13 @@ def test_crops_are_reused(moving_hand, monkeypatch):
         "true mask",
         "object",
         "hand",
-        "label option",
     ],
 )
 def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, change: str):
     outputs = moving_hand()
 
-    def path(margin: int = 16, rows=range(6)) -> Path:
-        return crops_path(HandDataset(outputs), "train", margin=margin, rows=rows)
+    def path(margin: int = 16, indices=range(6)) -> Path:
+        return crops_path(EvaluationImages(outputs), "train", margin=margin, indices=rows)
 
     before = path()
     assert path() == before
@@ -131,15 +134,15 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
             outputs.metadata["object_mask_paths"][1] = outputs.image_filenames[0]
         elif change == "true mask":
             outputs.metadata["true_mask_paths"][0] = outputs.image_filenames[0]
-        elif change == "hand":
-            hands.all_displacement[5] += 1e-3
         else:
-            monkeypatch.setattr(hand_dataset, "MASK_BAND", 0.009)
+            hands.all_displacement[5] += 1e-3
         assert path() != before
 
 
 LABELLED_BY = (
-    "hand_dataset",
+    "training_images",
+    "evaluation_images",
+    "projected_hands",
     "image_labels",
     "hand_region",
     "pixel_distances",
@@ -151,35 +154,35 @@ LABELLED_BY = (
 
 @pytest.mark.parametrize("module", LABELLED_BY)
 def test_another_way_to_label_makes_other_crops(moving_hand, monkeypatch, module: str):
-    dataset = HandDataset(moving_hand(1))
-    before = crops_path(dataset, "train", margin=12, rows=range(2))
+    dataset = EvaluationImages(moving_hand(1))
+    before = crops_path(dataset, "train", margin=12, indices=range(2))
     read = crop_cutting.inspect.getsource
     monkeypatch.setattr(
         crop_cutting.inspect, "getsource", lambda of: read(of) + "# Another way." * of.__name__.endswith(f".{module}")
     )
-    assert crops_path(dataset, "train", margin=12, rows=range(2)) != before
+    assert crops_path(dataset, "train", margin=12, indices=range(2)) != before
 
 
 @pytest.mark.parametrize("damage", ["index", "array", "bytes"])
 def test_damaged_crops_are_cut_again(moving_hand, capsys, damage: str):
-    dataset = HandDataset(moving_hand(1))
-    before = load_or_cut(dataset, "train")
+    dataset = EvaluationImages(moving_hand(1))
+    before = load_or_build_crops(dataset, "train")
     pixels = before.crop(1).pixels  # Read before the file that it lies in is cut off.
-    path = crops_path(dataset, "train", margin=12, rows=range(2))
+    path = crops_path(dataset, "train", margin=12, indices=range(2))
     if damage == "index":
         path.write_bytes(path.read_bytes()[:200])
     elif damage == "array":
         np.savez(path, version=crop_cutting.CROP_VERSION)
     else:
         os.truncate(path.with_suffix(".bytes"), 100)
-    again = load_or_cut(dataset, "train")
+    again = load_or_build_crops(dataset, "train")
     assert "Cutting hands out again" in capsys.readouterr().out
     assert (again.index == before.index).all() and (again.crop(1).pixels == pixels).all()
 
 
 def test_an_interrupted_cut_goes_on_where_it_stopped(moving_hand, monkeypatch, own_cache):
-    outputs, labels, looked_at = moving_hand(), HandDataset.labels, []
-    monkeypatch.setattr(crop_cutting, "PICTURES_AT_ONCE", 2)
+    outputs, labels, looked_at = moving_hand(), TrainingImages.labels, []
+    monkeypatch.setattr(crop_cutting, "IMAGES_AT_ONCE", 2)
 
     def stopped(self, row, image):
         if row == 4:
@@ -190,12 +193,12 @@ def test_an_interrupted_cut_goes_on_where_it_stopped(moving_hand, monkeypatch, o
         looked_at.append(row)
         return labels(self, row, image)
 
-    whole = load_or_cut(HandDataset(outputs), "train", margin=20)  # Another file, for comparison.
-    monkeypatch.setattr(HandDataset, "labels", stopped)
+    whole = load_or_build_crops(EvaluationImages(outputs), "train", margin=20)  # Another file, for comparison.
+    monkeypatch.setattr(TrainingImages, "labels", stopped)
     with pytest.raises(KeyboardInterrupt):
-        load_or_cut(HandDataset(outputs), "train", margin=19)
-    monkeypatch.setattr(HandDataset, "labels", watched)
-    resumed = load_or_cut(HandDataset(outputs), "train", margin=19)
+        load_or_build_crops(EvaluationImages(outputs), "train", margin=19)
+    monkeypatch.setattr(TrainingImages, "labels", watched)
+    resumed = load_or_build_crops(EvaluationImages(outputs), "train", margin=19)
     assert sorted(looked_at) == [4, 5]
     assert np.array_equal(whole.index["num_hand"], resumed.index["num_hand"])
     for crop, larger in ((resumed.crop(row), whole.crop(row)) for row in range(6)):
@@ -210,13 +213,13 @@ def test_bad_pictures_are_survived_and_counted(moving_hand):
     paths[0].unlink()
     paths[1].write_bytes(paths[1].read_bytes()[:200])
     Image.new("RGB", (96, 112)).save(paths[2])
-    dataset = HandDataset(outputs)
-    crops = load_or_cut(dataset, "train")
-    assert crops.index["source"].tolist() == [NO_PICTURE] * 3 + [GRABCUT] * 3
+    dataset = EvaluationImages(outputs)
+    crops = load_or_build_crops(dataset, "train")
+    assert crops.index["source"].tolist() == [MaskSource.NO_IMAGE] * 3 + [MaskSource.GRABCUT] * 3
     assert crops.index["height"].astype(bool).tolist() == [False] * 3 + [True] * 3
-    path = crops_path(dataset, "train", margin=12, rows=range(6))
-    assert "3 masks by GrabCut" in summary(crops, "train", path)
-    sentence = left_out(crops, dataset, "train")
+    path = crops_path(dataset, "train", margin=12, indices=range(6))
+    assert "3 masks by GrabCut" in source_summary(crops, "train", path)
+    sentence = skipped_summary(crops, dataset, "train")
     assert sentence.startswith("3 of 6 pictures (train)") and "3 of them black or unreadable" in sentence
     assert all(str(path) in sentence for path in paths[:3]) and str(paths[3]) not in sentence
     batch = HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=100)).sample(crops)
@@ -230,13 +233,13 @@ def test_a_hand_that_cannot_be_told_from_its_surroundings_falls_back_to_the_proj
     image = np.zeros((112, 96, 3), dtype=np.uint8) + np.array([30, 60, 50], dtype=np.uint8)
     image[:, 52:56] = 220
     Image.fromarray(image).save(outputs.image_filenames[0])
-    dataset = HandDataset(outputs)
-    crops = load_or_cut(dataset, "train")
-    assert crops.index["source"].tolist() == [PROJECTION, GRABCUT]
-    assert "1 masks by GrabCut, 1 fell back to the projected hand" in summary(
-        crops, "train", crops_path(dataset, "train", margin=12, rows=range(2))
+    dataset = EvaluationImages(outputs)
+    crops = load_or_build_crops(dataset, "train")
+    assert crops.index["source"].tolist() == [MaskSource.PROJECTION, MaskSource.GRABCUT]
+    assert "1 masks by GrabCut, 1 fell back to the projected hand" in source_summary(
+        crops, "train", crops_path(dataset, "train", margin=12, indices=range(2))
     )
-    hands, found = dataset._project(0), dataset[0]
+    hands, found = dataset.hands.project(0), dataset[0]
     assert np.array_equal(found["hand_mask"][..., 0], hands.sides >= 0)
     label = found["hand_label"][..., 0].numpy()
     assert (label[hands.sides < 0] != PixelLabel.HAND).all() and (
@@ -269,9 +272,9 @@ def test_the_truth_of_a_synthetic_capture_goes_before_a_mask_of_our_own(moving_h
     truth = np.zeros((112, 96), dtype=np.uint8)
     truth[40:80, 40:60] = 255
     Image.fromarray(truth).save(tmp_path / "truth.png")
-    own = HandDataset(outputs)[0]
+    own = EvaluationImages(outputs)[0]
     outputs.metadata["true_mask_paths"][0] = tmp_path / "truth.png"
-    found = HandDataset(outputs)[0]
+    found = EvaluationImages(outputs)[0]
     assert own["mask_is_own"] and not found["mask_is_own"]
     assert np.array_equal(found["hand_mask"][..., 0], truth > 0)
     inside = cv2.erode(truth, np.ones((3, 3), np.uint8)) > 0
@@ -283,16 +286,16 @@ def test_the_truth_of_a_synthetic_capture_goes_before_a_mask_of_our_own(moving_h
 
 
 def test_the_viewer_s_pictures_are_not_labelled(moving_hand, monkeypatch):
-    monkeypatch.setattr(HandDataset, "labels", cut_again)
-    assert set(TrainingPictures(moving_hand())[1]) == {"image", "image_idx"}
+    monkeypatch.setattr(TrainingImages, "labels", cut_again)
+    assert set(TrainingImages(moving_hand())[1]) == {"image", "image_idx"}
 
 
 def test_labels_come_from_the_crops_where_these_are_there(moving_hand, monkeypatch):
     outputs = moving_hand(1)
-    direct, cropped = HandDataset(outputs), HandDataset(outputs)
-    cropped.crops = load_or_cut(cropped, "held-out")
+    direct, cropped = EvaluationImages(outputs), EvaluationImages(outputs)
+    cropped.crops = load_or_build_crops(cropped, "held-out")
     truth = direct[0]
-    monkeypatch.setattr(HandDataset, "labels", cut_again)
+    monkeypatch.setattr(TrainingImages, "labels", cut_again)
     found, entry = cropped[0], cropped.crops.index[0]
     box = np.s_[entry["top"] : entry["top"] + entry["height"], entry["left"] : entry["left"] + entry["width"]]
     assert all(torch.equal(truth[key], found[key]) for key in ("image", "hand_mask", "hand_region", "hand_inner"))

@@ -11,9 +11,11 @@ import torch
 from nerfstudio.model_components.ray_generators import RayGenerator
 from prepared import PreparedConfig, rows_of
 
+from nerfstudio_hands.datamanagers.batch import ImageBatch, RayBatch
+from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
-from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSamplerConfig
+from nerfstudio_hands.datamanagers.training_images import TrainingImages
 from nerfstudio_hands.labels import PixelLabel
 
 
@@ -39,7 +41,7 @@ def test_rays_are_those_of_the_pixels(manager):
     data = manager()
     rays, batch = data.next_train(0)
     assert rays.origins.shape == (300, 3) and batch["image"].shape == (300, 3)
-    assert {"image", "hand_label", "indices", "num_patch_rays", "patch_size"} <= set(batch)
+    assert set(batch) == set(RayBatch.__annotations__)
     truth = RayGenerator(data.train_dataset.cameras)(batch["indices"])
     for key in ("origins", "directions", "pixel_area"):
         assert torch.allclose(getattr(rays, key), getattr(truth, key), atol=1e-6)
@@ -68,9 +70,10 @@ def test_evaluation_as_nerfstudio_s_pipeline_does_it(manager):
     assert camera.shape == (1,) and batch["hand_mask"].shape == (112, 96, 1)
     seen = [(int(batch["image_idx"]), batch) for _, batch in data.fixed_indices_eval_dataloader]
     assert [row for row, _ in seen] == list(range(8))
-    direct = HandDataset(data.train_dataparser_outputs)[5]
+    direct = EvaluationImages(data.train_dataparser_outputs)[5]
     for key in ("image", "hand_mask", "hand_region", "hand_ignored", "hand_inner"):
         assert torch.equal(seen[5][1][key], direct[key])
+    assert set(seen[5][1]) == set(ImageBatch.__annotations__)
     assert seen[5][1]["mask_is_own"] and seen[5][1]["training_scale"] == 1
 
 
@@ -91,9 +94,9 @@ def test_without_held_out_pictures_it_trains_and_says_what_is_missing(manager):
 def test_exporters_see_one_frame(manager, monkeypatch):
     trained = manager()
     assert len(trained.next_train(0)[0].metadata["frame_index"].unique()) == 4
-    looked_at, labels = [], HandDataset.labels
+    looked_at, labels = [], TrainingImages.labels
     monkeypatch.setattr(
-        HandDataset, "labels", lambda self, row, image: looked_at.append(row) or labels(self, row, image)
+        TrainingImages, "labels", lambda self, row, image: looked_at.append(row) or labels(self, row, image)
     )
     exported = manager(test_mode="test")
     assert not looked_at  # Held-out crops are there, training crops are not wanted yet.

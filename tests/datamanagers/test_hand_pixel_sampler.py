@@ -10,8 +10,8 @@ import pytest
 
 from nerfstudio_hands.datamanagers.crop_cache import CropCache, CropWriter
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
-from nerfstudio_hands.datamanagers.hand_dataset import CAPTURE, PixelLabels
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
+from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.labels import PixelLabel
 
@@ -26,7 +26,7 @@ def picture(row: int, top: int = 20, side: int = 12, height: int = SIZE) -> tupl
     y, x = np.mgrid[:height, :SIZE]
     nothing = np.zeros(label.shape, dtype=bool)
     return np.stack([np.full_like(y, row), y, x], -1).astype(np.uint8), PixelLabels(
-        label, nothing, nothing, nothing, nothing, CAPTURE
+        label, nothing, nothing, nothing, nothing, MaskSource.CAPTURE
     )
 
 
@@ -39,7 +39,7 @@ def crops_of(tmp_path: Path) -> Callable[..., CropCache]:
         for number, ((image, labels), frame) in enumerate(zip(pictures, frames, strict=True)):
             pixels, top, left = crop_pixels(image, labels, 16)
             row = number if rows is None else rows[number]
-            writer.add(row=row, frame=frame, source=CAPTURE, pixels=pixels, top=top, left=left)
+            writer.add(image=row, frame=frame, source=MaskSource.CAPTURE, pixels=pixels, top=top, left=left)
         writer.finish()
         return CropCache(writer.path)
 
@@ -59,7 +59,7 @@ def sampler(**options) -> HandPixelSampler:
 
 
 def test_rays_come_from_the_hand_and_the_background_next_to_it(two):
-    batch = sampler(rim_fraction=0.25).sample(two)
+    batch = sampler(background_fraction=0.25).sample(two)
     label = batch["hand_label"].view(-1)
     assert (label == PixelLabel.HAND).sum() == 300 and (label == PixelLabel.BACKGROUND).sum() == 100
     _, y, x = batch["indices"][label == PixelLabel.BACKGROUND].T
@@ -71,15 +71,15 @@ def test_rays_to_the_outline_say_what_the_mask_shows_there(crops_of):
     image, labels = picture(0)
     labels.mask[18:34, 20:31] = True  # The upper half of the ring that takes no part, and a bit of its sides.
     labels.mask[18:34, 31:36] = labels.label[18:34, 31:36] == PixelLabel.HAND
-    batch = sampler(rim_fraction=0.2, outline_fraction=0.3).sample(crops_of([(image, labels)], [0]))
-    outline = batch["on_outline"][:, 0]
+    batch = sampler(background_fraction=0.2, boundary_fraction=0.3).sample(crops_of([(image, labels)], [0]))
+    outline = batch["on_boundary"][:, 0]
     assert outline.sum() == 120 and len(batch["image"]) == 400
     assert (batch["hand_label"][outline] == PixelLabel.IGNORE).all() and (
         batch["hand_label"][~outline] != PixelLabel.IGNORE
     ).all()
     _, y, x = batch["indices"][outline].numpy().T
     assert (batch["in_mask"][outline, 0].numpy() == labels.mask[y, x]).all() and labels.mask[y, x].any()
-    assert not sampler().sample(crops_of([(image, labels)], [0]))["on_outline"].any()
+    assert not sampler().sample(crops_of([(image, labels)], [0]))["on_boundary"].any()
 
 
 def test_what_the_hand_holds_is_drawn_for_a_model_that_learns_it_and_has_an_outline_of_its_own(crops_of):
@@ -88,11 +88,11 @@ def test_what_the_hand_holds_is_drawn_for_a_model_that_learns_it_and_has_an_outl
     labels.label[14:38, 34:52] = PixelLabel.IGNORE
     labels.label[16:36, 34:50] = PixelLabel.OBJECT
     crops = crops_of([(image, labels)], [0])
-    options = {"rim_fraction": 0.2, "outline_fraction": 0.3}
+    options = {"background_fraction": 0.2, "boundary_fraction": 0.3}
     plain, both = sampler(**options), sampler(draws_objects=True, **options)
     for draws in (plain, both):
         batch = draws.sample(crops)
-        label, outline = batch["hand_label"][:, 0], batch["on_outline"][:, 0]
+        label, outline = batch["hand_label"][:, 0], batch["on_boundary"][:, 0]
         count = {
             value: int((label[~outline] == value).sum())
             for value in (PixelLabel.HAND, PixelLabel.OBJECT, PixelLabel.BACKGROUND)
@@ -167,7 +167,7 @@ def test_every_hand_pixel_has_the_same_chance_whatever_its_frame(crops_of):
 def test_pictures_of_a_frame_give_rays_by_the_size_of_their_hands(crops_of):
     # Six frames with a hand of 16x16 and one of 4x4 pixels each; a batch takes both pictures of two of them.
     crops = crops_of([picture(row, side=(16, 4)[row % 2]) for row in range(12)], [row // 2 for row in range(12)])
-    draws = sampler(frames_per_batch=2, images_per_batch=8, rim_fraction=0.0)
+    draws = sampler(frames_per_batch=2, images_per_batch=8, background_fraction=0.0)
     rows = np.concatenate([draws.sample(crops)["indices"][:, 0].numpy() for _ in range(20)])
     # 8000 rays: one in seventeen to a small hand, to within five standard deviations.
     assert (rows % 2).mean() == pytest.approx(1 / 17, abs=0.014)
@@ -181,7 +181,7 @@ def test_a_small_capture_is_in_every_batch(crops_of):
         assert len(rows.unique()) == 16
     shares = np.mean([np.bincount(draws.sample(crops)["indices"][:, 0], minlength=16) for _ in range(200)], axis=0)
     areas = (4 + np.arange(16)) ** 2
-    hand = shares - 60 * np.array([r for r in crops.index["num_rim"]]) / crops.index["num_rim"].sum()
+    hand = shares - 60 * np.array([r for r in crops.index["num_background"]]) / crops.index["num_background"].sum()
     assert np.abs(hand / (340 * areas / areas.sum()) - 1).max() < 0.15
 
 

@@ -13,9 +13,9 @@ from prepared import PreparedConfig, rows_of
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSamplerConfig
-from nerfstudio_hands.datamanagers.picture_sampler import PictureSamplerConfig
+from nerfstudio_hands.datamanagers.image_sampler import ImageSamplerConfig
 
-SAMPLERS = [HandPixelSamplerConfig, PictureSamplerConfig]
+SAMPLERS = [HandPixelSamplerConfig, ImageSamplerConfig]
 EMPTY, OUTSIDE, ARM_ONLY = 1, 2, 3
 
 

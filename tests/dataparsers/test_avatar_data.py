@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import Split
-from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
@@ -127,7 +127,7 @@ def test_a_scale_shrinks_pictures_and_intrinsics_alike(outputs, demo_capture, tr
 def test_held_out_pictures_have_a_size_of_their_own(demo_capture, true_fit, options, width, scale):
     held_out = make_outputs(demo_capture, true_fit, train=False, **options)
     assert held_out.cameras.width.tolist() == held_out.cameras.height.tolist() == [[width]]
-    assert HandDataset(held_out)[0]["training_scale"] == scale
+    assert EvaluationImages(held_out)[0]["training_scale"] == scale
 
 
 def test_a_hand_that_was_not_fitted_is_refused(demo_capture, true_fit):
@@ -136,7 +136,7 @@ def test_a_hand_that_was_not_fitted_is_refused(demo_capture, true_fit):
 
 
 def test_labels_agree_with_the_mask_and_the_projected_hand(outputs):
-    row = HandDataset(outputs)[1]
+    row = EvaluationImages(outputs)[1]
     label, mask, region = (row[key][..., 0] for key in ("hand_label", "hand_mask", "hand_region"))
     assert row["image"].shape[:2] == label.shape and region.any()
     assert mask[label == PixelLabel.HAND].all() and not mask[label == PixelLabel.BACKGROUND].any()
@@ -148,12 +148,12 @@ def test_labels_agree_with_the_mask_and_the_projected_hand(outputs):
 
 
 def test_masks_of_the_fit_stand_in_for_those_of_the_capture(demo_capture, true_fit):
-    given = HandDataset(make_outputs(demo_capture, true_fit))
+    given = EvaluationImages(make_outputs(demo_capture, true_fit))
     height, width = given[1]["hand_mask"].shape[:2]
     own = np.zeros((height, width), dtype=bool)
     own[: height // 2] = given[1]["hand_mask"][: height // 2, :, 0]
     replaced = make_outputs(demo_capture, true_fit)
     replaced.metadata["own_masks"][1] = own
-    row = HandDataset(replaced)[1]
+    row = EvaluationImages(replaced)[1]
     assert not (row["hand_label"][height // 2 + 1 :] == PixelLabel.HAND).any()
     assert torch.equal(row["hand_mask"], given[1]["hand_mask"])  # Evaluation keeps to the capture's.

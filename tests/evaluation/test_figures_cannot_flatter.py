@@ -12,7 +12,7 @@ import torch
 
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import split_capture
-from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.evaluation import image_metrics
 from nerfstudio_hands.evaluation.image_metrics import Judged, hand_metrics, predict
@@ -49,9 +49,9 @@ def figures(demo_capture: Path, true_fit: HandFit) -> Callable[..., dict[str, fl
     hand = default_hand(true_fit.sides[0])
     outward = vertex_normals(hand.template[None], hand.faces)[0]
 
-    def dataset(fit: HandFit) -> HandDataset:
+    def dataset(fit: HandFit) -> EvaluationImages:
         options = {"hand": "both", "hand_model": "default", "resolution_scale": None, "max_resolution": 640}
-        return HandDataset(capture_to_outputs(capture, fit, split, train=False, max_eval_images=0, **options))
+        return EvaluationImages(capture_to_outputs(capture, fit, split, train=False, max_eval_images=0, **options))
 
     def measure(*, thicker: float = 0.0, shift: float = 0.0, without_finger: bool = False, true: bool = False):
         pose = replace(true_fit.pose, translation=true_fit.pose.translation + shift / math.sqrt(3))
@@ -66,12 +66,12 @@ def figures(demo_capture: Path, true_fit: HandFit) -> Callable[..., dict[str, fl
             rows.append(hand_metrics(predict(radiance, drawn.float(), judged), judged))
         return {key: sum(row[key] for row in rows) / len(rows) for key in HIGHER_IS_BETTER}
 
-    def silhouette(data: HandDataset, row: int, without_finger: bool) -> torch.Tensor:
+    def silhouette(data: EvaluationImages, row: int, without_finger: bool) -> torch.Tensor:
         faces = hand.faces
         if without_finger:
             finger = hand.weights[:, INDEX_FINGER].sum(dim=1) > 0.5
             faces = faces[~finger[faces].any(dim=1)]
-        return data._draw(row, Surfaces(faces, data._posed(0).vertices)).face >= 0
+        return data.hands.draw(row, Surfaces(faces, data.hands.posed(0).vertices)).face >= 0
 
     return measure
 

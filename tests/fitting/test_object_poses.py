@@ -12,7 +12,7 @@ from nerfstudio_hands.captures.capture import read_image, read_mask
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
-from nerfstudio_hands.datamanagers.hand_dataset import HandDataset
+from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.object_poses import _hull, with_object_poses
@@ -186,8 +186,10 @@ def test_object_pixels_have_a_label_and_leave_the_hand_alone(capture, true_fit, 
         max_resolution=640,
     )
     assert torch.equal(outputs.metadata["hands"].object_pose, torch.eye(4)[None])
-    dataset = HandDataset(outputs)
-    without = HandDataset(replace(outputs, metadata={**outputs.metadata, "object_mask_paths": [None] * len(dataset)}))
+    dataset = EvaluationImages(outputs)
+    without = EvaluationImages(
+        replace(outputs, metadata={**outputs.metadata, "object_mask_paths": [None] * len(dataset)})
+    )
     image = read_image(outputs.image_filenames[0])
     found, before = dataset.labels(0, image), without.labels(0, image)
     held = np.asarray(Image.open(masks["1", capture.camera_names[0]])) > 0

@@ -9,7 +9,9 @@ from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 
+from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
 
 
@@ -40,6 +42,21 @@ def rays_to(points: torch.Tensor, frame: int = 0, camera: int = 0) -> RayBundle:
             "camera_index": torch.full((count, 1), camera),
         },
     )
+
+
+def ray_batch(image: torch.Tensor, label: torch.Tensor, **more: object) -> RayBatch:
+    """Pixels to learn from: colors [*R, 3], labels [*R, 1], and a mask of the hand."""
+    return {
+        "image": image,
+        "hand_label": label,
+        "in_mask": label == PixelLabel.HAND,
+        "on_boundary": torch.zeros_like(label, dtype=torch.bool),
+        "indices": torch.zeros(label.numel(), 3, dtype=torch.long),
+        "grid": tuple(label.shape[:-1]),
+        "num_patch_rays": 0,
+        "patch_size": 32,
+        **more,
+    }
 
 
 def vertices(model: HandAvatarModel, frame: int = 0) -> torch.Tensor:

@@ -42,7 +42,8 @@ def evaluate(**more):
     image = torch.full((SIDE, SIDE, 3), 0.4)
     batch = {"image": image, "hand_mask": region | ignored, "hand_region": region, "hand_ignored": ignored}
     outputs = {"radiance": image * drawn, "accumulation": drawn, "rgb": image * drawn, "depth": drawn}
-    return Model().evaluate({**outputs, "normals": image}, {**batch, "hand_inner": inner, **more})
+    batch |= {"hand_inner": inner, "mask_is_own": False, "training_scale": 1.0, **more}
+    return Model().evaluate({**outputs, "normals": image}, batch)
 
 
 def test_the_whole_hand_counts_and_the_inner_figures_see_its_fitted_part_alone():

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from avatars import make_model, rays_to, vertices
+from avatars import make_model, ray_batch, rays_to, vertices
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.light_transfer import light_transfer
@@ -113,7 +113,7 @@ def test_losses_leave_out_pixels_that_take_no_part():
     model = uvnerf().train()
     outputs = {"rgb": torch.full((4, 3), 0.5), "accumulation": torch.full((4, 1), 0.5)}
     label = torch.tensor([[PixelLabel.HAND], [PixelLabel.BACKGROUND], [2], [2]], dtype=torch.uint8)
-    batch = {"image": torch.full((4, 3), 0.5), "hand_label": label}
+    batch = ray_batch(torch.full((4, 3), 0.5), label)
     before = model.get_loss_dict(outputs, batch)
     outputs["rgb"][2:], outputs["accumulation"][2:] = 9.0, 0.99
     assert {k: float(v) for k, v in model.get_loss_dict(outputs, batch).items()} == {
@@ -135,12 +135,8 @@ def test_perceptual_loss_needs_its_weights_and_teaches_with_them(tmp_path, monke
         pytest.skip("LPIPS' trunk is not here: `ns-hands fetch-weights`")
     assert not any("perceptual" in name for name in model.state_dict())
     predicted = torch.rand(32 * 32, 3, requires_grad=True)
-    batch = {
-        "image": torch.rand(32 * 32, 3),
-        "hand_label": torch.full((32 * 32, 1), PixelLabel.HAND, dtype=torch.uint8),
-        "num_patch_rays": 32 * 32,
-        "patch_size": 32,
-    }
+    label = torch.full((32 * 32, 1), PixelLabel.HAND, dtype=torch.uint8)
+    batch = ray_batch(torch.rand(32 * 32, 3), label, num_patch_rays=32 * 32)
     loss = model.get_loss_dict({"rgb": predicted, "accumulation": torch.full((32 * 32, 1), 0.9)}, batch)["perceptual"]
     loss.backward()
     assert loss > 0 and predicted.grad.abs().max() > 0

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from avatars import ray_batch
 from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
@@ -66,7 +67,7 @@ def test_shape_albedo_and_light_are_found_again():
     for view in views:
         seen = truth(view)
         label = torch.where(seen["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND)
-        batches.append({"image": seen["rgb"].detach(), "hand_label": label})
+        batches.append(ray_batch(seen["rgb"].detach(), label))
     rates = {"displacement": 4e-3, "albedo": 5e-2, "light": 2e-2, "camera_colors": 0.0}
     optimizers = [
         (AdamUniform if name == "displacement" else torch.optim.Adam)(parameters, lr=rates[name])
@@ -105,7 +106,7 @@ def test_cameras_that_are_off_find_their_way_back():
     for view in true:
         seen = model.eval()(view)
         label = torch.where(seen["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND)
-        batches.append({"image": seen["rgb"].detach(), "hand_label": label})
+        batches.append(ray_batch(seen["rgb"].detach(), label))
     # Opposite, for what all cameras share is not theirs: 0.5 degrees and 2 mm.
     off = torch.tensor([2e-3, -2e-3, 0.0, 6e-3, 0.0, 6e-3])
     wrong = []
@@ -182,10 +183,8 @@ def test_the_network_starts_as_the_mesh_and_leaves_it_alone_in_its_stage(variant
     assert torch.allclose(shown["rgb"], shown["shaded"], atol=1e-6)
     model.train()
     model.stage = "shader"
-    batch = {
-        "image": 0.5 * shown["rgb"].detach(),
-        "hand_label": torch.where(shown["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND),
-    }
+    label = torch.where(shown["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND)
+    batch = ray_batch(0.5 * shown["rgb"].detach(), label)
     sum(model.get_loss_dict(model(view), batch).values()).backward()
     assert model.displacement.grad is None and model.light.grad is None
     assert model.shader.diffuse.weight.grad.abs().sum() > 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from avatars import make_model, rays_to, vertices
+from avatars import make_model, ray_batch, rays_to, vertices
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.export.avatar_meshes import avatar_meshes
@@ -175,7 +175,7 @@ def test_colour_has_no_say_in_the_opacity_of_a_pixel_that_the_outline_cuts_unles
     alpha = torch.tensor([[0.4]], requires_grad=True)
     skin = torch.tensor([[0.7, 0.5, 0.4]])
     outputs = {"rgb": alpha * skin, "diffuse": alpha * skin, "accumulation": alpha}
-    loss = model.get_loss_dict(outputs, {"hand_label": torch.tensor([[PixelLabel.HAND]]), "image": skin.clone()})
+    loss = model.get_loss_dict(outputs, ray_batch(skin.clone(), torch.tensor([[PixelLabel.HAND]])))
     assert loss["color"].item() < 1e-9 and loss["diffuse"].item() < 1e-9
     sum(loss.values()).backward()
     assert (alpha.grad < -1e-3).all() if weight else alpha.grad.abs().max() < 1e-6

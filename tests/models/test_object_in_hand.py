@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from avatars import make_model, rays_to, vertices
+from avatars import make_model, ray_batch, rays_to, vertices
 
 from nerfstudio_hands.export.held_object_mesh import held_object_mesh
 from nerfstudio_hands.export.isosurface import isosurface_part
@@ -135,7 +135,7 @@ def test_training_reaches_every_parameter(middle, space):
     outputs = model.get_outputs(rays)
     label = torch.cat([torch.full((40,), PixelLabel.OBJECT), torch.full((len(points) - 40,), PixelLabel.HAND)])[:, None]
     label[::7], label[::9] = PixelLabel.BACKGROUND, PixelLabel.IGNORE
-    loss = model.get_loss_dict(outputs, {"hand_label": label, "image": torch.rand(len(points), 3)})
+    loss = model.get_loss_dict(outputs, ray_batch(torch.rand(len(points), 3), label))
     assert {"color", "opacity", "part", "penalty"} <= set(loss)
     sum(loss.values()).backward()
     for name, group in model.get_param_groups().items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import trimesh
+from avatars import ray_batch
 from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
@@ -101,10 +102,10 @@ def test_a_step_on_a_picture_beside_the_hand_moves_nothing_to_infinity(name):
     rays.metadata |= {"frame_index": number, "camera_index": number}
     label = torch.full((SIZE, SIZE, 1), PixelLabel.BACKGROUND)
     label[:2] = PixelLabel.HAND
-    batch = {"image": torch.rand(SIZE, SIZE, 3), "hand_label": label}
+    image = torch.rand(SIZE, SIZE, 3)
     if name == "uvnerf":
-        rays, batch = RayBundle.flatten(rays), {key: value.flatten(0, 1) for key, value in batch.items()}
-    losses = model.get_loss_dict(model(rays), batch)
+        rays, image, label = RayBundle.flatten(rays), image.flatten(0, 1), label.flatten(0, 1)
+    losses = model.get_loss_dict(model(rays), ray_batch(image, label))
     assert all(loss.isfinite() for loss in losses.values()) and losses["color"] > 0
     sum(losses.values()).backward()
     found = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]

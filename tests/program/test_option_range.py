@@ -80,7 +80,7 @@ def test_every_number_of_our_configurations_has_a_range_that_holds_its_default(n
         ("viewer.websocket_port", 70000),
         ("pipeline.datamanager.train_num_rays_per_batch", 0),
         ("pipeline.datamanager.pixel_sampler.patch_size", 0),
-        ("pipeline.datamanager.pixel_sampler.rim_fraction", 1.5),
+        ("pipeline.datamanager.pixel_sampler.background_fraction", 1.5),
         ("pipeline.model.shell", 0),
         ("pipeline.model.shell", math.nan),
         ("pipeline.model.shell", 10),

@@ -9,8 +9,8 @@ import pytest
 
 from nerfstudio_hands.datamanagers.crop_cache import CropCache, CropWriter
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
-from nerfstudio_hands.datamanagers.hand_dataset import CAPTURE, PixelLabels
-from nerfstudio_hands.datamanagers.picture_sampler import PictureSampler, PictureSamplerConfig
+from nerfstudio_hands.datamanagers.image_sampler import ImageSampler, ImageSamplerConfig
+from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
 from nerfstudio_hands.labels import PixelLabel
 
 
@@ -24,14 +24,16 @@ def crops(tmp_path: Path) -> CropCache:
         y, x = np.mgrid[:64, :80]
         nothing = np.zeros(label.shape, dtype=bool)
         image = np.stack([np.full_like(y, row), y, x], -1).astype(np.uint8)
-        pixels, top, left = crop_pixels(image, PixelLabels(label, nothing, nothing, nothing, nothing, CAPTURE), 4)
-        writer.add(row=row, frame=0, source=CAPTURE, pixels=pixels, top=top, left=left)
+        pixels, top, left = crop_pixels(
+            image, PixelLabels(label, nothing, nothing, nothing, nothing, MaskSource.CAPTURE), 4
+        )
+        writer.add(image=row, frame=0, source=MaskSource.CAPTURE, pixels=pixels, top=top, left=left)
     writer.finish()
     return CropCache(writer.path)
 
 
-def test_every_picture_comes_once_before_any_comes_again(crops):
-    sampler = PictureSampler(PictureSamplerConfig(num_rays_per_batch=16))
+def test_every_image_comes_once_before_any_comes_again(crops):
+    sampler = ImageSampler(ImageSamplerConfig(num_rays_per_batch=16))
     sampler.generator = np.random.default_rng(0)
     rows = [int(sampler.sample(crops)["indices"][0, 0]) for _ in range(12)]
     rounds = [rows[start : start + 3] for start in range(0, 12, 3)]
@@ -40,7 +42,7 @@ def test_every_picture_comes_once_before_any_comes_again(crops):
 
 
 def test_a_crop_is_a_grid_whose_pixels_are_where_they_say(crops):
-    sampler = PictureSampler(PictureSamplerConfig(num_rays_per_batch=16))
+    sampler = ImageSampler(ImageSamplerConfig(num_rays_per_batch=16))
     batch = sampler.sample(crops)
     height, width = batch["grid"]
     assert batch["image"].shape == (height, width, 3) and batch["hand_label"].shape == (height, width, 1)
