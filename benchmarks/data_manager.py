@@ -138,7 +138,7 @@ def outputs(args: Benchmark) -> DataparserOutputs:
                 train_frames=torch.ones(frames, dtype=torch.bool),
             ),
             "mask_paths": [None] * rows,
-            "own_masks": [None] * rows,
+            "segmented_masks": [None] * rows,
             "object_mask_paths": [None] * rows,
             "mask_verdicts": ["useless"] * rows,
         },

@@ -118,7 +118,7 @@ def what_training_reads(layout: str, root: Path) -> tuple[dict[str, np.ndarray],
     if avatar.object_pose is not None:
         read |= {"object's pose": avatar.object_pose[trains], "object's radius": np.array(avatar.object_radius)}
     crops = load_or_build_crops(dataset, "train")
-    for row, own in enumerate(outputs.metadata["own_masks"]):
+    for row, own in enumerate(outputs.metadata["segmented_masks"]):
         read[f"crop {row}"] = crops.crop(row).pixels
         read[f"verdict {row}"] = np.array(outputs.metadata["mask_verdicts"][row])
         if own is not None:

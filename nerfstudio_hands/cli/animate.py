@@ -98,11 +98,11 @@ def animate(
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.geometry.environment_light import load_environment
     from nerfstudio_hands.motion.track_file import read_any_track
+    from nerfstudio_hands.video.camera_paths import at_size, read_camera_path, spiral_path, still_path
     from nerfstudio_hands.video.mesh_picture import mesh_picture
-    from nerfstudio_hands.video.shots import at_size, capture_shot, path_shot, spiral_shot
     from nerfstudio_hands.video.video import write_video
 
-    path = None if camera_path is None else path_shot(camera_path)
+    path = None if camera_path is None else read_camera_path(camera_path)
 
     environment = None if light is None else load_environment(light)
     config, pipeline = load_run(load_config, data)
@@ -151,16 +151,17 @@ def animate(
             times = path.times[:count, 0] * played.duration
     elif spiral:
         sampled = played.at(torch.linspace(0, played.duration, SPIRAL_SAMPLES)).to(model.device)
-        cameras = spiral_shot(hands.vertices(sampled).detach(), count)
+        cameras = spiral_path(hands.vertices(sampled).detach(), count)
     else:
-        rows = [manager.train_dataset.cameras, manager.eval_dataset.cameras]
-        cameras = capture_shot(rows, model.camera_names, camera, count)
+        cameras = still_path(
+            [manager.train_dataset.cameras, manager.eval_dataset.cameras], model.camera_names, camera, count
+        )
     cameras = at_size(cameras, size).to(model.device)
     width, height = int(cameras.width[0]), int(cameras.height[0])
     poses = played.at(torch.where(times > played.duration, times % max(played.duration, 1e-9), times)).to(model.device)
 
     @torch.no_grad()
-    def picture(index: int) -> np.ndarray:
+    def render(index: int) -> np.ndarray:
         view, pose = cameras[index : index + 1], poses[index : index + 1]
         hands.set_override(pose)
         avatar = (model.get_outputs_for_camera(view)["rgb"].cpu().numpy() * 255).astype(np.uint8)
@@ -171,9 +172,9 @@ def animate(
             return np.concatenate([avatar[:, : width // 2], drawn[:, width // 2 :]], axis=1)
         return np.concatenate([avatar, drawn], axis=1)
 
-    pictures = (picture(index) for index in range(count))
+    images = (render(index) for index in range(count))
     width = 2 * width if mesh == "beside" else width
-    write_video(output, pictures, width=width, height=height, count=count, fps=fps)
+    write_video(output, images, width=width, height=height, count=count, fps=fps)
     CONSOLE.print(f"Animation: {output} ({count} pictures)")
 
 

@@ -101,7 +101,7 @@ def export(
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.export.avatar import textured_mesh
     from nerfstudio_hands.export.avatar_meshes import avatar_meshes
-    from nerfstudio_hands.export.finishing import close_mesh, close_rig, place, upright_transform
+    from nerfstudio_hands.export.finishing import close_mesh, close_rig, transformed, upright_transform
     from nerfstudio_hands.export.held_object_mesh import held_object_mesh
     from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
     from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
@@ -124,7 +124,7 @@ def export(
     to_file = upright_transform(hands.world_transform) if world == "upright" else np.eye(3, 4)
 
     def finish(mesh: TexturedMesh) -> TexturedMesh:
-        return place(mesh if open_wrist else close_mesh(mesh), to_file)
+        return transformed(mesh if open_wrist else close_mesh(mesh), to_file)
 
     def write(name: str, content: bytes) -> None:
         write_bytes(output_dir / name, content)

@@ -68,9 +68,9 @@ def turntable(
     cameras = orbit_cameras(
         model.scene_box, num_cameras=num_frames, width=width, height=height, elevation=elevation
     ).to(model.device)
-    pictures = (
+    images = (
         (model.get_outputs_for_camera(cameras[i : i + 1])["rgb"].cpu().numpy() * 255).astype(np.uint8)
         for i in range(num_frames)
     )
-    write_video(output, pictures, width=width, height=height, count=num_frames, fps=fps)
+    write_video(output, images, width=width, height=height, count=num_frames, fps=fps)
     say(f"Turntable: {output}")

@@ -147,7 +147,7 @@ def crops_path(dataset: TrainingImages, name: str, *, margin: int, indices: Sequ
     images, data = dataset.image_filenames, dataset.metadata
     for index in indices:
         add(*_stamp(images[index]), *_stamp(data["mask_paths"][index]))
-        add(*(data[name][index] for name in ("masks_inverted", "mask_verdicts", "own_masks")))
+        add(*(data[name][index] for name in ("masks_inverted", "mask_verdicts", "segmented_masks")))
         for kind in ("object_mask_paths", "true_mask_paths"):
             if data[kind][index] is not None:
                 add(kind, *_stamp(data[kind][index]))
@@ -218,16 +218,16 @@ def crop_pixels(
     image: UInt8[np.ndarray, "H W 3"], found: PixelLabels, margin: int
 ) -> tuple[UInt8[np.ndarray, "h w 4"], int, int]:
     """Hand, mask and object with a margin, as red, green, blue, flags; and where this lies in the image."""
-    shown = (found.label == PixelLabel.HAND) | (found.label == PixelLabel.OBJECT)
-    ys, xs = np.nonzero(shown | found.mask | found.region | found.ignored)
+    modelled = (found.label == PixelLabel.HAND) | (found.label == PixelLabel.OBJECT)
+    ys, xs = np.nonzero(modelled | found.mask | found.region | found.ignored)
     if not len(ys):
         return np.zeros((0, 0, 4), dtype=np.uint8), 0, 0
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEXT_TO_HAND + 1,) * 2)
-    background = (cv2.dilate(shown.astype(np.uint8), ball) > 0) & (found.label == PixelLabel.BACKGROUND)
+    background = (cv2.dilate(modelled.astype(np.uint8), ball) > 0) & (found.label == PixelLabel.BACKGROUND)
     flags = found.label | (background * NEAR_HAND) | (found.mask * IN_MASK) | (found.region * IN_REGION)
     flags |= (found.ignored * IGNORED) | (found.inner * IN_INNER)
     (top, bottom), (left, right) = (
-        _span(int(at.min()), int(at.max()) + 1, margin, size) for at, size in zip((ys, xs), shown.shape, strict=True)
+        _span(int(at.min()), int(at.max()) + 1, margin, size) for at, size in zip((ys, xs), modelled.shape, strict=True)
     )
     box = np.s_[top:bottom, left:right]
     return np.dstack([image[box], flags[box].astype(np.uint8)]), top, left

@@ -50,7 +50,7 @@ class TrainingImages(InputDataset):
     @cached_property
     def has_masks(self) -> bool:
         """Whether the capture, or its fit, brings a mask of any image."""
-        given = [*self.metadata["mask_paths"], *self.metadata["own_masks"]]
+        given = [*self.metadata["mask_paths"], *self.metadata["segmented_masks"]]
         return any(mask is not None for mask in given)
 
     def get_numpy_image(self, image_idx: int) -> np.ndarray:
@@ -80,7 +80,7 @@ class TrainingImages(InputDataset):
 
     def _labels_of_given_mask(self, index: int, hands: Projection) -> PixelLabels:
         sides, dilation = hands.sides, self._dilation(index)
-        verdict, own = self.metadata["mask_verdicts"][index], self.metadata["own_masks"][index]
+        verdict, own = self.metadata["mask_verdicts"][index], self.metadata["segmented_masks"][index]
         coverage = np.zeros_like(sides, dtype=np.float32)
         if self.metadata["mask_paths"][index] is not None:
             coverage = self._coverage_of_capture(index)

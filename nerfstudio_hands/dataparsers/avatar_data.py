@@ -170,7 +170,7 @@ def capture_to_outputs(
         metadata={
             "hands": avatar,
             "mask_paths": [capture.masks.get(key) for key in keys],
-            "own_masks": [fit.segmented_masks.get(key) for key in keys],
+            "segmented_masks": [fit.segmented_masks.get(key) for key in keys],
             "object_mask_paths": [capture.object_masks.get(key) for key in keys],
             "true_mask_paths": [None if train else capture.true_masks.get(key) for key in keys],
             "training_scales": [min(1.0, training_scale(key[1]) / scale(key[1])) for key in keys],

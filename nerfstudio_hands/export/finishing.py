@@ -26,10 +26,10 @@ def upright_transform(world_transform: Float[Tensor, "3 4"]) -> Float[np.ndarray
     return np.array(Z_UP_TO_Y_UP) @ world_transform.double().cpu().numpy()
 
 
-def place(mesh: TexturedMesh, transform: Float[np.ndarray, "3 4"]) -> TexturedMesh:
+def transformed(mesh: TexturedMesh, transform: Float[np.ndarray, "3 4"]) -> TexturedMesh:
     """A mesh in another frame; the transform is rigid."""
-    turn, shift = transform[:, :3], transform[:, 3]
-    return replace(mesh, vertices=mesh.vertices @ turn.T + shift, normals=mesh.normals @ turn.T)
+    rotation, shift = transform[:, :3], transform[:, 3]
+    return replace(mesh, vertices=mesh.vertices @ rotation.T + shift, normals=mesh.normals @ rotation.T)
 
 
 def close_mesh(mesh: TexturedMesh) -> TexturedMesh:
@@ -39,7 +39,7 @@ def close_mesh(mesh: TexturedMesh) -> TexturedMesh:
 
 
 def close_rig(rig: Rig) -> Rig:
-    """A rig whose wrist is closed likewise; the skin weights of the rim carry the cover."""
+    """A rig whose wrist is closed likewise; the skin weights of the boundary carry the cover."""
     faces, uv = _closed(rig.faces, rig.uv)
     return replace(rig, faces=faces, uv=uv)
 

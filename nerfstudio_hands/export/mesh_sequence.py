@@ -56,7 +56,7 @@ def rest_pose(surface: HandSurface) -> HandPose:
     """The hands unturned, flat and side by side: what a rig is bound to and others call T-pose."""
     pose = HandPose.rest(surface.num_hands, device=surface.device, dtype=surface.canonical.dtype)
     canonical = surface.split_vertices(surface.canonical)
-    offsets = [(place - hand.template).mean(dim=0) for place, hand in zip(canonical, surface.hands, strict=True)]
+    offsets = [(vertices - hand.template).mean(dim=0) for vertices, hand in zip(canonical, surface.hands, strict=True)]
     pose.translation = torch.stack(offsets)
     return pose
 
@@ -68,10 +68,10 @@ def colors_at_vertices(
     num_vertices: int,
 ) -> UInt8[np.ndarray, "V 3"]:
     """The texel at each vertex, seen from one of its faces. Every vertex must belong to a face."""
-    place = np.zeros((num_vertices, 2))
-    place[faces.reshape(-1)] = uv.reshape(-1, 2)
+    vertex_uv = np.zeros((num_vertices, 2))
+    vertex_uv[faces.reshape(-1)] = uv.reshape(-1, 2)
     size = len(texture)
-    column, row = (np.column_stack([place[:, 0], 1 - place[:, 1]]) * size).astype(int).clip(0, size - 1).T
+    column, row = (np.column_stack([vertex_uv[:, 0], 1 - vertex_uv[:, 1]]) * size).astype(int).clip(0, size - 1).T
     return texture[row, column]
 
 

@@ -85,7 +85,7 @@ def require_same_weights(own: Mapping[str, Tensor], loaded: Mapping[str, Any]) -
             )
 
 
-def mend_loading(pipeline_class: type) -> None:
+def patch_loading(pipeline_class: type) -> None:
     """Lets nerfstudio's commands load the checkpoint of a pipeline of this class as ours do: they would end in a
     traceback on one that is cut, and on a file of another name beside it."""
     # Imports all methods, ours too, which import this module.

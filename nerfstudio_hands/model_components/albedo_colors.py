@@ -11,7 +11,7 @@ from nerfstudio_hands.transforms.srgb import linear_to_srgb
 
 
 def albedo_colors(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *, linear: bool) -> ColorFn:
-    """Colours of a surface: the albedo as picture files hold it, between its texels by bilinear interpolation.
+    """Colours of a surface: the albedo as image files hold it, between its texels by bilinear interpolation.
 
     Args:
         albedo: In [0, 1], the first row at v = 1.
@@ -19,7 +19,7 @@ def albedo_colors(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *,
         linear: The albedo is linear and is encoded as sRGB; otherwise it was learned from pictures as they are encoded
             and is left as it is.
     """
-    picture = (linear_to_srgb(albedo) if linear else albedo).permute(2, 0, 1)[None]
+    image = (linear_to_srgb(albedo) if linear else albedo).permute(2, 0, 1)[None]
     # Encoded before and not after the interpolation, since that is what a viewer of the file will see between texels.
 
     @torch.no_grad()
@@ -29,10 +29,10 @@ def albedo_colors(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *,
         barycentric: Float[Tensor, "N 3"],
         normal: Float[Tensor, "N 3"],
     ) -> Float[Tensor, "N 3"]:
-        place = (barycentric[..., None].to(uv) * uv[face]).sum(dim=1)
-        grid = (2 * place - 1) * place.new_tensor([1.0, -1.0])
+        uv_there = (barycentric[..., None].to(uv) * uv[face]).sum(dim=1)
+        grid = (2 * uv_there - 1) * uv_there.new_tensor([1.0, -1.0])
         found = torch.nn.functional.grid_sample(
-            picture, grid[None, None].to(picture), mode="bilinear", padding_mode="border", align_corners=False
+            image, grid[None, None].to(image), mode="bilinear", padding_mode="border", align_corners=False
         )
         return found[0, :, 0].T
 

@@ -35,7 +35,7 @@ from nerfstudio_hands.evaluation.perceptual import load_lpips
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.export_source import ExportSource
 from nerfstudio_hands.model_components.posed_hands import PosedHands
-from nerfstudio_hands.program.memory import memory_faults, now
+from nerfstudio_hands.program.memory import explain_out_of_memory, now
 from nerfstudio_hands.program.option_range import Weight, bounded
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 
@@ -233,7 +233,7 @@ class PosedHandModel(Model):
     # Evaluation -----------------------------------------------------------------------------------------------------
 
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:
-        with memory_faults("rendering", self.config.rendering_remedy()):
+        with explain_out_of_memory("rendering", self.config.rendering_remedy()):
             return super().get_outputs_for_camera(camera, obb_box)
 
     def get_image_metrics_and_images(

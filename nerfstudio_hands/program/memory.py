@@ -12,7 +12,7 @@ SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "Failed 
 
 
 @contextmanager
-def memory_faults(doing: str, remedy: str) -> Iterator[None]:
+def explain_out_of_memory(doing: str, remedy: str) -> Iterator[None]:
     """Turns lack of memory into one sentence.
 
     Args:

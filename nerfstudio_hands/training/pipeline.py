@@ -17,12 +17,12 @@ from torchvision.utils import save_image
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.checkpoints import mend_loading, require_same_weights
+from nerfstudio_hands.files.checkpoints import patch_loading, require_same_weights
 from nerfstudio_hands.models.posed_hand_model import PosedHandModelConfig
 from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
-from nerfstudio_hands.program.memory import memory_faults
-from nerfstudio_hands.video.render_paths import mend_render_paths
-from nerfstudio_hands.viewer.nerfstudio_patches import mend_viewer
+from nerfstudio_hands.program.memory import explain_out_of_memory
+from nerfstudio_hands.video.render_paths import patch_render_paths
+from nerfstudio_hands.viewer.nerfstudio_patches import patch_viewer
 
 ACCOUNT = "figures.json"
 """Name of the file beside evaluated pictures that holds the figures of each."""
@@ -52,10 +52,10 @@ class HandPipeline(VanillaPipeline):
 
     def __init__(self, config: HandPipelineConfig, device: str, **kwargs) -> None:
         offer_ffmpeg()  # before `ns-render` looks for one
-        mend_viewer()  # before a trainer or `ns-viewer` opens one
+        patch_viewer()  # before a trainer or `ns-viewer` opens one
         super().__init__(with_patches(config), device, **kwargs)
-        mend_render_paths(self)  # before `ns-render` asks for a way of the camera
-        mend_loading(HandPipeline)  # before nerfstudio's commands look for a checkpoint
+        patch_render_paths(self)  # before `ns-render` asks for a way of the camera
+        patch_loading(HandPipeline)  # before nerfstudio's commands look for a checkpoint
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
         """nerfstudio's, which takes what fits and leaves the rest; weights of something else end the program with one
@@ -102,7 +102,7 @@ class HandPipeline(VanillaPipeline):
             image_prefix: first part of the names of written pictures.
             step: not used.
             output_path: folder for pictures; none are written without it. Beside them stand `figures.json` with the
-                figures of each, and of each an .npz with the pixels that they were taken of (`write_pictures`).
+                figures of each, and of each an .npz with the pixels that they were taken of (`write_images`).
             get_std: whether each mean comes with the standard deviation over pictures, as `<key>_std`.
         """
         self.eval()
@@ -110,13 +110,13 @@ class HandPipeline(VanillaPipeline):
         found, account = defaultdict(list), []
         if output_path is not None:
             output_path.mkdir(exist_ok=True, parents=True)
-        faults = memory_faults("evaluation", self.config.model.rendering_remedy())
+        faults = explain_out_of_memory("evaluation", self.config.model.rendering_remedy())
         with get_progress("Evaluating held-out pictures") as progress, faults:
             for number, (camera, batch) in enumerate(progress.track(data_loader, total=len(data_loader))):
                 start = monotonic()
                 outputs = self.model.get_outputs_for_camera(camera=camera)
                 fps = 1 / (monotonic() - start)
-                figures, pictures = self.model.get_image_metrics_and_images(outputs, batch)
+                figures, images = self.model.get_image_metrics_and_images(outputs, batch)
                 protocol = protocols[int(batch["image_idx"])] if protocols else None
                 for key, value in {**figures, "fps": fps}.items():
                     found[key].append(value)
@@ -124,7 +124,7 @@ class HandPipeline(VanillaPipeline):
                         found[f"{protocol}/{key}"].append(value)
                 if output_path is not None:
                     name = f"{image_prefix}_{protocol}" if protocol else image_prefix
-                    pixels = write_pictures(output_path, name, number, pictures)
+                    pixels = write_images(output_path, name, number, images)
                     source = Path(data_loader.dataset.image_filenames[int(batch["image_idx"])])
                     account.append({"picture": source.name, "pixels": pixels, "figures": figures})
         if output_path is not None:
@@ -147,13 +147,13 @@ def with_patches(config: HandPipelineConfig) -> HandPipelineConfig:
     return replace(config, datamanager=replace(config.datamanager, pixel_sampler=sampler))
 
 
-def write_pictures(folder: Path, name: str, number: int, pictures: Dict[str, torch.Tensor]) -> str:
+def write_images(folder: Path, name: str, number: int, images: Dict[str, torch.Tensor]) -> str:
     """Writes a held-out picture's images, each [H, W, 1 or 3] in [0, 1], as PNG, and those that figures are taken of
     once more as `<name>_pixels_<number>.npz`, so that anybody recomputes them: bytes as in the PNG, for `region`,
     `counted` and `drawn` 0 or 1. Returns the name of the latter file."""
-    for key, picture in pictures.items():
-        save_image(picture.permute(2, 0, 1).cpu(), folder / f"{name}_{key}_{number:04d}.png")
-    colors = {key: (pictures[key] * 255).round().byte().cpu().numpy() for key in ("truth", "prediction", "calibrated")}
-    flags = {key: pictures[key][..., 0].byte().cpu().numpy() for key in ("region", "counted", "drawn")}
+    for key, image in images.items():
+        save_image(image.permute(2, 0, 1).cpu(), folder / f"{name}_{key}_{number:04d}.png")
+    colors = {key: (images[key] * 255).round().byte().cpu().numpy() for key in ("truth", "prediction", "calibrated")}
+    flags = {key: images[key][..., 0].byte().cpu().numpy() for key in ("region", "counted", "drawn")}
     np.savez_compressed(folder / f"{name}_pixels_{number:04d}.npz", **colors, **flags)
     return f"{name}_pixels_{number:04d}.npz"

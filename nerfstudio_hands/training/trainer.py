@@ -34,7 +34,7 @@ from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
 from nerfstudio_hands.files.run_yaml import portable_yaml
 from nerfstudio_hands.program.environment import require_working_folder
 from nerfstudio_hands.program.interruption import exit_status, resume_command, sigterm_interrupts, undisturbed
-from nerfstudio_hands.program.memory import memory_faults
+from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.program.option_range import Fraction, Interval, bounded, check_ranges
 
 NEXT_COMMANDS = (
@@ -225,7 +225,7 @@ class HandTrainer(Trainer):
 
     def setup(self, test_mode: typing.Literal["test", "val", "inference"] = "val") -> None:
         try:
-            with memory_faults("model", self._training_remedy()), sigterm_interrupts():
+            with explain_out_of_memory("model", self._training_remedy()), sigterm_interrupts():
                 super().setup(test_mode)
         except KeyboardInterrupt as stop:
             forget_run(self.base_dir)
@@ -239,7 +239,7 @@ class HandTrainer(Trainer):
         self.callbacks.append(TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self._say_what_next))
 
     def train_iteration(self, step: int) -> TRAIN_INTERATION_OUTPUT:
-        with memory_faults(f"training step {step}", self._training_remedy()):
+        with explain_out_of_memory(f"training step {step}", self._training_remedy()):
             return super().train_iteration(step)
 
     def _training_remedy(self) -> str:
@@ -248,7 +248,7 @@ class HandTrainer(Trainer):
 
     def eval_iteration(self, step: int) -> None:
         """nerfstudio's, and the quality on held-out pixels beside the times that are printed."""
-        with memory_faults(f"evaluation at step {step}", self.config.pipeline.model.rendering_remedy()):
+        with explain_out_of_memory(f"evaluation at step {step}", self.config.pipeline.model.rendering_remedy()):
             self._look_at_held_out_pixels(step)
             super().eval_iteration(step)
 

@@ -63,7 +63,7 @@ def facing_spiral(center: Float[Tensor, "3"], camera: Cameras, **options: Any) -
     return way
 
 
-def mend_render_paths(pipeline: VanillaPipeline) -> None:
+def patch_render_paths(pipeline: VanillaPipeline) -> None:
     """Has `ns-render`, if it is what runs, go round the hands of a pipeline; a second call puts others in their
     place."""
     render = sys.modules.get("nerfstudio.scripts.render")

@@ -82,20 +82,22 @@ def bend_hand(model: HandModel, pose: HandPose, hand: int, angles: dict[str, flo
     limits = joint_limits(model).to(local_rotations)
     joints = rotations_to_angles(axes, local_rotations[0, hand])
     for finger in FINGERS:
-        rows = _joints(finger)
+        joint_rows = _joints(finger)
         flexion = angles.get(f"{finger.capitalize()} flexion")
         if flexion is not None:
-            joints[rows, FLEXION] = _share(joints[rows, FLEXION], limits[rows, FLEXION], math.radians(flexion))
+            joints[joint_rows, FLEXION] = _spread_out(
+                joints[joint_rows, FLEXION], limits[joint_rows, FLEXION], math.radians(flexion)
+            )
         spread = angles.get(f"{finger.capitalize()} spread")
         if spread is not None:
-            joints[rows.start, SPREAD] = math.radians(spread)
+            joints[joint_rows.start, SPREAD] = math.radians(spread)
     local_rotations[0, hand] = angles_to_rotations(axes, joints)
     wrist = torch.tensor([math.radians(angles.get(name, 0.0)) for name in WRIST_AXES])
-    turn = wrist[:, None] * torch.tensor([*WRIST_AXES.values()])
-    if turn.any():
+    rotation = wrist[:, None] * torch.tensor([*WRIST_AXES.values()])
+    if rotation.any():
         # Twist first, then deviation, then flexion: the order from the forearm to the hand.
-        turn = mirror_rotations(turn) if model.side == "left" else turn
-        flexion, deviation, twist = (Rotation.from_rotvec(vector) for vector in turn.numpy())
+        rotation = mirror_rotations(rotation) if model.side == "left" else rotation
+        flexion, deviation, twist = (Rotation.from_rotvec(vector) for vector in rotation.numpy())
         frame = Rotation.from_rotvec(global_orient[0, hand].cpu().numpy())
         turned = (frame * twist * deviation * flexion).as_rotvec()
         global_orient[0, hand] = torch.from_numpy(turned).to(global_orient)
@@ -108,7 +110,7 @@ def _joints(finger: str) -> slice:
     return slice(first, first + 3)
 
 
-def _share(flexion: Float[Tensor, " 3"], limits: Float[Tensor, "3 2"], total: float) -> Float[Tensor, " 3"]:
+def _spread_out(flexion: Float[Tensor, " 3"], limits: Float[Tensor, "3 2"], total: float) -> Float[Tensor, " 3"]:
     """Flexion of a finger's joints, radians, whose sum is `total` as far as the limits allow it."""
     change = total - float(flexion.sum())
     # A fit may have a joint beyond its limit; that joint has no way left and stays.

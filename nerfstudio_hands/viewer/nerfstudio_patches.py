@@ -83,7 +83,7 @@ _WEBSOCKETS = SimpleNamespace(
 """The module as viser sees it."""
 
 
-def mend_viewer() -> None:
+def patch_viewer() -> None:
     """Puts the parts of this module in their places; a second call changes nothing."""
     viser.infra._infra.websockets = _WEBSOCKETS
     render_panel.splines = _SPLINES

@@ -85,7 +85,7 @@ def moving_hand(tmp_path: Path) -> Callable[..., DataparserOutputs]:
             metadata={
                 "hands": avatar,
                 "mask_paths": [None] * rows,
-                "own_masks": [None] * rows,
+                "segmented_masks": [None] * rows,
                 "object_mask_paths": [None] * rows,
                 "true_mask_paths": [None] * rows,
                 "training_scales": [1.0] * rows,

@@ -11,7 +11,14 @@ import torch
 from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
-ROW_LISTS = ("mask_paths", "own_masks", "object_mask_paths", "true_mask_paths", "mask_verdicts", "training_scales")
+ROW_LISTS = (
+    "mask_paths",
+    "segmented_masks",
+    "object_mask_paths",
+    "true_mask_paths",
+    "mask_verdicts",
+    "training_scales",
+)
 
 
 @dataclass

@@ -125,7 +125,7 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
         elif change == "camera":
             outputs.cameras.fx[1] += 0.5
         elif change == "mask":
-            outputs.metadata["own_masks"][0] = np.ones((112, 96), dtype=bool)
+            outputs.metadata["segmented_masks"][0] = np.ones((112, 96), dtype=bool)
         elif change == "polarity":
             outputs.metadata["masks_inverted"][1] = True
         elif change == "verdict":

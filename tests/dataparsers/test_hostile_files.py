@@ -34,7 +34,7 @@ from nerfstudio_hands.hand_model import HandPose, default_hand, load_hand
 from nerfstudio_hands.hand_model.npz_file import write_npz_hand
 from nerfstudio_hands.motion.pose_track import PoseTrack
 from nerfstudio_hands.motion.track_file import read_mano_json, read_track, save_track
-from nerfstudio_hands.video.shots import path_shot
+from nerfstudio_hands.video.camera_paths import read_camera_path
 
 sys.path.append(str(Path(__file__).parents[1] / "hand_model"))
 from made_up_hands import mano_arrays, small_random_hand
@@ -105,7 +105,7 @@ def single_files(folder: Path) -> dict[str, Reader]:
     return {
         "track.npz": read_track,
         "mano.json": lambda file: read_mano_json(file, [hand]),
-        "path.json": path_shot,
+        "path.json": read_camera_path,
         "light.npz": load_environment,
         "light.json": load_environment,
         "light.png": load_environment,

@@ -87,7 +87,7 @@ def test_frames_and_cameras_are_held_out(parse, asked, specification):
         ("pose", (held_out, "400004")),
         ("both", (held_out, "400412")),
     ]
-    for key in ("mask_paths", "own_masks", "mask_verdicts"):
+    for key in ("mask_paths", "segmented_masks", "mask_verdicts"):
         assert set(train.metadata[key]) == {"useless" if key == "mask_verdicts" else None}
 
 

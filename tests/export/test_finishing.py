@@ -10,7 +10,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.export.avatar import rigs
-from nerfstudio_hands.export.finishing import close_mesh, close_rig, place, upright_transform
+from nerfstudio_hands.export.finishing import close_mesh, close_rig, transformed, upright_transform
 from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
 from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
 
@@ -67,9 +67,9 @@ def test_what_is_up_in_the_capture_is_y_in_the_file(mesh) -> None:
     turn = Rotation.align_vectors([[0.0, 0.0, 1.0]], [[0.0, -1.0, 0.0]])[0].as_matrix()
     centre = np.array([0.3, -0.2, 1.0])
     world = torch.from_numpy(np.column_stack([turn, -turn @ centre])).float()
-    moved = place(mesh, upright_transform(world))
+    moved = transformed(mesh, upright_transform(world))
     # A point a decimetre above the middle of the hands stands a decimetre above the origin.
-    above = place(
+    above = transformed(
         type(mesh)(np.array([[0.3, -0.3, 1.0]]), mesh.faces[:0], np.array([[0.0, -1.0, 0.0]]), mesh.uv[:0],
                    mesh.texture, mesh.vertex_colors[:1]),
         upright_transform(world),

@@ -12,7 +12,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from nerfstudio.utils import eval_utils
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.checkpoints import checkpoint_path, mend_loading, read_checkpoint, require_same_weights
+from nerfstudio_hands.files.checkpoints import checkpoint_path, patch_loading, read_checkpoint, require_same_weights
 from nerfstudio_hands.training.pipeline import HandPipeline
 
 
@@ -100,7 +100,7 @@ def test_nerfstudio_s_commands_say_what_is_wrong_with_a_checkpoint_of_ours(monke
     config = SimpleNamespace(load_dir=whole.parent, load_step=None)
     ours = HandPipeline.__new__(HandPipeline)
     for _ in range(2):
-        mend_loading(HandPipeline)
+        patch_loading(HandPipeline)
     (whole.parent / "step-abc.ckpt").touch()
     assert eval_utils.eval_load_checkpoint(config, ours) == (whole, 599) and taken == [(["_model.weight"], 599)]
     whole.write_bytes(whole.read_bytes()[:100])

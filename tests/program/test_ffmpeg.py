@@ -26,7 +26,7 @@ def no_ffmpeg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_a_pipeline_offers_the_carried_ffmpeg_to_nerfstudio(no_ffmpeg: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(VanillaPipeline, "__init__", lambda self, *args, **kwargs: None)
-    monkeypatch.setattr("nerfstudio_hands.training.pipeline.mend_render_paths", lambda pipeline: None)
+    monkeypatch.setattr("nerfstudio_hands.training.pipeline.patch_render_paths", lambda pipeline: None)
     with pytest.raises(SystemExit):
         check_ffmpeg_installed()
     HandPipeline(None, device="cpu")

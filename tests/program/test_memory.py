@@ -15,7 +15,7 @@ from nerfstudio.scripts.eval import ComputePSNR
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
 
 from nerfstudio_hands.models.hand_avatar import HandAvatarModel
-from nerfstudio_hands.program.memory import memory_faults
+from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.viewer.first_view import FEWEST_ROWS, shrink_to_fit
 
 METHODS = {entry.name: entry for entry in entry_points(group="nerfstudio.method_configs") if "hand" in entry.name}
@@ -47,13 +47,13 @@ def raises(error: Exception):
 )
 def test_every_library_s_lack_of_memory_is_recognised(act, found):
     with pytest.raises(SystemExit, match=f"^error: this: expected enough memory, found {found}: lower that.$"):
-        with memory_faults("this", "lower that"):
+        with explain_out_of_memory("this", "lower that"):
             act()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not match"), ValueError("out of memory"), KeyError("x")])
 def test_other_faults_are_not_swallowed(error):
-    with pytest.raises(type(error)), memory_faults("this", "lower that"):
+    with pytest.raises(type(error)), explain_out_of_memory("this", "lower that"):
         raise error
 
 
@@ -68,7 +68,7 @@ def test_what_the_failed_step_held_is_released():
         large = Large()  # noqa: F841
         too_much()
 
-    with pytest.raises(SystemExit) as raised, memory_faults("this", "lower that"):
+    with pytest.raises(SystemExit) as raised, explain_out_of_memory("this", "lower that"):
         step()
     assert raised.value.__cause__ is not None and held == ["released"]
 

@@ -74,12 +74,12 @@ def test_ns_render_goes_this_way() -> None:
 import torch
 from types import SimpleNamespace
 from nerfstudio.data.scene_box import SceneBox
-from nerfstudio_hands.video.render_paths import mend_render_paths
+from nerfstudio_hands.video.render_paths import patch_render_paths
 pipeline = SimpleNamespace(model=SimpleNamespace(scene_box=SceneBox(torch.tensor([[0.0, 0, 0], [2, 2, 2]]))))
-mend_render_paths(pipeline)
+patch_render_paths(pipeline)
 import nerfstudio.scripts.render as render
 before = render.get_spiral_path, render.get_interpolated_camera_path
-mend_render_paths(pipeline)
+patch_render_paths(pipeline)
 after = render.get_spiral_path, render.get_interpolated_camera_path
 print([path.func.__name__ for path in after], [hasattr(path, "func") for path in before], after[0].args[0].tolist())
 """

@@ -14,7 +14,7 @@ import viser
 from nerfstudio.viewer import viewer
 from viser.transforms import SO3
 
-from nerfstudio_hands.viewer.nerfstudio_patches import file_name, mend_viewer
+from nerfstudio_hands.viewer.nerfstudio_patches import file_name, patch_viewer
 
 
 class RenderTab:
@@ -39,7 +39,7 @@ class RenderTab:
 
 @pytest.fixture
 def server() -> Iterator[viser.ViserServer]:
-    mend_viewer()
+    patch_viewer()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -10,14 +10,14 @@ import viser
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from nerfstudio_hands.viewer.nerfstudio_patches import mend_viewer
+from nerfstudio_hands.viewer.nerfstudio_patches import patch_viewer
 from nerfstudio_hands.viewer.same_origin import refusal
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Port of a viewer's server on this machine."""
-    mend_viewer()
+    patch_viewer()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]

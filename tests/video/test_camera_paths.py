@@ -12,9 +12,9 @@ from nerfstudio.data.scene_box import SceneBox
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.video.camera_paths import at_size, read_camera_path, spiral_path, still_path
 from nerfstudio_hands.video.mesh_picture import mesh_picture
 from nerfstudio_hands.video.orbit import orbit_cameras
-from nerfstudio_hands.video.shots import at_size, capture_shot, path_shot, spiral_shot
 
 
 def elevations(cameras: Cameras, centre: torch.Tensor) -> torch.Tensor:
@@ -37,7 +37,7 @@ def test_a_spiral_sees_all_that_moves_and_no_absent_hand() -> None:
     vertices = torch.randn(6, 50, 3, generator=torch.manual_seed(0))
     vertices = torch.nn.functional.normalize(vertices, dim=-1) * 0.2 + torch.tensor([0.5, 0.0, 0.1])
     vertices[3, 10] = torch.tensor([0.0, 0.0, -1000.0])
-    cameras = at_size(spiral_shot(vertices, 8), 120)
+    cameras = at_size(spiral_path(vertices, 8), 120)
     assert (int(cameras.width[0]), int(cameras.height[0])) == (120, 90)
     there = vertices.flatten(0, 1)[vertices.flatten(0, 1)[:, 2] > -1]
     for row in range(8):
@@ -58,20 +58,20 @@ def test_cameras_of_the_capture_are_found_by_name() -> None:
     rows.metadata = {"camera_index": torch.tensor([[2], [2], [0], [2]]), "frame_index": torch.arange(4)[:, None]}
     names = ["a", "b", "c"]
     for name, row in ((None, 0), ("c", 0), ("a", 2)):
-        shot = capture_shot([rows[:3], rows[3:]], names, name, 5)
-        assert len(shot) == 5 and not shot.metadata
-        assert torch.equal(shot.camera_to_worlds, rows.camera_to_worlds[row].expand(5, 3, 4))
+        path = still_path([rows[:3], rows[3:]], names, name, 5)
+        assert len(path) == 5 and not path.metadata
+        assert torch.equal(path.camera_to_worlds, rows.camera_to_worlds[row].expand(5, 3, 4))
     with pytest.raises(HandsError, match="--camera: expected one of a, c, found 'b'"):
-        capture_shot([rows[:3], rows[3:]], names, "b", 5)
+        still_path([rows[:3], rows[3:]], names, "b", 5)
 
 
 def test_what_is_no_camera_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(HandsError, match="expected a camera path, found no such file"):
-        path_shot(tmp_path / "none.json")
+        read_camera_path(tmp_path / "none.json")
     for content in ("no json", json.dumps([1]), json.dumps({"render_height": 4, "render_width": 4, "camera_path": []})):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(HandsError, match="as the viewer's Render tab saves it"):
-            path_shot(tmp_path / "bad.json")
+            read_camera_path(tmp_path / "bad.json")
 
 
 def test_the_drawn_mesh_covers_what_its_vertices_span() -> None:

@@ -1,4 +1,4 @@
-"""Where the camera of a video stands: one row of cameras a picture."""
+"""Where the camera of a video stands: one of the cameras an image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPIRAL_START, SPIRAL_RISE = -10.0, 60.0
 """Elevation in degrees at which the spiral begins, and by how much it climbs."""
 
 
-def capture_shot(cameras: Sequence[Cameras], names: Sequence[str], name: str | None, count: int) -> Cameras:
+def still_path(cameras: Sequence[Cameras], names: Sequence[str], name: str | None, count: int) -> Cameras:
     """A camera of the capture that stands still, without the frames of its pictures.
 
     Args:
@@ -46,7 +46,7 @@ def capture_shot(cameras: Sequence[Cameras], names: Sequence[str], name: str | N
     return still[torch.zeros(count, dtype=torch.long)]
 
 
-def spiral_shot(vertices: Float[Tensor, "S V 3"], count: int) -> Cameras:
+def spiral_path(vertices: Float[Tensor, "S V 3"], count: int) -> Cameras:
     """Cameras that circle once round posed hands and rise; vertices in nerfstudio's world, metres."""
     points = vertices.flatten(0, 1)
     points = points[points.norm(dim=-1) < PARKED_BEYOND].cpu()
@@ -56,7 +56,7 @@ def spiral_shot(vertices: Float[Tensor, "S V 3"], count: int) -> Cameras:
     )
 
 
-def path_shot(path: Path) -> Cameras:
+def read_camera_path(path: Path) -> Cameras:
     """The cameras of a camera path file, as the viewer's Render tab writes it; `times` is its `render_time`, or None.
 
     Raises:
