@@ -47,6 +47,7 @@ from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.datamanagers.pixel_labels import MaskSource
 from nerfstudio_hands.datamanagers.training_images import TrainingImages
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.labels import PixelLabel
 
@@ -137,10 +138,7 @@ def outputs(args: Benchmark) -> DataparserOutputs:
                 camera_names=[str(camera) for camera in range(args.cameras)],
                 train_frames=torch.ones(frames, dtype=torch.bool),
             ),
-            "mask_paths": [None] * rows,
-            "segmented_masks": [None] * rows,
-            "object_mask_paths": [None] * rows,
-            "mask_verdicts": ["useless"] * rows,
+            "masks": [ImageMasks() for _ in range(rows)],
         },
     )
 

@@ -118,11 +118,11 @@ def what_training_reads(layout: str, root: Path) -> tuple[dict[str, np.ndarray],
     if avatar.object_pose is not None:
         read |= {"object's pose": avatar.object_pose[trains], "object's radius": np.array(avatar.object_radius)}
     crops = load_or_build_crops(dataset, "train")
-    for row, own in enumerate(outputs.metadata["segmented_masks"]):
+    for row, masks in enumerate(outputs.metadata["masks"]):
         read[f"crop {row}"] = crops.crop(row).pixels
-        read[f"verdict {row}"] = np.array(outputs.metadata["mask_verdicts"][row])
-        if own is not None:
-            read[f"mask {row}"] = own
+        read[f"verdict {row}"] = np.array(masks.verdict)
+        if masks.segmented is not None:
+            read[f"mask {row}"] = masks.segmented
     return {name: np.asarray(value) for name, value in read.items()}, parser
 
 

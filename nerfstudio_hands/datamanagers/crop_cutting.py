@@ -144,18 +144,16 @@ def crops_path(dataset: TrainingImages, name: str, *, margin: int, indices: Sequ
 
     add("crops", CROP_VERSION, type(dataset).__name__, margin, list(indices))
     add(*(inspect.getsource(module) for module in LABELLED_BY))
-    images, data = dataset.image_filenames, dataset.metadata
+    images = dataset.image_filenames
     for index in indices:
-        add(*_stamp(images[index]), *_stamp(data["mask_paths"][index]))
-        add(*(data[name][index] for name in ("masks_inverted", "mask_verdicts", "segmented_masks")))
-        for kind in ("object_mask_paths", "true_mask_paths"):
-            if data[kind][index] is not None:
-                add(kind, *_stamp(data[kind][index]))
+        masks = dataset.masks[index]
+        add(*_stamp(images[index]), *_stamp(masks.given), masks.inverted, masks.verdict, masks.segmented)
+        add(*_stamp(masks.held_object), *_stamp(masks.truth))
     cameras = dataset.cameras[torch.tensor(indices)] if len(indices) else dataset.cameras
     # A tenth of a millimetre: what hangs on the order of additions must not make another cache.
     add(np.round(cameras.camera_to_worlds.numpy(), 4) + 0.0)
     add(cameras.fx, cameras.fy, cameras.cx, cameras.cy, cameras.width, cameras.height, cameras.metadata["frame_index"])
-    avatar = data["hands"]
+    avatar = dataset.metadata["hands"]
     add(avatar.surface.sides, avatar.all_pose, avatar.shape, avatar.all_displacement, *avatar.all_hands.hands)
     folders = {os.path.dirname(os.path.abspath(path)) for path in images}
     capture = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(Path(os.path.commonpath(folders)).parts[-3:])) if folders else ""

@@ -49,8 +49,8 @@ class EvaluationImages(TrainingImages):
         ours = found.source in (MaskSource.GRABCUT, MaskSource.PROJECTION)
         return {
             **pixels,
-            "mask_is_own": ours and self.metadata["true_mask_paths"][index] is None,
-            "training_scale": self.metadata["training_scales"][index],
+            "mask_is_own": ours and self.masks[index].truth is None,
+            "training_scale": self.masks[index].training_scale,
         }
 
     def _kept_labels(self, index: int) -> PixelLabels:
@@ -68,7 +68,7 @@ class EvaluationImages(TrainingImages):
         source: MaskSource,
     ) -> PixelLabels:
         """The labels with what an evaluation needs; the truth of a synthetic capture goes before any other mask."""
-        path, modelled = self.metadata["true_mask_paths"][index], self.hands.modelled
+        path, modelled = self.masks[index].truth, self.hands.modelled
         if path is not None:
             coverage = self._coverage(index, path)
         hand = np.isin(hands.sides, modelled)

@@ -16,6 +16,7 @@ from nerfstudio_hands.captures.capture import image_size, read_image, read_mask,
 from nerfstudio_hands.datamanagers.image_labels import training_labels
 from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
 from nerfstudio_hands.datamanagers.projected_hands import ProjectedHands, Projection
+from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.silhouettes.segmentation import cut_out_hands
 from nerfstudio_hands.labels import PixelLabel
@@ -46,12 +47,12 @@ class TrainingImages(InputDataset):
     def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0):
         super().__init__(dataparser_outputs, scale_factor)
         self.hands = ProjectedHands(self.metadata["hands"], self.cameras)
+        self.masks: list[ImageMasks] = self.metadata["masks"]
 
     @cached_property
     def has_masks(self) -> bool:
         """Whether the capture, or its fit, brings a mask of any image."""
-        given = [*self.metadata["mask_paths"], *self.metadata["segmented_masks"]]
-        return any(mask is not None for mask in given)
+        return any(masks.given is not None or masks.segmented is not None for masks in self.masks)
 
     def get_numpy_image(self, image_idx: int) -> np.ndarray:
         """The image [H, W, 3], reduced by area averaging to the size of its camera; black where it cannot be read."""
@@ -80,10 +81,10 @@ class TrainingImages(InputDataset):
 
     def _labels_of_given_mask(self, index: int, hands: Projection) -> PixelLabels:
         sides, dilation = hands.sides, self._dilation(index)
-        verdict, own = self.metadata["mask_verdicts"][index], self.metadata["segmented_masks"][index]
+        verdict, own = self.masks[index].verdict, self.masks[index].segmented
         coverage = np.zeros_like(sides, dtype=np.float32)
-        if self.metadata["mask_paths"][index] is not None:
-            coverage = self._coverage_of_capture(index)
+        if self.masks[index].given is not None:
+            coverage = self._coverage(index, self.masks[index].given, inverted=self.masks[index].inverted)
             if own is None and not coverage.any():
                 # Neither the capture nor the fit finds a hand where it should be.
                 unknown = np.full_like(sides, PixelLabel.IGNORE, dtype=np.uint8)
@@ -151,7 +152,7 @@ class TrainingImages(InputDataset):
 
     def _held(self, index: int) -> Bool[np.ndarray, "H W"] | None:
         """Where the object is seen; None without a mask of it."""
-        path = self.metadata["object_mask_paths"][index]
+        path = self.masks[index].held_object
         if path is None:
             return None
         mask = read_object_mask(path, image_size(self.image_filenames[index]))
@@ -174,10 +175,6 @@ class TrainingImages(InputDataset):
 
     def _dilation(self, index: int) -> float:
         return max(2.0, FULL_SIZE_DILATION * self.hands.size(index)[0] / 1280)
-
-    def _coverage_of_capture(self, index: int) -> Float[np.ndarray, "H W"]:
-        inverted = self.metadata["masks_inverted"][index]
-        return self._coverage(index, self.metadata["mask_paths"][index], inverted=inverted)
 
     def _coverage(self, index: int, path: Path, *, inverted: bool = False) -> Float[np.ndarray, "H W"]:
         """Fraction of each pixel that a mask covers."""

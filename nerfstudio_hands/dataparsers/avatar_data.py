@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.splits import Split, evaluation_rows, training_rows
+from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.geometry import Surfaces
@@ -107,7 +108,7 @@ def capture_to_outputs(
     max_resolution: int,
     eval_resolution: int = 1280,
 ) -> DataparserOutputs:
-    """One row a (frame, camera) that has a picture and in whose frame the hand is there: those that train, or those
+    """One image a (frame, camera) that has a picture and in whose frame the hand is there: those that train, or those
     that are held out. Tables of poses hold all frames.
 
     The world is turned so that the mean up direction of the training cameras is z, and moved so that the hands of the
@@ -163,19 +164,25 @@ def capture_to_outputs(
     cameras = _cameras(capture, fit, rows, world, scale)
     _require_cameras_outside(capture, avatar, cameras)
     keys = [(capture.frames[frame], name) for frame, name in rows]
+
+    def masks(key: tuple[str, str]) -> ImageMasks:
+        return ImageMasks(
+            given=capture.masks.get(key),
+            inverted=key in capture.masks_inverted,
+            verdict=fit.mask_verdict(key),
+            segmented=fit.segmented_masks.get(key),
+            held_object=capture.object_masks.get(key),
+            truth=None if train else capture.true_masks.get(key),
+            training_scale=min(1.0, training_scale(key[1]) / scale(key[1])),
+        )
+
     return DataparserOutputs(
         image_filenames=[capture.images[key] for key in keys],
         cameras=cameras,
         scene_box=SceneBox(aabb=_box(capture, avatar)),
         metadata={
             "hands": avatar,
-            "mask_paths": [capture.masks.get(key) for key in keys],
-            "segmented_masks": [fit.segmented_masks.get(key) for key in keys],
-            "object_mask_paths": [capture.object_masks.get(key) for key in keys],
-            "true_mask_paths": [None if train else capture.true_masks.get(key) for key in keys],
-            "training_scales": [min(1.0, training_scale(key[1]) / scale(key[1])) for key in keys],
-            "masks_inverted": [key in capture.masks_inverted for key in keys],
-            "mask_verdicts": [fit.mask_verdict(key) for key in keys],
+            "masks": [masks(key) for key in keys],
             "protocols": protocols,
         },
         dataparser_transform=world,

@@ -60,9 +60,11 @@ class HandsDataParserConfig(CaptureOptions, DataParserConfig):
 
 @dataclass
 class HandsDataParser(DataParser):
-    """Reads a capture, fits the hands on first use and yields one row a (frame, camera).
+    """Reads a capture, fits the hands on first use and yields one image a (frame, camera).
 
-    `metadata["hands"]` holds a :class:`nerfstudio_hands.dataparsers.avatar_data.AvatarData`; `Cameras.metadata`
+    `metadata["hands"]` holds an :class:`nerfstudio_hands.dataparsers.avatar_data.AvatarData`, `metadata["masks"]` an
+    :class:`nerfstudio_hands.dataparsers.image_masks.ImageMasks` an image, and `metadata["protocols"]` what is held out
+    of each (`splits.evaluation_rows`), or None; `Cameras.metadata`
     carries `frame_index` and `camera_index` (index into all cameras of the capture), each [N, 1].
     """
 

@@ -15,6 +15,7 @@ from nerfstudio.data.scene_box import SceneBox
 from PIL import Image
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 
@@ -84,13 +85,7 @@ def moving_hand(tmp_path: Path) -> Callable[..., DataparserOutputs]:
             scene_box=SceneBox(aabb=torch.tensor([[-0.2] * 3, [0.2] * 3])),
             metadata={
                 "hands": avatar,
-                "mask_paths": [None] * rows,
-                "segmented_masks": [None] * rows,
-                "object_mask_paths": [None] * rows,
-                "true_mask_paths": [None] * rows,
-                "training_scales": [1.0] * rows,
-                "masks_inverted": [False] * rows,
-                "mask_verdicts": ["useless"] * rows,
+                "masks": [ImageMasks() for _ in range(rows)],
             },
         )
 

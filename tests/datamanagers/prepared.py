@@ -11,15 +11,6 @@ import torch
 from nerfstudio.configs.base_config import InstantiateConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 
-ROW_LISTS = (
-    "mask_paths",
-    "segmented_masks",
-    "object_mask_paths",
-    "true_mask_paths",
-    "mask_verdicts",
-    "training_scales",
-)
-
 
 @dataclass
 class PreparedConfig(InstantiateConfig):
@@ -42,10 +33,9 @@ class PreparedConfig(InstantiateConfig):
 
 def rows_of(outputs: DataparserOutputs, rows: Sequence[int]) -> DataparserOutputs:
     """Some rows of a capture."""
-    chosen = {name: [outputs.metadata[name][row] for row in rows] for name in ROW_LISTS}
     return replace(
         outputs,
         image_filenames=[outputs.image_filenames[row] for row in rows],
         cameras=outputs.cameras[torch.tensor(rows, dtype=torch.long)],
-        metadata={**outputs.metadata, **chosen},
+        metadata={**outputs.metadata, "masks": [outputs.metadata["masks"][row] for row in rows]},
     )

@@ -125,15 +125,15 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
         elif change == "camera":
             outputs.cameras.fx[1] += 0.5
         elif change == "mask":
-            outputs.metadata["segmented_masks"][0] = np.ones((112, 96), dtype=bool)
+            outputs.metadata["masks"][0].segmented = np.ones((112, 96), dtype=bool)
         elif change == "polarity":
-            outputs.metadata["masks_inverted"][1] = True
+            outputs.metadata["masks"][1].inverted = True
         elif change == "verdict":
-            outputs.metadata["mask_verdicts"][1] = "holes"
+            outputs.metadata["masks"][1].verdict = "holes"
         elif change == "object":
-            outputs.metadata["object_mask_paths"][1] = outputs.image_filenames[0]
+            outputs.metadata["masks"][1].held_object = outputs.image_filenames[0]
         elif change == "true mask":
-            outputs.metadata["true_mask_paths"][0] = outputs.image_filenames[0]
+            outputs.metadata["masks"][0].truth = outputs.image_filenames[0]
         else:
             hands.all_displacement[5] += 1e-3
         assert path() != before
@@ -273,7 +273,7 @@ def test_the_truth_of_a_synthetic_capture_goes_before_a_mask_of_our_own(moving_h
     truth[40:80, 40:60] = 255
     Image.fromarray(truth).save(tmp_path / "truth.png")
     own = EvaluationImages(outputs)[0]
-    outputs.metadata["true_mask_paths"][0] = tmp_path / "truth.png"
+    outputs.metadata["masks"][0].truth = tmp_path / "truth.png"
     found = EvaluationImages(outputs)[0]
     assert own["mask_is_own"] and not found["mask_is_own"]
     assert np.array_equal(found["hand_mask"][..., 0], truth > 0)

@@ -29,8 +29,8 @@ def with_masks(outputs: DataparserOutputs) -> DataparserOutputs:
     for row, path in enumerate(outputs.image_filenames):
         mask = path.with_name(f"mask-{path.name}")
         Image.fromarray(((np.asarray(Image.open(path))[..., 0] > 128) * 255).astype(np.uint8)).save(mask)
-        outputs.metadata["mask_paths"][row] = mask
-        outputs.metadata["mask_verdicts"][row] = "good"
+        outputs.metadata["masks"][row].given = mask
+        outputs.metadata["masks"][row].verdict = "good"
     return outputs
 
 
@@ -46,14 +46,14 @@ def spoilt(request, moving_hand) -> DataparserOutputs:
     outputs = moving_hand(4)
     if request.param:
         outputs = with_masks(outputs)
-        Image.new("L", (96, 112)).save(outputs.metadata["mask_paths"][EMPTY])
-        outputs.metadata["mask_verdicts"][EMPTY] = "useless"
+        Image.new("L", (96, 112)).save(outputs.metadata["masks"][EMPTY].given)
+        outputs.metadata["masks"][EMPTY].verdict = "useless"
     else:
         look_away(outputs, EMPTY)
     for row in (OUTSIDE, ARM_ONLY):
         look_away(outputs, row)
         if request.param and row == OUTSIDE:
-            Image.new("L", (96, 112)).save(outputs.metadata["mask_paths"][row])
+            Image.new("L", (96, 112)).save(outputs.metadata["masks"][row].given)
     return outputs
 
 
@@ -105,7 +105,7 @@ def test_training_goes_on_where_no_held_out_picture_is_left(spoilt, capsys):
 
 def test_held_out_pictures_without_a_usable_mask_get_no_figures(moving_hand, capsys):
     outputs = with_masks(moving_hand(2))
-    outputs.metadata["mask_verdicts"][1] = "useless"
+    outputs.metadata["masks"][1].verdict = "useless"
     data = manager(outputs, outputs)
     assert [int(batch["image_idx"]) for _, batch in data.fixed_indices_eval_dataloader] == [0, 2, 3]
     said = capsys.readouterr().out

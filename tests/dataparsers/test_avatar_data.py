@@ -153,7 +153,7 @@ def test_masks_of_the_fit_stand_in_for_those_of_the_capture(demo_capture, true_f
     own = np.zeros((height, width), dtype=bool)
     own[: height // 2] = given[1]["hand_mask"][: height // 2, :, 0]
     replaced = make_outputs(demo_capture, true_fit)
-    replaced.metadata["segmented_masks"][1] = own
+    replaced.metadata["masks"][1].segmented = own
     row = EvaluationImages(replaced)[1]
     assert not (row["hand_label"][height // 2 + 1 :] == PixelLabel.HAND).any()
     assert torch.equal(row["hand_mask"], given[1]["hand_mask"])  # Evaluation keeps to the capture's.

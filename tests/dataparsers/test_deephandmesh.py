@@ -286,7 +286,7 @@ def test_the_fit_and_nerfstudios_cameras_lay_the_hands_on_the_pictures(root: Pat
     avatar = train.metadata["hands"]
     assert avatar.frame_names == NAMES and len(train.image_filenames) == 10 and len(test.image_filenames) == 5
     assert {path.parent.name for path in test.image_filenames} == {"cam400026"}
-    assert set(train.metadata["mask_paths"]) == {None}
+    assert {masks.given for masks in train.metadata["masks"]} == {None}
     assert avatar.pose.valid.tolist() == [[side in SHOWN[name.split("/")[0]] for side in SIDES] for name in NAMES]
     for outputs in (train, test):
         for row, path in enumerate(outputs.image_filenames):

@@ -10,6 +10,7 @@ import torch
 from dataparsers.make_interhand import COLOUR, FRAMES, HEIGHT, TYPES, WIDTH, make_interhand
 
 from nerfstudio_hands.captures.capture import Capture
+from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import FitOptions, HandFit
@@ -87,8 +88,7 @@ def test_frames_and_cameras_are_held_out(parse, asked, specification):
         ("pose", (held_out, "400004")),
         ("both", (held_out, "400412")),
     ]
-    for key in ("mask_paths", "segmented_masks", "mask_verdicts"):
-        assert set(train.metadata[key]) == {"useless" if key == "mask_verdicts" else None}
+    assert all(masks == ImageMasks(training_scale=masks.training_scale) for masks in train.metadata["masks"])
 
 
 def test_true_masks_judge_held_out_pictures_and_train_nothing(parse, asked, tmp_path):
@@ -97,9 +97,11 @@ def test_true_masks_judge_held_out_pictures_and_train_nothing(parse, asked, tmp_
         mask.parent.mkdir(parents=True, exist_ok=True)
         mask.touch()
     parser = parse(eval_cameras=("400412",))
-    held_out = parser.get_dataparser_outputs("test").metadata["true_mask_paths"]
+    train, held_out = (
+        [masks.truth for masks in parser.get_dataparser_outputs(split).metadata["masks"]] for split in ("train", "test")
+    )
     assert held_out and all(path.is_relative_to(tmp_path / "truth") and path.exists() for path in held_out)
-    assert set(parser.get_dataparser_outputs("train").metadata["true_mask_paths"]) == {None}
+    assert set(train) == {None}
 
 
 def test_vertices_fall_where_the_published_projection_puts_them(parse, tmp_path):

@@ -187,9 +187,8 @@ def test_object_pixels_have_a_label_and_leave_the_hand_alone(capture, true_fit, 
     )
     assert torch.equal(outputs.metadata["hands"].object_pose, torch.eye(4)[None])
     dataset = EvaluationImages(outputs)
-    without = EvaluationImages(
-        replace(outputs, metadata={**outputs.metadata, "object_mask_paths": [None] * len(dataset)})
-    )
+    masks_alone = [replace(one, held_object=None) for one in outputs.metadata["masks"]]
+    without = EvaluationImages(replace(outputs, metadata={**outputs.metadata, "masks": masks_alone}))
     image = read_image(outputs.image_filenames[0])
     found, before = dataset.labels(0, image), without.labels(0, image)
     held = np.asarray(Image.open(masks["1", capture.camera_names[0]])) > 0
