@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
+from nerfstudio_hands.fitting.silhouettes.mask_quality import MaskVerdict
+
 
 @dataclass
 class ImageMasks:
@@ -16,7 +18,7 @@ class ImageMasks:
     Attributes:
         given: The capture's mask.
         inverted: Whether hands are black on white in it.
-        verdict: What the fit thinks of it: "good", "holes" or "useless" (`fitting.mask_quality`).
+        verdict: What it is good for, as the fit sees it.
         segmented: The mask that the fit made in its place.
         held_object: Mask of what the hand holds.
         truth: True mask of a synthetic capture, for evaluations alone.
@@ -25,7 +27,7 @@ class ImageMasks:
 
     given: Path | None = None
     inverted: bool = False
-    verdict: str = "useless"
+    verdict: MaskVerdict = "useless"
     segmented: Bool[np.ndarray, "H W"] | None = None
     held_object: Path | None = None
     truth: Path | None = None
