@@ -104,11 +104,11 @@ def test_crops_are_reused(moving_hand, monkeypatch):
         "hand",
     ],
 )
-def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, change: str):
+def test_whatever_crops_depend_on_makes_another_file(moving_hand, change: str):
     outputs = moving_hand()
 
     def path(margin: int = 16, indices=range(6)) -> Path:
-        return crops_path(EvaluationImages(outputs), "train", margin=margin, indices=rows)
+        return crops_path(EvaluationImages(outputs), "train", margin=margin, indices=indices)
 
     before = path()
     assert path() == before
@@ -116,7 +116,7 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, monkeypatch, c
     if change == "margin":
         assert path(margin=17) != before
     elif change == "rows":
-        assert path(rows=[0, 1]) != before
+        assert path(indices=[0, 1]) != before
     else:
         if change == "picture":
             os.utime(outputs.image_filenames[2], (1, 1))
