@@ -7,7 +7,7 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from nerfstudio_hands.models.hand_canonical import HandCanonicalModelConfig
-from nerfstudio_hands.training.trainer import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
 
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-canonical"

@@ -10,7 +10,7 @@ from nerfstudio_hands.geometry.large_steps import AdamUniformOptimizerConfig
 from nerfstudio_hands.method_configs.hand_uvnerf import ON_GPU, hand_uvnerf
 from nerfstudio_hands.models.hand_mesh import HandMeshModelConfig
 from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModelConfig
-from nerfstudio_hands.training.trainer import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
 
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-mesh"

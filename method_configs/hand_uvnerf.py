@@ -8,12 +8,8 @@ from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
 from nerfstudio_hands.training.pipeline import HandPipelineConfig
-from nerfstudio_hands.training.trainer import (
-    CosineDecaySchedulerConfig,
-    HandMachineConfig,
-    HandTrainerConfig,
-    default_device,
-)
+from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig, default_device
 
 DEVICE = default_device()
 ON_GPU = DEVICE == "cuda"

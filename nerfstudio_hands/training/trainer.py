@@ -1,8 +1,7 @@
-"""What nerfstudio's trainer does not do: checkpoints that no kill and no fault can spoil, and schedules that reload."""
+"""What nerfstudio's trainer does not do: checkpoints that no kill and no fault can spoil."""
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import tempfile
@@ -15,27 +14,23 @@ from shlex import quote
 
 import torch
 from nerfstudio.configs.base_config import MachineConfig
-from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
-from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
 from nerfstudio.engine.trainer import TRAIN_INTERATION_OUTPUT, Trainer, TrainerConfig
 from nerfstudio.utils import writer
 from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.utils.writer import EventName
-from torch.optim import Optimizer, lr_scheduler
 
-from nerfstudio_hands.captures.layouts import find_layout
-from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.dataparsers.run_record import run_folder
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
 from nerfstudio_hands.files.run_yaml import portable_yaml
-from nerfstudio_hands.program.environment import require_working_folder
 from nerfstudio_hands.program.interruption import exit_status, resume_command, sigterm_interrupts, undisturbed
 from nerfstudio_hands.program.memory import explain_out_of_memory
-from nerfstudio_hands.program.option_range import Fraction, Interval, bounded, check_ranges
+from nerfstudio_hands.program.option_range import Interval, bounded
+from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.soundness import require_sound
 
 NEXT_COMMANDS = (
     "ns-hands view --load-config {config}",
@@ -44,43 +39,6 @@ NEXT_COMMANDS = (
     "ns-hands export --load-config {config} --output-dir exports",
 )
 """What to do with a run."""
-
-
-@dataclass
-class CosineDecaySchedulerConfig(SchedulerConfig):
-    """Warm-up, then a half cosine from the optimiser's learning rate to a fraction of it."""
-
-    _target: typing.Type = field(default_factory=lambda: CosineDecayScheduler)
-    """target class to instantiate"""
-    warmup_steps: bounded(int, 0, 10**9) = 50
-    """Steps over which the rate rises linearly from near zero."""
-    max_steps: bounded(typing.Optional[int], 1, 10**9) = None
-    """Step at which the rate reaches its end; by default the last step of the training."""
-    final_fraction: Fraction = 0.05
-    """Rate at the end over the rate after the warm-up."""
-
-
-class CosineDecayScheduler(Scheduler):
-    """Half-cosine decay whose factors are Python floats: nerfstudio's own put numpy scalars into checkpoints, which
-    `torch.load` refuses to read back."""
-
-    config: CosineDecaySchedulerConfig
-
-    def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> lr_scheduler.LRScheduler:
-        config = self.config
-        if config.max_steps is None:
-            raise ValueError(
-                "A schedule without max_steps needs a HandTrainer, which knows the length of the training."
-            )
-        max_steps = config.max_steps
-
-        def factor(step: int) -> float:
-            if step < config.warmup_steps:
-                return (step + 1) / (config.warmup_steps + 1)
-            progress = min((step - config.warmup_steps) / max(max_steps - config.warmup_steps, 1), 1.0)
-            return config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
-
-        return lr_scheduler.LambdaLR(optimizer, lr_lambda=factor)
 
 
 @dataclass
@@ -165,47 +123,6 @@ class HandTrainerConfig(TrainerConfig):
 def _absolute(path: Path | None) -> Path | None:
     # An empty path is nerfstudio's other way to say that there is none.
     return path if path is None or path == Path() else path.expanduser().absolute()
-
-
-def require_sound(config: HandTrainerConfig) -> None:
-    """See that a training can begin, as far as its configuration, its folders and its devices tell.
-
-    Raises:
-        HandsError: The working folder is gone, a number is out of its range, the machine has no such device, the data
-            parser is of another kind, there is no capture, or the run would lie in it.
-    """
-    require_working_folder()
-    check_ranges(config)
-    _require_device(config.machine)
-    data = config.pipeline.datamanager
-    _require_hands(data.dataparser)
-    capture = Path(data.data or data.dataparser.data).expanduser()
-    find_layout(capture, data.dataparser.layout)
-    if config.output_dir.expanduser().resolve().is_relative_to(capture.resolve()):
-        raise HandsError(
-            f"{config.output_dir}: expected an output folder outside of the capture, found one inside {capture}: give "
-            "another --output-dir."
-        )
-
-
-def _require_hands(dataparser: DataParserConfig) -> None:
-    if not isinstance(dataparser, HandsDataParserConfig):
-        raise HandsError(
-            f"{type(dataparser).__name__}: expected a data parser of hands, found one that fits none: train with "
-            "hands-data, capture-room-data or interhand-data."
-        )
-
-
-def _require_device(machine: MachineConfig) -> None:
-    kind, count = machine.device_type, machine.num_devices
-    if kind not in ("cpu", "cuda"):
-        raise HandsError(f"--machine.device-type: expected cpu or cuda, found {kind}: train on one of these.")
-    there = torch.cuda.device_count() if kind == "cuda" else 1
-    if count > there:
-        raise HandsError(
-            f"--machine.device-type {kind}: expected {count} of them, found {there} on this machine: "
-            + ("train with --machine.device-type cpu." if not there else f"give --machine.num-devices {there}.")
-        )
 
 
 def say(sentence: str) -> None:

@@ -25,7 +25,9 @@ from nerfstudio_hands.files.checkpoints import read_checkpoint
 from nerfstudio_hands.files.run_yaml import portable_yaml
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
 from nerfstudio_hands.training import trainer as engine
-from nerfstudio_hands.training.trainer import CosineDecaySchedulerConfig, HandTrainer, forget_run, require_sound
+from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.soundness import require_sound
+from nerfstudio_hands.training.trainer import HandTrainer, forget_run
 
 
 def test_the_schedule_warms_up_falls_and_reloads_under_safe_loading():

@@ -1,0 +1,49 @@
+"""Schedules of learning rates that reload."""
+
+from __future__ import annotations
+
+import math
+import typing
+from dataclasses import dataclass, field
+
+from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
+from torch.optim import Optimizer, lr_scheduler
+
+from nerfstudio_hands.program.option_range import Fraction, bounded
+
+
+@dataclass
+class CosineDecaySchedulerConfig(SchedulerConfig):
+    """Warm-up, then a half cosine from the optimiser's learning rate to a fraction of it."""
+
+    _target: typing.Type = field(default_factory=lambda: CosineDecayScheduler)
+    """target class to instantiate"""
+    warmup_steps: bounded(int, 0, 10**9) = 50
+    """Steps over which the rate rises linearly from near zero."""
+    max_steps: bounded(typing.Optional[int], 1, 10**9) = None
+    """Step at which the rate reaches its end; by default the last step of the training."""
+    final_fraction: Fraction = 0.05
+    """Rate at the end over the rate after the warm-up."""
+
+
+class CosineDecayScheduler(Scheduler):
+    """Half-cosine decay whose factors are Python floats: nerfstudio's own put numpy scalars into checkpoints, which
+    `torch.load` refuses to read back."""
+
+    config: CosineDecaySchedulerConfig
+
+    def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> lr_scheduler.LRScheduler:
+        config = self.config
+        if config.max_steps is None:
+            raise ValueError(
+                "A schedule without max_steps needs a HandTrainer, which knows the length of the training."
+            )
+        max_steps = config.max_steps
+
+        def factor(step: int) -> float:
+            if step < config.warmup_steps:
+                return (step + 1) / (config.warmup_steps + 1)
+            progress = min((step - config.warmup_steps) / max(max_steps - config.warmup_steps, 1), 1.0)
+            return config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
+
+        return lr_scheduler.LambdaLR(optimizer, lr_lambda=factor)
