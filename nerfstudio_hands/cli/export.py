@@ -14,7 +14,6 @@ from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
 
 if TYPE_CHECKING:
-    from nerfstudio_hands.export.textured_mesh import TexturedMesh
     from nerfstudio_hands.hand_model import HandPose
 
 Format = Literal["ply", "obj", "glb"]
@@ -93,25 +92,18 @@ def export(
     say(f"Loading the avatar of {load_config} ...")
 
     import numpy as np
-    import torch
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.cli.shown_frame import frame_pose
     from nerfstudio_hands.cli.trained_run import load_run
-    from nerfstudio_hands.export.avatar import textured_mesh
-    from nerfstudio_hands.export.avatar_meshes import avatar_meshes
-    from nerfstudio_hands.export.finishing import close_mesh, close_rig, transformed, upright_transform
-    from nerfstudio_hands.export.held_object_mesh import held_object_mesh
-    from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
-    from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
-    from nerfstudio_hands.export.textured_mesh import glb_bytes, obj_files, ply_bytes
+    from nerfstudio_hands.export.avatar_files import AvatarFiles, FileOptions
+    from nerfstudio_hands.export.finishing import upright_transform
     from nerfstudio_hands.motion.track_file import read_any_track
 
     config, pipeline = load_run(load_config, data)
     output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
-    model = pipeline.model
-    hands = model.hands
+    hands = pipeline.model.hands
     shown = frame_pose(hands, frame)
     if pose is not None:
         shown = read_pose(pose, shown)
@@ -121,56 +113,34 @@ def export(
     if track is not None:
         played = read_any_track(track, hands.surface.hands, convention=track_convention)
         played = played.for_hands(hands.surface.sides, hands.reference().to("cpu"))
-    to_file = upright_transform(hands.world_transform) if world == "upright" else np.eye(3, 4)
-
-    def finish(mesh: TexturedMesh) -> TexturedMesh:
-        return transformed(mesh if open_wrist else close_mesh(mesh), to_file)
 
     def write(name: str, content: bytes) -> None:
         write_bytes(output_dir / name, content)
         CONSOLE.print(f"Wrote {output_dir / name} ({len(content) / 1e6:.1f} MB)", soft_wrap=True)
 
-    with torch.no_grad():
-        source = model.export_source()
-        query_pose = rest_pose(hands.surface) if rest else shown[0]
-        meshes = avatar_meshes(source, shown, query_pose, voxel=voxel / 1000, level=level / 1000)
-        mesh = textured_mesh(meshes.part(query_pose), meshes.color_fn, texture_size)
-        # At rest the hands lie in MANO's own frame, whose y is up already.
-        mesh = (mesh if open_wrist else close_mesh(mesh)) if rest else finish(mesh)
-        if "ply" in format:
-            write("hands.ply", ply_bytes(mesh))
-        if "obj" in format:
-            for name, content in obj_files(mesh, "hands", lit=source.lit).items():
-                write(name, content)
-        if "glb" in format:
-            write("hands.glb", glb_bytes(mesh, "hands", lit=source.lit))
-        if source.held is not None and not rest:
-            posed = hands.at_frame(frame) if pose is None else hands.at_pose(shown)
-            held_object = held_object_mesh(source.held, posed, hands.world_transform, voxel=voxel / 1000)
-            held_object.apply_transform(np.vstack([to_file, [0, 0, 0, 1]]))
-            for kind in format:
-                content = held_object.export(file_type=kind)
-                write(f"object.{kind}", content.encode() if isinstance(content, str) else content)
-        if rigged:
-            rigs, normal_map = meshes.rigs(shown.valid[0].tolist(), texture_size)
-            content = rigged_glb_bytes(
-                rigs if open_wrist else [close_rig(rig) for rig in rigs],
-                mesh.texture,
-                lit=source.lit,
-                normal_map=normal_map,
-                track=played,
-                world=to_file,
-            )
-            write("rigged.glb", content)
-        if sequence is not None:
-            poses = (hands.frames_track() if played is None else played).pose.to(model.device)
-            seen = torch.nonzero(poses.valid.any(dim=-1))[:, 0].tolist()
-            parts = (meshes.part(poses[n]) for n in seen)
-            (output_dir / "sequence").mkdir(exist_ok=True)
-            options = {"num_frames": len(seen), "format": sequence, "lit": source.lit, "finish": finish}
-            for name, content in mesh_sequence(parts, mesh.texture, **options):
-                write_bytes(output_dir / "sequence" / name, content)
-            CONSOLE.print(f"Wrote {len(seen)} meshes to {output_dir / 'sequence'}", soft_wrap=True)
+    options = FileOptions(
+        world=upright_transform(hands.world_transform) if world == "upright" else np.eye(3, 4),
+        formats=format,
+        at_rest=rest,
+        texture_size=texture_size,
+        open_wrist=open_wrist,
+        voxel=voxel / 1000,
+        level=level / 1000,
+    )
+    files = AvatarFiles(pipeline.model.export_source(), shown, options)
+    for name, content in files.hands():
+        write(name, content)
+    for name, content in files.held_object(frame if pose is None else None):
+        write(name, content)
+    if rigged:
+        write("rigged.glb", files.rig(played))
+    if sequence is not None:
+        poses = (hands.frames_track() if played is None else played).pose.to(pipeline.model.device)
+        (output_dir / "sequence").mkdir(exist_ok=True)
+        for name, content in files.sequence(poses, sequence):
+            write_bytes(output_dir / "sequence" / name, content)
+        count = int(poses.valid.any(dim=-1).sum())
+        CONSOLE.print(f"Wrote {count} meshes to {output_dir / 'sequence'}", soft_wrap=True)
 
 
 def read_pose(path: Path, default: HandPose) -> HandPose:

@@ -334,6 +334,7 @@ class HandMeshModel(PosedHandModel):
             + config.seam_loss * self.albedo.seam_difference()
         )
 
+    @torch.no_grad()
     def export_source(self) -> ExportSource:
         self.displace()
         colors = albedo_colors(self.albedo.picture(), self.face_uv, linear=True)

@@ -1,0 +1,121 @@
+"""The files of one export, by name and content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from nerfstudio_hands.export.avatar import textured_mesh
+from nerfstudio_hands.export.avatar_meshes import avatar_meshes
+from nerfstudio_hands.export.finishing import close_mesh, close_rig, transformed
+from nerfstudio_hands.export.held_object_mesh import held_object_mesh
+from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
+from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
+from nerfstudio_hands.export.textured_mesh import TexturedMesh, glb_bytes, obj_files, ply_bytes
+from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.model_components.export_source import ExportSource
+from nerfstudio_hands.motion.pose_track import PoseTrack
+
+Format = Literal["ply", "obj", "glb"]
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files of meshes are made.
+
+    Attributes:
+        world: From the capture's world to that of the files, rigid.
+        formats: Files of every mesh.
+        at_rest: The hands are flat and side by side.
+        texture_size: Texels along each side of the texture, a power of two.
+        open_wrist: Wrists stay open, as the hand model is.
+        voxel: Edge of the voxels in which isosurfaces are meshed, metres.
+        level: Signed distance of the hands' isosurface, metres.
+    """
+
+    world: Float[np.ndarray, "3 4"]
+    formats: Sequence[Format]
+    at_rest: bool
+    texture_size: int
+    open_wrist: bool
+    voxel: float
+    level: float
+
+
+class AvatarFiles:
+    """Makes the files of what a model says of itself; the hands are meshed and their texture is baked at once.
+
+    Args:
+        source: What the model has for files.
+        pose: Poses of its hands [1, H, ...] in the capture's world that give the colours and, unless the hands are at
+            rest, are shown.
+        options: How the files are made.
+
+    Raises:
+        HandsError: An isosurface is nowhere, or the voxels are too small for the memory.
+    """
+
+    @torch.no_grad()
+    def __init__(self, source: ExportSource, pose: HandPose, options: FileOptions):
+        self._source, self._pose, self._options = source, pose, options
+        query_pose = rest_pose(source.hands.surface) if options.at_rest else pose[0]
+        self._meshes = avatar_meshes(source, pose, query_pose, voxel=options.voxel, level=options.level)
+        mesh = textured_mesh(self._meshes.part(query_pose), self._meshes.color_fn, options.texture_size)
+        # At rest the hands lie in MANO's own frame, whose y is up already.
+        self._mesh = self._closed(mesh) if options.at_rest else self._finished(mesh)
+
+    def hands(self) -> Iterator[tuple[str, bytes]]:
+        """`hands.ply`, `.obj` with its material and texture, and `.glb`."""
+        mesh, lit, formats = self._mesh, self._source.lit, self._options.formats
+        if "ply" in formats:
+            yield "hands.ply", ply_bytes(mesh)
+        if "obj" in formats:
+            yield from obj_files(mesh, "hands", lit=lit).items()
+        if "glb" in formats:
+            yield "hands.glb", glb_bytes(mesh, "hands", lit=lit)
+
+    @torch.no_grad()
+    def held_object(self, frame: int | None) -> Iterator[tuple[str, bytes]]:
+        """`object.ply` and so on, where it is in a frame, or beside the hands in another pose; none where they hold
+        nothing or are at rest."""
+        held, hands, options = self._source.held, self._source.hands, self._options
+        if held is None or options.at_rest:
+            return
+        posed = hands.at_pose(self._pose) if frame is None else hands.at_frame(frame)
+        mesh = held_object_mesh(held, posed, hands.world_transform, voxel=options.voxel)
+        mesh.apply_transform(np.vstack([options.world, [0, 0, 0, 1]]))
+        for kind in options.formats:
+            content = mesh.export(file_type=kind)
+            yield f"object.{kind}", content.encode() if isinstance(content, str) else content
+
+    @torch.no_grad()
+    def rig(self, track: PoseTrack | None) -> bytes:
+        """A binary glTF of the hands at rest with joints and skin weights, which plays the track."""
+        rigs, normal_map = self._meshes.rigs(self._pose.valid[0].tolist(), self._options.texture_size)
+        return rigged_glb_bytes(
+            rigs if self._options.open_wrist else [close_rig(rig) for rig in rigs],
+            self._mesh.texture,
+            lit=self._source.lit,
+            normal_map=normal_map,
+            track=track,
+            world=self._options.world,
+        )
+
+    @torch.no_grad()
+    def sequence(self, poses: HandPose, format: Literal["obj", "ply"]) -> Iterator[tuple[str, bytes]]:
+        """A mesh of each pose [T, H, ...] that has a hand, and what they share, see `mesh_sequence`."""
+        numbers = torch.nonzero(poses.valid.any(dim=-1))[:, 0].tolist()
+        parts = (self._meshes.part(poses[number]) for number in numbers)
+        options = {"num_frames": len(numbers), "format": format, "lit": self._source.lit, "finish": self._finished}
+        yield from mesh_sequence(parts, self._mesh.texture, **options)
+
+    def _closed(self, mesh: TexturedMesh) -> TexturedMesh:
+        return mesh if self._options.open_wrist else close_mesh(mesh)
+
+    def _finished(self, mesh: TexturedMesh) -> TexturedMesh:
+        return transformed(self._closed(mesh), self._options.world)
