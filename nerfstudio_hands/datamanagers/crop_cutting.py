@@ -50,16 +50,16 @@ IMAGES_AT_ONCE = 32
 """Images between two looks at the progress bar; so many are in memory."""
 
 MOST_THREADS = 4
-"""Threads that cut; labelling an image of 1280x1024 takes a quarter of a GB for a moment."""
+"""Threads that cut; labeling an image of 1280x1024 takes a quarter of a GB for a moment."""
 
 NAMED = 5
 """Images without a hand that are named."""
 
-LABELLED_BY = (
+LABELED_BY = (
     training_images, evaluation_images, projected_hands, image_labels, hand_region, pixel_distances, side_image,
     segmentation, sys.modules[__name__],
 )  # fmt: skip
-"""Modules whose text belongs to the key of crops: a change of how pixels are labelled makes other crops, which takes
+"""Modules whose text belongs to the key of crops: a change of how pixels are labeled makes other crops, which takes
 seconds, and nobody has to remember a version."""
 
 WORTH_SAYING = 1e9
@@ -143,7 +143,7 @@ def crops_path(dataset: TrainingImages, name: str, *, margin: int, indices: Sequ
                 digest.update(repr(part).encode())
 
     add("crops", CROP_VERSION, type(dataset).__name__, margin, list(indices))
-    add(*(inspect.getsource(module) for module in LABELLED_BY))
+    add(*(inspect.getsource(module) for module in LABELED_BY))
     images = dataset.image_filenames
     for index in indices:
         masks = dataset.masks[index]
@@ -216,16 +216,17 @@ def crop_pixels(
     image: UInt8[np.ndarray, "H W 3"], found: PixelLabels, margin: int
 ) -> tuple[UInt8[np.ndarray, "h w 4"], int, int]:
     """Hand, mask and object with a margin, as red, green, blue, flags; and where this lies in the image."""
-    modelled = (found.label == PixelLabel.HAND) | (found.label == PixelLabel.OBJECT)
-    ys, xs = np.nonzero(modelled | found.mask | found.region | found.ignored)
+    foreground = (found.label == PixelLabel.HAND) | (found.label == PixelLabel.OBJECT)
+    ys, xs = np.nonzero(foreground | found.mask | found.region | found.ignored)
     if not len(ys):
         return np.zeros((0, 0, 4), dtype=np.uint8), 0, 0
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * NEXT_TO_HAND + 1,) * 2)
-    background = (cv2.dilate(modelled.astype(np.uint8), ball) > 0) & (found.label == PixelLabel.BACKGROUND)
+    background = (cv2.dilate(foreground.astype(np.uint8), ball) > 0) & (found.label == PixelLabel.BACKGROUND)
     flags = found.label | (background * NEAR_HAND) | (found.mask * IN_MASK) | (found.region * IN_REGION)
     flags |= (found.ignored * IGNORED) | (found.inner * IN_INNER)
     (top, bottom), (left, right) = (
-        _span(int(at.min()), int(at.max()) + 1, margin, size) for at, size in zip((ys, xs), modelled.shape, strict=True)
+        _span(int(at.min()), int(at.max()) + 1, margin, size)
+        for at, size in zip((ys, xs), foreground.shape, strict=True)
     )
     box = np.s_[top:bottom, left:right]
     return np.dstack([image[box], flags[box].astype(np.uint8)]), top, left

@@ -68,10 +68,10 @@ class EvaluationImages(TrainingImages):
         source: MaskSource,
     ) -> PixelLabels:
         """The labels with what an evaluation needs; the truth of a synthetic capture goes before any other mask."""
-        path, modelled = self.masks[index].truth, self.hands.modelled
+        path, modeled = self.masks[index].truth, self.hands.modeled
         if path is not None:
             coverage = self._coverage(index, path)
-        hand = np.isin(hands.sides, modelled)
+        hand = np.isin(hands.sides, modeled)
         judged = evaluation_region(
             coverage,
             hand=hand,
@@ -81,5 +81,5 @@ class EvaluationImages(TrainingImages):
             rim=self._boundary(index),
         )
         # A pixel that is partly hand has a colour that belongs to neither.
-        inner = inner_region(coverage > 0.99, np.where(hands.whole, hands.sides, NO_SIDE), modelled)
+        inner = inner_region(coverage > 0.99, np.where(hands.whole, hands.sides, NO_SIDE), modeled)
         return PixelLabels(label, coverage > 0.5, judged.region, judged.ignored, inner, source)

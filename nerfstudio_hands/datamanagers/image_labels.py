@@ -21,17 +21,17 @@ def training_labels(
     sides: Int[np.ndarray, "H W"],
     *,
     dilation: float,
-    modelled_sides: Sequence[int],
+    modeled_sides: Sequence[int],
     erosion: float = 4.0,
     margin: float = 3.0,
 ) -> UInt8[np.ndarray, "H W"]:
     """Says of each pixel whether it is background, hand, or takes no part in the losses.
 
-    - hand: in the mask and within `dilation` of a projected modelled hand;
+    - hand: in the mask and within `dilation` of a projected modeled hand;
     - background: outside the mask and not well inside (by `erosion`) any projected hand;
     - no part: holes of the mask (outside it, yet well inside a projected hand); what the mask holds beyond the dilated
       projection (forearm, other hand, other things), with a `margin` round it; pixels in and round the projection of a
-      hand that is not modelled and is nearer than the modelled one.
+      hand that is not modeled and is nearer than the modeled one.
 
     Args:
         mask: The capture's mask, None where it is unusable: then only the pixels well inside the projected hand are
@@ -39,23 +39,23 @@ def training_labels(
         sides: Side of the nearest hand at each pixel, `NO_SIDE` where none projects (`side_image`).
         dilation: Pixels by which the projection may be off. The band this adds past the wrist shows forearm; a `margin`
             of at least `dilation` removes it again.
-        modelled_sides: Indices into `SIDES` of the hands that are trained.
+        modeled_sides: Indices into `SIDES` of the hands that are trained.
         erosion: Pixels from the outline at which a projected hand is trusted more than the mask.
         margin: Pixels round forearm and other hand that take no part either.
 
     Returns:
         `PixelLabel.BACKGROUND`, `PixelLabel.HAND` or `PixelLabel.IGNORE` at each pixel.
     """
-    modelled = np.isin(sides, list(modelled_sides))
+    modeled = np.isin(sides, list(modeled_sides))
     if mask is None:
-        return np.where(distance_to(~modelled) > erosion, PixelLabel.HAND, PixelLabel.IGNORE).astype(np.uint8)
-    other = (sides != NO_SIDE) & ~modelled
-    to_modelled, to_other = distance_to(modelled), distance_to(other)
-    well_inside = distance_to(~(modelled | other)) > erosion
-    foreign = mask & (to_modelled > dilation)
+        return np.where(distance_to(~modeled) > erosion, PixelLabel.HAND, PixelLabel.IGNORE).astype(np.uint8)
+    other = (sides != NO_SIDE) & ~modeled
+    to_modeled, to_other = distance_to(modeled), distance_to(other)
+    well_inside = distance_to(~(modeled | other)) > erosion
+    foreign = mask & (to_modeled > dilation)
 
     labels = np.where(mask, PixelLabel.HAND, PixelLabel.BACKGROUND).astype(np.uint8)
     labels[~mask & well_inside] = PixelLabel.IGNORE
     labels[distance_to(foreign) <= margin] = PixelLabel.IGNORE
-    labels[(to_other <= dilation) & (to_other < to_modelled)] = PixelLabel.IGNORE
+    labels[(to_other <= dilation) & (to_other < to_modeled)] = PixelLabel.IGNORE
     return labels

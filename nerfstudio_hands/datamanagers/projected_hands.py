@@ -27,7 +27,7 @@ class Projection:
 
     Attributes:
         sides: Side of the nearest hand at each pixel, `NO_SIDE` where none projects.
-        whole: Pixels that a modelled hand covers to their edges.
+        whole: Pixels that a modeled hand covers to their edges.
         forearm: Pixels of what ends a hand behind its wrist.
         pixels: How many pixels a metre spans at the depth of the hands; 0 where none is seen.
     """
@@ -57,7 +57,7 @@ class ProjectedHands:
 
     def __init__(self, avatar: AvatarData, cameras: Cameras):
         self._avatar, self._cameras = avatar, cameras
-        self.modelled = [SIDES.index(side) for side in avatar.surface.sides]
+        self.modeled = [SIDES.index(side) for side in avatar.surface.sides]
         self._surfaces: OrderedDict[int, Surfaces] = OrderedDict()
         self._posing = threading.Lock()
 
@@ -74,7 +74,7 @@ class ProjectedHands:
         met = drawn.face >= 0
         return Projection(
             sides=sides,
-            whole=np.isin(parts.reshape(height, 2, width, 2), self.modelled).all(axis=(1, 3)),
+            whole=np.isin(parts.reshape(height, 2, width, 2), self.modeled).all(axis=(1, 3)),
             forearm=met.numpy() & (sides == NO_SIDE),
             pixels=float(self._cameras.fx[index] / drawn.z_depth[met].median()) if met.any() else 0.0,
         )

@@ -92,7 +92,7 @@ class TrainingImages(InputDataset):
         evaluated = coverage if verdict != "useless" else np.zeros_like(coverage)
         own = None if own is None else reduced(own, *self.hands.size(index)) > 0.5
         mask = evaluated > 0.5 if verdict == "good" or own is None else own
-        options = {"dilation": dilation, "modelled_sides": self.hands.modelled, "erosion": dilation}
+        options = {"dilation": dilation, "modeled_sides": self.hands.modeled, "erosion": dilation}
         if not mask.any():
             label = training_labels(None, sides, **options)
         else:
@@ -104,17 +104,17 @@ class TrainingImages(InputDataset):
         return self._judged(index, label, evaluated, hands, MaskSource.CAPTURE)
 
     def _labels_of_own_mask(self, index: int, hands: Projection, image: UInt8[np.ndarray, "H W 3"]) -> PixelLabels:
-        sides, dilation, modelled = hands.sides, self._dilation(index), self.hands.modelled
+        sides, dilation, modeled = hands.sides, self._dilation(index), self.hands.modeled
         reach = max(2 * dilation, JOINTS_MISFIT * hands.pixels)
         mask = cut_out_hands(image, sides, hands.forearm, band=reach)
         source = MaskSource.PROJECTION if mask is None else MaskSource.GRABCUT
         if mask is None:
             mask = hands.seen
-            label = training_labels(None, sides, dilation=dilation, modelled_sides=modelled, erosion=dilation)
+            label = training_labels(None, sides, dilation=dilation, modeled_sides=modeled, erosion=dilation)
             label[distance_to(mask) > reach] = PixelLabel.BACKGROUND
         else:
             label = training_labels(
-                mask, sides, dilation=reach, modelled_sides=modelled, margin=dilation, erosion=dilation
+                mask, sides, dilation=reach, modeled_sides=modeled, margin=dilation, erosion=dilation
             )
             self._leave_out_boundary(index, label, mask, hands.whole)
         # The mask ends at the wrist, the arm in the image does not.

@@ -63,11 +63,11 @@ def surface_points_of_texels(
     """Which point of the surface each texel shows: its face (-1 for none) and barycentric coordinates there.
 
     The islands are laid flat in the plane z = 0 and the nearest point of them is asked for, in units of texels: it is
-    the texel's own centre inside an island and the nearest point of its edge outside.
+    the texel's own center inside an island and the nearest point of its edge outside.
     """
     islands = islands_of_texture(uv, size)
-    centres = torch.arange(size, device=uv.device) + 0.5
-    row, column = torch.meshgrid(size - centres, centres, indexing="ij")
+    centers = torch.arange(size, device=uv.device) + 0.5
+    row, column = torch.meshgrid(size - centers, centers, indexing="ij")
     texels = torch.stack([column, row, torch.zeros_like(row)], dim=-1).reshape(-1, 3)
     nearest = islands.closest(texels, max_distance=padding)
     return nearest.face.reshape(size, size), nearest.barycentric.reshape(size, size, 3)

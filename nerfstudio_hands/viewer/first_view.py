@@ -35,14 +35,14 @@ def view_of_hands(scene_box: SceneBox, cameras: Cameras) -> tuple[Float[Tensor, 
         cameras: training cameras in the same world.
 
     Returns:
-        Camera centre and the point to look at, metres, for a camera of the vertical angle `FIELD_OF_VIEW`.
+        Camera center and the point to look at, metres, for a camera of the vertical angle `FIELD_OF_VIEW`.
     """
     lower, upper = scene_box.aabb.cpu()
-    centre = (lower + upper) / 2
-    toward = torch.nn.functional.normalize(cameras.camera_to_worlds[0, :, 3].cpu() - centre, dim=0)
+    center = (lower + upper) / 2
+    toward = torch.nn.functional.normalize(cameras.camera_to_worlds[0, :, 3].cpu() - center, dim=0)
     # The box has a margin, so its longest side, though not its diagonal, is as much as the picture must show.
     distance = float((upper - lower).max()) / 2 / math.tan(FIELD_OF_VIEW / 2)
-    return centre + distance * toward, centre
+    return center + distance * toward, center
 
 
 def set_first_view(client: viser.ClientHandle, scene_box: SceneBox, cameras: Cameras) -> None:
@@ -55,7 +55,7 @@ def set_first_view(client: viser.ClientHandle, scene_box: SceneBox, cameras: Cam
         client.camera.look_at = look_at
 
 
-def keep_recognisable(machine: RenderStateMachine) -> None:
+def keep_recognizable(machine: RenderStateMachine) -> None:
     """Keeps the pictures that nerfstudio renders while something moves from falling below `FEWEST_ROWS`.
 
     nerfstudio renders as many pixels as it expects to manage in a thirtieth of a second, counting the wait for the

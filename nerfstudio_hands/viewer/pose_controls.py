@@ -17,7 +17,7 @@ from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.viewer.finger_angles import angle_ranges, bend_hand, hand_angles
-from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognisable, set_first_view, shrink_to_fit
+from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognizable, set_first_view, shrink_to_fit
 from nerfstudio_hands.viewer.player import Player
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class PoseControls(ViewerElement, ViewerControl):
         @viewer.viser_server.on_client_connect
         def _(client: viser.ClientHandle) -> None:
             machine = viewer.render_statemachines[client.client_id]
-            keep_recognisable(machine)
+            keep_recognizable(machine)
             shrink_to_fit(machine)
             set_first_view(client, self._scene_box, viewer.pipeline.datamanager.train_dataset.cameras)
             viewer.train_util = TRAINING_SHARE

@@ -139,7 +139,7 @@ def test_whatever_crops_depend_on_makes_another_file(moving_hand, change: str):
         assert path() != before
 
 
-LABELLED_BY = (
+LABELED_BY = (
     "training_images",
     "evaluation_images",
     "projected_hands",
@@ -152,7 +152,7 @@ LABELLED_BY = (
 )
 
 
-@pytest.mark.parametrize("module", LABELLED_BY)
+@pytest.mark.parametrize("module", LABELED_BY)
 def test_another_way_to_label_makes_other_crops(moving_hand, monkeypatch, module: str):
     dataset = EvaluationImages(moving_hand(1))
     before = crops_path(dataset, "train", margin=12, indices=range(2))

@@ -24,7 +24,7 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
 
 def labels_of(mask, sides, **changes):
     return training_labels(
-        mask, sides, **{"dilation": 6, "modelled_sides": [RIGHT], "erosion": 4, "margin": 3} | changes
+        mask, sides, **{"dilation": 6, "modeled_sides": [RIGHT], "erosion": 4, "margin": 3} | changes
     )
 
 
@@ -156,7 +156,7 @@ def test_other_hand_takes_no_part(picture):
     labels = labels_of(mask, sides)
     assert (labels[20:60, 50:70] == PixelLabel.IGNORE).all()
     assert (labels[25:55, 31:46] == PixelLabel.HAND).all()
-    both = labels_of(mask, sides, modelled_sides=[LEFT, RIGHT])
+    both = labels_of(mask, sides, modeled_sides=[LEFT, RIGHT])
     assert (both[20:60, 30:70] == PixelLabel.HAND).all()
 
 

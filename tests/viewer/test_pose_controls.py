@@ -14,7 +14,7 @@ from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 from torch import nn
 
 from nerfstudio_hands.model_components.posed_hands import PosedHands
-from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognisable
+from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognizable
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 
 
@@ -121,5 +121,5 @@ def test_pictures_stay_recognisable(offered: int, max_res: int, expected: int) -
         _calculate_image_res=lambda aspect: (offered, int(offered * aspect)),
         viewer=SimpleNamespace(control_panel=SimpleNamespace(max_res=max_res)),
     )
-    keep_recognisable(machine)
+    keep_recognizable(machine)
     assert machine._calculate_image_res(1.5) == (expected, int(expected * 1.5))
