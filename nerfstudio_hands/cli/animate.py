@@ -13,6 +13,8 @@ from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
 
 if TYPE_CHECKING:
+    from nerfstudio.cameras.cameras import Cameras
+
     from nerfstudio_hands.model_components.posed_hands import PosedHands
     from nerfstudio_hands.motion.pose_track import PoseTrack
 
@@ -97,13 +99,11 @@ def animate(
 
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.geometry.environment_light import load_environment
-    from nerfstudio_hands.motion.track_file import read_any_track
     from nerfstudio_hands.video.camera_paths import at_size, read_camera_path, spiral_path, still_path
     from nerfstudio_hands.video.mesh_picture import mesh_picture
     from nerfstudio_hands.video.video import write_video
 
     path = None if camera_path is None else read_camera_path(camera_path)
-
     environment = None if light is None else load_environment(light)
     config, pipeline = load_run(load_config, data)
     prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
@@ -119,31 +119,14 @@ def animate(
     if track is None:
         played = _frames_of_the_capture(hands)
     else:
-        played = read_any_track(
-            track, hands.surface.hands, convention=track_convention, capture=track_capture, frames=track_frames
-        )
-    if not played.placed:
-        CONSOLE.print("The track does not say where wrists are, so they stay where the capture has them.")
-    reference = hands.reference().to("cpu")
-    played = played.for_hands(hands.surface.sides, reference)
-    if in_place:
-        played = played.anchored(reference)
-    elif played.is_far_from(reference):
-        CONSOLE.print("The track moves the hands away from where the capture has them; --in-place keeps them there.")
-
+        played = _read_track(track, hands, track_capture, track_frames, track_convention)
+    played = _where_it_plays(played, hands, in_place=in_place)
     if seconds is None and path is None and not played.duration:
         raise HandsError(
             f"{track or load_config}: expected several poses, found one, which does not move: give another --track, or "
             "--seconds for a video of this one."
         )
-    length = played.duration / speed
-    if seconds is None and path is None and length > USUAL_SECONDS:
-        CONSOLE.print(f"The first {USUAL_SECONDS:g} of {length:.0f} seconds; --seconds {length:.0f} shows all.")
-        length = USUAL_SECONDS
-    count = round((length if seconds is None else seconds) * fps)
-    if path is not None:
-        count = len(path) if seconds is None else min(len(path), count)
-    count = max(count, 1)
+    count = _image_count(played, path, seconds=seconds, speed=speed, fps=fps)
     times = torch.arange(count) * speed / fps
     if path is not None:
         cameras = path[:count]
@@ -153,9 +136,8 @@ def animate(
         sampled = played.at(torch.linspace(0, played.duration, SPIRAL_SAMPLES)).to(model.device)
         cameras = spiral_path(hands.vertices(sampled).detach(), count)
     else:
-        cameras = still_path(
-            [manager.train_dataset.cameras, manager.eval_dataset.cameras], model.camera_names, camera, count
-        )
+        of_capture = [manager.train_dataset.cameras, manager.eval_dataset.cameras]
+        cameras = still_path(of_capture, model.camera_names, camera, count)
     cameras = at_size(cameras, size).to(model.device)
     width, height = int(cameras.width[0]), int(cameras.height[0])
     poses = played.at(torch.where(times > played.duration, times % max(played.duration, 1e-9), times)).to(model.device)
@@ -176,6 +158,42 @@ def animate(
     width = 2 * width if mesh == "beside" else width
     write_video(output, images, width=width, height=height, count=count, fps=fps)
     CONSOLE.print(f"Animation: {output} ({count} pictures)")
+
+
+def _image_count(played: PoseTrack, path: Cameras | None, *, seconds: float | None, speed: float, fps: float) -> int:
+    """Images of the video: as many as its length or its camera path asks for."""
+    if path is not None:
+        return max(len(path) if seconds is None else min(len(path), round(seconds * fps)), 1)
+    length = played.duration / speed if seconds is None else seconds
+    if seconds is None and length > USUAL_SECONDS:
+        say(f"The first {USUAL_SECONDS:g} of {length:.0f} seconds; --seconds {length:.0f} shows all.")
+        length = USUAL_SECONDS
+    return max(round(length * fps), 1)
+
+
+def _read_track(
+    track: Path,
+    hands: PosedHands,
+    capture: str | None,
+    frames: tuple[int, int] | None,
+    convention: TrackConvention | None,
+) -> PoseTrack:
+    from nerfstudio_hands.motion.track_file import read_any_track
+
+    return read_any_track(track, hands.surface.hands, convention=convention, capture=capture, frames=frames)
+
+
+def _where_it_plays(played: PoseTrack, hands: PosedHands, *, in_place: bool) -> PoseTrack:
+    """The track for the avatar's hands; wrists stay as the capture has them if that is wanted, or all that is known."""
+    if not played.placed:
+        say("The track does not say where wrists are, so they stay where the capture has them.")
+    reference = hands.reference().to("cpu")
+    played = played.for_hands(hands.surface.sides, reference)
+    if in_place:
+        return played.anchored(reference)
+    if played.is_far_from(reference):
+        say("The track moves the hands away from where the capture has them; --in-place keeps them there.")
+    return played
 
 
 def _frames_of_the_capture(hands: PosedHands) -> PoseTrack:
