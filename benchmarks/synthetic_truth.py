@@ -11,7 +11,8 @@ import torch
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, perform
+from nerfstudio_hands.synthesis.capture_room import perform
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions
 from nerfstudio_hands.synthesis.subject import HandTruth
 
 SAME = 1e-5

@@ -18,8 +18,8 @@ from held_out_room import CAMERAS, FRAMES, make_room, spoil, spoil_calibration, 
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joints import to_interhand
 from nerfstudio_hands.hand_model.mano_file import relative_to_mean
+from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import mirror_rotations
-from nerfstudio_hands.synthesis.mano_writer import write_mano_pickle
 
 
 @dataclass

@@ -18,7 +18,7 @@ from PIL import Image
 
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.synthesis.interhand import synthesize_interhand
-from nerfstudio_hands.synthesis.interhand_options import InterHandOptions
+from nerfstudio_hands.synthesis.options import InterHandOptions
 
 METHODS = {
     "hand-uvnerf": ["hand-uvnerf", "--pipeline.model.refine-poses", "True"],

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.hand_model import HandModel
+from nerfstudio_hands.hand_model import HandModel, gestures
 from nerfstudio_hands.hand_model.joint_limits import joint_limits
-from nerfstudio_hands.synthesis import gestures
 
 GESTURES: tuple[gestures.Gesture, ...] = (
     gestures.OPEN,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,19 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model.joints import SIDES
+from nerfstudio_hands.program.option_range import check_ranges
 from nerfstudio_hands.synthesis.anatomy import SurfacePoints
 from nerfstudio_hands.synthesis.detections import imperfect_detections, normalised_landmarks
 from nerfstudio_hands.synthesis.held_object import check_object
 from nerfstudio_hands.synthesis.light import Room, studio
-from nerfstudio_hands.synthesis.option_ranges import CAPTURE_ROOM, check_numbers
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions
 from nerfstudio_hands.synthesis.render import Picture, render
 from nerfstudio_hands.synthesis.rig import RigCamera, ring_of_cameras
 from nerfstudio_hands.synthesis.scene import HELD, assemble
 from nerfstudio_hands.synthesis.shading import GAMMA
 from nerfstudio_hands.synthesis.subject import HandTruth, Subject, make_subject, pose_subject
-from nerfstudio_hands.synthesis.whole_folder import whole_folder
 
 TRUTH_VERSION = 1
 
@@ -37,28 +37,6 @@ SENSOR_NOISE = 0.8 / 255
 
 MARGIN = 1.02
 """Radius of what the cameras frame, over that of the hands without forearms."""
-
-
-@dataclass(frozen=True)
-class CaptureRoomOptions:
-    """What to render; the same options give the same files, bit by bit, on the same machine."""
-
-    num_cameras: int = 12
-    """Cameras around the hands, 2 to 1000."""
-    resolution: int = 256
-    """Width and height of the pictures in pixels."""
-    seed: int = 0
-    """Another seed is another person, another skin, another rig and other errors."""
-    hand: str = "right"
-    """`left`, `right` or `both`."""
-    frames: int = 1
-    """Moments of a slow movement, each a scan of its own; the first is an open hand."""
-    supersampling: int = 3
-    """Samples a pixel along each axis."""
-    subdivisions: int = 2
-    """Loop subdivisions of the rendered hand, 1 to 5."""
-    object: str | None = None
-    """What the hand holds: `box`, `cylinder`, `mug` or `superquadric`; nothing by default."""
 
 
 def synthesize_capture_room(
@@ -92,7 +70,7 @@ def synthesize_capture_room(
 
 
 def _check(options: CaptureRoomOptions) -> None:
-    check_numbers(options, CAPTURE_ROOM)
+    check_ranges(options)
     if options.hand not in (*SIDES, "both"):
         raise HandsError(f"--hand: expected left, right or both, found '{options.hand}': give one of the three.")
     check_object(options.object, num_hands=2 if options.hand == "both" else 1)

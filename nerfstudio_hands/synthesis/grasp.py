@@ -18,9 +18,9 @@ from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import edges
+from nerfstudio_hands.hand_model.gestures import gesture
 from nerfstudio_hands.hand_model.joint_limits import FLEXION, angles_to_rotations, joint_axes, joint_limits
 from nerfstudio_hands.hand_model.model import HandModel, mirror_rotations, pose_hand
-from nerfstudio_hands.synthesis.gestures import gesture
 from nerfstudio_hands.synthesis.held_object import HeldObject
 
 CLEARANCE = 0.6e-3

@@ -17,17 +17,17 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import mirror_rotations, pose_hand
-from nerfstudio_hands.program.option_range import require_range
+from nerfstudio_hands.program.option_range import check_ranges, require_range
 from nerfstudio_hands.synthesis.dome import Dome, DomeCamera, dome, dome_cameras
 from nerfstudio_hands.synthesis.held_object import check_object
 from nerfstudio_hands.synthesis.interhand_annotations import SequenceTruth, image_name, measure, write_annotations
-from nerfstudio_hands.synthesis.interhand_options import FRAME_STEPS, SPLITS, InterHandOptions
-from nerfstudio_hands.synthesis.mano_writer import write_mano_pickle
-from nerfstudio_hands.synthesis.option_ranges import INTERHAND, check_numbers
+from nerfstudio_hands.synthesis.options import FRAME_STEPS, MOST_PROCESSES, SPLITS, InterHandOptions
 from nerfstudio_hands.synthesis.performer import (
     DressedHand,
     DressedObject,
@@ -39,7 +39,6 @@ from nerfstudio_hands.synthesis.performer import (
 )
 from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, perform
 from nerfstudio_hands.synthesis.subject import Subject, make_subject
-from nerfstudio_hands.synthesis.whole_folder import whole_folder
 
 FIRST_FRAME = 9018
 PAUSE = 50
@@ -93,8 +92,8 @@ def synthesize_interhand(
 
 
 def _check(options: InterHandOptions, processes: int) -> None:
-    check_numbers(options, INTERHAND)
-    require_range("--processes", processes, *INTERHAND["processes"])
+    check_ranges(options)
+    require_range("--processes", processes, 1, MOST_PROCESSES)
     if options.split not in SPLITS:
         raise HandsError(f"--split: expected train, val or test, found '{options.split}': give one of the three.")
     if options.fps not in FRAME_STEPS:

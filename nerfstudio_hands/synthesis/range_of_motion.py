@@ -12,11 +12,11 @@ from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from nerfstudio_hands.hand_model import gestures
+from nerfstudio_hands.hand_model.gestures import Gesture
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import mirror_rotations
-from nerfstudio_hands.synthesis import gestures
-from nerfstudio_hands.synthesis.gestures import Gesture
 
 UPRIGHT = Rotation.from_matrix(np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]))
 """Stands the rest hand up: fingers from -x to the world's z, the back to +y, a right thumb to +x."""

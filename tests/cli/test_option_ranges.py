@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import re
 from pathlib import Path
 
 import pytest
+import tyro
 
 from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.check import check
@@ -16,7 +18,7 @@ from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand
 from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.synthesis import option_ranges
+from nerfstudio_hands.program.option_range import declared_bounds
 from nerfstudio_hands.training import pose_network_options as training_options
 
 RANGES = {
@@ -56,18 +58,19 @@ def test_check_of_no_frames(frames: int, demo_capture: Path, tmp_path: Path) -> 
     assert "1 to 10000" in inspect.getdoc(check) and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("layout", "ranges"), [(CaptureRoom, option_ranges.CAPTURE_ROOM), (InterHand, option_ranges.INTERHAND)]
-)
-def test_numbers_of_synthetic_captures(layout, ranges: dict, tmp_path: Path) -> None:
-    classes = [each for each in layout.__mro__ if each is not object]
-    said = " ".join(" ".join(map(inspect.getsource, classes)).split())
-    for name, (low, high) in ranges.items():
-        if name not in layout.__dataclass_fields__:
-            continue
-        assert f"{low} to {high}" in said
+@pytest.mark.parametrize("layout", [CaptureRoom, InterHand])
+def test_numbers_of_synthetic_captures(layout, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        tyro.cli(layout, args=["--help"])
+    said = " ".join(re.sub("[│|]", " ", capsys.readouterr().out).split())
+    ranges = declared_bounds(layout)
+    numbers = {field.name for field in dataclasses.fields(layout) if isinstance(field.default, int)}
+    assert numbers - {"fps"} == ranges.keys()
+    for name, bounds in ranges.items():
+        low, high, flag = bounds.low, bounds.high, f"--{name.replace('_', '-')}"
+        assert f"{flag} INT from {low} to {high}" in said
         for value in (low - 1, high + 1):
-            with pytest.raises(HandsError, match=f"--{name.replace('_', '-')}: expected a number from {low} to {high}"):
+            with pytest.raises(HandsError, match=f"{flag}: expected a number from {low} to {high}"):
                 layout(output=tmp_path / "new", **{name: value}).run()
     assert not list(tmp_path.iterdir())
 

@@ -7,8 +7,7 @@ import tyro
 
 from nerfstudio_hands.cli.synthesize import synthesize
 from nerfstudio_hands.synthesis import capture_room, interhand
-from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions
-from nerfstudio_hands.synthesis.interhand_options import InterHandOptions
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions, InterHandOptions
 
 
 @pytest.fixture

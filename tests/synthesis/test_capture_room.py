@@ -16,8 +16,9 @@ from nerfstudio_hands.captures.formats.capture_room import read_capture_room
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
-from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, synthesize_capture_room
+from nerfstudio_hands.synthesis.capture_room import synthesize_capture_room
 from nerfstudio_hands.synthesis.detections import imperfect_detections
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions
 
 SMALL = CaptureRoomOptions(num_cameras=5, resolution=64, seed=1, supersampling=1, subdivisions=1)
 BOTH = CaptureRoomOptions(num_cameras=2, resolution=64, seed=2, hand="both", frames=2, supersampling=1, subdivisions=1)

@@ -14,9 +14,9 @@ from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis import grasp as grasping
 from nerfstudio_hands.synthesis import held_object
-from nerfstudio_hands.synthesis.capture_room import CaptureRoomOptions, perform, synthesize_capture_room
+from nerfstudio_hands.synthesis.capture_room import perform, synthesize_capture_room
 from nerfstudio_hands.synthesis.interhand import synthesize_interhand
-from nerfstudio_hands.synthesis.interhand_options import InterHandOptions
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions, InterHandOptions
 
 
 @pytest.fixture(scope="module", autouse=True)

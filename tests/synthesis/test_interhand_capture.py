@@ -13,7 +13,8 @@ from scipy.ndimage import binary_dilation
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
-from nerfstudio_hands.synthesis.interhand import InterHandOptions, synthesize_interhand
+from nerfstudio_hands.synthesis.interhand import synthesize_interhand
+from nerfstudio_hands.synthesis.options import InterHandOptions
 
 LEFT, BOTH = "ROM03_LT_No_Occlusion", "ROM09_Interaction_Fingers_Touching"
 SMALL = InterHandOptions(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.synthesis.whole_folder import whole_folder
+from nerfstudio_hands.files.whole_folder import whole_folder
 
 
 def test_what_the_user_has_beside_the_output_stays(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What to render in each layout; imports nothing heavy, as the command's help is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nerfstudio_hands.program.option_range import bounded
+
+SPLITS = ("train", "val", "test")
+
+FRAME_STEPS = {5: 18, 30: 3}
+"""Frame numbers count the 90 pictures a second that the dome takes, of which 5 or 30 are kept."""
+
+MOST_PROCESSES = 256
+
+
+@dataclass(frozen=True)
+class CaptureRoomOptions:
+    """What to render; the same options give the same files, bit by bit, on the same machine."""
+
+    num_cameras: bounded(int, 2, 1000) = 12
+    """Cameras around the hands."""
+    resolution: bounded(int, 16, 8192) = 256
+    """Width and height of the pictures in pixels."""
+    seed: bounded(int, 0, 2**32 - 1) = 0
+    """Another seed is another person, another skin, another rig and other errors of detection."""
+    hand: Literal["right", "left", "both"] = "right"
+    """Which hands are in the pictures."""
+    frames: bounded(int, 1, 10000) = 1
+    """Moments of a slow movement, each a scan of its own; the first is an open hand."""
+    supersampling: bounded(int, 1, 16) = 3
+    """Samples a pixel along each axis."""
+    subdivisions: bounded(int, 1, 5) = 2
+    """Loop subdivisions of the rendered hand; 2 leave edges of about 1 mm, finer skin is looked up a sample."""
+    object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
+    """What the hand holds; its masks go to `1/obj_mask`, its true mesh and pose to `truth`."""
+
+
+@dataclass(frozen=True)
+class InterHandOptions:
+    """What to render; the same options give the same files, bit by bit, on the same machine."""
+
+    num_cameras: bounded(int, 1, 1000) = 6
+    """Color cameras around the hands."""
+    frames: bounded(int, 1, 100000) = 20
+    """Frames of each sequence, spread over the whole take."""
+    sequences: tuple[str, ...] = ("ROM03_RT_No_Occlusion",)
+    """Names of range-of-motion takes; an unknown name is answered by the list of those there."""
+    split: str = "test"
+    """`train`, `val` or `test`: only the name under which the capture is filed."""
+    capture: bounded(int, 0, 9999) = 0
+    """Number of the capture."""
+    fps: int = 5
+    """5 or 30: the step of the frame numbers, 18 or 3, as in the two downloads of InterHand2.6M."""
+    seed: bounded(int, 0, 2**32 - 1) = 0
+    """Another seed is another person, another skin, another dome and other errors of annotation."""
+    grey_cameras: bounded(int, 0, 1000) = 0
+    """Grey cameras in addition."""
+    supersampling: bounded(int, 1, 16) = 2
+    """Samples a pixel along each axis."""
+    subdivisions: bounded(int, 2, 5) = 3
+    """Loop subdivisions of the rendered hand; 3 leave edges of 0.7 mm, the size of a pixel."""
+    object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
+    """What the hand of each take holds: its fingers keep hold of it, its wrist moves as in the take. Masks of the
+    object go to `obj_mask`, its true mesh and poses to `truth`."""
