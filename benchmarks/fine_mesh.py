@@ -32,7 +32,7 @@ from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.geometry.self_intersection import intersecting_faces
 from nerfstudio_hands.models.hand_mesh import GAMMA, HandMeshModel
 from nerfstudio_hands.synthesis.capture_room import room_around
-from nerfstudio_hands.synthesis.light import POINTS_PER_BOX, Room, box_irradiance, irradiance_basis
+from nerfstudio_hands.synthesis.light import Room, box_irradiance
 from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
 
@@ -68,7 +68,7 @@ def main(args: FineMesh) -> None:
         table.add_row(name, f"{len(mesh.vertices)}", *_cells(errors), f"{crossing}")
     notes = [SYNTHETIC]
     if isinstance(model, HandMeshModel):
-        room = room_around(rendered.performed, rendered.options)
+        room = room_around(rendered.subject, rendered.motion, rendered.options)
         notes.append(sentence("Albedo", *albedo(model, meshes[REFINED], args)))
         notes.append(sentence("Light", *light(model, meshes[REFINED], room)))
     record(__file__, args, [table], notes=notes)
@@ -96,10 +96,10 @@ def agreement(found: torch.Tensor, true: torch.Tensor) -> tuple[list[float], flo
 def light(model: HandMeshModel, mesh: Mesh, room: Room) -> tuple[torch.Tensor, torch.Tensor]:
     """Irradiance over pi on the normals of the hand, nothing in the way: learned, and true in the room's middle."""
     normals = vertex_normals(mesh.vertices, mesh.faces)
-    place = np.broadcast_to(room.centre, normals.shape)
-    open_view = np.ones((len(normals), len(room.boxes) * POINTS_PER_BOX))
+    place = np.broadcast_to(room.center, normals.shape)
+    open_view = np.ones((len(normals), len(room.lights)))
     boxes = box_irradiance(room, place, normals.numpy(), open_view)
-    true = (boxes + irradiance_basis(normals.numpy()) @ room.harmonics()) / np.pi
+    true = (boxes + room.wall_irradiance(normals.numpy())) / np.pi
     return irradiance(model.light_on(), normals), torch.from_numpy(true).float()
 
 

@@ -11,9 +11,11 @@ import torch
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.synthesis.capture_room import perform
+from nerfstudio_hands.synthesis.capture_room import subject_in_motion
+from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, posed_surfaces
 from nerfstudio_hands.synthesis.options import CaptureRoomOptions
-from nerfstudio_hands.synthesis.subject import HandTruth
+from nerfstudio_hands.synthesis.scene import PosedMesh, join_meshes
+from nerfstudio_hands.synthesis.subject import Subject
 
 SAME = 1e-5
 """Metres by which rounding may move the hands."""
@@ -24,26 +26,28 @@ NEAR = 0.01
 
 @dataclass
 class SyntheticTruth:
-    """What was rendered, performed once more from its options.
+    """What was rendered, made once more from its options.
 
     Attributes:
         options: Those that the surfaces depend on.
-        performed: The hands of every frame, with what they hold.
+        subject: The person.
+        motion: The hands in every frame.
     """
 
     options: CaptureRoomOptions
-    performed: list[list[HandTruth]]
+    subject: Subject
+    motion: MotionSequence
 
     def hands(self, frame: int) -> Mesh:
-        """The rendered skin of all hands with their forearms, world metres."""
-        return _joined([(hand.surface, hand.faces) for hand in self.performed[frame]])
+        """The rendered skin of all hands with their forearms, world meters."""
+        return _joined(self._surfaces("skin", frame))
 
     def held(self, frame: int) -> Mesh | None:
-        """What a hand holds, world metres."""
-        if self.options.object is None:
-            return None
-        part = self.performed[frame][0].parts[-1]
-        return _joined([(part.vertices, part.faces)])
+        """What a hand holds, world meters."""
+        return None if self.options.object is None else _joined(self._surfaces("object", frame))
+
+    def _surfaces(self, kind: str, frame: int) -> list[PosedMesh]:
+        return [posed for posed in posed_surfaces(self.subject, self.motion, frame) if posed[0].kind == kind]
 
 
 def read_truth(folder: Path) -> SyntheticTruth:
@@ -64,15 +68,15 @@ def read_truth(folder: Path) -> SyntheticTruth:
             object=str(file["object"]) if "object" in file.files else None,
         )
         stored = file["vertices"]
-    _, performed = perform(options)
-    found = np.stack([np.concatenate([hand.vertices for hand in hands]) for hands in performed])
+    subject, motion = subject_in_motion(options)
+    found = motion.vertices[:, motion.is_there].reshape(stored.shape)
     off = float(np.abs(found - stored).max())
     if off > SAME:
         raise HandsError(
             f"{path}: expected the hands that its options give here, found some {1e3 * off:.2g} mm away; synthesize "
             "the capture again, on this machine and with this version."
         )
-    return SyntheticTruth(options, performed)
+    return SyntheticTruth(options, subject, motion)
 
 
 def near_hand(truth: Mesh, fitted: Mesh) -> Mesh:
@@ -82,7 +86,6 @@ def near_hand(truth: Mesh, fitted: Mesh) -> Mesh:
     return Mesh(truth.vertices, truth.faces, (near.face >= 0) & fitted.region[near.face.clamp(min=0)])
 
 
-def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> Mesh:
-    starts = np.cumsum([0] + [len(vertices) for vertices, _ in parts])
-    faces = np.concatenate([faces + start for (_, faces), start in zip(parts, starts[:-1], strict=True)])
-    return Mesh(torch.from_numpy(np.concatenate([v for v, _ in parts])).float(), torch.from_numpy(faces))
+def _joined(parts: list[PosedMesh]) -> Mesh:
+    vertices, faces = join_meshes([(vertices, mesh.faces) for mesh, vertices in parts])
+    return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces))

@@ -1,19 +1,22 @@
 """Where things are on a hand: local frames at the joints, fingers, palm and back, nails.
 
-Everything here lives on the canonical hand: the mean shape of a right hand in its rest pose, metres, x from the fingers
-to the wrist, y out of the back, z towards the thumb. A left hand is looked up at its mirror image.
+Everything here lives on the mean shape of a right hand in its rest pose, meters, x from the fingers to the wrist, y out
+of the back, z towards the thumb. A left hand is looked up at its mirror image.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS
 from nerfstudio_hands.hand_model.model import HandModel, pose_hand
+
+Record = TypeVar("Record")
 
 THUMB_ROLL = np.pi / 2
 """Angle by which the back of the thumb is turned against the backs of the fingers; a relaxed thumb shows its side."""
@@ -21,10 +24,10 @@ THUMB_ROLL = np.pi / 2
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Joints and their frames on the canonical hand, in the order of the 21 joints."""
+    """Joints of the mean right hand in its rest pose and their frames, in the order of the 21 joints."""
 
     joints: Float[np.ndarray, "21 3"]
-    """Positions, metres."""
+    """Positions, meters."""
     along: Float[np.ndarray, "21 3"]
     """Unit direction towards the fingertip."""
     back: Float[np.ndarray, "21 3"]
@@ -33,33 +36,51 @@ class Anatomy:
     """`along` x `back`: away from the thumb on a finger."""
 
     def local(self, points: Float[np.ndarray, "N 3"], joint: int) -> Float[np.ndarray, "N 3"]:
-        """Coordinates (along, across, back) of points in the frame of a joint, in millimetres."""
+        """Coordinates (along, across, back) of points in the frame of a joint, in millimeters."""
         axes = np.stack([self.along[joint], self.across[joint], self.back[joint]], axis=1)
         return (points - self.joints[joint]) @ axes * 1e3
 
     def bone_length(self, joint: int) -> float:
-        """Distance from the joint before to this one in millimetres; not for a finger's first joint."""
+        """Distance from the joint before to this one in millimeters; not for a finger's first joint."""
         return float(np.linalg.norm(self.joints[joint] - self.joints[joint - 1])) * 1e3
 
 
 @dataclass(frozen=True)
-class SurfacePoints:
+class SkinPoints:
     """Points on the skin, as far as their look depends on where they are; N points."""
 
     position: Float[np.ndarray, "N 3"]
-    """Canonical position, metres."""
+    """On the mean right hand in its rest pose, meters; of sleeves and objects, where these are at rest."""
     finger: Float[np.ndarray, "N 5"]
     """How much each finger holds the point, in the order of `FINGERS`; the rest is palm, wrist and forearm."""
     dorsal: Float[np.ndarray, "N"]
     """1 where the skin faces the way the nails do, -1 on the palm side."""
 
-    def moved(self, offset: Float[np.ndarray, "N 3"]) -> SurfacePoints:
+    @classmethod
+    def off_skin(cls, position: Float[np.ndarray, "N 3"]) -> SkinPoints:
+        """Points of something else, whose look depends on the position alone."""
+        return cls(position, np.zeros((len(position), 5)), np.zeros(len(position)))
+
+    def moved(self, offset: Float[np.ndarray, "N 3"]) -> SkinPoints:
         """The same points at a small offset, for differences."""
-        return SurfacePoints(self.position + offset, self.finger, self.dorsal)
+        return SkinPoints(self.position + offset, self.finger, self.dorsal)
+
+
+def interpolate(
+    values: Float[np.ndarray, "V *C"], corners: Int[np.ndarray, "M 3"], barycentric: Float[np.ndarray, "M 3"]
+) -> Float[np.ndarray, "M *C"]:
+    """Values of vertices at points of triangles."""
+    weights = barycentric if values.ndim == 1 else barycentric[:, :, None]
+    return (weights * values[corners]).sum(1)
+
+
+def interpolate_all(record: Record, corners: Int[np.ndarray, "M 3"], barycentric: Float[np.ndarray, "M 3"]) -> Record:
+    """A record of arrays of vertices at points of triangles."""
+    return type(record)(*(interpolate(getattr(record, f.name), corners, barycentric) for f in fields(record)))
 
 
 def read_anatomy(right: HandModel) -> Anatomy:
-    """Joint frames of a right hand's template."""
+    """Joint frames of a right hand in its rest pose."""
     zeros = torch.zeros(1, 3)
     rest = pose_hand(right, zeros, torch.zeros(1, 15, 3), zeros, torch.zeros(1))
     joints = rest.keypoints[0].double().numpy()
@@ -89,7 +110,7 @@ def finger_membership(weights: Float[np.ndarray, "V 16"]) -> Float[np.ndarray, "
 def dorsality(
     anatomy: Anatomy, normals: Float[np.ndarray, "V 3"], finger: Float[np.ndarray, "V 5"]
 ) -> Float[np.ndarray, "V"]:
-    """How far canonical normals face the back, 1 to -1; on a finger its own back counts."""
+    """How far normals of the rest pose face the back, 1 to -1; on a finger its own back counts."""
     backs = anatomy.back[[3, 7, 11, 15, 19]]
     own = 1 - finger.sum(1, keepdims=True)
     direction = finger @ backs + own * anatomy.back[0]

@@ -1,4 +1,4 @@
-"""A finely tessellated hand with a stub of forearm."""
+"""A finely subdivided hand with a stub of forearm, and the sleeve that the arm comes out of."""
 
 from __future__ import annotations
 
@@ -12,31 +12,38 @@ from scipy import sparse
 from nerfstudio_hands.geometry.mesh import boundary_loops, vertex_normals
 from nerfstudio_hands.geometry.subdivision import interpolating_controls, loop_subdivision
 from nerfstudio_hands.hand_model.model import HandModel
-from nerfstudio_hands.synthesis.anatomy import Anatomy, dorsality, finger_membership
+from nerfstudio_hands.synthesis.anatomy import Anatomy, SkinPoints, dorsality, finger_membership
 
 FOREARM_LENGTH = 0.085
-"""Metres of bare skin behind the template's wrist; a sleeve begins before its end."""
+"""Meters of bare skin behind the template's wrist; a sleeve begins before its end."""
 
 FOREARM_RINGS = 12
+
+SLEEVE_START = 0.055
+"""Meters behind the wrist."""
+
+SLEEVE_LENGTH = 0.45
+"""Meters; long enough to leave every picture."""
 
 
 @dataclass(frozen=True)
 class Tessellation:
-    """How a coarse hand becomes a fine one, the same for every pose; V coarse vertices, W fine ones."""
+    """How a coarse hand with forearm becomes a fine one, the same for every pose; V coarse vertices, W fine ones."""
 
-    num_hand_vertices: int
-    """The first vertices of the coarse mesh are the hand model's, the rest is forearm."""
     wrist: Int[np.ndarray, "L"]
-    """The hand model's border, in the direction of its faces."""
-    faces: Int[np.ndarray, "G 3"]
-    coarse_faces: Int[np.ndarray, "H 3"]
-    """Faces after one subdivision only; they use the first fine vertices."""
+    """The hand model's boundary, in the direction of its faces."""
+    faces: tuple[Int[np.ndarray, "_ 3"], ...]
+    """After no, one, two, ... subdivisions; all use the first of the fine vertices."""
+    steps: tuple[sparse.csr_matrix, ...]
+    """From the vertices of each level to those of the next."""
     matrix: sparse.csr_matrix
-    """Subdivision (W, V)."""
-    canonical: Float[np.ndarray, "W 3"]
-    """Fine vertices of the mean right hand at rest, metres; a left hand's are mirrored to it."""
-    finger: Float[np.ndarray, "W 5"]
-    dorsal: Float[np.ndarray, "W"]
+    """All steps at once (W, V)."""
+    points: SkinPoints
+    """Where the fine vertices are on the skin; a left hand's are mirrored to the right one's."""
+
+    def subdivision_from(self, level: int) -> sparse.csr_matrix:
+        """Matrix from the vertices after so many subdivisions to the fine ones."""
+        return _chain(self.steps[level:], int(self.faces[level].max()) + 1)
 
 
 def tessellate(model: HandModel, anatomy: Anatomy, levels: int) -> Tessellation:
@@ -50,79 +57,114 @@ def tessellate(model: HandModel, anatomy: Anatomy, levels: int) -> Tessellation:
     mirror = np.array([1.0, 1.0, 1.0]) if model.side == "right" else np.array([-1.0, 1.0, 1.0])
     template = model.template.double().numpy()
     wrist = boundary_loops(model.faces)[0].numpy()
-    coarse_faces = np.concatenate([model.faces.numpy(), _ring_faces(wrist, len(template))])
     coarse = np.concatenate([template, forearm(template, wrist)])
-    faces, matrix = loop_subdivision(torch.from_numpy(coarse_faces), len(coarse), levels)
-    canonical = matrix @ interpolating_controls(matrix, coarse) * mirror
-    outward = faces if model.side == "right" else faces[:, [0, 2, 1]]
+    behind = len(template) + np.arange(FOREARM_RINGS * len(wrist)).reshape(FOREARM_RINGS, -1)
+    faces, steps = [np.concatenate([model.faces.numpy(), tube_faces([wrist, *behind])])], []
+    for _ in range(levels):
+        finer, step = loop_subdivision(torch.from_numpy(faces[-1]), int(faces[-1].max()) + 1, 1)
+        faces.append(finer.numpy())
+        steps.append(step)
+    matrix = _chain(steps, len(coarse))
+    position = matrix @ interpolating_controls(matrix, coarse) * mirror
+    outward = faces[-1] if model.side == "right" else faces[-1][:, [0, 2, 1]]
     weights = np.zeros((len(coarse), model.weights.shape[1]))
     weights[:, 0] = 1
     weights[: len(template)] = model.weights.double().numpy()
     finger = matrix @ finger_membership(weights)
-    normals = vertex_normals(torch.from_numpy(canonical), outward).numpy()
-    return Tessellation(
-        num_hand_vertices=len(template),
-        wrist=wrist,
-        faces=faces.numpy(),
-        coarse_faces=loop_subdivision(torch.from_numpy(coarse_faces), len(coarse), 1)[0].numpy(),
-        matrix=matrix,
-        canonical=canonical,
-        finger=finger,
-        dorsal=dorsality(anatomy, normals, finger),
-    )
+    points = SkinPoints(position, finger, dorsality(anatomy, mesh_normals(position, outward), finger))
+    return Tessellation(wrist, tuple(faces), tuple(steps), matrix, points)
+
+
+def _chain(steps: tuple[sparse.csr_matrix, ...] | list[sparse.csr_matrix], size: int) -> sparse.csr_matrix:
+    matrix = sparse.identity(size, format="csr")
+    for step in steps:
+        matrix = (step @ matrix).tocsr()
+    return matrix
 
 
 def fine_vertices(
     tessellation: Tessellation,
     posed: Float[np.ndarray, "V 3"],
     rest: Float[np.ndarray, "V 3"],
-    wrist_transform: Float[np.ndarray, "4 4"],
+    wrist_to_world: Float[np.ndarray, "4 4"],
 ) -> Float[np.ndarray, "W 3"]:
     """Fine vertices of a posed hand, through the posed vertices of the hand model.
 
     Args:
         tessellation: Of the hand model.
-        posed: Vertices of the hand model, metres, world.
+        posed: Vertices of the hand model, meters, world.
         rest: Its shaped rest vertices, from which the forearm grows.
-        wrist_transform: From rest to world.
+        wrist_to_world: Transform of the wrist from the rest pose.
     """
-    arm = forearm(rest, tessellation.wrist) @ wrist_transform[:3, :3].T + wrist_transform[:3, 3]
-    coarse = np.concatenate([posed, arm])
+    coarse = np.concatenate([posed, transformed(forearm(rest, tessellation.wrist), wrist_to_world)])
     return tessellation.matrix @ interpolating_controls(tessellation.matrix, coarse)
 
 
 def forearm(rest: Float[np.ndarray, "V 3"], wrist: Int[np.ndarray, "L"]) -> Float[np.ndarray, "R 3"]:
-    """Rings of vertices that continue the border of a hand at rest, from the wrist to the elbow, metres."""
-    loop = rest[wrist]
-    centre, axis = arm_axis(rest, wrist)
-    offset = loop - centre
-    flat = offset - (offset @ axis)[:, None] * axis
+    """Rings of vertices that continue the boundary of a hand at rest, from the wrist to the elbow, meters."""
+    center, axis, along, across = _wrist_frame(rest, wrist)
     rings = []
     for distance in np.linspace(0, FOREARM_LENGTH, FOREARM_RINGS + 1)[1:]:
-        # The slant of the border dies out along the arm; the forearm widens by a quarter over a hand's breadth.
-        slant = np.exp(-distance / 0.02) * (offset @ axis)[:, None] * axis
+        # The slant of the boundary dies out along the arm; the forearm widens by a quarter over a hand's breadth.
+        slant = np.exp(-distance / 0.02) * along
         width = 1 + 0.26 * (distance / 0.09) ** 1.4
-        rings.append(centre + slant + width * flat + distance * axis)
+        rings.append(center + slant + width * across + distance * axis)
     return np.concatenate(rings)
 
 
-def arm_axis(rest: Float[np.ndarray, "V 3"], wrist: Int[np.ndarray, "L"]) -> tuple[np.ndarray, np.ndarray]:
-    """Middle of the wrist's border and unit direction of the arm, at rest."""
-    loop = rest[wrist]
-    centre = loop.mean(0)
+def sleeve(
+    rest: Float[np.ndarray, "V 3"], wrist: Int[np.ndarray, "L"]
+) -> tuple[Float[np.ndarray, "S 3"], Int[np.ndarray, "T 3"]]:
+    """A cuff and the arm of a garment around the forearm, as an open tube with a turned-in hem.
+
+    Args:
+        rest: Rest vertices of the hand model, meters.
+        wrist: Its boundary, in the direction of its faces.
+
+    Returns:
+        Vertices at rest, which move with the wrist, and faces.
+    """
+    center, axis, _, across = _wrist_frame(rest, wrist)
+    length = np.linalg.norm(across, axis=1, keepdims=True)
+    shape = 0.6 * across + 0.4 * (across / length * length.mean())
+    # (distance behind the wrist, width relative to the wrist); the first two are the inside of the hem.
+    hem = [(SLEEVE_START + 0.028, 1.3), (SLEEVE_START + 0.002, 1.27), (SLEEVE_START, 1.3), (SLEEVE_START + 0.002, 1.37)]
+    cuff = [(SLEEVE_START + d, 1.39) for d in (0.014, 0.028, 0.04)]
+    arm = [(SLEEVE_START + 0.044, 1.48), (SLEEVE_START + 0.05, 1.64), (SLEEVE_START + 0.07, 1.76)]
+    arm += [(SLEEVE_START + d, 1.8 + 0.8 * d) for d in np.linspace(0.1, SLEEVE_LENGTH, 8)]
+    profile = hem + cuff + arm
+    rings = np.concatenate([center + width * shape + distance * axis for distance, width in profile])
+    faces = tube_faces(list(np.arange(len(rings)).reshape(len(profile), -1)))
+    fine_faces, matrix = loop_subdivision(torch.from_numpy(faces), len(rings), 2)
+    return matrix @ rings, fine_faces.numpy()
+
+
+def _wrist_frame(
+    rest: Float[np.ndarray, "V 3"], wrist: Int[np.ndarray, "L"]
+) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], Float[np.ndarray, "L 3"], Float[np.ndarray, "L 3"]]:
+    """Middle of the wrist's boundary, unit direction of the arm, and the boundary from there, along it and across."""
+    center = rest[wrist].mean(0)
     # The x axis of the rest frame points from the fingers to the wrist; mirrored on a left hand.
-    axis = np.array([np.sign(centre[0] - rest[:, 0].mean()), 0.0, 0.0])
-    return centre, axis
+    axis = np.array([np.sign(center[0] - rest[:, 0].mean()), 0.0, 0.0])
+    offset = rest[wrist] - center
+    along = (offset @ axis)[:, None] * axis
+    return center, axis, along, offset - along
 
 
-def _ring_faces(wrist: np.ndarray, num_vertices: int) -> np.ndarray:
-    count = len(wrist)
-    rings = [wrist] + [num_vertices + count * k + np.arange(count) for k in range(FOREARM_RINGS)]
-    return np.concatenate([band(a, b) for a, b in zip(rings[:-1], rings[1:], strict=True)])
+def tube_faces(rings: list[Int[np.ndarray, "L"]]) -> Int[np.ndarray, "M 3"]:
+    """Faces between rings of equal size; the first ring runs in the direction of the faces before it."""
+    faces = []
+    for a, c in zip(rings[:-1], rings[1:], strict=True):
+        b, d = np.roll(a, -1), np.roll(c, -1)
+        faces += [np.stack([b, a, c], axis=1), np.stack([b, c, d], axis=1)]
+    return np.concatenate(faces)
 
 
-def band(inner: Int[np.ndarray, "L"], outer: Int[np.ndarray, "L"]) -> Int[np.ndarray, "M 3"]:
-    """Faces between two rings of equal size; the inner ring runs in the direction of the faces before it."""
-    a, b = inner, np.roll(inner, -1)
-    c, d = outer, np.roll(outer, -1)
-    return np.concatenate([np.stack([b, a, c], axis=1), np.stack([b, c, d], axis=1)])
+def mesh_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
+    """Unit vertex normals."""
+    return vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
+
+
+def transformed(points: Float[np.ndarray, "N 3"], transform: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "N 3"]:
+    """Points moved by a rigid transform."""
+    return points @ transform[:3, :3].T + transform[:3, 3]

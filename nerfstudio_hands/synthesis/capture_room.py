@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import trimesh
-from jaxtyping import Float, Int, UInt8
-from PIL import Image
+from jaxtyping import Float, UInt8
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.program.option_range import check_ranges
-from nerfstudio_hands.synthesis.anatomy import SurfacePoints
-from nerfstudio_hands.synthesis.detections import imperfect_detections, normalised_landmarks
-from nerfstudio_hands.synthesis.held_object import check_object
-from nerfstudio_hands.synthesis.light import Room, studio
+from nerfstudio_hands.synthesis.body import transformed
+from nerfstudio_hands.synthesis.detections import imperfect_detections, normalized_landmarks
+from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
+from nerfstudio_hands.synthesis.image_files import write_image, write_mask
+from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, pose_sequence, posed_surfaces
 from nerfstudio_hands.synthesis.options import CaptureRoomOptions
-from nerfstudio_hands.synthesis.render import Picture, render
-from nerfstudio_hands.synthesis.rig import RigCamera, ring_of_cameras
-from nerfstudio_hands.synthesis.scene import HELD, assemble
+from nerfstudio_hands.synthesis.range_of_motion import opening_and_closing
+from nerfstudio_hands.synthesis.render import render_frame
+from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
+from nerfstudio_hands.synthesis.scene import FINE, join_meshes
 from nerfstudio_hands.synthesis.shading import GAMMA
-from nerfstudio_hands.synthesis.subject import HandTruth, Subject, make_subject, pose_subject
+from nerfstudio_hands.synthesis.studio import Studio, ring_of_cameras, studio
+from nerfstudio_hands.synthesis.subject import Subject, make_subject
 
 TRUTH_VERSION = 1
 
-CENTRE = np.array([0.08, -0.05, 1.12])
-"""Where the hands are held, world metres, z up."""
-
-SENSOR_NOISE = 0.8 / 255
-"""Standard deviation of the noise on pixel values."""
+CENTER = np.array([0.08, -0.05, 1.12])
+"""Where the hands are held, world meters, z up."""
 
 MARGIN = 1.02
 """Radius of what the cameras frame, over that of the hands without forearms."""
@@ -65,7 +63,7 @@ def synthesize_capture_room(
     _check(options)
     output = Path(output).expanduser()
     with whole_folder(output) as partial:
-        _render_all(partial, options, progress or (lambda done, total: None))
+        _write_capture(partial, options, progress or (lambda done, total: None))
     return output
 
 
@@ -76,85 +74,77 @@ def _check(options: CaptureRoomOptions) -> None:
     check_object(options.object, num_hands=2 if options.hand == "both" else 1)
 
 
-def perform(options: CaptureRoomOptions) -> tuple[Subject, list[list[HandTruth]]]:
-    """The subject, and its hands in every frame with the surface that is rendered."""
+def subject_in_motion(options: CaptureRoomOptions) -> tuple[Subject, MotionSequence]:
+    """The person, and what the hands do in all frames."""
     sides = SIDES if options.hand == "both" else (options.hand,)
-    subject = make_subject(sides, subdivisions=options.subdivisions, seed=options.seed, held=options.object)
-    moments = np.linspace(0, 1, options.frames) if options.frames > 1 else np.zeros(1)
-    return subject, [pose_subject(subject, CENTRE, float(moment)) for moment in moments]
+    subject = make_subject(
+        sides, subdivisions=options.subdivisions, quality=FINE, seed=options.seed, held=options.object
+    )
+    motions = opening_and_closing(sides, options.frames)
+    return subject, pose_sequence("opening", np.arange(options.frames) + 1, motions, subject, CENTER)
 
 
-def room_around(poses: list[list[HandTruth]], options: CaptureRoomOptions) -> Room:
+def room_around(subject: Subject, motion: MotionSequence, options: CaptureRoomOptions) -> Studio:
     """The room that lights the hands of all frames and what they hold, round the middle of their bounding box."""
-    everything = _all_vertices(poses)
+    everything = _all_vertices(subject, motion)
     return studio(0.5 * (everything.min(0) + everything.max(0)), np.random.default_rng([options.seed, 2]))
 
 
-def _all_vertices(poses: list[list[HandTruth]]) -> Float[np.ndarray, "N 3"]:
+def _all_vertices(subject: Subject, motion: MotionSequence) -> Float[np.ndarray, "N 3"]:
     """Vertices of the hands without forearms, and of what they hold, in all frames."""
-    hands = [hand for moment in poses for hand in moment]
-    held = [part.vertices for hand in hands for part in hand.parts if part.material == HELD]
-    return np.concatenate([hand.vertices for hand in hands] + held)
+    held = [] if subject.held is None else [transformed(subject.held.vertices, p) for p in motion.object_to_world]
+    return np.concatenate([motion.vertices[:, motion.is_there].reshape(-1, 3).astype(float), *held])
 
 
-def _render_all(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
-    subject, poses = perform(options)
-    room = room_around(poses, options)
-    centre = room.centre
-    radius = MARGIN * float(np.linalg.norm(_all_vertices(poses) - centre, axis=1).max())
+def _write_capture(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
+    subject, motion = subject_in_motion(options)
+    room = room_around(subject, motion, options)
+    radius = MARGIN * float(np.linalg.norm(_all_vertices(subject, motion) - room.center, axis=1).max())
     cameras = ring_of_cameras(
-        centre,
+        room.center,
         radius,
         num_cameras=options.num_cameras,
         resolution=options.resolution,
         rng=np.random.default_rng([options.seed, 3]),
     )
-    frames = [str(index + 1) for index in range(options.frames)]
-    for index, (frame, hands) in enumerate(zip(frames, poses, strict=True)):
-        scan = root / frame
-        for folder in ("img", "mask", "pose", "camera", *(["obj_mask"] if subject.held else [])):
-            (scan / folder).mkdir(parents=True)
-        scene = assemble([part for hand in hands for part in hand.parts], subject.skin, room, subject.held)
-        for number, camera in enumerate(cameras):
-            picture = render(scene, camera, supersampling=options.supersampling)
-            noise = np.random.default_rng([options.seed, 4, index, number])
-            _write_png(scan / "img" / f"{camera.name}.png", expose(picture, camera, noise))
-            _write_png(scan / "mask" / f"{camera.name}.png", np.where(picture.coverage > 0.5, 255, 0).astype(np.uint8))
+    rig = CameraRig(room, cameras)
+    for t, frame in enumerate(motion.frames):
+        scan = root / str(frame)
+        images = render_frame(subject, motion, t, rig, FINE, supersampling=options.supersampling)
+        for number, (camera, image) in enumerate(images):
+            noise = np.random.default_rng([options.seed, 4, t, number])
+            write_image(scan / "img" / f"{camera.name}.png", camera.develop(image.color, noise), optimize=True)
+            write_mask(scan / "mask" / f"{camera.name}.png", image.skin)
             if subject.held:
-                mask = np.where(picture.held > 0.5, 255, 0).astype(np.uint8)
-                _write_png(scan / "obj_mask" / f"{camera.name}.png", mask)
-            progress(index * len(cameras) + number + 1, len(frames) * len(cameras))
-        _write_poses(scan, cameras, hands, np.random.default_rng([options.seed, 5, index]))
-        _write_cameras(scan / "camera" / "param.npz", cameras, centre, radius)
-    _write_truth(root / "truth", subject, cameras, frames, poses, options)
+                write_mask(scan / "obj_mask" / f"{camera.name}.png", image.held)
+            progress(t * len(cameras) + number + 1, len(motion.frames) * len(cameras))
+        _write_detections(scan / "pose", cameras, motion, t, np.random.default_rng([options.seed, 5, t]))
+        _write_cameras(scan / "camera" / "param.npz", cameras, room.center, radius)
+    _write_truth(root / "truth", subject, cameras, motion, options)
 
 
-def expose(picture: Picture, camera: RigCamera, rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
-    """Pixel values as the camera stores them: its gain, some noise, 8 bits."""
-    values = picture.colour * camera.gain + rng.normal(0, SENSOR_NOISE, picture.colour.shape)
-    return np.round(255 * np.clip(values, 0, 1)).astype(np.uint8)
-
-
-def _write_png(path: Path, picture: UInt8[np.ndarray, "H W *channels"]) -> None:
-    Image.fromarray(picture).save(path, optimize=True)
-
-
-def _write_poses(scan: Path, cameras: list[RigCamera], hands: list[HandTruth], rng: np.random.Generator) -> None:
+def _write_detections(
+    folder: Path, cameras: list[RigCamera], motion: MotionSequence, t: int, rng: np.random.Generator
+) -> None:
+    folder.mkdir()
     size = cameras[0].width
     found = {
-        hand.side: imperfect_detections(np.stack([c.project(hand.keypoints) for c in cameras]), size, rng)
-        for hand in hands
+        SIDES[s]: imperfect_detections(
+            np.stack([camera.project(motion.keypoints[t, s].astype(float)) for camera in cameras]), size, rng
+        )
+        for s in np.flatnonzero(motion.is_there)
     }
     for number, camera in enumerate(cameras):
         landmarks = {side.capitalize(): [] for side in SIDES}
         for side, pixels in found.items():
-            landmarks[side.capitalize()] = normalised_landmarks(pixels[number], size)
-        (scan / "pose" / f"{camera.name}.json").write_text(json.dumps(landmarks))
+            landmarks[side.capitalize()] = normalized_landmarks(pixels[number], size)
+        (folder / f"{camera.name}.json").write_text(json.dumps(landmarks))
 
 
-def _write_cameras(path: Path, cameras: list[RigCamera], centre: np.ndarray, radius: float) -> None:
+def _write_cameras(path: Path, cameras: list[RigCamera], center: np.ndarray, radius: float) -> None:
+    path.parent.mkdir()
     scale = np.diag([radius, radius, radius, 1.0])
-    scale[:3, 3] = centre
+    scale[:3, 3] = center
     arrays = {}
     for number, camera in enumerate(cameras):
         intrinsics = np.eye(4)
@@ -167,79 +157,51 @@ def _write_cameras(path: Path, cameras: list[RigCamera], centre: np.ndarray, rad
 
 
 def _write_truth(
-    folder: Path,
-    subject: Subject,
-    cameras: list[RigCamera],
-    frames: list[str],
-    poses: list[list[HandTruth]],
-    options: CaptureRoomOptions,
+    folder: Path, subject: Subject, cameras: list[RigCamera], motion: MotionSequence, options: CaptureRoomOptions
 ) -> None:
     """Parameters, vertices and joints of every frame in `truth.npz`, and the rendered skin as a mesh a frame."""
     folder.mkdir()
-
-    def table(name: str) -> np.ndarray:
-        return np.stack([[np.asarray(getattr(hand, name)) for hand in hands] for hands in poses]).astype(np.float32)
-
-    starts = np.cumsum([0] + [model.num_vertices for model in subject.models])
+    names = ("global_orient", "local_rotations", "translation", "keypoints")
+    models = [hand.model for hand in subject.hands.values()]
+    _, faces = join_meshes([(model.template.numpy(), model.faces.numpy()) for model in models])
+    frames = [str(frame) for frame in motion.frames]
     arrays = {
         "format_version": np.array(TRUTH_VERSION),
         "seed": np.array(options.seed),
-        "sides": np.array([model.side for model in subject.models]),
+        "sides": np.array([model.side for model in models]),
         "frames": np.array(frames),
         "cameras": np.array([camera.name for camera in cameras]),
         "gains": np.stack([camera.gain for camera in cameras]),
         "gamma": np.array(GAMMA),
         "shape": subject.shape.numpy(),
-        "global_orient": table("global_orient"),
-        "local_rotations": table("local_rotations"),
-        "translation": table("translation"),
-        "keypoints": table("keypoints"),
-        "vertices": np.stack([np.concatenate([h.vertices for h in hands]) for hands in poses]).astype(np.float32),
-        "faces": np.concatenate(
-            [m.faces.numpy() + start for m, start in zip(subject.models, starts[:-1], strict=True)]
-        ).astype(np.int32),
+        **{name: getattr(motion, name)[:, motion.is_there] for name in names},
+        "vertices": motion.vertices[:, motion.is_there].reshape(len(frames), -1, 3),
+        "faces": faces.astype(np.int32),
     }
     if subject.held:
-        arrays["object"] = np.array(subject.held.kind)
-        arrays["object_to_world"] = np.stack([hands[0].object_to_world for hands in poses])
-        arrays["object_vertices"] = subject.held.vertices.astype(np.float32)
-        arrays["object_faces"] = subject.held.faces.astype(np.int32)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    (folder / "truth.npz").write_bytes(buffer.getvalue())
-    for frame, hands in zip(frames, poses, strict=True):
-        _write_mesh(folder / f"mesh_{frame}.ply", *skin_mesh(subject, hands))
+        arrays |= object_arrays(subject.held) | {"object_to_world": motion.object_to_world}
+    np.savez_compressed(folder / "truth.npz", **arrays)
+    for t, frame in enumerate(frames):
+        surfaces = posed_surfaces(subject, motion, t)
+        _write_skin(folder / f"mesh_{frame}.ply", subject, [own for mesh, own in surfaces if mesh.kind == "skin"])
         if subject.held:
-            colours = pixel_values(subject.held.appearance(subject.held.vertices).albedo)
-            _write_mesh(folder / f"object_{frame}.ply", hands[0].parts[-1].vertices, subject.held.faces, colours)
+            mesh, vertices = surfaces[-1]
+            _write_mesh(folder / f"object_{frame}.ply", vertices, mesh.faces, mesh.material.albedo)
 
 
-def _write_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray) -> None:
-    mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colours, process=False)
+def _write_skin(path: Path, subject: Subject, surfaces: list[Float[np.ndarray, "_ 3"]]) -> None:
+    """The rendered skin, forearms included, at one subdivision: every vertex lies on the rendered surface."""
+    parts, albedo = [], []
+    for hand, surface in zip(subject.hands.values(), surfaces, strict=True):
+        faces = hand.tessellation.faces[1]
+        count = int(faces.max()) + 1
+        parts.append((surface[:count], faces))
+        albedo.append(hand.skin.material.albedo[:count])
+    _write_mesh(path, *join_meshes(parts), np.concatenate(albedo))
+
+
+def _write_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray, albedo: Float[np.ndarray, "N 3"]) -> None:
+    """A mesh whose colors are the linear albedo as pixel values store it."""
+    colors: UInt8[np.ndarray, "N 3"] = np.round(255 * albedo ** (1 / GAMMA)).astype(np.uint8)
+    mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False)
     path.write_bytes(mesh.export(file_type="ply"))
-
-
-def skin_mesh(
-    subject: Subject, hands: list[HandTruth]
-) -> tuple[Float[np.ndarray, "W 3"], Int[np.ndarray, "G 3"], UInt8[np.ndarray, "W 3"]]:
-    """The rendered skin, forearms included, at one subdivision: every vertex lies on the rendered surface.
-
-    Returns:
-        Vertices in world metres, faces, and the skin's albedo as pixel values.
-    """
-    vertices, faces, colours = [], [], []
-    start = 0
-    for hand, tessellation in zip(hands, subject.tessellations, strict=True):
-        count = int(tessellation.coarse_faces.max()) + 1
-        part = SurfacePoints(tessellation.canonical[:count], tessellation.finger[:count], tessellation.dorsal[:count])
-        albedo = subject.skin.appearance(part).albedo
-        vertices.append(hand.surface[:count])
-        faces.append(tessellation.coarse_faces + start)
-        colours.append(pixel_values(albedo))
-        start += count
-    return np.concatenate(vertices), np.concatenate(faces), np.concatenate(colours)
-
-
-def pixel_values(albedo: Float[np.ndarray, "N 3"]) -> UInt8[np.ndarray, "N 3"]:
-    """Linear colours as they are stored."""
-    return np.round(255 * albedo ** (1 / GAMMA)).astype(np.uint8)

@@ -32,13 +32,13 @@ def imperfect_detections(
         camera = int(rng.integers(1, len(keypoints)))
         middle = found[camera].mean(0)
         angle = rng.uniform(0.6, 1.2) * np.pi
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         shift = 0.22 * size * np.array([np.cos(angle), np.sin(angle)])
-        found[camera] = 0.6 * (found[camera] - middle) @ turn.T + middle + shift
+        found[camera] = 0.6 * (found[camera] - middle) @ rotation.T + middle + shift
     return found
 
 
-def normalised_landmarks(pixels: Float[np.ndarray, "21 2"], size: int) -> list[float]:
+def normalized_landmarks(pixels: Float[np.ndarray, "21 2"], size: int) -> list[float]:
     """63 numbers x, y, z as capture-room files have them: x and y in [-1, 1] across the picture, z without use."""
     landmarks = np.concatenate([pixels / size * 2 - 1, np.zeros((21, 1))], axis=1)
     return [round(float(value), 6) for value in landmarks.ravel()]

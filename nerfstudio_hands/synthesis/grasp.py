@@ -1,6 +1,6 @@
 """How a hand takes hold of an object: the object is laid against the palm, the fingers close until they touch it.
 
-Frame: that of a right hand at rest, x from the fingers to the wrist, y out of the back, z towards the thumb, metres. A
+Frame: that of a right hand at rest, x from the fingers to the wrist, y out of the back, z towards the thumb, meters. A
 left hand does the mirror image.
 """
 
@@ -21,10 +21,10 @@ from nerfstudio_hands.geometry.mesh import edges
 from nerfstudio_hands.hand_model.gestures import gesture
 from nerfstudio_hands.hand_model.joint_limits import FLEXION, angles_to_rotations, joint_axes, joint_limits
 from nerfstudio_hands.hand_model.model import HandModel, mirror_rotations, pose_hand
-from nerfstudio_hands.synthesis.held_object import HeldObject
+from nerfstudio_hands.synthesis.held_object import SyntheticObject
 
 CLEARANCE = 0.6e-3
-"""Metres that points on the coarse hand keep from the object: the rendered skin is finer and has a relief."""
+"""Meters that points on the coarse hand keep from the object: the rendered skin is finer and has a relief."""
 
 STEPS = (2.0, 0.25)
 """Degrees by which fingers close, first in large steps, then in small ones."""
@@ -36,20 +36,20 @@ OF_A_FINGER = 0.1
 """Skinning weight of its joints from which on a point belongs to a finger."""
 
 REACH = 0.008
-"""Metres; no step takes a finger so deep into an object."""
+"""Meters; no step takes a finger so deep into an object."""
 
 START_BELOW = 0.12
-"""Metres below the palm from which the object approaches."""
+"""Meters below the palm from which the object approaches."""
 
 
 @dataclass(frozen=True)
 class Hold:
     """How an object is laid against the palm."""
 
-    turn: tuple[float, float, float]
+    rotation: tuple[float, float, float]
     """Degrees about z, then y, then x of the rest frame, from an object whose axis points to the thumb's side."""
-    place: tuple[float, float]
-    """Millimetres from the knuckle of the middle finger to its middle, towards the wrist and towards the thumb."""
+    offset: tuple[float, float]
+    """Millimeters from the knuckle of the middle finger to its middle, towards the wrist and towards the thumb."""
     thumb: tuple[float, float]
     """Spread and twist of the thumb's first joint, degrees."""
 
@@ -77,7 +77,7 @@ class Grasp:
         return Grasp(mirror_rotations(self.local_rotations), hands @ self.object_to_rest @ own)
 
 
-def find_grasp(right: HandModel, shape: Float[Tensor, "K"], held: HeldObject) -> Grasp:
+def find_grasp(right: HandModel, shape: Float[Tensor, "K"], held: SyntheticObject) -> Grasp:
     """Lets a right hand take hold of an object.
 
     Args:
@@ -88,25 +88,25 @@ def find_grasp(right: HandModel, shape: Float[Tensor, "K"], held: HeldObject) ->
     hand = _Probe(right, shape)
     hold = HOLDS[held.kind]
     surfaces = Surfaces(torch.from_numpy(held.faces), torch.from_numpy(held.vertices).float()[None])
-    rotation = Rotation.from_euler("zyx", hold.turn, degrees=True).as_matrix()
+    rotation = Rotation.from_euler("zyx", hold.rotation, degrees=True).as_matrix()
     opened = np.radians(gesture(thumb=(-10.0, 0.0, 0.0, *hold.thumb)))
     points = hand.points(opened)
-    away = hand.knuckle + 1e-3 * np.array([hold.place[0], 0.0, hold.place[1]]) - [0.0, START_BELOW, 0.0]
+    away = hand.knuckle + 1e-3 * np.array([hold.offset[0], 0.0, hold.offset[1]]) - [0.0, START_BELOW, 0.0]
 
-    def distance(points: Tensor, centre: np.ndarray, reach: float = math.inf) -> Tensor:
-        own = (points.double() - torch.from_numpy(centre)) @ torch.from_numpy(rotation)
+    def distance(points: Tensor, center: np.ndarray, reach: float = math.inf) -> Tensor:
+        own = (points.double() - torch.from_numpy(center)) @ torch.from_numpy(rotation)
         return surfaces.closest(own.float(), max_distance=reach).signed_distance
 
     # What is further away than the object moves cannot be met: steps as long as the distance never pass through.
-    centre = away.copy()
+    center = away.copy()
     for _ in range(100):
-        free = float(distance(points, centre).min()) - CLEARANCE
+        free = float(distance(points, center).min()) - CLEARANCE
         if free < 1e-4:
             break
-        centre[1] += free
-    angles = _close(hand, opened, lambda points: distance(points, centre, REACH))
+        center[1] += free
+    angles = _close(hand, opened, lambda points: distance(points, center, REACH))
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation, centre
+    pose[:3, :3], pose[:3, 3] = rotation, center
     return Grasp(hand.rotations(angles), pose)
 
 

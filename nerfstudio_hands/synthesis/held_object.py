@@ -1,6 +1,6 @@
 """Things to hold: their shape, as a mesh, and their look.
 
-Own frame of an object: metres, origin at its middle, z along its axis, x towards a mug's handle. Every object is its
+Own frame of an object: meters, origin at its middle, z along its axis, x towards a mug's handle. Every object is its
 own mirror image in the plane y = 0, so that a left hand can hold what a right hand holds.
 """
 
@@ -14,9 +14,10 @@ from jaxtyping import Float, Int
 from skimage.measure import marching_cubes
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.synthesis.anatomy import SkinPoints
 from nerfstudio_hands.synthesis.noise import fractal_noise
 from nerfstudio_hands.synthesis.profiles import smoothstep
-from nerfstudio_hands.synthesis.skin import Appearance
+from nerfstudio_hands.synthesis.skin import Material
 
 CELL = 2e-3
 """Edge of the cells in which the surface is found; light and shadow are as fine as its triangles."""
@@ -28,14 +29,14 @@ ROUNDING = 4e-3
 """Radius of edges."""
 
 SIZE_SPREAD = 0.05
-"""Objects of different seeds differ in each direction by up to this share."""
+"""Objects of different seeds differ in each direction by up to this fraction."""
 
 Distance = Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N"]]
 """Negative inside; its zeros are the surface, its values need not be distances."""
 
 
 @dataclass(frozen=True)
-class HeldObject:
+class SyntheticObject:
     """An object in its own frame."""
 
     kind: str
@@ -44,12 +45,13 @@ class HeldObject:
     faces: Int[np.ndarray, "F 3"]
     """Closed, counter-clockwise seen from outside."""
 
-    def appearance(self, position: Float[np.ndarray, "N 3"]) -> Appearance:
+    def material(self, points: SkinPoints) -> Material:
         """Albedo and gloss at points in the object's frame."""
+        position = points.position
         albedo = LOOKS[self.kind](position, self.seed)
         grain = 1 + 0.10 * fractal_noise(position / 1.5e-3, self.seed + 60, octaves=2)
         count = len(position)
-        return Appearance(np.clip(albedo * grain[:, None], 0.01, 0.9), np.full(count, 0.45), np.full(count, 0.035))
+        return Material(np.clip(albedo * grain[:, None], 0.01, 0.9), np.full(count, 0.45), np.full(count, 0.035))
 
 
 def check_object(kind: str | None, *, num_hands: int) -> None:
@@ -62,7 +64,7 @@ def check_object(kind: str | None, *, num_hands: int) -> None:
         raise HandsError("--object: expected a single hand to hold it, found two: ask for one hand, or leave it out.")
 
 
-def make_object(kind: str, seed: int) -> HeldObject:
+def make_object(kind: str, seed: int) -> SyntheticObject:
     """An object of a kind out of `SHAPES`; another seed is another size and pattern."""
     rng = np.random.default_rng([seed, 8])
     stretch = rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD, 3)
@@ -76,7 +78,13 @@ def make_object(kind: str, seed: int) -> HeldObject:
     values = shape(grid / stretch).reshape(counts)
     vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(CELL,) * 3, gradient_direction="descent")
     vertices = _onto_surface(vertices.astype(float) + [axis[0] for axis in axes], lambda p: shape(p / stretch))
-    return HeldObject(kind, seed, vertices, faces.astype(np.int64))
+    return SyntheticObject(kind, seed, vertices, faces.astype(np.int64))
+
+
+def object_arrays(held: SyntheticObject) -> dict[str, np.ndarray]:
+    """What the truth of a capture says about an object, by name."""
+    vertices, faces = held.vertices.astype(np.float32), held.faces.astype(np.int32)
+    return {"object": np.array(held.kind), "object_vertices": vertices, "object_faces": faces}
 
 
 def _onto_surface(vertices: np.ndarray, shape: Distance) -> np.ndarray:
@@ -139,7 +147,7 @@ MUG = (0.033, 0.043)
 MUG_WALL = 4e-3
 HANDLE = (0.019, 5e-3)
 SUPERQUADRIC = (0.030, 0.030, 0.048)
-"""Half sizes; radius and half height; radii of the handle's ring. Metres."""
+"""Half sizes; radius and half height; radii of the handle's ring. Meters."""
 
 
 def _around(half_width: float, half_height: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -156,7 +164,7 @@ SHAPES: dict[str, tuple[Distance, tuple[tuple[float, ...], tuple[float, ...]]]] 
 
 
 def _printed_box(position: np.ndarray, seed: int) -> np.ndarray:
-    """Cardboard with a coloured band and spots, other ones on every side."""
+    """Cardboard with a colored band and spots, other ones on every side."""
     card, ink, band = np.array([0.58, 0.45, 0.30]), np.array([0.06, 0.20, 0.42]), np.array([0.62, 0.16, 0.07])
     spots = smoothstep(0.16, 0.22, fractal_noise(position / 0.016, seed + 61, octaves=1))
     stripe = smoothstep(0.011, 0.0105, np.abs(position[:, 2] - 0.018))
@@ -195,8 +203,8 @@ def _wave(position: np.ndarray, seed: int) -> np.ndarray:
     return fractal_noise(position / 0.02, seed + 67, octaves=2)
 
 
-def _mix(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return a + (b - a) * share[:, None]
+def _mix(a: np.ndarray, b: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    return a + (b - a) * fraction[:, None]
 
 
 LOOKS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import Bool, Float
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import whole_folder
@@ -22,30 +21,26 @@ from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
-from nerfstudio_hands.hand_model.model import mirror_rotations, pose_hand
+from nerfstudio_hands.hand_model.model import mirror_rotations
 from nerfstudio_hands.program.option_range import check_ranges, require_range
-from nerfstudio_hands.synthesis.dome import Dome, DomeCamera, dome, dome_cameras
-from nerfstudio_hands.synthesis.held_object import check_object
-from nerfstudio_hands.synthesis.interhand_annotations import SequenceTruth, image_name, measure, write_annotations
+from nerfstudio_hands.synthesis.dome import dome, dome_cameras
+from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
+from nerfstudio_hands.synthesis.image_files import write_image, write_mask
+from nerfstudio_hands.synthesis.interhand_annotations import image_name, measure, write_annotations
+from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, pose_sequence
 from nerfstudio_hands.synthesis.options import FRAME_STEPS, MOST_PROCESSES, SPLITS, InterHandOptions
-from nerfstudio_hands.synthesis.performer import (
-    DressedHand,
-    DressedObject,
-    dress,
-    dress_object,
-    light_hands,
-    shoot,
-    surface_vertices,
-)
-from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, perform
+from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, play
+from nerfstudio_hands.synthesis.render import render_frame
+from nerfstudio_hands.synthesis.rig import CameraRig
+from nerfstudio_hands.synthesis.scene import QUICK
 from nerfstudio_hands.synthesis.subject import Subject, make_subject
 
 FIRST_FRAME = 9018
 PAUSE = 50
 """Steps between the last frame of a sequence and the first of the next."""
 
-CENTRE = np.array([0.03, -0.06, 1.04])
-"""Where the hands are held, world metres, z up."""
+CENTER = np.array([0.03, -0.06, 1.04])
+"""Where the hands are held, world meters, z up."""
 
 JPEG_QUALITY = 95
 
@@ -61,7 +56,7 @@ def synthesize_interhand(
 
     Writes `images` and `annotations` as InterHand2.6M has them, the hand model as `mano/MANO_{RIGHT,LEFT}.pkl`, and
     `truth`: `subject.npz` (shape, mean pose and faces), `<sequence>.npz` (poses, joints and vertices of each frame in
-    metres, which annotations are outliers; sides left, right, NaN where absent), `cameras.json` (colour responses), and
+    meters, which annotations are outliers; sides left, right, NaN where absent), `cameras.json` (color responses), and
     for each picture `mask_hand/.../*.png` (what the hand model covers) and `mask_skin/.../*.png` (with the forearm).
     With an object there are masks of it in `obj_mask` beside `images`, its mesh in its own frame in `truth/subject.npz`
     (`object_vertices`, `object_faces`) and its poses in `truth/<sequence>.npz` (`object_to_world`). The errors of the
@@ -87,7 +82,7 @@ def synthesize_interhand(
             _write_files(partial, options)
             _render_all(partial, options, processes, progress or (lambda done, total: None))
         finally:
-            _stage.cache_clear()
+            _production.cache_clear()
     return output
 
 
@@ -108,30 +103,29 @@ def _check(options: InterHandOptions, processes: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Stage:
+class _Production:
     """All that is the same in every frame, and what the hands do."""
 
     subject: Subject
-    hands: tuple[DressedHand, DressedHand]
-    thing: DressedObject | None
-    """What is held; `subject` knows its shape."""
-    room: Dome
-    cameras: list[DomeCamera]
-    sequences: list[SequenceTruth]
+    rig: CameraRig
+    sequences: list[MotionSequence]
 
 
 @lru_cache(maxsize=1)
-def _stage(options: InterHandOptions) -> _Stage:
-    subject = make_subject(SIDES, subdivisions=options.subdivisions, seed=options.seed, held=options.object)
+def _production(options: InterHandOptions) -> _Production:
+    subject = make_subject(
+        SIDES,
+        subdivisions=options.subdivisions,
+        quality=QUICK,
+        seed=options.seed,
+        held=options.object,
+        has_own_tone=True,
+    )
     cameras = dome_cameras(
-        CENTRE,
-        num_colour=options.num_cameras,
+        CENTER,
+        num_color=options.num_cameras,
         num_grey=options.grey_cameras,
         rng=np.random.default_rng([options.seed, 3]),
-    )
-    hands = tuple(
-        dress(model, tessellation, options.subdivisions, subject.skin, subject.shape)
-        for model, tessellation in zip(subject.models, subject.tessellations, strict=True)
     )
     sequences = []
     step = FRAME_STEPS[options.fps]
@@ -139,83 +133,60 @@ def _stage(options: InterHandOptions) -> _Stage:
     for name in options.sequences:
         rng = np.random.default_rng([options.seed, 4, list(SEQUENCES).index(name)])
         frames = first + step * np.arange(options.frames)
-        sequences.append(_sequence(subject, name, frames, rng))
+        motions = play(SEQUENCES[name](), len(frames), rng)
+        sequences.append(pose_sequence(name, frames, motions, subject, CENTER))
         first = int(frames[-1]) + PAUSE * step
-    thing = dress_object(subject.held) if subject.held else None
-    return _Stage(subject, hands, thing, dome(CENTRE, np.random.default_rng([options.seed, 2])), cameras, sequences)
-
-
-def _sequence(subject: Subject, name: str, frames: np.ndarray, rng: np.random.Generator) -> SequenceTruth:
-    motions = perform(SEQUENCES[name](), len(frames), rng)
-    count = len(frames)
-    sizes = {"global_orient": (3,), "local_rotations": (15, 3), "translation": (3,), "keypoints": (21, 3)}
-    sizes["vertices"] = (subject.models[0].num_vertices, 3)
-    object_to_world = None
-    tables = {key: np.full((count, 2, *size), np.nan, dtype=np.float32) for key, size in sizes.items()}
-    for side, motion in motions.items():
-        s = SIDES.index(side)
-        model = subject.models[s]
-        turn = motion.global_orient, motion.local_rotations
-        if subject.held:
-            turn = motion.global_orient, subject.grasps[side].local_rotations.expand(count, -1, -1)
-        free = pose_hand(model, *turn, torch.zeros(count, 3), subject.shape)
-        middle = torch.from_numpy(CENTRE + motion.middle).float()
-        translation = middle - free.keypoints[:, [0, 9, 12]].mean(1)
-        posed = pose_hand(model, *turn, translation, subject.shape)
-        values = (*turn, translation, posed.keypoints, posed.vertices)
-        for key, value in zip(tables, values, strict=True):
-            tables[key][:, s] = value.numpy()
-        if subject.held:
-            object_to_world = posed.bone_transforms[:, 0].double().numpy() @ subject.grasps[side].object_to_rest
-    is_there = np.array([side in motions for side in SIDES])
-    return SequenceTruth(name=name, frames=frames, is_there=is_there, object_to_world=object_to_world, **tables)
+    return _Production(subject, CameraRig(dome(CENTER, np.random.default_rng([options.seed, 2])), cameras), sequences)
 
 
 def _write_files(root: Path, options: InterHandOptions) -> None:
     """Everything but pictures."""
-    stage = _stage(options)
+    made = _production(options)
     mean = bend_fingers(default_hand("right"), torch.tensor([0.1, 0.22, 0.26, 0.28, 0.26]), torch.zeros(5))
-    hands_mean = {"right": mean.double().numpy(), "left": mirror_rotations(mean).double().numpy()}
+    hands_mean = {"left": mirror_rotations(mean).double().numpy(), "right": mean.double().numpy()}
     (root / "mano").mkdir()
-    for model in stage.subject.models:
-        write_mano_pickle(root / "mano" / f"MANO_{model.side.upper()}.pkl", model, hands_mean[model.side])
+    for side in SIDES:
+        write_mano_pickle(root / "mano" / f"MANO_{side.upper()}.pkl", default_hand(side), hands_mean[side])
 
-    shape = stage.subject.shape.double().numpy()
     means = np.stack([hands_mean[side] for side in SIDES])
+    shape = made.subject.shape.double().numpy()
     measured = [
         measure(truth, shape, means, np.random.default_rng([options.seed, 5, index]))
-        for index, truth in enumerate(stage.sequences)
+        for index, truth in enumerate(made.sequences)
     ]
     write_annotations(
         root / "annotations",
         split=options.split,
         capture=options.capture,
         subject=options.seed,
-        cameras=stage.cameras,
-        sequences=list(zip(stage.sequences, measured, strict=True)),
+        cameras=made.rig.cameras,
+        sequences=list(zip(made.sequences, measured, strict=True)),
     )
-    truth_folder = root / "truth"
-    truth_folder.mkdir()
-    faces = {f"faces_{model.side}": model.faces.numpy().astype(np.int32) for model in stage.subject.models}
-    thing = {}
-    if stage.subject.held:
-        held = stage.subject.held
-        thing = {"object": held.kind, "object_vertices": held.vertices, "object_faces": held.faces.astype(np.int32)}
+    _write_truth(root / "truth", made, means, [errors.is_outlier for errors in measured], options)
+
+
+def _write_truth(
+    folder: Path,
+    made: _Production,
+    hands_mean: Float[np.ndarray, "2 15 3"],
+    is_outlier: list[Bool[np.ndarray, "T 2"]],
+    options: InterHandOptions,
+) -> None:
+    folder.mkdir()
     np.savez_compressed(
-        truth_folder / "subject.npz",
+        folder / "subject.npz",
         seed=options.seed,
         sides=np.array(SIDES),
-        shape=shape,
-        hands_mean=means,
-        **faces,
-        **thing,
+        shape=made.subject.shape.double().numpy(),
+        hands_mean=hands_mean,
+        **{f"faces_{side}": default_hand(side).faces.numpy().astype(np.int32) for side in SIDES},
+        **(object_arrays(made.subject.held) if made.subject.held else {}),
     )
-    for truth, errors in zip(stage.sequences, measured, strict=True):
-        names = ("frames", "is_there", "global_orient", "local_rotations", "translation", "keypoints", "vertices")
+    names = ["frames", "is_there", "global_orient", "local_rotations", "translation", "keypoints", "vertices"]
+    names += ["object_to_world"] if made.subject.held else []
+    for truth, outliers in zip(made.sequences, is_outlier, strict=True):
         arrays = {name: getattr(truth, name) for name in names}
-        if truth.object_to_world is not None:
-            arrays["object_to_world"] = truth.object_to_world
-        np.savez_compressed(truth_folder / f"{truth.name}.npz", **arrays, mano_is_outlier=errors.is_outlier)
+        np.savez_compressed(folder / f"{truth.name}.npz", **arrays, mano_is_outlier=outliers)
     responses = {
         camera.name: {
             "gain": camera.gain.tolist(),
@@ -223,9 +194,9 @@ def _write_files(root: Path, options: InterHandOptions) -> None:
             "gamma": camera.gamma,
             "is_grey": camera.is_grey,
         }
-        for camera in stage.cameras
+        for camera in made.rig.cameras
     }
-    (truth_folder / "cameras.json").write_text(json.dumps(responses, indent=1))
+    (folder / "cameras.json").write_text(json.dumps(responses, indent=1))
 
 
 def _render_all(root: Path, options: InterHandOptions, processes: int, progress: Callable[[int, int], None]) -> None:
@@ -252,40 +223,19 @@ def _render_all(root: Path, options: InterHandOptions, processes: int, progress:
 def _render_frame(root: Path, options: InterHandOptions, index: int, t: int) -> None:
     """All pictures of one frame, with their masks."""
     with _one_thread():
-        stage = _stage(options)
-        truth = stage.sequences[index]
-        sides = np.flatnonzero(truth.is_there)
-        hands = [stage.hands[s] for s in sides]
-        surfaces = [_surface(stage, truth, t, s) for s in sides]
-        if stage.thing is not None:
-            pose = truth.object_to_world[t]
-            hands.append(stage.thing)
-            surfaces.append(stage.subject.held.vertices @ pose[:3, :3].T + pose[:3, 3])
-        lit = light_hands(hands, surfaces, stage.room)
-        for number, camera in enumerate(stage.cameras):
-            shot = shoot(lit, camera, supersampling=options.supersampling)
-            picture = camera.develop(shot.colour, np.random.default_rng([options.seed, 7, index, t, number]))
+        made = _production(options)
+        truth = made.sequences[index]
+        images = render_frame(made.subject, truth, t, made.rig, QUICK, supersampling=options.supersampling)
+        for number, (camera, image) in enumerate(images):
+            noise = np.random.default_rng([options.seed, 7, index, t, number])
             name = image_name(options.capture, truth.name, camera.name, int(truth.frames[t]))
-            _write_picture(root / "images" / options.split / name, picture, quality=JPEG_QUALITY)
-            masks = {"truth/mask_hand": shot.hand, "truth/mask_skin": shot.skin}
-            if stage.thing is not None:
-                masks["obj_mask"] = shot.held
+            picture = camera.develop(image.color, noise)
+            write_image(root / "images" / options.split / name, picture, quality=JPEG_QUALITY)
+            masks = {"truth/mask_hand": image.hand, "truth/mask_skin": image.skin}
+            if made.subject.held:
+                masks["obj_mask"] = image.held
             for folder, coverage in masks.items():
-                mask = np.where(coverage > 0.5, 255, 0).astype(np.uint8)
-                _write_picture((root / folder / options.split / name).with_suffix(".png"), mask)
-
-
-def _surface(stage: _Stage, truth: SequenceTruth, t: int, side: int) -> Float[np.ndarray, "W 3"]:
-    pose = (truth.global_orient, truth.local_rotations, truth.translation)
-    arrays = (torch.from_numpy(values[t : t + 1, side]) for values in pose)
-    posed = pose_hand(stage.subject.models[side], *arrays, stage.subject.shape)
-    wrist = posed.bone_transforms[0, 0].double().numpy()
-    return surface_vertices(stage.hands[side], posed.vertices[0].double().numpy(), wrist)
-
-
-def _write_picture(path: Path, picture: UInt8[np.ndarray, "H W *channels"], **options: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, **options)
+                write_mask((root / folder / options.split / name).with_suffix(".png"), coverage)
 
 
 @contextmanager

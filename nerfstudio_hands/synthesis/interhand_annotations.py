@@ -9,58 +9,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from nerfstudio_hands.captures.capture import PIXEL_CENTER
 from nerfstudio_hands.hand_model.joints import FINGERS, SIDES, to_interhand
-from nerfstudio_hands.synthesis.dome import DomeCamera
+from nerfstudio_hands.synthesis.motion_sequence import MotionSequence
+from nerfstudio_hands.synthesis.rig import RigCamera
 
 JOINT_NOISE = 1e-3
-"""Standard deviation in metres, a coordinate, of annotated joints around the true ones."""
+"""Standard deviation in meters, a coordinate, of annotated joints around the true ones."""
 
 LOST_JOINTS = 0.01
-"""Share of joints other than wrists that are invalid in hands that are there."""
+"""Fraction of joints other than wrists that are invalid in hands that are there."""
 
-NULL_SHARE = 0.05
-"""Share of hands whose MANO annotation is null, rounded to whole frames of a sequence."""
+NULL_FRACTION = 0.05
+"""Fraction of hands whose MANO annotation is null, rounded to whole frames of a sequence."""
 
-OUTLIER_SHARE = 0.05
-"""Share of hands whose MANO annotation is far off, rounded likewise."""
+OUTLIER_FRACTION = 0.05
+"""Fraction of hands whose MANO annotation is far off, rounded likewise."""
 
 OUTLIER_SHIFT = 0.04
-"""Metres by which these are shifted; their pose noise is ten times the usual one."""
+"""Meters by which these are shifted; their pose noise is ten times the usual one."""
 
 POSE_NOISE = 0.02
 """Standard deviation in radians, a component, of MANO poses."""
 
 TRANS_NOISE = 1.5e-3
-"""Standard deviation in metres, a component, of MANO translations."""
+"""Standard deviation in meters, a component, of MANO translations."""
 
 SHAPE_NOISE = 0.15
 """Standard deviation of MANO shapes from frame to frame."""
-
-
-@dataclass(frozen=True)
-class SequenceTruth:
-    """True hands of a sequence of T frames; metres, world, sides in the order of `SIDES`, NaN where absent."""
-
-    name: str
-    frames: Int[np.ndarray, "T"]
-    """Frame numbers, unique within the capture."""
-    is_there: Bool[np.ndarray, "2"]
-    """Which sides take part."""
-    global_orient: Float[np.ndarray, "T 2 3"]
-    local_rotations: Float[np.ndarray, "T 2 15 3"]
-    translation: Float[np.ndarray, "T 2 3"]
-    keypoints: Float[np.ndarray, "T 2 21 3"]
-    vertices: Float[np.ndarray, "T 2 V 3"]
-    object_to_world: Float[np.ndarray, "T 4 4"] | None = None
-    """From the frame of the object that the hand holds."""
-
-    @property
-    def hand_type(self) -> str:
-        """`right`, `left` or `interacting`."""
-        return "interacting" if self.is_there.all() else SIDES[int(np.argmax(self.is_there))]
 
 
 @dataclass(frozen=True)
@@ -68,7 +46,7 @@ class MeasuredSequence:
     """What the annotations say about a sequence."""
 
     joints: Float[np.ndarray, "T 2 21 3"]
-    """Metres; zero where not valid."""
+    """Meters; zero where not valid."""
     joint_valid: Bool[np.ndarray, "T 2 21"]
     pose: Float[np.ndarray, "T 2 48"]
     """MANO's, relative to the mean pose, root first; NaN where null."""
@@ -78,7 +56,7 @@ class MeasuredSequence:
 
 
 def measure(
-    truth: SequenceTruth,
+    truth: MotionSequence,
     shape: Float[np.ndarray, "10"],
     hands_mean: Float[np.ndarray, "2 15 3"],
     rng: np.random.Generator,
@@ -98,7 +76,7 @@ def measure(
 
     is_null = np.repeat(~truth.is_there[None], count, axis=0)
     is_outlier = np.zeros((count, 2), dtype=bool)
-    num_null, num_outliers = round(NULL_SHARE * count), round(OUTLIER_SHARE * count)
+    num_null, num_outliers = round(NULL_FRACTION * count), round(OUTLIER_FRACTION * count)
     for side in np.flatnonzero(truth.is_there):
         order = rng.permutation(count)
         is_null[order[:num_null], side] = True
@@ -121,12 +99,12 @@ def write_annotations(
     split: str,
     capture: int,
     subject: int,
-    cameras: list[DomeCamera],
-    sequences: list[tuple[SequenceTruth, MeasuredSequence]],
+    cameras: list[RigCamera],
+    sequences: list[tuple[MotionSequence, MeasuredSequence]],
 ) -> None:
     """Write `skeleton.txt`, `subject.txt` and the four files of a split.
 
-    Lengths are millimetres but for MANO's metres. InterHand2.6M projects to indices of pixels, so the centre of the
+    Lengths are millimeters but for MANO's meters. InterHand2.6M projects to indices of pixels, so the center of the
     upper left pixel is (0, 0); it is (0.5, 0.5) in this project, hence half a pixel less in `princpt`.
 
     Args:
@@ -171,8 +149,8 @@ def _skeleton() -> str:
 def _data(
     capture: int,
     subject: int,
-    cameras: list[DomeCamera],
-    sequences: list[tuple[SequenceTruth, MeasuredSequence]],
+    cameras: list[RigCamera],
+    sequences: list[tuple[MotionSequence, MeasuredSequence]],
 ) -> dict[str, Any]:
     images, annotations = [], []
     for truth, measured in sequences:
@@ -210,7 +188,7 @@ def _data(
     return {"images": images, "annotations": annotations}
 
 
-def _cameras(cameras: list[DomeCamera]) -> dict[str, Any]:
+def _cameras(cameras: list[RigCamera]) -> dict[str, Any]:
     table: dict[str, dict[str, Any]] = {"campos": {}, "camrot": {}, "focal": {}, "princpt": {}}
     for camera in cameras:
         rotation, shift = camera.world_to_camera[:3, :3], camera.world_to_camera[:3, 3]
@@ -221,7 +199,7 @@ def _cameras(cameras: list[DomeCamera]) -> dict[str, Any]:
     return table
 
 
-def _joints(truth: SequenceTruth, measured: MeasuredSequence) -> Iterable[tuple[str, dict[str, Any]]]:
+def _joints(truth: MotionSequence, measured: MeasuredSequence) -> Iterable[tuple[str, dict[str, Any]]]:
     for t, frame in enumerate(truth.frames.tolist()):
         yield (
             str(frame),
@@ -232,7 +210,7 @@ def _joints(truth: SequenceTruth, measured: MeasuredSequence) -> Iterable[tuple[
         )
 
 
-def _mano(truth: SequenceTruth, measured: MeasuredSequence) -> Iterable[tuple[str, dict[str, Any]]]:
+def _mano(truth: MotionSequence, measured: MeasuredSequence) -> Iterable[tuple[str, dict[str, Any]]]:
     for t, frame in enumerate(truth.frames.tolist()):
         hands: dict[str, Any] = {}
         for side in ("right", "left"):

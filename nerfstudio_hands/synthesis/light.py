@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import sparse
 from scipy.sparse.linalg import splu
+from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import cotangent_laplacian
-from nerfstudio_hands.synthesis.profiles import smoothstep
+from nerfstudio_hands.synthesis.body import mesh_normals
+from nerfstudio_hands.transforms.spherical_harmonics import irradiance, sphere_directions, spherical_harmonics
 
-POINTS_PER_BOX = 4
-"""A soft box shines from this many points, one in the middle of each quarter, each with a visibility of its own."""
-
-SHADOW_RAYS = 6
-"""Rays a point of a soft box and a vertex; penumbrae are smoothed by the scattering in the skin as well."""
-
-AMBIENT_RAYS = 96
-"""Rays a vertex over the hemisphere."""
+WALL_DIRECTIONS = 4096
+"""Directions over the sphere by which the light of the walls is taken."""
 
 RAY_OFFSET = 4e-4
-"""Metres by which rays start above the surface, or they would hit the face they start from."""
+"""Meters by which rays start above the surface, or they would hit the face they start from."""
 
 PENUMBRA = 0.8e-3
-"""Blur of the visibilities in metres, which takes the grain of few shadow rays away."""
+"""Blur of the visibilities in meters, which takes the grain of few shadow rays away."""
 
 SCATTERING = np.array([2.2e-3, 1.0e-3, 0.6e-3])
-"""Distance in metres over which skin blurs red, green and blue light: less than the diffuse mean free paths of 3.7, 1.4
+"""Distance in meters over which skin blurs red, green and blue light: less than the diffuse mean free paths of 3.7, 1.4
 and 0.7 mm (Jensen and Buhler, SIGGRAPH 2002), as the shading normals carry part of the blur, see `NORMAL_SOFTNESS`."""
 
 
@@ -39,10 +37,10 @@ and 0.7 mm (Jensen and Buhler, SIGGRAPH 2002), as the shading normals carry part
 class SoftBox:
     """A rectangle that shines to its front side."""
 
-    centre: Float[np.ndarray, "3"]
-    """World metres."""
+    center: Float[np.ndarray, "3"]
+    """World meters."""
     right: Float[np.ndarray, "3"]
-    """From the centre to the middle of an edge; together with `up` it spans the rectangle."""
+    """From the center to the middle of an edge; together with `up` it spans the rectangle."""
     up: Float[np.ndarray, "3"]
     radiance: Float[np.ndarray, "3"]
 
@@ -52,57 +50,48 @@ class SoftBox:
         cross = np.cross(self.right, self.up)
         return cross / np.linalg.norm(cross)
 
-    def quarter_points(self) -> Float[np.ndarray, "4 3"]:
-        """Centres of the four quarters."""
-        signs = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])
-        return self.centre + signs[:, :1] * self.right + signs[:, 1:] * self.up
-
     @property
-    def quarter_area(self) -> float:
-        """Square metres of a quarter."""
-        return float(np.linalg.norm(np.cross(self.right, self.up)))
+    def area(self) -> float:
+        """Square meters."""
+        return 4 * float(np.linalg.norm(np.cross(self.right, self.up)))
+
+    def quarters(self) -> list[SoftBox]:
+        """The four boxes that it consists of."""
+        right, up = self.right / 2, self.up / 2
+        return [SoftBox(self.center + a * right + b * up, right, up, self.radiance) for a in (-1, 1) for b in (-1, 1)]
 
 
 @dataclass(frozen=True)
-class Room:
-    """Soft boxes around a subject, in a room whose walls are far away."""
+class Room(ABC):
+    """Soft boxes around a subject, and what else shines on it from far away."""
 
     boxes: tuple[SoftBox, ...]
-    centre: Float[np.ndarray, "3"]
+    center: Float[np.ndarray, "3"]
 
+    @abstractmethod
     def walls(self, directions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-        """Radiance of ceiling, walls and floor in a world direction; z is up."""
-        elevation = directions[:, 2]
-        azimuth = np.arctan2(directions[:, 1], directions[:, 0])
-        curtain = smoothstep(-0.35, 0.45, np.cos(azimuth - 2.2) + 0.12 * np.sin(3 * azimuth + 0.5))[:, None]
-        wall = np.array([0.21, 0.215, 0.21]) * (1 - curtain) + np.array([0.065, 0.09, 0.082]) * curtain
-        wall = wall * (0.85 + 0.5 * elevation[:, None])
-        ceiling = np.array([0.55, 0.55, 0.53])
-        floor = np.array([0.10, 0.085, 0.07])
-        above = smoothstep(0.45, 0.95, elevation)[:, None]
-        below = smoothstep(-0.15, -0.75, elevation)[:, None]
-        return wall * (1 - above) * (1 - below) + ceiling * above + floor * below
+        """Radiance from unit world directions without the soft boxes; z is up."""
 
+    @abstractmethod
     def background(self, directions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-        """What a camera sees behind the subject: the walls and the soft boxes, out of focus."""
-        colour = self.walls(directions)
-        for box in self.boxes:
-            toward = box.centre - self.centre
-            distance = np.linalg.norm(toward)
-            depth = directions @ (toward / distance)
-            place = directions / np.maximum(depth, 0.05)[:, None] * distance
-            glow = (depth > 0.05).astype(float)
-            for half in (box.right, box.up):
-                size = np.linalg.norm(half)
-                glow *= smoothstep(1.12, 0.84, np.abs(place @ half) / size**2)
-            colour = colour + glow[:, None] * (0.09 * box.radiance - colour)
-        return colour
+        """What a camera sees in unit world directions behind the subject."""
 
-    def harmonics(self) -> Float[np.ndarray, "9 3"]:
-        """Irradiance of the walls on an unoccluded surface, as coefficients for `irradiance_basis` of its normal."""
-        directions = _sphere(4096)
-        target = np.array([1.0, 2 / 3, 2 / 3, 2 / 3, 0.25, 0.25, 0.25, 0.25, 0.25]) * np.pi
-        return target[:, None] * (irradiance_basis(directions).T @ self.walls(directions)) * (4 * np.pi / 4096)
+    @cached_property
+    def lights(self) -> list[SoftBox]:
+        """The quarters of all boxes: each shines as from its middle, with a visibility of its own."""
+        return [quarter for box in self.boxes for quarter in box.quarters()]
+
+    @cached_property
+    def wall_coefficients(self) -> Float[Tensor, "9 3"]:
+        """Radiance of the walls in the basis of `transforms.spherical_harmonics`."""
+        directions = sphere_directions(WALL_DIRECTIONS).double()
+        radiance = torch.from_numpy(self.walls(directions.numpy()))
+        return 4 * np.pi / WALL_DIRECTIONS * spherical_harmonics(3, directions).T @ radiance
+
+    def wall_irradiance(self, normals: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+        """Irradiance of the walls on a surface that nothing shades; approximate, may be slightly negative."""
+        directions = torch.from_numpy(normals)
+        return np.pi * irradiance(self.wall_coefficients.to(directions), directions).numpy()
 
 
 @dataclass(frozen=True)
@@ -110,7 +99,7 @@ class BakedLight:
     """Light that arrives at each of V vertices."""
 
     visibility: Float[np.ndarray, "V P"]
-    """Part of each soft-box point that the vertex sees; P = boxes x `POINTS_PER_BOX`."""
+    """Part of each of the room's P `lights` that the vertex sees."""
     ambient: Float[np.ndarray, "V 3"]
     """Irradiance from the walls and, once reflected, from the rest of the scene."""
     openness: Float[np.ndarray, "V"]
@@ -118,24 +107,18 @@ class BakedLight:
     scattered: Float[np.ndarray, "V 3"]
     """What scattering under the surface adds to the irradiance (or takes away)."""
 
-
-def studio(centre: Float[np.ndarray, "3"], rng: np.random.Generator) -> Room:
-    """Three soft boxes at slightly random places around a subject; world z is up."""
-    # (azimuth, elevation in degrees, distance in metres, half a side, radiance)
-    plan = (
-        (62.0, 42.0, 1.1, 0.26, (14.0, 13.2, 12.2)),
-        (190.0, 34.0, 1.2, 0.32, (5.0, 5.1, 5.2)),
-        (305.0, 20.0, 1.25, 0.28, (7.4, 7.0, 6.5)),
-    )
-    boxes = []
-    for azimuth, elevation, distance, half, radiance in plan:
-        direction = [azimuth, elevation] + rng.uniform(-8, 8, 2)
-        boxes.append(facing_box(centre, direction, distance, half, np.array(radiance)))
-    return Room(tuple(boxes), centre)
+    def spread(self, matrix: sparse.csr_matrix) -> BakedLight:
+        """Light at the vertices of a finer mesh, each a mean of these."""
+        return BakedLight(
+            visibility=np.clip(matrix @ self.visibility, 0, 1),
+            ambient=matrix @ self.ambient,
+            openness=np.clip(matrix @ self.openness, 0, 1),
+            scattered=matrix @ self.scattered,
+        )
 
 
 def facing_box(
-    centre: Float[np.ndarray, "3"],
+    center: Float[np.ndarray, "3"],
     direction: Float[np.ndarray, "2"],
     distance: float,
     half: float,
@@ -144,25 +127,29 @@ def facing_box(
     """A square soft box that looks at a point.
 
     Args:
-        centre: The point, world metres, z up.
+        center: The point, world meters, z up.
         direction: Azimuth and elevation of the box seen from there, degrees.
-        distance: Metres from there.
-        half: Half a side of the box, metres.
+        distance: Meters from there.
+        half: Half a side of the box, meters.
         radiance: What it shines with.
     """
-    a, e = np.radians(direction)
-    outward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
-    right = np.cross(outward, [0.0, 0.0, 1.0])
+    away = outward(*np.radians(direction))
+    right = np.cross(away, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
-    up = np.cross(right, outward)
-    return SoftBox(centre + distance * outward, half * right, half * up, radiance)
+    up = np.cross(right, away)
+    return SoftBox(center + distance * away, half * right, half * up, radiance)
+
+
+def outward(azimuth: float, elevation: float) -> Float[np.ndarray, "3"]:
+    """Unit direction from a subject, angles in radians; z is up."""
+    return np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
 
 
 class SurfaceBlur:
     """Blurs values over a surface by one implicit step of the heat equation."""
 
     def __init__(self, vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> None:
-        """Vertices in metres."""
+        """Vertices in meters."""
         self._stiffness = _sparse(cotangent_laplacian(torch.from_numpy(vertices), torch.from_numpy(faces)))
         corners = vertices[faces]
         area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
@@ -170,7 +157,7 @@ class SurfaceBlur:
         self._mass = np.bincount(faces.ravel(), weights=np.repeat(area / 3, 3), minlength=len(vertices)) + 1e-12
 
     def __call__(self, values: Float[np.ndarray, "V K"], width: float) -> Float[np.ndarray, "V K"]:
-        """Blur by a kernel of standard deviation `width` in metres."""
+        """Blur by a kernel of standard deviation `width` in meters."""
         system = (sparse.diags(self._mass) - 0.5 * width**2 * self._stiffness).tocsc()
         return splu(system).solve(self._mass[:, None] * values)
 
@@ -179,25 +166,23 @@ def bake(
     room: Room,
     vertices: Float[np.ndarray, "V 3"],
     faces: Int[np.ndarray, "F 3"],
-    normals: Float[np.ndarray, "V 3"],
     albedo: Float[np.ndarray, "V 3"],
-    surfaces: Surfaces,
     *,
-    shadow_rays: int = SHADOW_RAYS,
-    ambient_rays: int = AMBIENT_RAYS,
+    shadow_rays: int,
+    ambient_rays: int,
 ) -> BakedLight:
     """Trace shadow and ambient rays from every vertex.
 
     Args:
         room: Where the light comes from.
-        vertices: World metres.
+        vertices: World meters.
         faces: Vertex indices.
-        normals: Unit vertex normals.
         albedo: Linear RGB, for the light that one part of the scene throws on another.
-        surfaces: The same vertices and faces, for ray casting.
-        shadow_rays: Rays a point of a soft box and a vertex; penumbrae are smoothed by the scattering as well.
+        shadow_rays: Rays a light and a vertex; penumbrae are smoothed by the scattering in the skin, too.
         ambient_rays: Rays a vertex over the hemisphere.
     """
+    normals = mesh_normals(vertices, faces)
+    surfaces = ray_surfaces(vertices, faces)
     start = vertices + RAY_OFFSET * normals
     blur = SurfaceBlur(vertices, faces)
     visibility = blur(_box_visibility(room, start, normals, surfaces, shadow_rays), PENUMBRA)
@@ -217,60 +202,37 @@ def box_irradiance(
 ) -> Float[np.ndarray, "N 3"]:
     """Irradiance from the soft boxes."""
     total = np.zeros_like(points)
-    for box, toward, distance, seen in box_points(room, points, visibility):
-        cosine = np.clip((normals * toward).sum(1), 0, None) * np.clip(-(toward @ box.normal), 0, None)
-        total += (seen * cosine * box.quarter_area / distance**2)[:, None] * box.radiance
+    for light, toward, distance, visible in toward_lights(room, points, visibility):
+        cosine = np.clip((normals * toward).sum(1), 0, None) * np.clip(-(toward @ light.normal), 0, None)
+        total += (visible * cosine * light.area / distance**2)[:, None] * light.radiance
     return total
 
 
-def box_points(
+def toward_lights(
     room: Room, points: Float[np.ndarray, "N 3"], visibility: Float[np.ndarray, "N P"]
 ) -> Iterator[tuple[SoftBox, Float[np.ndarray, "N 3"], Float[np.ndarray, "N"], Float[np.ndarray, "N"]]]:
-    """For each light point of each soft box: the box, unit directions to the light, distances and visibilities."""
-    for b, box in enumerate(room.boxes):
-        for k, light in enumerate(box.quarter_points()):
-            offset = light - points
-            distance = np.linalg.norm(offset, axis=1)
-            yield box, offset / distance[:, None], distance, visibility[:, b * POINTS_PER_BOX + k]
-
-
-def irradiance_basis(normals: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 9"]:
-    """Real spherical harmonics up to the second order (Ramamoorthi and Hanrahan, SIGGRAPH 2001)."""
-    x, y, z = normals.T
-    return np.stack(
-        [
-            np.full_like(x, 0.282095),
-            0.488603 * y,
-            0.488603 * z,
-            0.488603 * x,
-            1.092548 * x * y,
-            1.092548 * y * z,
-            0.315392 * (3 * z * z - 1),
-            1.092548 * x * z,
-            0.546274 * (x * x - y * y),
-        ],
-        axis=1,
-    )
+    """For each light of the room: unit directions to it, distances and visibilities."""
+    for light, visible in zip(room.lights, visibility.T, strict=True):
+        offset = light.center - points
+        distance = np.linalg.norm(offset, axis=1)
+        yield light, offset / distance[:, None], distance, visible
 
 
 def _box_visibility(
     room: Room, start: np.ndarray, normals: np.ndarray, surfaces: Surfaces, num_rays: int
 ) -> np.ndarray:
-    visibility = np.zeros((len(start), len(room.boxes) * POINTS_PER_BOX))
+    visibility = np.zeros((len(start), len(room.lights)))
     # The R2 sequence of Roberts fills the unit square evenly; each vertex starts elsewhere in it.
-    shift = np.outer(np.arange(len(start)), [0.75487767, 0.56984029])
-    for b, box in enumerate(room.boxes):
-        for k, point in enumerate(box.quarter_points()):
-            hits = np.zeros(len(start))
-            for ray in range(num_rays):
-                place = (shift + ray * np.array([0.75487767, 0.56984029])) % 1.0 - 0.5
-                target = point + place[:, :1] * box.right + place[:, 1:] * box.up
-                toward = target - start
-                toward /= np.linalg.norm(toward, axis=1, keepdims=True)
-                facing = np.flatnonzero((toward * normals).sum(1) > 0)
-                hits[facing] += _cast(surfaces, start[facing], toward[facing]) < 0
-            visibility[:, b * POINTS_PER_BOX + k] = hits / num_rays
-    return visibility
+    step = np.array([0.75487767, 0.56984029])
+    shift = np.outer(np.arange(len(start)), step)
+    for light, visible in zip(room.lights, visibility.T, strict=True):
+        for ray in range(num_rays):
+            sample = 2 * ((shift + ray * step) % 1.0) - 1
+            toward = light.center + sample[:, :1] * light.right + sample[:, 1:] * light.up - start
+            toward /= np.linalg.norm(toward, axis=1, keepdims=True)
+            facing = np.flatnonzero((toward * normals).sum(1) > 0)
+            visible[facing] += _cast(surfaces, start[facing], toward[facing]) < 0
+    return visibility / num_rays
 
 
 def _ambient(
@@ -288,14 +250,14 @@ def _ambient(
     tangent = np.cross(normals, helper)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     bitangent = np.cross(normals, tangent)
-    turn = 2 * np.pi * (0.618034 * np.arange(len(start)) % 1.0)
+    start_angle = 2 * np.pi * (0.618034 * np.arange(len(start)) % 1.0)
     walls = np.zeros_like(start)
     free = np.zeros(len(start))
     hit_faces = []
     for ray in range(num_rays):
         # Cosine-weighted directions (Malley's method) on a golden-angle spiral.
         radius = np.sqrt((ray + 0.5) / num_rays)
-        angle = turn + ray * 2.399963
+        angle = start_angle + ray * 2.399963
         direction = (radius * np.cos(angle))[:, None] * tangent + (radius * np.sin(angle))[:, None] * bitangent
         direction += np.sqrt(1 - radius**2) * normals
         face = _cast(surfaces, start, direction)
@@ -313,19 +275,16 @@ def _ambient(
     return walls + bounced / num_rays, free / num_rays
 
 
-def _sparse(matrix: torch.Tensor) -> sparse.csr_matrix:
+def _sparse(matrix: Tensor) -> sparse.csr_matrix:
     rows, columns = matrix.indices().numpy()
     return sparse.coo_matrix((matrix.values().numpy(), (rows, columns)), shape=tuple(matrix.shape)).tocsr()
+
+
+def ray_surfaces(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Surfaces:
+    """A mesh ready to meet rays."""
+    return Surfaces(torch.from_numpy(faces), torch.from_numpy(vertices).float()[None])
 
 
 def _cast(surfaces: Surfaces, start: np.ndarray, direction: np.ndarray) -> np.ndarray:
     hits = surfaces.cast(torch.from_numpy(start).float(), torch.from_numpy(direction).float())
     return hits.face.numpy()
-
-
-def _sphere(count: int) -> np.ndarray:
-    """Evenly spread unit vectors (Fibonacci spiral)."""
-    k = np.arange(count) + 0.5
-    z = 1 - 2 * k / count
-    angle = k * 2.399963
-    return np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], axis=1)

@@ -78,7 +78,7 @@ def cell_borders(points: Float[np.ndarray, "N 3"], seed: int) -> Float[np.ndarra
 
 
 def _hash(cell: np.ndarray, corner: tuple[int, ...], seed: int) -> UInt32[np.ndarray, "N"]:
-    """Mix lattice coordinates and seed (multiply and shift, the finaliser of MurmurHash3)."""
+    """Mix lattice coordinates and seed (multiply and shift, the finalizer of MurmurHash3)."""
     mixed = np.full(len(cell), seed & 0xFFFFFFFF, dtype=np.uint32)
     for axis, prime in enumerate((0x8DA6B343, 0xD8163841, 0xCB1AB31F)):
         mixed = mixed * np.uint32(31) + (cell[:, axis] + np.int32(corner[axis])).view(np.uint32) * np.uint32(prime)

@@ -1,4 +1,4 @@
-"""Range-of-motion takes: what the hands do in each sequence of a capture."""
+"""What the hands do: a slow opening and closing, and the range-of-motion takes of the sequences of a capture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ TREMOR = 2.0
 """Degrees by which joints wander on top of the gestures, so that no two people move alike."""
 
 SWAY = (4.0, 0.004)
-"""Degrees and metres by which a whole hand wanders."""
+"""Degrees and meters by which a whole hand wanders."""
+
+HAND_SPACING = 0.24
+"""Meters between the middles of two hands that open and close."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Keyframe:
     """A gesture and how the right hand is held while making it; keyframes are evenly spaced in time."""
 
     gesture: Gesture
-    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    rotation: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Degrees from upright, about the forearm (positive shows the palm to the thumb's side), then the axis of knuckles
     (positive bends towards the palm), then the axis out of the back (positive leans to the thumb's side)."""
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Millimetres in the world, z up."""
+    """Millimeters in the world, z up."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,17 @@ class HandMotion:
     global_orient: Float[Tensor, "T 3"]
     local_rotations: Float[Tensor, "T 15 3"]
     middle: Float[np.ndarray, "T 3"]
-    """Where the middle of the palm is, metres from the middle of the dome."""
+    """Where the middle of the hand is, meters from where hands are held."""
+
+    def on_side(self, side: str) -> HandMotion:
+        """The motion of a right hand as a hand of a side does it, the left one in the mirror."""
+        if side == "right":
+            return self
+        middle = self.middle * np.array([-1.0, 1.0, 1.0])
+        return HandMotion(mirror_rotations(self.global_orient), mirror_rotations(self.local_rotations), middle)
 
 
-Take = dict[str, list[Keyframe]]
+KeyframesBySide = dict[str, list[Keyframe]]
 """Keyframes of each side that takes part, as a right hand would do them: a left hand does the mirror image."""
 
 
@@ -142,7 +152,7 @@ def fingers_touching() -> list[Keyframe]:
     ]
 
 
-SEQUENCES: dict[str, Callable[[], Take]] = {
+SEQUENCES: dict[str, Callable[[], KeyframesBySide]] = {
     "ROM03_RT_No_Occlusion": lambda: {"right": no_occlusion()},
     "ROM03_LT_No_Occlusion": lambda: {"left": no_occlusion()},
     "ROM04_RT_Occlusion": lambda: {"right": occlusion()},
@@ -154,44 +164,57 @@ SEQUENCES: dict[str, Callable[[], Take]] = {
 """Sequences by name; names and their order of numbers are those of InterHand2.6M."""
 
 
-def perform(take: Take, num_frames: int, rng: np.random.Generator) -> dict[str, HandMotion]:
+def opening_and_closing(sides: tuple[str, ...], num_frames: int) -> dict[str, HandMotion]:
+    """A slow movement: fingers up, from an open hand to one about to take hold of something, the wrist turning.
+
+    Two hands are `HAND_SPACING` apart, thumbs inwards: the person stands on the side of the backs, at +y.
+    """
+    closing = 0.5 - 0.5 * np.cos(np.pi * np.linspace(0, 1, num_frames))
+    angles = gestures.RELAXED + closing[:, None, None] * (gestures.HALF_CLOSED - gestures.RELAXED)
+    lean = np.stack([20 + 30 * closing, np.full(num_frames, 14), np.full(num_frames, -10)], axis=1)
+    spin = Rotation.from_euler("zyx", lean, degrees=True)
+    away = -HAND_SPACING / 2 if len(sides) == 2 else 0.0
+    motion = _right_motion(angles, spin, np.tile([away, 0.0, 0.0], (num_frames, 1)))
+    return {side: motion.on_side(side) for side in sides}
+
+
+def play(keyframes: KeyframesBySide, num_frames: int, rng: np.random.Generator) -> dict[str, HandMotion]:
     """Play a whole take in a number of frames: smooth through the keyframes, within the joint limits.
 
     Args:
-        take: What each side does.
+        keyframes: What each side does.
         num_frames: T; few frames are far apart in time, the take is always played to its end.
         rng: Draws how this person wanders from the keyframes.
 
     Returns:
         Motions by side.
     """
-    return {side: _perform_hand(keyframes, side, num_frames, rng) for side, keyframes in take.items()}
+    return {side: _play_right(own, num_frames, rng).on_side(side) for side, own in keyframes.items()}
 
 
-def _perform_hand(keyframes: list[Keyframe], side: str, num_frames: int, rng: np.random.Generator) -> HandMotion:
+def _play_right(keyframes: list[Keyframe], num_frames: int, rng: np.random.Generator) -> HandMotion:
     time = np.linspace(0, 1, num_frames)
     knots = np.linspace(0, 1, len(keyframes))
 
-    def play(values: list, wander: float) -> np.ndarray:
+    def through(values: list, wander: float) -> np.ndarray:
         # Monotone between keyframes, hence without overshooting what a keyframe asks for.
         smooth = PchipInterpolator(knots, np.array(values, dtype=float))(time)
         return smooth + wander * _wandering(time, smooth.shape[1:], len(keyframes), rng)
 
-    right = default_hand("right")
-    limits = joint_limits(right).double().numpy()
+    limits = np.degrees(joint_limits(default_hand("right")).double().numpy())
     tremor = TREMOR * np.array([1.0, 0.5, 0.3])
-    angles = play([k.gesture for k in keyframes], 0.0) + tremor * _wandering(time, (15, 3), len(keyframes), rng)
-    angles = np.clip(np.radians(angles), limits[..., 0], limits[..., 1])
-    local = angles_to_rotations(joint_axes(right), torch.from_numpy(angles).float())
-    turn = play([k.turn for k in keyframes], SWAY[0])
+    angles = through([k.gesture for k in keyframes], 0.0) + tremor * _wandering(time, (15, 3), len(keyframes), rng)
     # In the world of the upright hand: z along the forearm, x along the knuckles, y out of the back.
-    spin = Rotation.from_euler("ZXY", turn, degrees=True)
-    orient = torch.from_numpy((spin * UPRIGHT).as_rotvec()).float()
-    middle = 1e-3 * play([k.shift for k in keyframes], 1e3 * SWAY[1])
-    if side == "left":
-        orient, local = mirror_rotations(orient), mirror_rotations(local)
-        middle = middle * np.array([-1.0, 1.0, 1.0])
-    return HandMotion(orient, local, middle)
+    spin = Rotation.from_euler("ZXY", through([k.rotation for k in keyframes], SWAY[0]), degrees=True)
+    middle = 1e-3 * through([k.shift for k in keyframes], 1e3 * SWAY[1])
+    return _right_motion(np.clip(angles, limits[..., 0], limits[..., 1]), spin, middle)
+
+
+def _right_motion(angles: Float[np.ndarray, "T 15 3"], spin: Rotation, middle: Float[np.ndarray, "T 3"]) -> HandMotion:
+    """Motion of a right hand from the angles of its joints in degrees and its rotation from upright."""
+    axes = joint_axes(default_hand("right"))
+    local = angles_to_rotations(axes, torch.from_numpy(np.radians(angles)).float())
+    return HandMotion(torch.from_numpy((spin * UPRIGHT).as_rotvec()).float(), local, middle)
 
 
 def _wandering(time: np.ndarray, shape: tuple[int, ...], num_keyframes: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,138 +1,86 @@
-"""Pictures of a scene: what each pixel sees, shaded per sample, with soft light and mild gloss."""
+"""Images of a scene as cameras see it, in one of two qualities."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from nerfstudio_hands.geometry.rasterize import pixel_rays, rasterize
-from nerfstudio_hands.synthesis.anatomy import SurfacePoints
-from nerfstudio_hands.synthesis.rig import RigCamera
-from nerfstudio_hands.synthesis.scene import HELD, SKIN, Scene, appearance
-from nerfstudio_hands.synthesis.shading import EXPOSURE, GAMMA, diffuse_irradiance, gloss
+from nerfstudio_hands.geometry.rasterize import pixel_rays, rasterize_rays
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, posed_surfaces
+from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
+from nerfstudio_hands.synthesis.scene import Quality, Scene, light_scene
+from nerfstudio_hands.synthesis.shading import EXPOSURE, GAMMA, Shader, sample_shader, vertex_shader
+from nerfstudio_hands.synthesis.subject import Subject
 
-DIFFERENCE = 1.2e-4
-"""Metres over which the slope of the fine relief is measured."""
-
-SAMPLES_PER_STRIP = 300_000
+SAMPLES_PER_STRIP = 700_000
+"""An image is rendered in strips of so many samples, which bounds the memory."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A rendered picture before its camera's gain, noise and rounding."""
+class RenderedImage:
+    """An image before its camera's response, noise and rounding."""
 
-    colour: Float[np.ndarray, "H W 3"]
+    color: Float[np.ndarray, "H W 3"]
     """Pixel values, not clipped."""
-    coverage: Float[np.ndarray, "H W"]
-    """Part of each pixel that is skin."""
+    hand: Float[np.ndarray, "H W"]
+    """Part of each pixel that is the surface of the hand model."""
+    skin: Float[np.ndarray, "H W"]
+    """The same with the forearm."""
     held: Float[np.ndarray, "H W"]
     """Part of each pixel that is the object in the hand."""
 
 
-def render(scene: Scene, camera: RigCamera, *, supersampling: int) -> Picture:
+def render_frame(
+    subject: Subject, motion: MotionSequence, t: int, rig: CameraRig, quality: Quality, *, supersampling: int
+) -> Iterator[tuple[RigCamera, RenderedImage]]:
+    """Images of one frame by all cameras, one after the other.
+
+    Args:
+        subject: The person, prepared for this quality.
+        motion: What the hands do.
+        t: Which frame.
+        rig: Cameras and light.
+        quality: Of the light and of the skin's detail.
+        supersampling: Samples a pixel along each axis.
+    """
+    scene = light_scene(posed_surfaces(subject, motion, t), rig.room, quality)
+    shader = sample_shader(scene) if quality.at_samples else vertex_shader(scene)
+    for camera in rig.cameras:
+        yield camera, render_camera(scene, shader, camera, supersampling=supersampling)
+
+
+def render_camera(scene: Scene, shader: Shader, camera: RigCamera, *, supersampling: int) -> RenderedImage:
     """Render a scene with `supersampling` squared samples a pixel."""
-    scaling = np.diag([supersampling, supersampling, 1.0])
-    width = camera.width * supersampling
-    rows_per_strip = max(1, SAMPLES_PER_STRIP // (width * supersampling))
-    colours, skin, held = [], [], []
-    for top in range(0, camera.height, rows_per_strip):
-        rows = min(rows_per_strip, camera.height - top)
-        intrinsics = camera.intrinsics.copy()
-        intrinsics[1, 2] -= top
-        radiance, material = _strip(scene, scaling @ intrinsics, camera, width, rows * supersampling)
-        colours.append(_pixel_means(radiance, supersampling))
-        for kind, coverages in ((SKIN, skin), (HELD, held)):
-            coverages.append(_pixel_means((material == kind)[..., None].astype(float), supersampling)[..., 0])
-    colour = (EXPOSURE * np.concatenate(colours)) ** (1 / GAMMA)
-    return Picture(colour, np.concatenate(skin), np.concatenate(held))
+    rows = max(1, SAMPLES_PER_STRIP // (camera.width * supersampling**2))
+    tops = range(0, camera.height, rows)
+    strips = [_strip(scene, shader, camera, top, min(top + rows, camera.height), supersampling) for top in tops]
+    radiance, hand, forearm, held = np.split(np.concatenate(strips), [3, 4, 5], axis=-1)
+    color = (EXPOSURE * radiance) ** (1 / GAMMA)
+    return RenderedImage(color, hand[..., 0], (hand + forearm)[..., 0], held[..., 0])
 
 
 def _strip(
-    scene: Scene, intrinsics: np.ndarray, camera: RigCamera, width: int, height: int
-) -> tuple[Float[np.ndarray, "H W 3"], Int[np.ndarray, "H W"]]:
-    """Radiance, and what each sample shows; -1 where it shows the room."""
-    k, pose = torch.from_numpy(intrinsics).float(), torch.from_numpy(camera.world_to_camera).float()
-    raster = rasterize(scene.surfaces, k, pose, width, height)
-    directions = pixel_rays(k, pose, width, height)[1].double().numpy()
-    directions = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    scene: Scene, shader: Shader, camera: RigCamera, top: int, bottom: int, size: int
+) -> Float[np.ndarray, "H W 6"]:
+    """Means over the pixels of some rows: radiance, and which parts are hand, forearm and held object."""
+    intrinsics = np.diag([size, size, 1.0]) @ (camera.intrinsics - [[0, 0, 0], [0, 0, top], [0, 0, 0]])
+    pose = torch.from_numpy(camera.world_to_camera).float()
+    height, width = (bottom - top) * size, camera.width * size
+    rays = pixel_rays(torch.from_numpy(intrinsics).float(), pose, width, height)
+    raster = rasterize_rays(scene.surfaces, *rays)
+    directions = rays[1].double().numpy()
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     face = raster.face.numpy()
     hit = face >= 0
-    radiance = np.empty((height, width, 3))
-    radiance[~hit] = scene.room.background(directions[~hit])
-    radiance[hit] = shade(scene, face[hit], raster.barycentric.double().numpy()[hit], directions[hit])
-    return radiance, np.where(hit, scene.face_material[face], -1)
-
-
-def shade(
-    scene: Scene,
-    face: np.ndarray,
-    barycentric: Float[np.ndarray, "N 3"],
-    directions: Float[np.ndarray, "N 3"],
-) -> Float[np.ndarray, "N 3"]:
-    """Radiance of surface points towards a camera.
-
-    Args:
-        scene: The scene.
-        face: Face of each point, shape (N,).
-        barycentric: Where on it.
-        directions: Unit view rays, from the camera.
-    """
-    corners = scene.faces[face]
-
-    def interpolate(values: np.ndarray) -> np.ndarray:
-        weights = barycentric if values.ndim == 1 else barycentric[:, :, None]
-        return (weights * values[corners]).sum(1)
-
-    position = interpolate(scene.vertices)
-    smooth = interpolate(scene.normals)
-    smooth /= np.linalg.norm(smooth, axis=1, keepdims=True)
-    points = SurfacePoints(interpolate(scene.canonical), interpolate(scene.finger), interpolate(scene.dorsal))
-    look = appearance(scene.skin, points, scene.face_material[face], scene.held)
-    normal = _relief_normal(scene, face, points, smooth)
-    visibility = interpolate(scene.light.visibility)
-    ambient, scattered = interpolate(scene.light.ambient), interpolate(scene.light.scattered)
-    openness = interpolate(scene.light.openness)
-
-    irradiance = diffuse_irradiance(scene.room, position, smooth, normal, visibility, ambient, scattered)
-    diffuse = look.albedo * np.clip(irradiance, 0, None) / np.pi
-    return diffuse + gloss(
-        scene.room, position, smooth, normal, -directions, visibility, openness, look.roughness, look.reflectance
-    )
-
-
-def _relief_normal(scene: Scene, face: np.ndarray, points: SurfacePoints, smooth: np.ndarray) -> np.ndarray:
-    """Tilt the normals of skin by the slope of its fine relief."""
-    chosen = np.flatnonzero(scene.face_material[face] == SKIN)
-    normal = smooth.copy()
-    if len(chosen) == 0:
-        return normal
-    own = SurfacePoints(points.position[chosen], points.finger[chosen], points.dorsal[chosen])
-    corners = scene.faces[face[chosen]]
-    posed, canonical = scene.vertices[corners], scene.canonical[corners]
-    height = scene.skin.fine_relief(own)
-    # The relief lives on the canonical hand: its change along a canonical edge is its change along the posed edge.
-    edges = posed[:, 1:] - posed[:, :1]
-    change = np.empty((len(chosen), 2))
-    for k in range(2):
-        edge = canonical[:, 1 + k] - canonical[:, 0]
-        length = np.linalg.norm(edge, axis=1)
-        step = DIFFERENCE / np.maximum(length, 1e-9)
-        change[:, k] = (scene.skin.fine_relief(own.moved(step[:, None] * edge)) - height) / step
-    gram = edges @ edges.transpose(0, 2, 1)
-    determinant = np.maximum(gram[:, 0, 0] * gram[:, 1, 1] - gram[:, 0, 1] ** 2, 1e-24)
-    first = (gram[:, 1, 1] * change[:, 0] - gram[:, 0, 1] * change[:, 1]) / determinant
-    second = (gram[:, 0, 0] * change[:, 1] - gram[:, 0, 1] * change[:, 0]) / determinant
-    slope = first[:, None] * edges[:, 0] + second[:, None] * edges[:, 1]
-    steepness = np.linalg.norm(slope, axis=1, keepdims=True)
-    slope *= np.minimum(1, 1.2 / np.maximum(steepness, 1e-9))
-    tilted = smooth[chosen] - slope
-    normal[chosen] = tilted / np.linalg.norm(tilted, axis=1, keepdims=True)
-    return normal
-
-
-def _pixel_means(samples: np.ndarray, size: int) -> np.ndarray:
-    height, width, channels = samples.shape
-    return samples.reshape(height // size, size, width // size, size, channels).mean((1, 3))
+    seen = face[hit]
+    samples = np.zeros((height, width, 6))
+    samples[~hit, :3] = scene.room.background(directions[~hit])
+    samples[hit, :3] = shader(seen, raster.barycentric.numpy()[hit], directions[hit])
+    labels = (PixelLabel.HAND, PixelLabel.IGNORE, PixelLabel.OBJECT)
+    samples[hit, 3:] = scene.face_label[seen][:, None] == np.array(labels)
+    return samples.reshape(bottom - top, size, camera.width, size, 6).mean((1, 3))

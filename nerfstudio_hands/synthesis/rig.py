@@ -1,32 +1,34 @@
-"""Cameras around a subject, each with its own lens and its own exposure."""
+"""Cameras that stand around the hands, each with its own lens and its own response to color, and the room's light."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
-ELEVATIONS = (12.0, 38.0, -14.0, 24.0)
-"""Degrees above the horizon of every first, second, ... camera of a ring; none looks up along the arm."""
+from nerfstudio_hands.captures.capture import CaptureCamera
+from nerfstudio_hands.synthesis.light import Room
 
-DISTANCE = 0.8
-"""Metres between cameras and subject, give or take a tenth."""
+SENSOR_NOISE = 0.8 / 255
+"""Standard deviation of the noise on pixel values."""
 
 
 @dataclass(frozen=True)
-class RigCamera:
-    """A pinhole camera of the rig, with the colour gain that its pictures carry."""
+class RigCamera(CaptureCamera):
+    """A camera with a color response: stored value = gain * value ^ gamma + bias, clipped to [0, 1].
 
-    name: str
-    intrinsics: Float[np.ndarray, "3 3"]
-    """Pixels; the centre of the upper left pixel is (0.5, 0.5)."""
-    world_to_camera: Float[np.ndarray, "4 4"]
-    """Metres; OpenCV axes (x right, y down, z forward)."""
-    width: int
-    height: int
+    Attributes:
+        gain: Factor on red, green and blue.
+        bias: Added to them.
+        gamma: Exponent of all three.
+        is_grey: Stores the mean of the three colors only.
+    """
+
     gain: Float[np.ndarray, "3"]
-    """Factor on the red, green and blue pixel values."""
+    bias: Float[np.ndarray, "3"] = field(default_factory=lambda: np.zeros(3))
+    gamma: float = 1.0
+    is_grey: bool = False
 
     def project(self, points: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 2"]:
         """Pixels of world points."""
@@ -34,42 +36,26 @@ class RigCamera:
         pixels = camera @ self.intrinsics.T
         return pixels[..., :2] / pixels[..., 2:]
 
+    def develop(
+        self, values: Float[np.ndarray, "H W 3"], rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "H W *channels"]:
+        """Pixel values as the camera stores them: its response, some noise, 8 bits."""
+        stored = self.gain * np.clip(values, 0, None) ** self.gamma + self.bias
+        stored = stored.mean(-1) if self.is_grey else stored
+        return np.round(255 * np.clip(stored + rng.normal(0, SENSOR_NOISE, stored.shape), 0, 1)).astype(np.uint8)
 
-def ring_of_cameras(
-    centre: Float[np.ndarray, "3"],
-    radius: float,
-    *,
-    num_cameras: int,
-    resolution: int,
-    rng: np.random.Generator,
-) -> list[RigCamera]:
-    """Cameras all around a subject, slightly irregular as rigs are; world z is up.
 
-    Args:
-        centre: Middle of the subject, metres.
-        radius: Of the sphere around it that the pictures show whole, metres.
-        num_cameras: How many.
-        resolution: Width and height in pixels.
-        rng: Draws the irregularities and the gains. The first camera has gain one.
-    """
-    cameras = []
-    for index in range(num_cameras):
-        azimuth = 2 * np.pi * (index + rng.uniform(-0.15, 0.15)) / num_cameras
-        elevation = np.radians(ELEVATIONS[index % len(ELEVATIONS)] + rng.uniform(-4, 4))
-        distance = DISTANCE * rng.uniform(0.9, 1.1)
-        outward = np.array(
-            [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
-        )
-        target = centre + rng.uniform(-0.06, 0.06, 3) * radius
-        focal = 0.5 * resolution / np.tan(np.arcsin(radius / distance)) * rng.uniform(0.95, 1.0)
-        middle = resolution * (0.5 + rng.uniform(-0.01, 0.01, 2))
-        intrinsics = np.array([[focal, 0.0, middle[0]], [0.0, focal, middle[1]], [0.0, 0.0, 1.0]])
-        exposure = rng.uniform(0.8, 1.12)
-        balance = 1 + rng.uniform(-0.025, 0.025, 3)
-        gain = np.ones(3) if index == 0 else exposure * balance
-        pose = look_at(target + distance * outward, target, roll=np.radians(rng.uniform(-6, 6)))
-        cameras.append(RigCamera(f"{index:02d}", intrinsics, pose, resolution, resolution, gain))
-    return cameras
+@dataclass(frozen=True)
+class CameraRig:
+    """Cameras and the room that they stand in."""
+
+    room: Room
+    cameras: list[RigCamera]
+
+
+def pinhole(focal: tuple[float, float], principal_point: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3 3"]:
+    """Intrinsics in pixels."""
+    return np.array([[focal[0], 0.0, principal_point[0]], [0.0, focal[1], principal_point[1]], [0.0, 0.0, 1.0]])
 
 
 def look_at(
@@ -80,9 +66,9 @@ def look_at(
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
-    turned_right = np.cos(roll) * right + np.sin(roll) * down
-    turned_down = np.cos(roll) * down - np.sin(roll) * right
+    rolled_right = np.cos(roll) * right + np.sin(roll) * down
+    rolled_down = np.cos(roll) * down - np.sin(roll) * right
     result = np.eye(4)
-    result[:3, :3] = np.stack([turned_right, turned_down, forward])
+    result[:3, :3] = np.stack([rolled_right, rolled_down, forward])
     result[:3, 3] = -result[:3, :3] @ eye
     return result

@@ -1,104 +1,137 @@
-"""The scene that is rendered: hands with forearms and sleeves, and what they hold, as one mesh, lit."""
+"""What is rendered: surfaces that are prepared once, and the scene that they make in one frame, lit."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
+from scipy import sparse
 
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.synthesis.anatomy import SurfacePoints
-from nerfstudio_hands.synthesis.held_object import HeldObject
-from nerfstudio_hands.synthesis.light import BakedLight, Room, bake
-from nerfstudio_hands.synthesis.skin import Appearance, Skin
-from nerfstudio_hands.synthesis.sleeve import sleeve_appearance
-
-CLOTH, SKIN, HELD = range(3)
-"""What a part is made of."""
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.synthesis.anatomy import SkinPoints
+from nerfstudio_hands.synthesis.body import mesh_normals
+from nerfstudio_hands.synthesis.light import BakedLight, Room, bake, ray_surfaces
+from nerfstudio_hands.synthesis.skin import Material
 
 
 @dataclass(frozen=True)
-class Part:
-    """A piece of the scene with faces of its own."""
+class RenderMesh:
+    """A surface ready to be rendered: all that does not depend on where its V vertices are in a frame."""
 
-    vertices: Float[np.ndarray, "V 3"]
-    """World metres."""
+    kind: str
+    """`skin`, `sleeve` or `object`."""
     faces: Int[np.ndarray, "F 3"]
-    canonical: Float[np.ndarray, "V 3"]
-    """Where its look is defined, metres: the canonical hand, the garment at rest, or the object's own frame."""
-    finger: Float[np.ndarray, "V 5"]
-    dorsal: Float[np.ndarray, "V"]
-    material: int
-    """`CLOTH`, `SKIN` or `HELD`."""
+    face_label: Int[np.ndarray, "F"]
+    """`PixelLabel` of each; the forearm, which the hand model lacks, is IGNORE, the sleeve BACKGROUND."""
+    points: SkinPoints
+    """Where the vertices are on what the look is defined on."""
+    look: Callable[[SkinPoints], Material]
+    """Material anywhere on it."""
+    light_faces: Int[np.ndarray, "M 3"]
+    """Of the mesh that the light is traced to, whose L vertices are the first of the V."""
+    light_spread: sparse.csr_matrix
+    """From values at those vertices to all (V, L)."""
+    fine_relief: Callable[[SkinPoints], Float[np.ndarray, "N"]] | None = None
+    """Displacement anywhere on it, meters, too fine for the mesh: it turns normals only."""
+
+    @cached_property
+    def material(self) -> Material:
+        """Material at the vertices."""
+        return self.look(self.points)
+
+    @cached_property
+    def lift(self) -> Float[np.ndarray, "V"]:
+        """Fine relief at the vertices."""
+        return np.zeros(len(self.points.dorsal)) if self.fine_relief is None else self.fine_relief(self.points)
+
+
+PosedMesh = tuple[RenderMesh, Float[np.ndarray, "V 3"]]
+"""A surface and where its vertices are, world meters."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How much work goes into an image."""
+
+    at_samples: bool
+    """Whether material and relief are looked up at every sample, or at the vertices only."""
+    light_levels: int
+    """Subdivisions by which the mesh that light is traced to is coarser than what is rendered."""
+    shadow_rays: int
+    """See `light.bake`, as the next."""
+    ambient_rays: int
+
+
+FINE = Quality(at_samples=True, light_levels=0, shadow_rays=6, ambient_rays=96)
+QUICK = Quality(at_samples=False, light_levels=1, shadow_rays=2, ambient_rays=32)
+"""The blur over the surface and the move to the finer mesh hide the grain of few rays."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All parts as one mesh, ready to render."""
+    """Surfaces in the world, as one mesh of W vertices, and the light that reaches them."""
 
-    vertices: Float[np.ndarray, "V 3"]
-    faces: Int[np.ndarray, "F 3"]
-    normals: Float[np.ndarray, "V 3"]
-    canonical: Float[np.ndarray, "V 3"]
-    finger: Float[np.ndarray, "V 5"]
-    dorsal: Float[np.ndarray, "V"]
-    face_material: Int[np.ndarray, "F"]
-    skin: Skin
-    held: HeldObject | None
     room: Room
+    meshes: tuple[RenderMesh, ...]
+    vertices: Float[np.ndarray, "W 3"]
+    normals: Float[np.ndarray, "W 3"]
+    faces: Int[np.ndarray, "F 3"]
+    face_label: Int[np.ndarray, "F"]
     light: BakedLight
     surfaces: Surfaces
 
 
-def assemble(parts: list[Part], skin: Skin, room: Room, held: HeldObject | None = None) -> Scene:
-    """Put parts together and bake the light that reaches them."""
-    starts = np.cumsum([0] + [len(part.vertices) for part in parts])
-    vertices = np.concatenate([part.vertices for part in parts])
-    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)])
-    face_material = np.concatenate([np.full(len(part.faces), part.material) for part in parts])
-    vertex_material = np.concatenate([np.full(len(part.vertices), part.material) for part in parts])
-    canonical = np.concatenate([part.canonical for part in parts])
-    points = SurfacePoints(
-        canonical, np.concatenate([p.finger for p in parts]), np.concatenate([p.dorsal for p in parts])
+def plain_mesh(
+    kind: str,
+    label: PixelLabel,
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int[np.ndarray, "F 3"],
+    look: Callable[[SkinPoints], Material],
+) -> RenderMesh:
+    """A surface that moves as a whole, given at rest, all of whose vertices light is traced to."""
+    return RenderMesh(
+        kind=kind,
+        faces=faces,
+        face_label=np.full(len(faces), label),
+        points=SkinPoints.off_skin(vertices),
+        look=look,
+        light_faces=faces,
+        light_spread=sparse.identity(len(vertices), format="csr"),
     )
-    normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
-    surfaces = Surfaces(torch.from_numpy(faces), torch.from_numpy(vertices).float()[None])
-    albedo = appearance(skin, points, vertex_material, held).albedo
-    light = bake(room, vertices, faces, normals, albedo, surfaces)
-    return Scene(
-        vertices,
-        faces,
-        normals,
-        canonical,
-        points.finger,
-        points.dorsal,
-        face_material,
-        skin,
-        held,
+
+
+def light_scene(posed: Sequence[PosedMesh], room: Room, quality: Quality) -> Scene:
+    """Put surfaces into a room and trace the light that reaches them, with the shadows that they cast on each other."""
+    meshes = tuple(mesh for mesh, _ in posed)
+    vertices, faces = join_meshes([(own, mesh.faces) for mesh, own in posed])
+    counts = [mesh.light_spread.shape[1] for mesh in meshes]
+    light = bake(
         room,
-        light,
-        surfaces,
+        *join_meshes([(own[:n], mesh.light_faces) for (mesh, own), n in zip(posed, counts, strict=True)]),
+        np.concatenate([mesh.material.albedo[:n] for mesh, n in zip(meshes, counts, strict=True)]),
+        shadow_rays=quality.shadow_rays,
+        ambient_rays=quality.ambient_rays,
+    )
+    return Scene(
+        room=room,
+        meshes=meshes,
+        vertices=vertices,
+        normals=mesh_normals(vertices, faces),
+        faces=faces,
+        face_label=np.concatenate([mesh.face_label for mesh in meshes]),
+        light=light.spread(sparse.block_diag([mesh.light_spread for mesh in meshes], format="csr")),
+        surfaces=ray_surfaces(vertices, faces),
     )
 
 
-def appearance(
-    skin: Skin, points: SurfacePoints, material: Int[np.ndarray, "N"], held: HeldObject | None = None
-) -> Appearance:
-    """Appearance of points of which some are skin, some cloth and some of an object."""
-    count = len(material)
-    result = Appearance(np.zeros((count, 3)), np.zeros(count), np.zeros(count))
-    looks = {SKIN: skin.appearance, CLOTH: sleeve_appearance, HELD: lambda own: held.appearance(own.position)}
-    for kind, look in looks.items():
-        index = np.flatnonzero(material == kind)
-        if len(index) == 0:
-            continue
-        part = look(SurfacePoints(points.position[index], points.finger[index], points.dorsal[index]))
-        result.albedo[index], result.roughness[index], result.reflectance[index] = (
-            part.albedo,
-            part.roughness,
-            part.reflectance,
-        )
-    return result
+def join_meshes(
+    parts: Sequence[tuple[Float[np.ndarray, "_ 3"], Int[np.ndarray, "_ 3"]]],
+) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"]]:
+    """Vertices and faces of several meshes as those of one."""
+    starts = np.cumsum([0] + [len(vertices) for vertices, _ in parts[:-1]])
+    faces = [faces + start for (_, faces), start in zip(parts, starts, strict=True)]
+    return np.concatenate([vertices for vertices, _ in parts]), np.concatenate(faces)

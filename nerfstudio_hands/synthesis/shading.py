@@ -1,11 +1,23 @@
-"""What skin does with the light that reaches it: soft diffuse reflection and mild gloss."""
+"""What surfaces do with the light that reaches them: soft diffuse reflection and mild gloss, a sample at a time."""
 
 from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from nerfstudio_hands.synthesis.light import Room, box_irradiance, box_points, irradiance_basis
+import numpy as np
+from jaxtyping import Float, Int
+
+from nerfstudio_hands.synthesis.anatomy import SkinPoints, interpolate, interpolate_all
+from nerfstudio_hands.synthesis.body import mesh_normals
+from nerfstudio_hands.synthesis.light import BakedLight, Room, box_irradiance, toward_lights
+from nerfstudio_hands.synthesis.scene import RenderMesh, Scene
+
+Shader = Callable[
+    [Int[np.ndarray, "N"], Float[np.ndarray, "N 3"], Float[np.ndarray, "N 3"]],
+    Float[np.ndarray, "N 3"],
+]
+"""Radiance of points of a scene towards a camera, from their faces, barycentric coordinates and unit view rays."""
 
 GAMMA = 2.2
 """Pixel value = radiance^(1 / GAMMA). A pure power makes a gain on the light a gain on the pixels."""
@@ -16,71 +28,170 @@ NORMAL_SOFTNESS = np.array([0.55, 0.25, 0.1])
 """How far the shading normal of red, green and blue is smoothed towards the mesh's, because light that wandered under
 the skin has forgotten the fine relief (Ma et al., EGSR 2007, measured such normal maps)."""
 
+RELIEF_STEP = 1.2e-4
+"""Meters over which the slope of the fine relief is measured."""
+
+MAX_SLOPE = 1.2
+"""Of the fine relief, as far as it turns normals."""
+
+
+@dataclass(frozen=True)
+class GBuffer:
+    """What gloss depends on at N points of surfaces."""
+
+    position: Float[np.ndarray, "N 3"]
+    """World meters."""
+    smooth: Float[np.ndarray, "N 3"]
+    """Unit normals of the mesh."""
+    normal: Float[np.ndarray, "N 3"]
+    """Unit normals tilted by the fine relief."""
+    visibility: Float[np.ndarray, "N P"]
+    """See `light.BakedLight`, as the next."""
+    openness: Float[np.ndarray, "N"]
+    roughness: Float[np.ndarray, "N"]
+    """See `skin.Material`, as the next."""
+    reflectance: Float[np.ndarray, "N"]
+
+
+def sample_shader(scene: Scene) -> Shader:
+    """A shader that looks up material and relief at every sample: as fine as these are defined."""
+
+    def shade(face: np.ndarray, barycentric: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        radiance = np.empty((len(face), 3))
+        first = 0
+        for mesh in scene.meshes:
+            chosen = np.flatnonzero((face >= first) & (face < first + len(mesh.faces)))
+            if len(chosen):
+                own = face[chosen], mesh.faces[face[chosen] - first]
+                radiance[chosen] = _shade_mesh(scene, mesh, *own, barycentric[chosen].astype(float), directions[chosen])
+            first += len(mesh.faces)
+        return radiance
+
+    return shade
+
+
+def _shade_mesh(
+    scene: Scene,
+    mesh: RenderMesh,
+    face: Int[np.ndarray, "N"],
+    own_corners: Int[np.ndarray, "N 3"],
+    weights: Float[np.ndarray, "N 3"],
+    directions: Float[np.ndarray, "N 3"],
+) -> Float[np.ndarray, "N 3"]:
+    """Radiance of points of one mesh of a scene, on faces with these corners among the mesh's own vertices."""
+    corners = scene.faces[face]
+    position = interpolate(scene.vertices, corners, weights)
+    normal = smooth = _unit(interpolate(scene.normals, corners, weights))
+    points = interpolate_all(mesh.points, own_corners, weights)
+    light = interpolate_all(scene.light, corners, weights)
+    material = mesh.look(points)
+    if mesh.fine_relief is not None:
+        normal = _unit(smooth - _relief_slope(mesh, points, own_corners, scene.vertices[corners]))
+    irradiance = diffuse_irradiance(scene.room, position, smooth, normal, light)
+    gloss_at = GBuffer(
+        position, smooth, normal, light.visibility, light.openness, material.roughness, material.reflectance
+    )
+    return material.albedo * np.clip(irradiance, 0, None) / np.pi + gloss(scene.room, gloss_at, -directions)
+
+
+def _relief_slope(
+    mesh: RenderMesh, points: SkinPoints, corners: np.ndarray, posed: Float[np.ndarray, "N 3 3"]
+) -> Float[np.ndarray, "N 3"]:
+    """Gradient of the fine relief along the posed surface, not steeper than `MAX_SLOPE`."""
+    rest = mesh.points.position[corners]
+    height = mesh.fine_relief(points)
+    # The relief lives on the hand at rest: its change along an edge at rest is its change along the posed edge.
+    edges = posed[:, 1:] - posed[:, :1]
+    change = np.empty((len(height), 2))
+    for k in range(2):
+        edge = rest[:, 1 + k] - rest[:, 0]
+        step = RELIEF_STEP / np.maximum(np.linalg.norm(edge, axis=1), 1e-9)
+        change[:, k] = (mesh.fine_relief(points.moved(step[:, None] * edge)) - height) / step
+    gram = edges @ edges.transpose(0, 2, 1)
+    determinant = np.maximum(gram[:, 0, 0] * gram[:, 1, 1] - gram[:, 0, 1] ** 2, 1e-24)
+    first = (gram[:, 1, 1] * change[:, 0] - gram[:, 0, 1] * change[:, 1]) / determinant
+    second = (gram[:, 0, 0] * change[:, 1] - gram[:, 0, 1] * change[:, 0]) / determinant
+    slope = first[:, None] * edges[:, 0] + second[:, None] * edges[:, 1]
+    steepness = np.linalg.norm(slope, axis=1, keepdims=True)
+    return slope * np.minimum(1, MAX_SLOPE / np.maximum(steepness, 1e-9))
+
+
+def vertex_shader(scene: Scene) -> Shader:
+    """A shader that looks up material, relief and diffuse light at the vertices only: quick, as fine as the mesh."""
+    lift = np.concatenate([mesh.lift for mesh in scene.meshes])
+    fine = mesh_normals(scene.vertices + lift[:, None] * scene.normals, scene.faces)
+    irradiance = diffuse_irradiance(scene.room, scene.vertices, scene.normals, fine, scene.light)
+    albedo, roughness, reflectance = (
+        np.concatenate([getattr(mesh.material, name) for mesh in scene.meshes])
+        for name in ("albedo", "roughness", "reflectance")
+    )
+    diffuse = albedo * np.clip(irradiance, 0, None) / np.pi
+    scalars = np.stack([scene.light.openness, roughness, reflectance], axis=1)
+    columns = [scene.vertices, scene.normals, fine, diffuse, scalars, scene.light.visibility]
+    values = np.concatenate(columns, axis=1).astype(np.float32)
+
+    def shade(face: np.ndarray, barycentric: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        corners = scene.faces[face]
+        # The sum over corners one by one takes half the time of one over an axis.
+        seen = sum(barycentric[:, k, None] * values[corners[:, k]] for k in range(3))
+        position, smooth, normal, diffuse = (seen[:, 3 * k : 3 * k + 3] for k in range(4))
+        gloss_at = GBuffer(position, _unit(smooth), _unit(normal), seen[:, 15:], *seen[:, 12:15].T)
+        return diffuse + gloss(scene.room, gloss_at, -directions.astype(np.float32))
+
+    return shade
+
 
 def diffuse_irradiance(
     room: Room,
     position: Float[np.ndarray, "N 3"],
     smooth: Float[np.ndarray, "N 3"],
     normal: Float[np.ndarray, "N 3"],
-    visibility: Float[np.ndarray, "N P"],
-    ambient: Float[np.ndarray, "N 3"],
-    scattered: Float[np.ndarray, "N 3"],
+    light: BakedLight,
 ) -> Float[np.ndarray, "N 3"]:
-    """Irradiance of points of skin, each colour by a normal of its own softness.
+    """Irradiance of points of skin, each color by a normal of its own softness.
 
     Args:
         room: Where the light comes from.
-        position: World metres.
+        position: World meters.
         smooth: Unit normals of the mesh.
         normal: Unit normals tilted by the fine relief.
-        visibility: See `light.BakedLight`, as the next two.
-        ambient: For `smooth`; it is turned to the softened normal by the harmonics of the walls.
-        scattered: Added last.
+        light: At the points. What is ambient is that of `smooth`; it turns to the softened normal as the light of the
+            walls does.
     """
-    harmonics = room.harmonics()
-    unshadowed = irradiance_basis(smooth) @ harmonics
+    unshaded = room.wall_irradiance(smooth)
     irradiance = np.empty_like(position)
-    for channel in range(3):
-        softness = NORMAL_SOFTNESS[channel]
-        soft = softness * smooth + (1 - softness) * normal
-        soft /= np.linalg.norm(soft, axis=1, keepdims=True)
-        boxes = box_irradiance(room, position, soft, visibility)[:, channel]
-        turned = (irradiance_basis(soft) @ harmonics)[:, channel] / unshadowed[:, channel]
-        irradiance[:, channel] = boxes + ambient[:, channel] * np.clip(turned, 0, 2) + scattered[:, channel]
+    for channel, softness in enumerate(NORMAL_SOFTNESS):
+        soft = _unit(softness * smooth + (1 - softness) * normal)
+        ratio = room.wall_irradiance(soft)[:, channel] / unshaded[:, channel]
+        ambient = light.ambient[:, channel] * np.clip(ratio, 0, 2)
+        boxes = box_irradiance(room, position, soft, light.visibility)[:, channel]
+        irradiance[:, channel] = boxes + ambient + light.scattered[:, channel]
     return irradiance
 
 
-def gloss(
-    room: Room,
-    position: Float[np.ndarray, "N 3"],
-    smooth: Float[np.ndarray, "N 3"],
-    normal: Float[np.ndarray, "N 3"],
-    toward_camera: Float[np.ndarray, "N 3"],
-    visibility: Float[np.ndarray, "N P"],
-    openness: Float[np.ndarray, "N"],
-    roughness: Float[np.ndarray, "N"],
-    reflectance: Float[np.ndarray, "N"],
-) -> Float[np.ndarray, "N 3"]:
+def gloss(room: Room, at: GBuffer, toward_camera: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
     """Mirror-like reflection by microfacets (GGX; Walter et al., EGSR 2007), widened by the size of the light."""
-    facing = np.clip((normal * toward_camera).sum(1), 0.05, None)
-    total = np.zeros_like(position)
-    for box, toward_light, distance, seen in box_points(room, position, visibility):
-        half = toward_light + toward_camera
-        half /= np.linalg.norm(half, axis=1, keepdims=True)
-        cosine = np.clip((normal * toward_light).sum(1), 0, None)
-        spread = 0.25 * np.sqrt(box.quarter_area) / distance
-        alpha = np.clip(roughness**2 + spread, 0, 1)
+    facing = np.clip((at.normal * toward_camera).sum(1), 0.05, None)
+    total = np.zeros_like(at.position)
+    for light, toward_light, distance, visible in toward_lights(room, at.position, at.visibility):
+        half = _unit(toward_light + toward_camera)
+        cosine = np.clip((at.normal * toward_light).sum(1), 0, None)
+        alpha = np.clip(at.roughness**2 + 0.25 * np.sqrt(light.area) / distance, 0, 1)
         squared = alpha**2
-        peak = np.clip((normal * half).sum(1), 0, 1) ** 2 * (squared - 1) + 1
+        peak = np.clip((at.normal * half).sum(1), 0, 1) ** 2 * (squared - 1) + 1
         distribution = squared / (np.pi * peak**2)
         k = 0.5 * alpha
         masking = 1 / ((facing * (1 - k) + k) * (cosine * (1 - k) + k))
-        fresnel = reflectance + (1 - reflectance) * (1 - np.clip((half * toward_camera).sum(1), 0, 1)) ** 5
-        falloff = np.clip(-(toward_light @ box.normal), 0, None) * box.quarter_area / distance**2
-        total += (seen * cosine * falloff * distribution * masking * fresnel / 4)[:, None] * box.radiance
-    mirrored = 2 * (normal * toward_camera).sum(1, keepdims=True) * normal - toward_camera
-    # Seen at a grazing angle the relief hides its own far sides, so the smooth surface decides how strong the rim is.
-    grazing = (1 - np.clip((smooth * toward_camera).sum(1), 0, 1)) ** 5
-    rim = reflectance + 0.5 * np.clip(1 - roughness - reflectance, 0, None) * grazing
-    walls = np.clip(irradiance_basis(mirrored) @ room.harmonics(), 0, None) / np.pi
-    return total + (rim * openness**1.5)[:, None] * walls
+        fresnel = at.reflectance + (1 - at.reflectance) * (1 - np.clip((half * toward_camera).sum(1), 0, 1)) ** 5
+        falloff = np.clip(-(toward_light @ light.normal), 0, None) * light.area / distance**2
+        total += (visible * cosine * falloff * distribution * masking * fresnel / 4)[:, None] * light.radiance
+    mirrored = 2 * (at.normal * toward_camera).sum(1, keepdims=True) * at.normal - toward_camera
+    # Seen at a grazing angle the relief hides its own far sides, so the smooth surface says how bright the edge is.
+    grazing = (1 - np.clip((at.smooth * toward_camera).sum(1), 0, 1)) ** 5
+    edge = at.reflectance + 0.5 * np.clip(1 - at.roughness - at.reflectance, 0, None) * grazing
+    walls = np.clip(room.wall_irradiance(mirrored), 0, None) / np.pi
+    return total + (edge * at.openness**1.5)[:, None] * walls
+
+
+def _unit(vectors: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -1,25 +1,29 @@
-"""How skin looks and how it is raised, anywhere on a hand."""
+"""How skin looks and how it is raised, anywhere on a hand; and the cloth of the sleeve."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.synthesis import skin_features as features
-from nerfstudio_hands.synthesis.anatomy import Anatomy, SurfacePoints
+from nerfstudio_hands.synthesis.anatomy import Anatomy, SkinPoints
 from nerfstudio_hands.synthesis.noise import cell_borders, fractal_noise
 from nerfstudio_hands.synthesis.profiles import smoothstep
 
 MAX_RELIEF = 0.5
-"""Largest displacement of the surface in millimetres: details that no template has, too small to be another hand."""
+"""Largest displacement of the surface in millimeters: details that no template has, too small to be another hand."""
 
 BACK_TONE = np.array([0.58, 0.325, 0.215])
 PALM_TONE = np.array([0.69, 0.415, 0.315])
 NAIL_TONE = np.array([0.64, 0.375, 0.295])
 NAIL_EDGE_TONE = np.array([0.70, 0.57, 0.45])
 """Albedo, linear RGB; fair skin."""
+
+CLOTH_TONE = np.array([0.035, 0.042, 0.055])
+"""Albedo of the sleeve, linear RGB."""
 
 BLOOD = np.array([0.16, 0.85, 0.72])
 MELANIN = np.array([0.38, 0.70, 1.05])
@@ -28,8 +32,8 @@ VEIN = np.array([0.24, 0.10, 0.03])
 
 
 @dataclass(frozen=True)
-class Appearance:
-    """What light meets at N points of skin."""
+class Material:
+    """What light meets at N points."""
 
     albedo: Float[np.ndarray, "N 3"]
     """Linear RGB."""
@@ -45,9 +49,19 @@ class Skin:
 
     anatomy: Anatomy
     seed: int
+    has_own_tone: bool = False
+    """Whether this person is darker or ruddier than the next."""
 
-    def relief(self, points: SurfacePoints) -> Float[np.ndarray, "N"]:
-        """Displacement of the surface along its normal in metres, at most `MAX_RELIEF`."""
+    @cached_property
+    def _complexion(self) -> Float[np.ndarray, "3"]:
+        """Factor on the albedo."""
+        if not self.has_own_tone:
+            return np.ones(3)
+        rng = np.random.default_rng([self.seed, 6])
+        return np.exp(-rng.uniform(0, 1.1) * MELANIN - rng.uniform(-0.1, 0.25) * BLOOD)
+
+    def relief(self, points: SkinPoints) -> Float[np.ndarray, "N"]:
+        """Displacement of the surface along its normal in meters, at most `MAX_RELIEF`."""
         a, p = self.anatomy, points.position * 1e3
         height = 0.16 * fractal_noise(p / 11.0, self.seed + 1, octaves=2)
         height += 0.30 * features.tendons(a, points)
@@ -58,8 +72,8 @@ class Skin:
         height += 0.16 * features.palm_cushions(a, points)
         return np.clip(height, -MAX_RELIEF, MAX_RELIEF) * 1e-3
 
-    def fine_relief(self, points: SurfacePoints) -> Float[np.ndarray, "N"]:
-        """Relief in metres that is too fine for the mesh and only turns the shading normal."""
+    def fine_relief(self, points: SkinPoints) -> Float[np.ndarray, "N"]:
+        """Relief in meters that is too fine for the mesh and only turns the shading normal."""
         a, p = self.anatomy, points.position * 1e3
         nail = features.nails(a, points)
         skin = 1 - nail.plate
@@ -75,7 +89,7 @@ class Skin:
         height += 0.16 * nail.plate - 0.16 * nail.fold
         return height * 1e-3
 
-    def appearance(self, points: SurfacePoints) -> Appearance:
+    def material(self, points: SkinPoints) -> Material:
         """Albedo and gloss."""
         a, p = self.anatomy, points.position * 1e3
         # The forearm has the tone of the back all around, a little paler on the inside.
@@ -118,4 +132,14 @@ class Skin:
         roughness = 0.50 + 0.06 * palm + 0.05 * mottling
         roughness += (0.26 - roughness) * nail.plate
         reflectance = 0.028 + 0.022 * nail.plate
-        return Appearance(np.clip(albedo, 0.01, 0.95), np.clip(roughness, 0.2, 0.8), reflectance)
+        return Material(np.clip(albedo, 0.01, 0.95) * self._complexion, np.clip(roughness, 0.2, 0.8), reflectance)
+
+
+def cloth_material(points: SkinPoints) -> Material:
+    """Dark cloth with a ribbed cuff; positions are those at rest, meters."""
+    p = points.position * 1e3
+    weave = fractal_noise(p / 1.6, 31, octaves=2)
+    folds = fractal_noise(p / 30.0, 32, octaves=2)
+    shade = 1 + 0.35 * weave + 0.25 * folds
+    albedo = CLOTH_TONE * np.clip(shade, 0.3, 2)[:, None]
+    return Material(albedo, np.full(len(p), 0.8), np.full(len(p), 0.02))

@@ -1,7 +1,7 @@
-"""The marks of a hand's skin: creases, knuckles, veins, tendons and nails, as fields over the canonical hand.
+"""The marks of a hand's skin: creases, knuckles, veins, tendons and nails, as fields over the hand at rest.
 
 Every function takes points on the skin and returns a strength in [0, 1] a point, 0 where the feature is absent.
-Lengths are millimetres, measured in joint frames; the numbers are read off photographs of hands.
+Lengths are millimeters, measured in joint frames; the numbers are read off photographs of hands.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 
-from nerfstudio_hands.synthesis.anatomy import Anatomy, SurfacePoints
+from nerfstudio_hands.synthesis.anatomy import Anatomy, SkinPoints
 from nerfstudio_hands.synthesis.noise import fractal_noise, gradient_noise
 from nerfstudio_hands.synthesis.profiles import bump, smoothstep
 
@@ -77,28 +77,28 @@ def palm_coordinates(anatomy: Anatomy, position: Float[np.ndarray, "N 3"]) -> Fl
     return (position[:, ::2] - wrist) @ np.linalg.inv(axes).T
 
 
-def palmar(points: SurfacePoints) -> Strength:
+def palmar(points: SkinPoints) -> Strength:
     """1 on the palm side."""
     return smoothstep(0.15, -0.35, points.dorsal)
 
 
-def forearm(anatomy: Anatomy, points: SurfacePoints) -> Strength:
+def forearm(anatomy: Anatomy, points: SkinPoints) -> Strength:
     """1 behind the wrist."""
     return smoothstep(0.04, -0.1, palm_coordinates(anatomy, points.position)[:, 0])
 
 
-def dorsal(points: SurfacePoints) -> Strength:
+def dorsal(points: SkinPoints) -> Strength:
     """1 on the back."""
     return smoothstep(0.05, 0.6, points.dorsal)
 
 
-def finger_creases(anatomy: Anatomy, points: SurfacePoints, seed: int) -> Strength:
+def finger_creases(anatomy: Anatomy, points: SkinPoints, seed: int) -> Strength:
     """The transverse creases on the palm side of the finger joints, where the skin folds when a finger bends."""
     side = smoothstep(0.45, -0.25, points.dorsal)
     total = np.zeros(len(side))
     for finger in range(5):
         first = 1 + 4 * finger
-        # (joint, place along in millimetres, strength)
+        # (joint, position along in millimeters, strength)
         lines = [(first + 1, 0.3, 1.0), (first + 1, 3.4, 0.45), (first + 2, -0.2, 0.9), (first + 2, -2.2, 0.3)]
         if finger == 0:
             lines = [(3, 0.0, 1.0), (3, 3.0, 0.5), (2, 3.0, 0.6), (2, 0.0, 0.4)]
@@ -107,15 +107,15 @@ def finger_creases(anatomy: Anatomy, points: SurfacePoints, seed: int) -> Streng
         held = smoothstep(0.3, 0.7, points.finger[:, finger])
         chosen = np.flatnonzero(held * side > 1e-3)
         wiggle = gradient_noise(points.position[chosen] * 1e3 / 5.0, seed) * 0.7
-        for joint, place, strength in lines:
+        for joint, position, strength in lines:
             along, across, _ = anatomy.local(points.position[chosen], joint).T
-            line = along - place - 0.02 * across**2 + wiggle
+            line = along - position - 0.02 * across**2 + wiggle
             fade = smoothstep(11.0, 4.0, np.abs(across))
             total[chosen] = np.maximum(total[chosen], strength * fade * bump(line, 0.55) * held[chosen])
     return total * side
 
 
-def knuckle_zones(anatomy: Anatomy, points: SurfacePoints) -> Strength:
+def knuckle_zones(anatomy: Anatomy, points: SkinPoints) -> Strength:
     """The wrinkled patches on the back of the finger joints."""
     total = np.zeros(len(points.dorsal))
     back = dorsal(points)
@@ -129,7 +129,7 @@ def knuckle_zones(anatomy: Anatomy, points: SurfacePoints) -> Strength:
     return total
 
 
-def knuckle_wrinkles(anatomy: Anatomy, points: SurfacePoints, seed: int) -> Strength:
+def knuckle_wrinkles(anatomy: Anatomy, points: SkinPoints, seed: int) -> Strength:
     """Fine transverse folds inside the knuckle zones, curved around the joint."""
     zone = knuckle_zones(anatomy, points)
     chosen = np.flatnonzero(zone > 0.02)
@@ -149,7 +149,7 @@ def knuckle_wrinkles(anatomy: Anatomy, points: SurfacePoints, seed: int) -> Stre
     return total
 
 
-def knuckles(anatomy: Anatomy, points: SurfacePoints) -> Strength:
+def knuckles(anatomy: Anatomy, points: SkinPoints) -> Strength:
     """The heads of the metacarpals on the back of the hand."""
     total = np.zeros(len(points.dorsal))
     for joint in (5, 9, 13, 17):
@@ -158,7 +158,7 @@ def knuckles(anatomy: Anatomy, points: SurfacePoints) -> Strength:
     return total * dorsal(points)
 
 
-def tendons(anatomy: Anatomy, points: SurfacePoints) -> Strength:
+def tendons(anatomy: Anatomy, points: SkinPoints) -> Strength:
     """The extensor tendons, from the wrist to the knuckles."""
     wrist = anatomy.joints[0, ::2]
     total = np.zeros(len(points.dorsal))
@@ -175,7 +175,7 @@ def tendons(anatomy: Anatomy, points: SurfacePoints) -> Strength:
     return total * dorsal(points)
 
 
-def veins(anatomy: Anatomy, points: SurfacePoints, seed: int) -> Strength:
+def veins(anatomy: Anatomy, points: SkinPoints, seed: int) -> Strength:
     """Veins under the back of the hand and the forearm."""
     mask = dorsal(points) * smoothstep(0.3, 0.8, 1 - points.finger.sum(1))
     chosen = np.flatnonzero(mask > 0)
@@ -189,7 +189,7 @@ def veins(anatomy: Anatomy, points: SurfacePoints, seed: int) -> Strength:
     return total * mask
 
 
-def palm_lines(anatomy: Anatomy, points: SurfacePoints, seed: int) -> Strength:
+def palm_lines(anatomy: Anatomy, points: SkinPoints, seed: int) -> Strength:
     """The lines of the palm and the bracelets of the wrist."""
     mask = smoothstep(0.2, -0.3, points.dorsal) * smoothstep(0.05, 0.45, 1 - points.finger[:, 1:].sum(1))
     chosen = np.flatnonzero(mask > 0)
@@ -205,7 +205,7 @@ def palm_lines(anatomy: Anatomy, points: SurfacePoints, seed: int) -> Strength:
     return total * mask
 
 
-def fine_lines(points: SurfacePoints, seed: int) -> Strength:
+def fine_lines(points: SkinPoints, seed: int) -> Strength:
     """The many short shallow lines that cross a palm."""
     mask = palmar(points)
     chosen = np.flatnonzero(mask > 0)
@@ -218,7 +218,7 @@ def fine_lines(points: SurfacePoints, seed: int) -> Strength:
     return total * mask
 
 
-def finger_pads(anatomy: Anatomy, points: SurfacePoints) -> Strength:
+def finger_pads(anatomy: Anatomy, points: SkinPoints) -> Strength:
     """The soft, well-perfused pads of the fingertips and the skin around the nails."""
     total = np.zeros(len(points.dorsal))
     for finger in range(5):
@@ -228,7 +228,7 @@ def finger_pads(anatomy: Anatomy, points: SurfacePoints) -> Strength:
     return total
 
 
-def palm_cushions(anatomy: Anatomy, points: SurfacePoints) -> Strength:
+def palm_cushions(anatomy: Anatomy, points: SkinPoints) -> Strength:
     """The balls of thumb and little finger and the pads below the fingers."""
     u, v = palm_coordinates(anatomy, points.position).T
     thenar = bump(u - 0.38, 0.26) * bump(v - 0.42, 0.26)
@@ -237,11 +237,11 @@ def palm_cushions(anatomy: Anatomy, points: SurfacePoints) -> Strength:
     return np.maximum(np.maximum(thenar, hypothenar), 0.8 * pads) * palmar(points)
 
 
-def nails(anatomy: Anatomy, points: SurfacePoints) -> Nails:
+def nails(anatomy: Anatomy, points: SkinPoints) -> Nails:
     """The nail plates, on the backs of the last bones."""
     plate = np.zeros(len(points.dorsal))
     fold = np.zeros(len(plate))
-    place = np.zeros(len(plate))
+    along_plate = np.zeros(len(plate))
     for finger in range(5):
         chosen = np.flatnonzero((points.finger[:, finger] > 0.5) & (points.dorsal > -0.1))
         base = 3 + 4 * finger
@@ -252,22 +252,22 @@ def nails(anatomy: Anatomy, points: SurfacePoints) -> Nails:
         root = NAIL_ROOT[finger] * length
         end = NAIL_EDGE * length
         s = along * length
-        # A rounded root, straight sides, a gently rounded edge: a superellipse, measured as a distance in millimetres.
-        centre, reach = 0.5 * (root + end), 0.5 * (end - root)
-        x, y = np.abs(tip_frame[:, 1]) / half, np.abs(s - centre) / reach
-        power = np.where(s < centre, 2.6, 3.6)
+        # A rounded root, straight sides, a gently rounded edge: a superellipse, measured as a distance in millimeters.
+        center, reach = 0.5 * (root + end), 0.5 * (end - root)
+        x, y = np.abs(tip_frame[:, 1]) / half, np.abs(s - center) / reach
+        power = np.where(s < center, 2.6, 3.6)
         radius = (x**power + y**power) ** (1 / power)
         outside = (radius - 1) * half
         facing = smoothstep(0.0, 0.3, points.dorsal[chosen])
         plate[chosen] = smoothstep(0.25, -0.25, outside) * facing
         open_end = smoothstep(0.55, 0.95, (s - root) / (end - root))
         fold[chosen] = bump(outside - 0.2, 0.6) * facing * (1 - open_end)
-        place[chosen] = np.clip((s - root) / (end - root), 0, 1)
-    return Nails(plate, fold, place)
+        along_plate[chosen] = np.clip((s - root) / (end - root), 0, 1)
+    return Nails(plate, fold, along_plate)
 
 
 def _plane_warp(position: np.ndarray, seed: int, *, scale: float, amount: float) -> np.ndarray:
-    """A smooth random shift in the plane of the palm; `scale` and `amount` in millimetres, the result in metres."""
+    """A smooth random shift in the plane of the palm; `scale` and `amount` in millimeters, the result in meters."""
     p = position * 1e3 / scale
     shift = np.zeros_like(position)
     shift[:, 0] = fractal_noise(p, seed, octaves=2)
@@ -284,7 +284,7 @@ def _distance_to_curves(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distance in the plane of the palm to smooth curves through points in palm coordinates, and where on them.
 
-    Millimetres, infinite beyond `limit` metres; the place runs from 0 to 1 along each curve.
+    Millimeters, infinite beyond `limit` meters; the latter runs from 0 to 1 along each curve.
     """
     wrist, index, middle, pinky = (anatomy.joints[j, ::2] for j in (0, 5, 9, 17))
     axes = np.stack([middle - wrist, index - pinky], axis=1)

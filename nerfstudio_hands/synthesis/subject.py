@@ -1,158 +1,127 @@
-"""The person in the picture: true shape and poses, known exactly, and the surface that is rendered."""
+"""The person in the picture: true shape, skin and grasp, and the surfaces that are rendered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from scipy.spatial.transform import Rotation
+from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.hand_model.model import HandModel, mirror_rotations, pose_hand, shaped_template
-from nerfstudio_hands.synthesis.anatomy import Anatomy, SurfacePoints, read_anatomy
-from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, tessellate
+from nerfstudio_hands.hand_model.model import HandModel, shaped_template
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.synthesis.anatomy import read_anatomy
+from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, mesh_normals, sleeve, tessellate, transformed
 from nerfstudio_hands.synthesis.grasp import Grasp, find_grasp
-from nerfstudio_hands.synthesis.held_object import HeldObject, make_object
-from nerfstudio_hands.synthesis.pose import CURLED, RELAXED, blend_poses, local_rotations
-from nerfstudio_hands.synthesis.scene import CLOTH, HELD, SKIN, Part
-from nerfstudio_hands.synthesis.skin import Skin
-from nerfstudio_hands.synthesis.sleeve import sleeve
+from nerfstudio_hands.synthesis.held_object import SyntheticObject, make_object
+from nerfstudio_hands.synthesis.scene import PosedMesh, Quality, RenderMesh, plain_mesh
+from nerfstudio_hands.synthesis.skin import Skin, cloth_material
 
 SHAPE_SPREAD = 0.8
 """Standard deviation of the subject's shape coefficients: a person, not the mean of persons."""
 
-HAND_SPACING = 0.24
-"""Metres between the middles of the two hands of a subject."""
-
 
 @dataclass(frozen=True)
-class HandTruth:
-    """True parameters of one hand in one frame, in the convention of `pose_hand`, and what follows from them."""
+class PreparedHand:
+    """One hand with forearm and sleeve, ready to be rendered in any pose."""
 
-    side: str
-    global_orient: Float[Tensor, "3"]
-    local_rotations: Float[Tensor, "15 3"]
-    translation: Float[Tensor, "3"]
-    vertices: Float[np.ndarray, "V 3"]
-    """Of the hand model, world metres, before subdivision and relief."""
-    keypoints: Float[np.ndarray, "21 3"]
-    surface: Float[np.ndarray, "W 3"]
-    """Fine surface with relief, forearm included: what is rendered."""
-    faces: Int[np.ndarray, "G 3"]
-    parts: tuple[Part, ...]
-    """The skin, the sleeve and what is held."""
-    object_to_world: Float[np.ndarray, "4 4"] | None = None
-    """From the frame of the held object."""
+    model: HandModel
+    rest: Float[np.ndarray, "C 3"]
+    """Rest vertices of the hand model in the person's shape, meters."""
+    tessellation: Tessellation
+    skin: RenderMesh
+    """Its faces are those of the hand model, then those of the forearm, in turn for each level of subdivision."""
+    sleeve: RenderMesh
+    person: Skin
+
+    @cached_property
+    def relief(self) -> Float[np.ndarray, "V"]:
+        """Displacement of the skin along its normals, meters."""
+        return self.person.relief(self.skin.points)
+
+    def posed(self, vertices: Float[np.ndarray, "C 3"], wrist_to_world: Float[np.ndarray, "4 4"]) -> list[PosedMesh]:
+        """Skin, subdivided and raised by the relief, and sleeve.
+
+        Args:
+            vertices: Posed vertices of the hand model, world meters.
+            wrist_to_world: Transform of the wrist from the rest pose.
+        """
+        smooth = fine_vertices(self.tessellation, vertices, self.rest, wrist_to_world)
+        raised = smooth + self.relief[:, None] * mesh_normals(smooth, self.skin.faces)
+        return [(self.skin, raised), (self.sleeve, transformed(self.sleeve.points.position, wrist_to_world))]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One or two hands of a person."""
+    """A person with one or two hands, which may hold something."""
 
-    models: tuple[HandModel, ...]
-    tessellations: tuple[Tessellation, ...]
-    anatomy: Anatomy
-    skin: Skin
+    hands: dict[str, PreparedHand]
+    """By side, left first."""
     shape: Float[Tensor, "K"]
-    held: HeldObject | None = None
+    held: SyntheticObject | None = None
     """What a hand holds."""
     grasps: dict[str, Grasp] = field(default_factory=dict)
     """How the hand of each side holds it."""
 
-
-def make_subject(sides: tuple[str, ...], *, subdivisions: int, seed: int, held: str | None = None) -> Subject:
-    """Draw a person's shape and skin from a seed, and an object to hold of a kind out of `SHAPES`."""
-    anatomy = read_anatomy(default_hand("right"))
-    models = tuple(default_hand(side) for side in sides)
-    rng = np.random.default_rng([seed, 1])
-    shape = torch.from_numpy(SHAPE_SPREAD * rng.standard_normal(models[0].num_shape)).float()
-    tessellations = tuple(tessellate(model, anatomy, subdivisions) for model in models)
-    subject = Subject(models, tessellations, anatomy, Skin(anatomy, seed), shape)
-    if held is None:
-        return subject
-    thing = make_object(held, seed)
-    grasp = find_grasp(default_hand("right"), shape, thing)
-    return replace(subject, held=thing, grasps={side: grasp if side == "right" else grasp.mirrored() for side in sides})
+    @cached_property
+    def held_mesh(self) -> RenderMesh:
+        """What a hand holds, ready to be rendered."""
+        held = self.held
+        return plain_mesh("object", PixelLabel.OBJECT, held.vertices, held.faces, held.material)
 
 
-def pose_subject(subject: Subject, centre: Float[np.ndarray, "3"], progress: float) -> list[HandTruth]:
-    """The subject's hands at a moment of a slow movement: fingers up, opening and closing a little, or holding fast.
+def make_subject(
+    sides: tuple[str, ...],
+    *,
+    subdivisions: int,
+    quality: Quality,
+    seed: int,
+    held: str | None = None,
+    has_own_tone: bool = False,
+) -> Subject:
+    """Draw a person from a seed.
 
     Args:
-        subject: Whose hands.
-        centre: Where the middle of the hands is, world metres, z up.
-        progress: 0 at the start of the movement, 1 at its end.
+        sides: Which hands.
+        subdivisions: Of the rendered skin.
+        quality: Of the images that are rendered.
+        seed: Another seed is another shape, another skin, and another size and pattern of the object.
+        held: What the hand holds: a kind out of `SHAPES`.
+        has_own_tone: See `Skin`.
     """
-    closing = 0.5 - 0.5 * np.cos(np.pi * progress)
-    angles = local_rotations(subject.anatomy, blend_poses(RELAXED, CURLED, 0.75 * closing))
-    # The rest hand points along -x with its back to +y: stand it up, lean it a little and turn it.
-    upright = Rotation.from_matrix(np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]))
-    turn = Rotation.from_euler("zyx", [20 + 30 * closing, 14, -10], degrees=True)
-    hands = []
-    for model, tessellation in zip(subject.models, subject.tessellations, strict=True):
-        orient = torch.from_numpy((turn * upright).as_rotvec()).float()
-        offset = np.zeros(3)
-        if len(subject.models) == 2:
-            # The person stands on the side of the backs (+y) and has the right hand at -x, thumbs inwards.
-            offset[0] = HAND_SPACING / 2 * (-1 if model.side == "right" else 1)
-        local = angles
-        if model.side == "left":
-            orient, local = mirror_rotations(orient), mirror_rotations(local)
-        if subject.held:
-            local = subject.grasps[model.side].local_rotations
-        hands.append(_pose_hand(subject, model, tessellation, orient, local, centre + offset))
-    return hands
+    right = default_hand("right")
+    rng = np.random.default_rng([seed, 1])
+    shape = torch.from_numpy(SHAPE_SPREAD * rng.standard_normal(right.num_shape)).float()
+    skin = Skin(read_anatomy(right), seed, has_own_tone)
+    hands = {side: prepare(default_hand(side), shape, skin, subdivisions, quality) for side in sides}
+    if held is None:
+        return Subject(hands, shape)
+    held_object = make_object(held, seed)
+    grasp = find_grasp(right, shape, held_object)
+    return Subject(hands, shape, held_object, {"right": grasp, "left": grasp.mirrored()})
 
 
-def _pose_hand(
-    subject: Subject,
-    model: HandModel,
-    tessellation: Tessellation,
-    orient: Tensor,
-    local: Tensor,
-    middle: np.ndarray,
-) -> HandTruth:
-    free = pose_hand(model, orient[None], local[None], torch.zeros(1, 3), subject.shape)
-    translation = torch.from_numpy(middle).float() - free.keypoints[0, [0, 9, 12]].mean(0)
-    posed = pose_hand(model, orient[None], local[None], translation[None], subject.shape)
-    rest = shaped_template(model, subject.shape[None])[0].double().numpy()
-    wrist = posed.bone_transforms[0, 0].double().numpy()
-    vertices = posed.vertices[0].double().numpy()
-
-    smooth = fine_vertices(tessellation, vertices, rest, wrist)
-    normals = vertex_normals(torch.from_numpy(smooth), torch.from_numpy(tessellation.faces)).numpy()
-    points = SurfacePoints(tessellation.canonical, tessellation.finger, tessellation.dorsal)
-    surface = smooth + subject.skin.relief(points)[:, None] * normals
-
-    cloth, cloth_faces = sleeve(rest, tessellation.wrist)
-    nowhere = np.zeros(len(cloth))
-    parts = (
-        Part(surface, tessellation.faces, points.position, points.finger, points.dorsal, SKIN),
-        Part(cloth @ wrist[:3, :3].T + wrist[:3, 3], cloth_faces, cloth, np.zeros((len(cloth), 5)), nowhere, CLOTH),
+def prepare(
+    model: HandModel, shape: Float[Tensor, "K"], skin: Skin, subdivisions: int, quality: Quality
+) -> PreparedHand:
+    """Make the surfaces of a person's hand; see `make_subject`."""
+    tessellation = tessellate(model, skin.anatomy, subdivisions)
+    rest = shaped_template(model, shape[None])[0].double().numpy()
+    faces, light_level = tessellation.faces[-1], max(subdivisions - quality.light_levels, 0)
+    # A child keeps its parent's index modulo the number of parents, so the order tells which face it comes from.
+    is_hand = np.arange(len(faces)) % len(tessellation.faces[0]) < len(model.faces)
+    surface = RenderMesh(
+        kind="skin",
+        faces=faces,
+        face_label=np.where(is_hand, PixelLabel.HAND, PixelLabel.IGNORE),
+        points=tessellation.points,
+        look=skin.material,
+        light_faces=tessellation.faces[light_level],
+        light_spread=tessellation.subdivision_from(light_level),
+        fine_relief=skin.fine_relief,
     )
-    object_to_world = None
-    if subject.held:
-        object_to_world = wrist @ subject.grasps[model.side].object_to_rest
-        parts += (_held_part(subject.held, object_to_world),)
-    return HandTruth(
-        side=model.side,
-        global_orient=orient,
-        local_rotations=local,
-        translation=translation,
-        vertices=vertices,
-        keypoints=posed.keypoints[0].double().numpy(),
-        surface=surface,
-        faces=tessellation.faces,
-        parts=parts,
-        object_to_world=object_to_world,
-    )
-
-
-def _held_part(held: HeldObject, object_to_world: Float[np.ndarray, "4 4"]) -> Part:
-    count = len(held.vertices)
-    placed = held.vertices @ object_to_world[:3, :3].T + object_to_world[:3, 3]
-    return Part(placed, held.faces, held.vertices, np.zeros((count, 5)), np.zeros(count), HELD)
+    cloth = plain_mesh("sleeve", PixelLabel.BACKGROUND, *sleeve(rest, tessellation.wrist), cloth_material)
+    return PreparedHand(model, rest, tessellation, surface, cloth, skin)

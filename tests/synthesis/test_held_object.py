@@ -8,6 +8,7 @@ import trimesh
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.synthesis import held_object
+from nerfstudio_hands.synthesis.anatomy import SkinPoints
 from nerfstudio_hands.synthesis.held_object import BOX, CYLINDER, ROUNDING, SHAPES, check_object, make_object
 
 
@@ -45,7 +46,7 @@ def test_volumes_are_those_of_rounded_solids(monkeypatch):
 
 def test_looks_have_patterns(objects):
     for held in objects.values():
-        look = held.appearance(held.vertices)
+        look = held.material(SkinPoints.off_skin(held.vertices))
         assert (look.albedo > 0).all() and (look.albedo < 1).all()
         assert look.albedo.std(0).max() > 0.05
     other = make_object("box", 1)

@@ -4,14 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 
-from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.synthesis.light import Room, SoftBox, bake, irradiance_basis, studio
+from nerfstudio_hands.synthesis.light import Room, SoftBox, bake
+from nerfstudio_hands.synthesis.studio import Studio, studio
 
 
-class UniformRoom(Room):
+class UniformRoom(Studio):
     """Walls of the same radiance everywhere."""
 
     def walls(self, directions):
@@ -20,9 +19,8 @@ class UniformRoom(Room):
 
 def _bake(room: Room, mesh: trimesh.Trimesh, albedo: float):
     vertices, faces = np.array(mesh.vertices), np.array(mesh.faces)
-    surfaces = Surfaces(torch.from_numpy(faces), torch.from_numpy(vertices).float()[None])
-    normals = np.array(mesh.vertex_normals)
-    return normals, bake(room, vertices, faces, normals, np.full((len(vertices), 3), albedo), surfaces)
+    colors = np.full((len(vertices), 3), albedo)
+    return np.array(mesh.vertex_normals), bake(room, vertices, faces, colors, shadow_rays=6, ambient_rays=96)
 
 
 def test_a_convex_body_in_a_uniform_room_receives_pi_times_its_radiance():
@@ -48,23 +46,23 @@ def test_soft_box_light_falls_off_as_the_cosine_and_the_far_side_is_dark():
     box = SoftBox(np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.05, 0.0]), np.array([0.05, 0.0, 0.0]), np.full(3, 10.0))
     assert box.normal @ np.array([0, 0, 1.0]) == pytest.approx(-1)
     sphere = trimesh.creation.icosphere(subdivisions=3, radius=0.02)
-    normals, light = _bake(Room((box,), np.zeros(3)), sphere, 0.5)
+    normals, light = _bake(Studio((box,), np.zeros(3)), sphere, 0.5)
     seen = light.visibility.mean(1)
     assert (seen[normals[:, 2] > 0.2] > 0.95).all()
     assert (seen[normals[:, 2] < -0.2] < 0.05).all()
 
 
 def test_the_studio_shines_on_its_subject():
-    centre = np.array([0.3, -0.2, 1.0])
-    for box in studio(centre, np.random.default_rng(4)).boxes:
-        toward = (centre - box.centre) / np.linalg.norm(centre - box.centre)
+    center = np.array([0.3, -0.2, 1.0])
+    for box in studio(center, np.random.default_rng(4)).boxes:
+        toward = (center - box.center) / np.linalg.norm(center - box.center)
         assert box.normal @ toward == pytest.approx(1)
 
 
-def test_harmonics_give_the_irradiance_of_the_walls():
+def test_coefficients_give_the_irradiance_of_the_walls():
     room = studio(np.zeros(3), np.random.default_rng(0))
     normal = np.array([[0.0, 0.6, 0.8]])
-    found = irradiance_basis(normal) @ room.harmonics()
+    found = room.wall_irradiance(normal)
     directions = np.random.default_rng(1).standard_normal((200_000, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     cosine = np.clip(directions @ normal[0], 0, None)

@@ -9,7 +9,8 @@ from nerfstudio_hands.hand_model.load import default_hand, load_hand
 from nerfstudio_hands.hand_model.mano_file import relative_to_flat
 from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import mirror_rotations, pose_hand
-from nerfstudio_hands.synthesis.interhand_annotations import SequenceTruth, measure
+from nerfstudio_hands.synthesis.interhand_annotations import measure
+from nerfstudio_hands.synthesis.motion_sequence import MotionSequence
 
 MEAN = torch.linspace(-0.3, 0.4, 45).reshape(15, 3)
 
@@ -22,7 +23,7 @@ def mano(tmp_path_factory):
     return folder
 
 
-def _truth(count: int) -> tuple[SequenceTruth, torch.Tensor]:
+def _truth(count: int) -> tuple[MotionSequence, torch.Tensor]:
     """Both hands in random poses."""
     generator = torch.Generator().manual_seed(0)
     shape = torch.randn(10, generator=generator)
@@ -35,8 +36,9 @@ def _truth(count: int) -> tuple[SequenceTruth, torch.Tensor]:
     ]
     keypoints = torch.stack([hand.keypoints for hand in posed], dim=1)
     vertices = torch.stack([hand.vertices for hand in posed], dim=1)
-    tables = [values.numpy() for values in (orient, local, translation, keypoints, vertices)]
-    return SequenceTruth("made-up", np.arange(count), np.array([True, True]), *tables), shape
+    wrist = torch.stack([hand.bone_transforms[:, 0] for hand in posed], dim=1)
+    tables = [values.numpy() for values in (orient, local, translation, keypoints, vertices, wrist)]
+    return MotionSequence("made-up", np.arange(count), np.array([True, True]), *tables), shape
 
 
 def test_annotated_poses_are_relative_to_the_mean_and_off_by_a_little_or_by_a_lot(mano):

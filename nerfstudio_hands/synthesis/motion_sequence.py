@@ -1,0 +1,98 @@
+"""What the hands do over the frames of a sequence, known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from nerfstudio_hands.hand_model.joints import SIDES
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import pose_hand
+from nerfstudio_hands.synthesis.body import transformed
+from nerfstudio_hands.synthesis.range_of_motion import HandMotion
+from nerfstudio_hands.synthesis.scene import PosedMesh
+from nerfstudio_hands.synthesis.subject import Subject
+
+PALM_JOINTS = (0, 9, 12)
+"""Wrist, knuckle and tip of the middle finger: the mean of them is the middle of a hand."""
+
+
+@dataclass(frozen=True)
+class MotionSequence:
+    """True hands of a sequence of T frames; meters, world, sides in the order of `SIDES`, NaN where absent."""
+
+    name: str
+    frames: Int[np.ndarray, "T"]
+    """Frame numbers, unique within the capture."""
+    is_there: Bool[np.ndarray, "2"]
+    """Which sides take part."""
+    global_orient: Float[np.ndarray, "T 2 3"]
+    """In the convention of `pose_hand`, as the next two."""
+    local_rotations: Float[np.ndarray, "T 2 15 3"]
+    translation: Float[np.ndarray, "T 2 3"]
+    keypoints: Float[np.ndarray, "T 2 21 3"]
+    vertices: Float[np.ndarray, "T 2 V 3"]
+    """Of the hand model."""
+    wrist_to_world: Float[np.ndarray, "T 2 4 4"]
+    """From the rest pose."""
+    object_to_world: Float[np.ndarray, "T 4 4"] | None = None
+    """From the frame of the object that the hand holds."""
+
+    @property
+    def hand_type(self) -> str:
+        """`right`, `left` or `interacting`."""
+        return "interacting" if self.is_there.all() else SIDES[int(np.argmax(self.is_there))]
+
+
+def pose_sequence(
+    name: str,
+    frames: Int[np.ndarray, "T"],
+    motions: Mapping[str, HandMotion],
+    subject: Subject,
+    center: Float[np.ndarray, "3"],
+) -> MotionSequence:
+    """Let a person's hands do something; fingers that hold an object keep hold of it.
+
+    Args:
+        name: Of the sequence.
+        frames: Their numbers.
+        motions: By side.
+        subject: The person.
+        center: Where the hands are held, world meters.
+    """
+    count = len(frames)
+    sizes = {"global_orient": (3,), "local_rotations": (15, 3), "translation": (3,), "keypoints": (21, 3)}
+    sizes |= {"vertices": (default_hand("right").num_vertices, 3), "wrist_to_world": (4, 4)}
+    tables = {key: np.full((count, 2, *size), np.nan, dtype=np.float32) for key, size in sizes.items()}
+    object_to_world = None
+    for side, motion in motions.items():
+        model, local = default_hand(side), motion.local_rotations
+        if subject.held:
+            local = subject.grasps[side].local_rotations.expand(count, -1, -1)
+        free = pose_hand(model, motion.global_orient, local, torch.zeros(count, 3), subject.shape)
+        translation = torch.from_numpy(center + motion.middle).float() - free.keypoints[:, PALM_JOINTS].mean(1)
+        posed = pose_hand(model, motion.global_orient, local, translation, subject.shape)
+        wrist = posed.bone_transforms[:, 0]
+        values = (motion.global_orient, local, translation, posed.keypoints, posed.vertices, wrist)
+        for table, value in zip(tables.values(), values, strict=True):
+            table[:, SIDES.index(side)] = value.numpy()
+        if subject.held:
+            object_to_world = wrist.double().numpy() @ subject.grasps[side].object_to_rest
+    is_there = np.array([side in motions for side in SIDES])
+    return MotionSequence(name, frames, is_there, **tables, object_to_world=object_to_world)
+
+
+def posed_surfaces(subject: Subject, motion: MotionSequence, t: int) -> list[PosedMesh]:
+    """All surfaces in one frame: skin and sleeve of each hand, then what is held."""
+    surfaces = []
+    for s in np.flatnonzero(motion.is_there):
+        vertices = motion.vertices[t, s].astype(float)
+        surfaces += subject.hands[SIDES[s]].posed(vertices, motion.wrist_to_world[t, s].astype(float))
+    if motion.object_to_world is not None:
+        mesh = subject.held_mesh
+        surfaces.append((mesh, transformed(mesh.points.position, motion.object_to_world[t])))
+    return surfaces
