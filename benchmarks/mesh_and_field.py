@@ -24,7 +24,7 @@ from recording import Recorded, record
 from rich.table import Table
 from trained_rows import train_and_evaluate
 
-from nerfstudio_hands.geometry.regularisers import laplacian_energy, normal_consistency
+from nerfstudio_hands.geometry.regularizers import laplacian_energy, normal_consistency
 from nerfstudio_hands.geometry.self_intersection import intersecting_faces
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh_neural
 from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModel

@@ -27,9 +27,9 @@ from rich.table import Table
 from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces, antialias, interpolate, rasterize_rays
-from nerfstudio_hands.geometry.rasterize import pixel_rays
 from nerfstudio_hands.geometry.subdivision import loop_subdivision
 from nerfstudio_hands.hand_model import default_hand
+from nerfstudio_hands.transforms.projection import pixel_rays
 
 DISTANCE = 0.6
 """Metres from the camera to the hands."""

@@ -27,8 +27,8 @@ from rich.table import Table
 from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.geometry.mesh import closing_faces
-from nerfstudio_hands.geometry.surface_query import closest_barycentric
+from nerfstudio_hands.geometry.barycentric import closest_barycentric
+from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_model import default_hand, pose_hand
 
 BRUTE_FORCE_POINTS = 128

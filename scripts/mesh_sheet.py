@@ -12,7 +12,7 @@ import tyro
 from PIL import Image
 
 from nerfstudio_hands.cli.trained_run import load_run
-from nerfstudio_hands.geometry.environment_light import load_environment
+from nerfstudio_hands.geometry.light.environment import load_environment
 
 OUTPUTS = ("rgb", "albedo", "shading", "normals")
 LIGHTS = ("studio", "sunset")

@@ -98,7 +98,7 @@ def animate(
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.cli.trained_run import load_run
-    from nerfstudio_hands.geometry.environment_light import load_environment
+    from nerfstudio_hands.geometry.light.environment import load_environment
     from nerfstudio_hands.video.camera_paths import at_size, read_camera_path, spiral_path, still_path
     from nerfstudio_hands.video.mesh_picture import mesh_picture
     from nerfstudio_hands.video.video import write_video

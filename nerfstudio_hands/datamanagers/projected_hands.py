@@ -13,7 +13,7 @@ from nerfstudio.cameras.cameras import Cameras
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.geometry import Surfaces, rasterize
-from nerfstudio_hands.geometry.rasterize import Raster
+from nerfstudio_hands.geometry.raster.visibility import Raster
 from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.hand_model.side_image import NO_SIDE, side_image
 

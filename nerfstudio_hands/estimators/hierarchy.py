@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.geometry.mesh import edges
-from nerfstudio_hands.geometry.surface_query import Surfaces
+from nerfstudio_hands.geometry.query.surfaces import Surfaces
+from nerfstudio_hands.geometry.topology import edges
 
 FACTORS = (64, 16, 4)
 """How many times fewer faces the coarser levels have, coarsest first."""

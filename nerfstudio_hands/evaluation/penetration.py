@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, sample_surface
-from nerfstudio_hands.geometry.mesh import closing_faces
+from nerfstudio_hands.geometry.topology import closing_faces
 
 NUM_SAMPLES = 30_000
 """Points on the hand, beside its vertices, that are tried."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerfstudio_hands.export.rigged_glb import Rig
 from nerfstudio_hands.export.textured_mesh import TexturedMesh
-from nerfstudio_hands.geometry.mesh import closing_faces
+from nerfstudio_hands.geometry.topology import closing_faces
 
 Z_UP_TO_Y_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 """Turns nerfstudio's axes, z up, into those of glTF (specification 2.0.1, section 3.4): y up."""

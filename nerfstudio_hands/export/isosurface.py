@@ -15,9 +15,9 @@ from nerfstudio_hands.export.rigged_glb import Rig
 from nerfstudio_hands.fields.canonical_warps import NearestSkinning
 from nerfstudio_hands.fields.warps import surface_warp, uv_warp
 from nerfstudio_hands.geometry import ClosestPoints, Surfaces
+from nerfstudio_hands.geometry.barycentric import plane_barycentric
 from nerfstudio_hands.geometry.isosurface import extract_isosurface
 from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.geometry.surface_query import plane_barycentric
 from nerfstudio_hands.hand_model import SIDES, HandPose
 from nerfstudio_hands.model_components.export_source import ColorFn, DistanceSource
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces

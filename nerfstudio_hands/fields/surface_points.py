@@ -29,7 +29,7 @@ class SurfacePoints(PointRecord):
         barycentric: barycentric coordinates of the nearest surface point [N, 3].
         height: signed distance over the shell's half width, in [-1, 1] inside the shell, positive outside the hand [N].
         normal: smooth unit normal of the posed surface at the nearest point, world frame [N, 3].
-        light: light transfer of the nearest surface point, see `geometry.light_transfer`; C is 0 where the capture
+        light: light transfer of the nearest surface point, see `geometry.light.transfer`; C is 0 where the capture
             shows one pose only [N, C].
         canonical: where the method's warp carried the points, metres in canonical space; None where it has none [N, 3].
     """

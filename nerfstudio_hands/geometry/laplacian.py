@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.geometry.mesh import cotangent_laplacian, edges
+from nerfstudio_hands.geometry.mesh import cotangent_laplacian
+from nerfstudio_hands.geometry.topology import edges
 
 
 class Laplacian:

@@ -1,107 +1,10 @@
-"""Triangle meshes as tensors: boundaries, closing of holes, normals, edges and Laplacians."""
+"""Normals and the Laplacian of triangle meshes as tensors."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-
-from nerfstudio_hands.errors import HandsError
-
-
-def boundary_loops(faces: Int[Tensor, "F 3"]) -> list[Int[Tensor, " L"]]:
-    """Closed walks along the edges that belong to one face only.
-
-    Args:
-        faces: Vertex indices, shape (F, 3), consistently wound.
-
-    Returns:
-        One index tensor a loop, each in the direction in which the adjacent faces run along it. A loop never visits a
-        vertex twice: where two holes touch in a vertex they are two loops.
-
-    Raises:
-        HandsError: if two faces run along an edge in the same direction (the winding is inconsistent).
-    """
-    directed = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).long()
-    size = int(directed.max()) + 1 if len(directed) else 0
-    half_edges = directed[:, 0] * size + directed[:, 1]
-    repeated = len(half_edges) - len(half_edges.unique())
-    if repeated:
-        raise HandsError(
-            f"expected faces with consistent winding, found {repeated} edges along which two "
-            "faces run in the same direction; orient the faces of the mesh consistently first"
-        )
-    following: dict[int, list[int]] = {}
-    for start, end in directed[~torch.isin(directed[:, 1] * size + directed[:, 0], half_edges)].tolist():
-        following.setdefault(start, []).append(end)
-    loops = []
-    while following:
-        walk = [next(iter(following))]
-        position = {walk[0]: 0}
-        while True:
-            ends = following[walk[-1]]
-            end = ends.pop()
-            if not ends:
-                del following[walk[-1]]
-            if end not in position:
-                position[end] = len(walk)
-                walk.append(end)
-                continue
-            # The walk met itself: what lies between is a loop, and the rest of the walk goes on from its start.
-            first = position[end]
-            loops.append(torch.tensor(walk[first:], dtype=faces.dtype, device=faces.device))
-            for vertex in walk[first + 1 :]:
-                del position[vertex]
-            del walk[first + 1 :]
-            if end not in following:
-                break
-    return loops
-
-
-def closing_faces(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "C 3"]:
-    """Faces over existing vertices that close every hole of a mesh.
-
-    Each hole is covered by a strip that zigzags across it, so that a roughly round, roughly flat hole (a wrist) gets
-    faces of balanced shape without any added vertex, whatever the pose.
-
-    Args:
-        faces: Vertex indices, shape (F, 3), consistently wound.
-
-    Returns:
-        Vertex indices, shape (C, 3), wound like `faces`; a loop of L vertices gives L - 2 faces.
-
-    Raises:
-        HandsError: if the winding of `faces` is inconsistent.
-    """
-    closing: list[list[int]] = []
-    for loop in boundary_loops(faces):
-        polygon = loop.flip(0).tolist()
-        low, high = 0, len(polygon) - 1
-        while high - low > 1:
-            closing.append([polygon[low], polygon[low + 1], polygon[high]])
-            low += 1
-            if high - low > 1:
-                closing.append([polygon[low], polygon[high - 1], polygon[high]])
-                high -= 1
-    return torch.tensor(closing, dtype=faces.dtype, device=faces.device).reshape(-1, 3)
-
-
-def edges(faces: Int[Tensor, "F 3"]) -> tuple[Int[Tensor, "E 2"], Int[Tensor, "F 3"]]:
-    """Undirected edges of a mesh and which of them each face has.
-
-    Args:
-        faces: Vertex indices, shape (F, 3).
-
-    Returns:
-        Edges (E, 2), the smaller index first, sorted; and per face the three edge indices, in the order of the
-        corners (0, 1), (1, 2), (2, 0).
-    """
-    first, second = faces, faces.roll(-1, dims=1)
-    size = int(faces.max()) + 1 if len(faces) else 1
-    # One number an edge, because torch is many times slower at telling rows apart.
-    keys = torch.minimum(first, second).long() * size + torch.maximum(first, second)
-    unique, inverse = torch.unique(keys, return_inverse=True)
-    return torch.stack([unique // size, unique % size], dim=1).to(faces.dtype), inverse
 
 
 def face_normals(vertices: Float[Tensor, "*batch V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*batch F 3"]:

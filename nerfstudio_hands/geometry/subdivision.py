@@ -10,7 +10,7 @@ from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.geometry.mesh import edges
+from nerfstudio_hands.geometry.topology import Topology
 
 FAIR_ITERATIONS = 2
 """Of :func:`interpolating_controls`. With 4, as with an exact solve, small faces in the creases of a hand fold over."""
@@ -82,7 +82,7 @@ def subdivide_corners(corners: Float[Tensor, "F 3 C"], levels: int) -> Float[Ten
 def loop_subdivision(
     faces: Int[Tensor, "F 3"], num_vertices: int, levels: int
 ) -> tuple[Int[Tensor, "G 3"], sparse.csr_matrix]:
-    """Repeated Loop subdivision (Loop, "Smooth subdivision surfaces based on triangles", 1987) of a mesh with borders.
+    """Repeated Loop subdivision (Loop, "Smooth subdivision surfaces based on triangles", 1987), boundaries included.
 
     Args:
         faces: Vertex indices; every edge has one or two faces.
@@ -94,7 +94,7 @@ def loop_subdivision(
         the W new ones. The first V of these are the old ones, moved.
 
     Raises:
-        HandsError: If an edge has more than two faces, or more than one border passes through a vertex.
+        HandsError: If an edge has more than two faces, or more than one boundary passes through a vertex.
     """
     device = faces.device
     faces, matrix = faces.cpu(), sparse.identity(num_vertices, format="csr")
@@ -125,16 +125,15 @@ def _flat(values: Float[Tensor, "V *C"]) -> Float[np.ndarray, "V D"]:
 
 
 def _loop_step(faces: Tensor, num_vertices: int) -> tuple[Tensor, sparse.csr_matrix]:
-    pairs, face_edges = edges(faces)
-    pairs, face_edges, corners = pairs.numpy(), face_edges.numpy(), faces.numpy()
-    num_edges = len(pairs)
-    num_faces = np.bincount(face_edges.ravel(), minlength=num_edges)
-    border = num_faces == 1
-    border_edges = np.bincount(pairs[border].ravel(), minlength=num_vertices)
-    if num_faces.max(initial=0) > 2 or border_edges.max(initial=0) > 2:
+    topology = Topology(faces)
+    pairs, face_edges, corners = topology.edges.numpy(), topology.face_edges.numpy(), faces.numpy()
+    num_edges, num_faces = len(pairs), topology.num_edge_faces.numpy()
+    boundary = num_faces == 1
+    boundary_edges = np.bincount(pairs[boundary].ravel(), minlength=num_vertices)
+    if num_faces.max(initial=0) > 2 or boundary_edges.max(initial=0) > 2:
         raise HandsError(
             f"faces: expected a surface, found {(num_faces > 2).sum()} edges with more than two faces and "
-            f"{(border_edges > 2).sum()} vertices where borders touch; repair the mesh first."
+            f"{(boundary_edges > 2).sum()} vertices where boundaries touch; repair the mesh first."
         )
 
     rows, columns, values = [], [], []
@@ -144,25 +143,25 @@ def _loop_step(faces: Tensor, num_vertices: int) -> tuple[Tensor, sparse.csr_mat
         columns.append(column)
         values.append(np.broadcast_to(value, row.shape))
 
-    # New vertex on an edge: 3/8 of its ends and 1/8 of the two opposite corners; the middle on a border.
+    # New vertex on an edge: 3/8 of its ends and 1/8 of the two opposite corners; the middle on a boundary.
     edge_row = num_vertices + np.arange(num_edges)
     for end in range(2):
-        add(edge_row, pairs[:, end], np.where(border, 0.5, 0.375))
+        add(edge_row, pairs[:, end], np.where(boundary, 0.5, 0.375))
     for corner in range(3):
-        inner = ~border[face_edges[:, corner]]
+        inner = ~boundary[face_edges[:, corner]]
         add(num_vertices + face_edges[inner, corner], corners[inner, (corner + 2) % 3], 0.125)
 
-    # Old vertex: Loop's weights over the ring of n neighbours; (1/8, 3/4, 1/8) along a border.
+    # Old vertex: Loop's weights over the ring of n neighbours; (1/8, 3/4, 1/8) along a boundary.
     valence = np.bincount(pairs.ravel(), minlength=num_vertices)
-    on_border = border_edges > 0
+    on_boundary = boundary_edges > 0
     n = np.maximum(valence, 1)
     ring = (0.625 - (0.375 + 0.25 * np.cos(2 * np.pi / n)) ** 2) / n
     vertex = np.arange(num_vertices)
-    add(vertex, vertex, np.where(on_border, 0.75, 1 - valence * ring))
+    add(vertex, vertex, np.where(on_boundary, 0.75, 1 - valence * ring))
     for this, other in ((0, 1), (1, 0)):
-        inner = ~on_border[pairs[:, this]]
+        inner = ~on_boundary[pairs[:, this]]
         add(pairs[inner, this], pairs[inner, other], ring[pairs[inner, this]])
-        add(pairs[border, this], pairs[border, other], 0.125)
+        add(pairs[boundary, this], pairs[boundary, other], 0.125)
 
     shape = (num_vertices + num_edges, num_vertices)
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.geometry.mesh import edges
 from nerfstudio_hands.geometry.subdivision import FairSubdivision, subdivide_corners
+from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.hand_model.surface import HandSurface
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.geometry.mesh import closing_faces
+from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.model import HandModel, pose_hand
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.geometry.light_transfer import light_transfer
+from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.hand_model.fine_hand import CarryToFine, fine_surface
 from nerfstudio_hands.model_components.posed_hands import PosedHands

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData, apply_rigid
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.geometry.light_transfer import light_transfer
+from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.motion.pose_track import PoseTrack, first_seen, interpolate_poses
@@ -42,7 +42,7 @@ class PosedSurfaces:
         normals: their smooth vertex normals [S, V, 3].
         bones: transforms of the bones from the zero pose [S, H, 16, 4, 4].
         joints: the 21 joints, nerfstudio's world [S, H, 21, 3].
-        light: light transfer of the vertices, see `geometry.light_transfer`; C is 0 where one pose is all [S, V, C].
+        light: light transfer of the vertices, see `geometry.light.transfer`; C is 0 where one pose is all [S, V, C].
         code: pose code of each [S, P].
         ray_surface: which of them each ray sees [R].
         frames: the frame of each; None where poses are of no frame [S].

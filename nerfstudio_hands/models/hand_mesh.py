@@ -22,12 +22,13 @@ from nerfstudio_hands.fields.albedo_texture import AlbedoTexture
 from nerfstudio_hands.fields.neural_shader import SurfaceLook
 from nerfstudio_hands.fields.texture_size import check_texture_size
 from nerfstudio_hands.fields.warps import uv_warp
-from nerfstudio_hands.geometry.antialias import antialias
-from nerfstudio_hands.geometry.environment_light import Environment, match_brightness
 from nerfstudio_hands.geometry.laplacian import Laplacian
 from nerfstudio_hands.geometry.large_steps import LargeSteps
-from nerfstudio_hands.geometry.rasterize import Raster, rasterize_rays
-from nerfstudio_hands.geometry.regularisers import (
+from nerfstudio_hands.geometry.light.environment import Environment, match_brightness
+from nerfstudio_hands.geometry.raster.antialias import antialias
+from nerfstudio_hands.geometry.raster.rasterize import rasterize_rays
+from nerfstudio_hands.geometry.raster.visibility import Raster
+from nerfstudio_hands.geometry.regularizers import (
     MeshEdges,
     displacement_size,
     edge_lengths,

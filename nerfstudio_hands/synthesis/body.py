@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from scipy import sparse
 
-from nerfstudio_hands.geometry.mesh import boundary_loops, vertex_normals
+from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.geometry.subdivision import interpolating_controls, loop_subdivision
+from nerfstudio_hands.geometry.topology import boundary_loops
 from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.synthesis.anatomy import Anatomy, SkinPoints, dorsality, finger_membership
 

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.geometry.mesh import edges
+from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model.gestures import gesture
 from nerfstudio_hands.hand_model.joint_limits import FLEXION, angles_to_rotations, joint_axes, joint_limits
 from nerfstudio_hands.hand_model.model import HandModel, mirror_rotations, pose_hand

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from nerfstudio_hands.geometry.rasterize import pixel_rays, rasterize_rays
+from nerfstudio_hands.geometry.raster.rasterize import rasterize_rays
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, posed_surfaces
 from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
 from nerfstudio_hands.synthesis.scene import Quality, Scene, light_scene
 from nerfstudio_hands.synthesis.shading import EXPOSURE, GAMMA, Shader, sample_shader, vertex_shader
 from nerfstudio_hands.synthesis.subject import Subject
+from nerfstudio_hands.transforms.projection import pixel_rays
 
 SAMPLES_PER_STRIP = 700_000
 """An image is rendered in strips of so many samples, which bounds the memory."""

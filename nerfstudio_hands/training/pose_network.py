@@ -17,7 +17,8 @@ from nerfstudio_hands.estimators.joint_frame import PALM, frame_of, reference_jo
 from nerfstudio_hands.estimators.network import HandParameters, PoseNetwork
 from nerfstudio_hands.estimators.pose_samples import Corruption, corrupted, training_angles
 from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
-from nerfstudio_hands.geometry.mesh import edges, face_normals
+from nerfstudio_hands.geometry.mesh import face_normals
+from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandModel, pose_hand
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
 from nerfstudio_hands.hand_model.joints import TIP_JOINTS

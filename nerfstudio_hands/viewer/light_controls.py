@@ -12,7 +12,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.geometry.environment_light import BUILT_IN, load_environment
+from nerfstudio_hands.geometry.light.environment import BUILT_IN, load_environment
 
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer

@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from nerfstudio_hands.estimators.graph_conv import ChebyshevConv, ResidualBlock, SparseMap, scaled_laplacian
-from nerfstudio_hands.geometry.mesh import edges
+from nerfstudio_hands.geometry.topology import edges
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_fair_subdivision_is_undone_and_seen_through(levels):
     ("faces", "found"),
     [
         ([[0, 1, 2], [1, 0, 3], [0, 1, 4]], "1 edges with more than two faces"),
-        ([[0, 1, 2], [0, 3, 4]], "1 vertices where borders touch"),
+        ([[0, 1, 2], [0, 3, 4]], "1 vertices where boundaries touch"),
     ],
 )
 def test_what_is_no_surface_is_refused(faces, found):

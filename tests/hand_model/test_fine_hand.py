@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from nerfstudio_hands.geometry.mesh import edges, face_normals
+from nerfstudio_hands.geometry.mesh import face_normals
 from nerfstudio_hands.geometry.self_intersection import intersecting_faces
+from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandModel, HandSurface, default_hand, mirror_hand, pose_hand
 from nerfstudio_hands.hand_model.fine_hand import CarryToFine, fine_surface, levels_for, subdivide_hand
 from nerfstudio_hands.hand_model.model import shaped_template

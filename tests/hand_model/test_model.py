@@ -181,7 +181,7 @@ def test_gradients_reach_every_parameter() -> None:
 def test_the_default_hand_is_a_hand(side: str) -> None:
     import trimesh
 
-    from nerfstudio_hands.geometry.mesh import closing_faces
+    from nerfstudio_hands.geometry.topology import closing_faces
 
     hand = default_hand(side)
     joints = hand.joint_regressor @ hand.template

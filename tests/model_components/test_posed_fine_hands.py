@@ -9,7 +9,7 @@ import pytest
 import torch
 from made_up_avatar import made_up_avatar
 
-from nerfstudio_hands.geometry.light_transfer import light_transfer
+from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 

@@ -9,7 +9,7 @@ import torch
 from avatars import make_model, ray_batch, rays_to, vertices
 
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.geometry.light_transfer import light_transfer
+from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.labels import PixelLabel

@@ -12,8 +12,8 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.data.scene_box import SceneBox
 
-from nerfstudio_hands.geometry.environment_light import load_environment
 from nerfstudio_hands.geometry.large_steps import AdamUniform
+from nerfstudio_hands.geometry.light.environment import load_environment
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.hand_mesh import HandMeshModel, HandMeshModelConfig

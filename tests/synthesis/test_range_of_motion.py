@@ -5,7 +5,7 @@ import open3d as o3d
 import pytest
 import torch
 
-from nerfstudio_hands.geometry.mesh import closing_faces
+from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import mirror_rotations, pose_hand

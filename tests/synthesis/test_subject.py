@@ -5,7 +5,7 @@ import pytest
 import torch
 import trimesh
 
-from nerfstudio_hands.geometry.mesh import closing_faces
+from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_model.gestures import gesture
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes
 from nerfstudio_hands.hand_model.joints import FINGERS, SIDES, TIP_JOINTS

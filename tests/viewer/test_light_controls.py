@@ -11,7 +11,7 @@ import pytest
 import torch
 from fake_viewer import FakeHandle, FakeServer
 
-from nerfstudio_hands.geometry.environment_light import BUILT_IN, Environment, load_environment
+from nerfstudio_hands.geometry.light.environment import BUILT_IN, Environment, load_environment
 from nerfstudio_hands.viewer.light_controls import CAPTURED, LightControls
 
 

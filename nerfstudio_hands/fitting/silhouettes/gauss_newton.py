@@ -28,7 +28,7 @@ from nerfstudio_hands.fitting.joints.pose_fit import (
 )
 from nerfstudio_hands.fitting.projection import corrected_extrinsics, rotation_matrix
 from nerfstudio_hands.fitting.variables import Variables
-from nerfstudio_hands.geometry.mesh import edges
+from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandSurface, pose_hand
 
 # Numbers of unknowns of one posed hand: orientation, 15 local rotations, translation.

@@ -10,7 +10,7 @@ import trimesh
 from nerfstudio.utils.math import components_from_spherical_harmonics
 
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.geometry.light_transfer import light_transfer, sphere_directions
+from nerfstudio_hands.geometry.light.transfer import light_transfer
 
 
 def test_a_convex_body_has_the_coefficients_of_the_clamped_cosine():
@@ -58,11 +58,3 @@ def test_what_passes_and_what_is_taken_away_make_up_all_light_and_beyond_reach_n
     assert taken[0, 0, 0] > 0.8 * free[0, 0, 0]
     assert torch.allclose(passed + taken, free, atol=1e-5)
     assert not light_transfer(surfaces, normals, reach=0.03, blocked=True, **options).any()
-
-
-def test_directions_are_even():
-    directions = sphere_directions(500)
-    assert torch.allclose(directions.norm(dim=-1), torch.ones(500), atol=1e-6)
-    assert directions.mean(dim=0).abs().max() < 5e-3
-    nearest = (directions @ directions.T - 2 * torch.eye(500)).amax(dim=1).arccos()
-    assert nearest.min() > 0.75 * nearest.max()

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.geometry.laplacian import Laplacian
-from nerfstudio_hands.geometry.mesh import edges, face_normals
+from nerfstudio_hands.geometry.mesh import face_normals
+from nerfstudio_hands.geometry.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,8 @@ class MeshEdges:
     @staticmethod
     def of(faces: Int[Tensor, "F 3"]) -> MeshEdges:
         """Edges of a mesh; one with more than two faces makes no neighbours."""
-        ends, face_edges = edges(faces)
-        flat = face_edges.reshape(-1)
-        count = torch.bincount(flat, minlength=len(ends))
-        order = torch.argsort(flat, stable=True)
-        sides = (order // 3)[count[flat[order]] == 2].reshape(-1, 2)
-        return MeshEdges(ends=ends, between_faces=Laplacian.graph(sides, len(faces)))
+        topology = Topology(faces)
+        return MeshEdges(topology.edges, Laplacian.graph(topology.face_pairs, len(faces)))
 
 
 def laplacian_energy(values: Float[Tensor, "V C"], laplacian: Laplacian) -> Float[Tensor, ""]:

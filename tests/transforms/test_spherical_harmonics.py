@@ -143,3 +143,11 @@ def test_a_quarter_turn_rolls_the_panorama(light):
 def test_a_wrong_number_of_coefficients():
     with pytest.raises(ValueError, match="1, 4, 9 or 16 coefficients a channel, found 8"):
         irradiance(torch.zeros(8, 3), torch.zeros(1, 3))
+
+
+def test_directions_are_even():
+    directions = sphere_directions(500)
+    assert torch.allclose(directions.norm(dim=-1), torch.ones(500), atol=1e-6)
+    assert directions.mean(dim=0).abs().max() < 5e-3
+    nearest = (directions @ directions.T - 2 * torch.eye(500)).amax(dim=1).arccos()
+    assert nearest.min() > 0.75 * nearest.max()

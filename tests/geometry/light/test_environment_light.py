@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.geometry.environment_light import (
+from nerfstudio_hands.geometry.light.environment import (
     BUILT_IN,
     Environment,
     built_in_environment,

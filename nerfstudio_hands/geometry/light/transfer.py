@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.geometry.surface_query import Surfaces
+from nerfstudio_hands.geometry.query.surfaces import Surfaces
 from nerfstudio_hands.transforms.spherical_harmonics import sphere_directions, spherical_harmonics
 
 LIFT = 5e-4

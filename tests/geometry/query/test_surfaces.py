@@ -8,7 +8,7 @@ import trimesh
 from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.geometry.mesh import closing_faces
+from nerfstudio_hands.geometry.topology import closing_faces
 
 
 def query_points(vertices: Tensor, faces: Tensor, count: int) -> Tensor:
@@ -98,12 +98,12 @@ def test_refit_and_rebuild_give_the_same_answers(bumpy) -> None:
     points = query_points(vertices, faces, 3000)
     surfaces = Surfaces(faces, vertices[None])
     before = surfaces.closest(points)
-    kept = surfaces._meshes[0]
+    kept = surfaces._structure._meshes[0]
     turned = vertices[:, [1, 2, 0]]
     surfaces.update(vertices[None] * 1.01)
-    assert surfaces._meshes[0] is kept
+    assert surfaces._structure._meshes[0] is kept
     surfaces.update(turned[None])
-    assert surfaces._meshes[0] is not kept
+    assert surfaces._structure._meshes[0] is not kept
     after = surfaces.closest(points[:, [1, 2, 0]])
     assert (after.signed_distance - before.signed_distance).abs().max() < 1e-6
     assert (after.point - before.point[:, [1, 2, 0]]).norm(dim=-1).quantile(0.99) < 1e-6

@@ -1,4 +1,4 @@
-"""Outlines that carry gradients: pixels beside one are blended by where it passes between their centres."""
+"""Silhouettes that carry gradients: pixels beside one are blended by where it passes between their centres."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.geometry.rasterize import Raster
-from nerfstudio_hands.geometry.surface_query import Surfaces
+from nerfstudio_hands.geometry.query.surfaces import Surfaces
+from nerfstudio_hands.geometry.raster.visibility import Raster
 
 
 def antialias(
-    picture: Float[Tensor, "H W C"],
+    image: Float[Tensor, "H W C"],
     raster: Raster,
     surfaces: Surfaces,
     origins: Float[Tensor, "H W 3"],
@@ -19,24 +19,24 @@ def antialias(
     *,
     surface: int = 0,
 ) -> Float[Tensor, "H W C"]:
-    """Blend pixels across the outline of the surface, so that colours depend on where the outline lies.
+    """Blend pixels across the silhouette of the surface, so that colors depend on where the silhouette lies.
 
     Analytic antialiasing after Laine et al., "Modular primitives for high-performance differentiable rendering", 2020:
     between two neighbouring pixels, one on an occluding part of the surface and the other on what lies behind or on
-    nothing, the outline crosses the line from centre to centre at t in [0, 1] from the nearer one; the pixel that the
-    crossing is in gets the part |t - 1/2| of the other's colour. Differences to that paper:
+    nothing, the silhouette crosses the line from center to center at t in [0, 1] from the nearer one; the pixel that
+    the crossing is in gets the part |t - 1/2| of the other's colour. Differences to that paper:
 
     - The edge is not looked for among those of the visible face, which fails where faces are smaller than pixels, but
-      by a walk over the surface from one pixel towards the other, see `Surfaces.cross_outline`.
+      by a walk over the surface from one pixel towards the other, see `Surfaces.cross_silhouette`.
     - An edge counts in pairs along rows, along columns, or in part in both by its direction (in rows wholly if it is
-      within 30 degrees of upright), so that every outline is counted once and turning it changes nothing abruptly.
+      within 30 degrees of upright), so that every silhouette is counted once and turning it changes nothing abruptly.
     - What all neighbours give to a pixel is scaled down where it comes to more than the pixel, so that each colour
-      remains a mean of colours, as in a finger tip of one pixel.
+      remains a mean of colors, as in a finger tip of one pixel.
 
     What no pixel centre sees, such as a needle between two centres, is not blended.
 
     Args:
-        picture: Colours, or a mask, shaded per pixel.
+        image: Colors, or a mask, shaded per pixel.
         raster: What the pixels see.
         surfaces: What was rasterised.
         origins: The camera's centre in every entry, metres.
@@ -44,26 +44,26 @@ def antialias(
         surface: Which of the surfaces.
 
     Returns:
-        The blended picture, differentiable in the picture, and in vertices, origins and directions where these are.
+        The blended image, differentiable in the image, and in vertices, origins and directions where these are.
     """
     height, width = raster.face.shape
     if min(height, width) < 2:
-        return picture
+        return image
     crossings = [_crossings(axis, raster, surfaces, origins, directions, surface) for axis in (0, 1)]
     near, far, t, counted = (torch.cat(parts) for parts in zip(*crossings, strict=True))
     target, other = torch.where(t < 0.5, near, far), torch.where(t < 0.5, far, near)
-    share = (counted * (t - 0.5).abs()).to(picture.dtype)
+    share = (counted * (t - 0.5).abs()).to(image.dtype)
     received = share.new_zeros(height * width).index_add(0, target, share)
     share = share / received[target].clamp_min(1)
-    colours = picture.reshape(height * width, -1)
-    change = share[:, None] * (colours[other] - colours[target])
-    return colours.index_add(0, target, change).view(picture.shape)
+    colors = image.reshape(height * width, -1)
+    change = share[:, None] * (colors[other] - colors[target])
+    return colors.index_add(0, target, change).view(image.shape)
 
 
 def _crossings(
     axis: int, raster: Raster, surfaces: Surfaces, origins: Tensor, directions: Tensor, surface: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Crossings of the outline between pixels that are neighbours in a column (axis 0) or in a row (1).
+    """Crossings of the silhouette between pixels that are neighbours in a column (axis 0) or in a row (1).
 
     Returns:
         Index of the pixel on the occluding side, and of the other, t from the former, and the part in which the
@@ -85,7 +85,7 @@ def _crossings(
         face, depth = raster.face.view(-1), raster.z_depth.view(-1)
         turned = depth[q] < depth[p]
         near, far = torch.where(turned, q, p), torch.where(turned, p, q)
-        edge = surfaces.cross_outline(
+        edge = surfaces.cross_silhouette(
             origin.expand(len(near), 3), toward[near], toward[far], face[near], face[far] < 0, surface=surface
         )
         found = torch.nonzero(edge[:, 0] >= 0)[:, 0]

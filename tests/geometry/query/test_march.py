@@ -6,7 +6,7 @@ import trimesh
 from torch import Tensor
 
 from nerfstudio_hands.geometry import ShellSamples, Surfaces
-from nerfstudio_hands.geometry.surface_query import MIN_STEP_PER_SHELL
+from nerfstudio_hands.geometry.query.march import MIN_STEP_PER_SHELL
 
 SHELL = 0.005
 MIN_STEP = SHELL * MIN_STEP_PER_SHELL

@@ -12,14 +12,14 @@ from nerfstudio_hands.geometry import (
     Surfaces,
     interpolate,
     interpolate_corners,
-    nvdiffrast_backend,
     rasterize,
     rasterize_rays,
 )
-from nerfstudio_hands.geometry.mesh import closing_faces
-from nerfstudio_hands.geometry.rasterize import pixel_rays
+from nerfstudio_hands.geometry.raster import nvdiffrast_backend
 from nerfstudio_hands.geometry.subdivision import loop_subdivision
+from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_model import default_hand
+from nerfstudio_hands.transforms.projection import pixel_rays
 
 
 def camera() -> tuple[Tensor, Tensor]:

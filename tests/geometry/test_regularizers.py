@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nerfstudio_hands.geometry.laplacian import Laplacian
-from nerfstudio_hands.geometry.regularisers import (
+from nerfstudio_hands.geometry.regularizers import (
     MeshEdges,
     displacement_size,
     edge_length_variance,

@@ -8,8 +8,8 @@ import trimesh
 from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces, antialias, interpolate, rasterize, rasterize_rays
-from nerfstudio_hands.geometry.mesh import closing_faces
-from nerfstudio_hands.geometry.rasterize import pixel_rays
+from nerfstudio_hands.geometry.topology import closing_faces
+from nerfstudio_hands.transforms.projection import pixel_rays
 
 WIDTH, HEIGHT = 72, 64
 INTRINSICS = torch.tensor([[170.0, 0, 36.3], [0, 170.0, 31.7], [0, 0, 1]], dtype=torch.float64)
@@ -151,7 +151,7 @@ def test_edges_found_between_subpixel_faces_are_on_the_outline() -> None:
     pairs = (face[:, :-1] >= 0) & (face[:, 1:] < 0)
     count = int(pairs.sum())
     assert count > 40
-    edges = surfaces.cross_outline(
+    edges = surfaces.cross_silhouette(
         origins[:, :-1][pairs],
         directions[:, :-1][pairs],
         directions[:, 1:][pairs],

@@ -1,0 +1,1 @@
+"""Light from far away, and the shadow that a surface casts on itself."""

@@ -1,0 +1,1 @@
+"""Searches on triangle surfaces: nearest points, ray hits, samples of a shell, edges of a silhouette."""

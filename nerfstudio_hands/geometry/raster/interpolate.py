@@ -1,0 +1,42 @@
+"""Values of a surface at what the pixels see."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nerfstudio_hands.geometry.raster.visibility import Raster
+
+
+def interpolate(values: Float[Tensor, "V C"], raster: Raster, faces: Int[Tensor, "F 3"]) -> Float[Tensor, "H W C"]:
+    """Values of the vertices at what each pixel sees.
+
+    Args:
+        values: A row per vertex.
+        raster: What is seen.
+        faces: Vertex indices; a face beyond these, such as a closing one, counts as missed.
+
+    Returns:
+        The values, zero where the ray misses; differentiable in values and barycentric coordinates.
+    """
+    height, width = raster.face.shape
+    face = raster.face.view(-1)
+    hit = torch.nonzero((face >= 0) & (face < len(faces)))[:, 0]
+    corners = values.index_select(0, faces[face[hit]].view(-1)).view(-1, 3, values.shape[1])
+    seen = torch.einsum("nk,nkc->nc", raster.barycentric.view(-1, 3).index_select(0, hit), corners)
+    return seen.new_zeros(height * width, seen.shape[1]).index_copy(0, hit, seen).view(height, width, -1)
+
+
+def interpolate_corners(values: Float[Tensor, "F 3 C"], raster: Raster) -> Float[Tensor, "H W C"]:
+    """Values that each face has at its own corners, as texture coordinates with seams, at what each pixel sees.
+
+    Args:
+        values: A row per corner of each face; a face beyond these, such as a closing one, counts as missed.
+        raster: What is seen.
+
+    Returns:
+        As `interpolate`.
+    """
+    corners = torch.arange(3 * len(values), device=values.device).view(-1, 3)
+    return interpolate(values.flatten(0, 1), raster, corners)

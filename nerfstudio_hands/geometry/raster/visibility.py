@@ -1,0 +1,149 @@
+"""Which face each pixel of a pinhole camera sees, without gradients: by casting rays, or by drawing faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import warp as wp
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nerfstudio_hands.geometry.kernels.raster import project_kernel, scan_kernel
+from nerfstudio_hands.geometry.launch import as_array, launch
+from nerfstudio_hands.geometry.query.surfaces import Surfaces
+
+BANDS_PER_THREAD = 2
+"""Bands of rows drawn by each thread, which goes through all faces for each: many balance, few save time."""
+
+SAMPLES = 64
+"""Vertices per band by which the rows of a picture are dealt out."""
+
+MIN_DEPTH = 1e-3
+"""Depth, metres, down to which vertices are projected; with one nearer or behind the camera every ray is cast."""
+
+MAX_BEND = 0.01
+"""Largest departure of directions from an affine grid, in pixels."""
+
+
+@dataclass
+class Raster:
+    """What a camera sees of a surface, one entry a pixel."""
+
+    face: Int[Tensor, "H W"]
+    """Face index, int64, closing faces included; -1 where the ray misses."""
+    barycentric: Float[Tensor, "H W 3"]
+    """Weights of the three corners of the face; zero where the ray misses."""
+    z_depth: Float[Tensor, "H W"]
+    """Distance along the camera's forward axis, metres; infinite where the ray misses."""
+    ray_depth: Float[Tensor, "H W"]
+    """Distance along the unit ray, metres; infinite where the ray misses."""
+
+
+def project_vertices(
+    surfaces: Surfaces, surface: int, origins: Tensor, directions: Tensor
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Column and row, centres at whole numbers, and one over depth of the vertices, float64; and the rows, float32.
+
+    Returns:
+        Shapes (V, 3) and (V,); None where a vertex is too near or behind the camera, or the grid too small to tell its
+        step.
+    """
+    height, width = directions.shape[:2]
+    if min(height, width) < 2:
+        return None, None
+    grid = directions.detach()
+    corner = grid[0, 0].double()
+    across, down = (grid[0, -1] - corner) / (width - 1), (grid[-1, 0] - corner) / (height - 1)
+    # Not the middle, which a lens that bends all sides alike leaves where it is.
+    row, column = height // 4, width // 4
+    bent = grid[row, column] - corner - column * across - row * down
+    if bool(bent.norm() > MAX_BEND * torch.minimum(across.norm(), down.norm())):
+        raise ValueError("expected directions of z-depth one, affine in column and row, found a grid that is bent")
+    to_picture = torch.linalg.inv(torch.stack([across, down, corner], dim=1))
+    # Work on all vertices or pixels is left to kernels: torch's own threads go on spinning after theirs, for longer
+    # than all this takes, where the kernels' threads have to run.
+    vertices, _ = surfaces.arrays
+    num_vertices = vertices.shape[1]
+    pixels = corner.new_empty(num_vertices, 3)
+    rows = corner.new_empty(num_vertices, dtype=torch.float32)
+    too_near = torch.zeros(1, dtype=torch.int32, device=corner.device)
+    launch(
+        project_kernel,
+        num_vertices,
+        [
+            surface,
+            vertices,
+            wp.vec3d(*origins[0, 0].tolist()),
+            wp.mat33d(*to_picture.flatten().tolist()),
+            MIN_DEPTH,
+            as_array(pixels, wp.vec3d),
+            as_array(rows, wp.float32),
+            as_array(too_near, wp.int32),
+        ],
+        chunk=num_vertices,
+    )
+    return (None, None) if bool(too_near) else (pixels, rows)
+
+
+def covered_pixels(pixels: Tensor | None, width: int, height: int) -> tuple[slice, slice]:
+    """Rows and columns that the projected vertices span; all of them if they could not be projected."""
+    if pixels is None:
+        return slice(0, height), slice(0, width)
+
+    def span(start: float, end: float, size: int) -> slice:
+        return slice(int(min(max(start, 0), size)), int(min(max(end + 1, 0), size)))
+
+    low, high = pixels.amin(0).floor().tolist(), pixels.amax(0).ceil().tolist()
+    return span(low[1], high[1], height), span(low[0], high[0], width)
+
+
+@torch.no_grad()
+def cast_pixels(
+    surfaces: Surfaces, origins: Tensor, directions: Tensor, surface: int, covered: tuple[slice, slice]
+) -> Raster:
+    """What is seen by casting the rays of the covered rows and columns."""
+    shape = directions.shape[:2]
+    face = torch.full(shape, -1, dtype=torch.int64, device=directions.device)
+    barycentric = directions.new_zeros(*shape, 3, dtype=torch.float32)
+    depth = directions.new_full(shape, torch.inf, dtype=torch.float32)
+    block = directions[covered].float()
+    rays = block.reshape(-1, 3)
+    chosen = torch.full((len(rays),), surface, dtype=torch.int64, device=rays.device)
+    hits = surfaces.cast(origins[covered].reshape(-1, 3).float(), rays, chosen)
+    face[covered] = hits.face.view(block.shape[:2])
+    barycentric[covered] = hits.barycentric.view(block.shape).float()
+    depth[covered] = hits.depth.view(block.shape[:2]).float()
+    return Raster(face, barycentric, depth, depth * directions.norm(dim=-1))
+
+
+@torch.no_grad()
+def scan_faces(surfaces: Surfaces, pixels: Tensor, rows: Tensor, directions: Tensor) -> Raster:
+    """What is seen by drawing all faces into a depth buffer."""
+    height, width = directions.shape[:2]
+    # Bands of rows with as many vertices one as the other; each is a pass over all faces.
+    threads = torch.get_num_threads()
+    bands = threads if threads == 1 else BANDS_PER_THREAD * threads
+    sample = rows[:: max(len(rows) // (SAMPLES * bands), 1)].clamp(0, height).sort().values
+    edges = sample[torch.arange(bands + 1) * (len(sample) - 1) // bands].int()
+    edges[0], edges[-1] = 0, height
+    face = torch.empty(height, width, dtype=torch.int64)
+    barycentric, z_depth, ray_depth = (torch.empty(height, width, *shape) for shape in ((3,), (), ()))
+    launch(
+        scan_kernel,
+        bands,
+        [
+            as_array(edges, wp.int32),
+            as_array(rows, wp.float32),
+            as_array(pixels, wp.vec3d),
+            surfaces.arrays[1],
+            as_array(directions.float().contiguous(), wp.vec3),
+            as_array(torch.empty_like(face), wp.int64),
+            as_array(face, wp.int64),
+            as_array(barycentric, wp.vec3),
+            as_array(z_depth, wp.float32),
+            as_array(ray_depth, wp.float32),
+        ],
+        chunk=1,
+    )
+    return Raster(face, barycentric, z_depth, ray_depth)
