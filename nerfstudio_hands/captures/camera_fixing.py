@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from nerfstudio_hands.captures.capture import CaptureCamera, read_image
+from nerfstudio_hands.transforms.projection import project
 
 Frame = tuple[str, int]
 """Sequence and number of a frame."""
@@ -106,9 +107,8 @@ def _fixed(
 
 def _project(camera: CaptureCamera, points: Float[np.ndarray, "N 3"]) -> tuple[np.ndarray, Bool[np.ndarray, " N"]]:
     """Pixels of points, and which of them are in the picture."""
-    in_camera = points @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
-    pixels = (in_camera @ camera.intrinsics.T)[:, :2] / np.maximum(in_camera[:, 2:], 1e-6)
-    return pixels, (in_camera[:, 2] > 0) & (pixels >= 0).all(axis=-1) & (pixels < camera.size).all(axis=-1)
+    pixels, depth = project(points, camera.intrinsics, camera.world_to_camera)
+    return pixels, (depth > 0) & (pixels >= 0).all(axis=-1) & (pixels < camera.size).all(axis=-1)
 
 
 def _fraction_inside(camera: CaptureCamera, points: list[Float[np.ndarray, "_ 3"]]) -> float:

@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture
@@ -23,6 +22,8 @@ from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, load_surface
 from nerfstudio_hands.hand_model.model import shaped_template
+from nerfstudio_hands.transforms.rigid import apply_rigid
+from nerfstudio_hands.transforms.rotations import rotation_between
 
 SCENE_MARGIN = 0.03
 """Metres round the hands that belong to the scene: shell, misfit and what a moved finger needs."""
@@ -84,14 +85,6 @@ class AvatarData:
         return apply_rigid(self.world_transform, posed.vertices)
 
 
-def apply_rigid(transform: Float[Tensor, "3 4"], points: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3"]:
-    """Points carried by a rigid transform."""
-    return points @ transform[:, :3].T + transform[:, 3]
-
-
-def undo_rigid(transform: Float[Tensor, "3 4"], points: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3"]:
-    """Points carried back: the inverse of :func:`apply_rigid`."""
-    return (points - transform[:, 3]) @ transform[:, :3]
 
 
 def capture_to_outputs(
@@ -204,9 +197,8 @@ def world_transform(capture: Capture, fit: HandFit, split: Split, hand_model: st
     """Capture's world to a metric world with the hands of the training frames at the origin and the training cameras'
     mean up direction along z."""
     extrinsics = np.stack([fit.corrected(capture.camera(name)).world_to_camera for name in split.train_cameras])
-    up = -extrinsics[:, 1, :3].mean(axis=0)
-    up /= np.linalg.norm(up)
-    rotation, _ = Rotation.align_vectors([[0.0, 0.0, 1.0]], [up])
+    up = torch.from_numpy(-extrinsics[:, 1, :3].mean(axis=0))
+    rotation = rotation_between(up, torch.tensor([0.0, 0.0, 1.0]).to(up)).float()
     pose = fit.pose[_training_frames(fit.pose, torch.from_numpy(split.train_frames))]
     if not len(pose.valid):
         raise HandsError(
@@ -216,8 +208,7 @@ def world_transform(capture: Capture, fit: HandFit, split: Split, hand_model: st
     posed = load_surface(fit.sides, hand_model).pose(pose, fit.shape, fit.displacement)
     seen = posed.keypoints[pose.valid].flatten(0, 1)
     centre = (seen.amin(dim=0) + seen.amax(dim=0)) / 2
-    turned = torch.from_numpy(rotation.as_matrix()).float()
-    return torch.cat([turned, -(turned @ centre.float())[:, None]], dim=1)
+    return torch.cat([rotation, -(rotation @ centre.float())[:, None]], dim=1)
 
 
 def _box(capture: Capture, avatar: AvatarData) -> Float[Tensor, "2 3"]:

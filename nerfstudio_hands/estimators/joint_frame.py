@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nerfstudio_hands.hand_model.joints import JOINT_PARENTS
-from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
+from nerfstudio_hands.transforms.rotations import rigid_registration
 
 PALM = (0, 5, 9, 13, 17)
 """Wrist and first joints of the four fingers, which hardly move against each other."""
@@ -74,18 +74,8 @@ def frame_of(
     # The first round, before any joint can be judged, believes all joints alike.
     weights = present.to(joints)
     for _ in range(ROUNDS):
-        rotation, center = _rigid(scale[:, None, None] * reference, joints, weights)
+        rotation, center = rigid_registration(scale[:, None, None] * reference, joints, weights)
         frame = JointFrame(rotation, center, scale)
         squared = ((frame.to_frame(joints) - reference) ** 2).sum(-1)
         weights = present * prior / (1 + squared / OUTLIER**2) ** 2
     return frame
-
-
-def _rigid(
-    source: Float[Tensor, "N 21 3"], target: Float[Tensor, "N 21 3"], weights: Float[Tensor, "N 21"]
-) -> tuple[Float[Tensor, "N 3 3"], Float[Tensor, "N 3"]]:
-    """Rotation and translation that lay the source on the target (Kabsch 1976)."""
-    share = (weights / weights.sum(-1, keepdim=True).clamp_min(1e-9))[..., None]
-    source_mean, target_mean = (share * source).sum(1, keepdim=True), (share * target).sum(1, keepdim=True)
-    rotation = nearest_rotation((share * (target - target_mean)).mT @ (source - source_mean))
-    return rotation, (target_mean - source_mean @ rotation.mT)[:, 0]

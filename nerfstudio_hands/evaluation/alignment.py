@@ -14,7 +14,7 @@ from torch import Tensor
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, sample_surface
 from nerfstudio_hands.evaluation.point_metrics import NUM_SAMPLES, sample_region_and_rest
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
+from nerfstudio_hands.transforms.rotations import rigid_registration
 
 ALIGNMENT_ROUNDS = 50
 STILL_IMPROVING = 1e-7
@@ -164,12 +164,5 @@ class _Pairing:
             if error - now < STILL_IMPROVING:
                 break
             best, error = motion, now
-            motion = _laid_on(sources, targets)
+            motion = RigidMotion(*rigid_registration(sources, targets))
         return best, error
-
-
-def _laid_on(sources: Float[Tensor, "N 3"], targets: Float[Tensor, "N 3"]) -> RigidMotion:
-    """The motion that takes sources to targets with the least squared distances."""
-    middle, true_middle = sources.mean(0), targets.mean(0)
-    rotation = nearest_rotation((targets - true_middle).T @ (sources - middle))
-    return RigidMotion(rotation, true_middle - rotation @ middle)

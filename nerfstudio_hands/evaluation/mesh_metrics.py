@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.barycentric import blend_corners
 from nerfstudio_hands.geometry.mesh import vertex_normals
 
 
@@ -151,7 +152,7 @@ def _normals(mesh: Mesh, face: Tensor, barycentric: Tensor) -> Tensor:
 
 
 def _interpolate(values: Tensor, mesh: Mesh, face: Tensor, barycentric: Tensor) -> Tensor:
-    return (values.detach()[mesh.faces[face]] * barycentric[..., None].to(values)).sum(1)
+    return blend_corners(values.detach()[mesh.faces[face]], barycentric)
 
 
 def _summary(distance: Tensor) -> DistanceSummary:

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.avatar_data import apply_rigid
 from nerfstudio_hands.export.avatar import VisiblePart, rigs, visible_part
 from nerfstudio_hands.export.isosurface import carried_colors, isosurface_part, isosurface_rigs
 from nerfstudio_hands.export.normal_map import AtlasSurface, bake_normal_map
@@ -21,6 +20,7 @@ from nerfstudio_hands.hand_model.model import shaped_template
 from nerfstudio_hands.model_components.export_source import ColorFn, DistanceSource, ExportSource
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.model_components.posed_hands import PosedHands
+from nerfstudio_hands.transforms.rigid import apply_rigid
 
 NormalMap = UInt8[np.ndarray, "S S 3"]
 

@@ -8,10 +8,10 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.avatar_data import apply_rigid, undo_rigid
 from nerfstudio_hands.geometry.isosurface import extract_isosurface
 from nerfstudio_hands.model_components.export_source import HeldObjectSource
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
+from nerfstudio_hands.transforms.rigid import apply_rigid, undo_rigid
 
 POINTS_AT_ONCE = 1 << 16
 """Vertices whose colour is asked for at once."""

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.avatar_data import apply_rigid, undo_rigid
 from nerfstudio_hands.export.avatar import VisiblePart, rigs
 from nerfstudio_hands.export.mesh_sequence import rest_pose
 from nerfstudio_hands.export.rigged_glb import Rig
@@ -21,6 +20,7 @@ from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandPose
 from nerfstudio_hands.model_components.export_source import ColorFn, DistanceSource
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
+from nerfstudio_hands.transforms.rigid import apply_rigid, undo_rigid
 
 SAME_PLACE = 0.02
 """Distance in (u, v) beyond which the corners of one small triangle lie on two sides of a seam."""

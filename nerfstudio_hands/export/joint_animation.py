@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial.transform import Rotation
+from torch import Tensor
 
 from nerfstudio_hands.export.glb import GlbBuilder
 from nerfstudio_hands.motion.pose_track import PoseTrack
+from nerfstudio_hands.transforms.rotations import composed, rotation_vector, unit_quaternion
 
 HIDDEN_SCALE = 1e-6
 """Scale of a hand that is absent: less than a hair. Zero would leave viewers a matrix without inverse."""
@@ -61,7 +63,7 @@ def add_animation(
         animation["channels"].append({"sampler": len(animation["samplers"]) - 1, "target": target})
 
     times = track.times.double().cpu().numpy()
-    turn, shift = Rotation.from_matrix(world[:, :3]), world[:, 3]
+    turn, shift = rotation_vector(torch.from_numpy(world[:, :3]).double()), world[:, 3]
     for hand, side in enumerate(track.sides):
         if side not in skeletons:
             continue
@@ -73,20 +75,19 @@ def add_animation(
         if not valid.any():
             continue
         pose = pose[_standing_in(valid)]
-        orientation = turn * Rotation.from_rotvec(pose.global_orient.double().numpy())
-        add(joints[0], "rotation", times, steady_quaternions(orientation))
+        orientation = pose.global_orient.double()
+        add(joints[0], "rotation", times, steady_quaternions(composed(turn.expand_as(orientation), orientation)))
         for joint, node in enumerate(joints[1:]):
-            rotation = Rotation.from_rotvec(pose.local_rotations[:, joint].double().numpy())
-            add(node, "rotation", times, steady_quaternions(rotation))
-        places = (wrist.rest + pose.translation.double().numpy()) @ turn.as_matrix().T + shift
+            add(node, "rotation", times, steady_quaternions(pose.local_rotations[:, joint].double()))
+        places = (wrist.rest + pose.translation.double().numpy()) @ world[:, :3].T + shift
         add(joints[0], "translation", times, places - wrist.offset)
     if animation["channels"]:
         glb.add("animations", {"name": track.name or "motion"} | animation)
 
 
-def steady_quaternions(rotations: Rotation) -> Float[np.ndarray, "T 4"]:
-    """Unit quaternions (x, y, z, w) of rotations over time, none of opposite sign to the one before."""
-    quaternions = rotations.as_quat()
+def steady_quaternions(rotvecs: Float[Tensor, "T 3"]) -> Float[np.ndarray, "T 4"]:
+    """Unit quaternions (x, y, z, w) of rotation vectors over time, none of opposite sign to the one before."""
+    quaternions = unit_quaternion(rotvecs).numpy()
     opposite = (quaternions[1:] * quaternions[:-1]).sum(axis=1) < 0
     signs = np.cumprod(np.where(opposite, -1.0, 1.0))
     quaternions[1:] *= signs[:, None]

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from nerfstudio_hands.export.bake import bake_texture, islands_of_texture
 from nerfstudio_hands.export.tangent_frames import vertex_tangents
 from nerfstudio_hands.export.textured_mesh import split_at_seams
+from nerfstudio_hands.geometry.barycentric import blend_corners
 from nerfstudio_hands.geometry.mesh import vertex_normals
 
 LOWEST = 1e-3
@@ -58,10 +59,10 @@ def bake_normal_map(coarse: AtlasSurface, fine: AtlasSurface, size: int) -> UInt
     islands = islands_of_texture(fine.uv, size)
 
     def encoded_normal(points: Tensor, face: Tensor, barycentric: Tensor, normal: Tensor) -> Tensor:
-        place = _interpolate(coarse.uv[face], barycentric)
+        place = blend_corners(coarse.uv[face], barycentric)
         there = islands.closest(torch.nn.functional.pad(place * size, (0, 1)), max_distance=size)
-        wanted = normalize(_interpolate(fine_normals[fine.faces[there.face]], there.barycentric), dim=-1)
-        tangent = normalize(_interpolate(corner_tangents[face, :, :3], barycentric), dim=-1)
+        wanted = normalize(blend_corners(fine_normals[fine.faces[there.face]], there.barycentric), dim=-1)
+        tangent = normalize(blend_corners(corner_tangents[face, :, :3], barycentric), dim=-1)
         bitangent = normalize(torch.linalg.cross(normal, tangent), dim=-1) * corner_tangents[face, 0, 3:]
         frame = torch.stack([tangent, bitangent, normal], dim=-1)
         local = torch.linalg.solve(frame, wanted)
@@ -76,7 +77,3 @@ def _corner_tangents(surface: AtlasSurface) -> Float[Tensor, "F 3 4"]:
     split = split_at_seams(surface.faces.cpu().numpy(), surface.uv.cpu().numpy())
     tangents = vertex_tangents(surface.vertices.detach().cpu().numpy(), normals.detach().cpu().numpy(), split)
     return torch.from_numpy(tangents[split.faces])
-
-
-def _interpolate(corners: Float[Tensor, "N 3 C"], barycentric: Float[Tensor, "N 3"]) -> Float[Tensor, "N C"]:
-    return (barycentric[..., None].to(corners) * corners).sum(dim=1)

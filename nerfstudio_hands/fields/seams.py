@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nerfstudio_hands.geometry.topology import Topology
+
 
 def seam_edges(
     faces: Int[Tensor, "F 3"], face_uv: Float[Tensor, "F 3 2"]
@@ -21,15 +23,10 @@ def seam_edges(
     Returns:
         The two faces of every seam edge, and the corners of each at the edge's two ends, the same end first.
     """
-    ends = torch.stack([faces, faces.roll(-1, dims=1)], dim=-1).reshape(-1, 2)  # [3 F, 2], three edges a face
-    corner = torch.tensor([[0, 1], [1, 2], [2, 0]], device=faces.device).repeat(len(faces), 1)
-    face = torch.arange(len(faces), device=faces.device).repeat_interleave(3)
-    turned = ends[:, 0] > ends[:, 1]
-    corner = torch.where(turned[:, None], corner.flip(1), corner)
-    _, edge, count = ends.sort(dim=1).values.unique(dim=0, return_inverse=True, return_counts=True)
-    sides = torch.nonzero(count[edge] == 2)[:, 0]
-    sides = sides[edge[sides].argsort(stable=True)].view(-1, 2)
-    face, corner = face[sides], corner[sides]
+    topology = Topology(faces)
+    face = topology.face_pairs
+    ends = topology.edges[topology.num_edge_faces == 2]
+    corner = (faces[face][:, :, None] == ends[:, None, :, None]).int().argmax(dim=-1)  # [E, side, end]
     uv = face_uv[face[..., None], corner]  # [E, side, end, 2]
     apart = ((uv[:, 0] - uv[:, 1]).abs() > 1e-5).flatten(1).any(dim=1)
     return face[apart], corner[apart]

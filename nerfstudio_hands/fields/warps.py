@@ -6,9 +6,10 @@ interpolates a quantity that is fixed to the surface. Gradients reach the points
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from nerfstudio_hands.geometry.barycentric import blend_corners
 
 
 def uv_warp(
@@ -21,7 +22,7 @@ def uv_warp(
         face: face of each surface point.
         barycentric: barycentric coordinates in it.
     """
-    return torch.einsum("nk,nkc->nc", barycentric, face_uv[face])
+    return blend_corners(face_uv[face], barycentric)
 
 
 def surface_warp(
@@ -40,4 +41,4 @@ def surface_warp(
         face: face of each surface point.
         barycentric: barycentric coordinates in it.
     """
-    return torch.einsum("nk,nkc->nc", barycentric, vertices[faces[face]])
+    return blend_corners(vertices[faces[face]], barycentric)

@@ -19,7 +19,6 @@ from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate
 from nerfstudio_hands.fitting.options import FitOptions
-from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import silhouette_at, silhouette_mesh
 from nerfstudio_hands.fitting.silhouettes.contours import away_from, contour_distance, mask_boundary
@@ -33,6 +32,7 @@ from nerfstudio_hands.fitting.silhouettes.mask_refinement import (
 from nerfstudio_hands.fitting.variables import PER_FRAME, Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, load_surface
+from nerfstudio_hands.transforms.projection import corrected_extrinsics
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is behind, 0 to 1."""

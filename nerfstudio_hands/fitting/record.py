@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import CaptureCamera
@@ -21,6 +20,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.fitting.silhouettes.mask_quality import MaskVerdict, mask_verdict
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
 FIT_VERSION = 4
@@ -65,8 +65,8 @@ class HandFit:
         if camera.name not in self.camera_rotation:
             return camera
         world_to_camera = camera.world_to_camera.copy()
-        turn = Rotation.from_rotvec(np.asarray(self.camera_rotation[camera.name])).as_matrix()
-        world_to_camera[:3] = turn @ world_to_camera[:3]
+        rotation = rotation_matrix(torch.from_numpy(np.asarray(self.camera_rotation[camera.name], dtype=np.float64)))
+        world_to_camera[:3] = rotation.numpy() @ world_to_camera[:3]
         return replace(camera, world_to_camera=world_to_camera)
 
     def mask_verdict(self, key: tuple[str, str]) -> MaskVerdict:

@@ -80,3 +80,8 @@ def plane_barycentric(
     determinant = torch.where(determinant == 0, 1.0, determinant)
     v, w = (ao * p).sum(-1) / determinant, (directions * q).sum(-1) / determinant
     return torch.stack([1 - v - w, v, w], dim=-1), (ac * q).sum(-1) / determinant
+
+
+def blend_corners(corners: Float[Tensor, "*N 3 C"], barycentric: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N C"]:
+    """Values at points of triangles, from those at the corners; in the dtype of these, differentiable in both."""
+    return (barycentric[..., None].to(corners) * corners).sum(dim=-2)

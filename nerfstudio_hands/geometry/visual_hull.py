@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nerfstudio_hands.transforms.projection import project
+
 SEEN_BY = 0.25
 """Share of the cameras that must see the thing at a place; the others may see what hides it."""
 
@@ -46,9 +48,9 @@ def carve(
     looks, sees = torch.zeros(2, len(points), dtype=torch.long, device=points.device)
     for thing, cover, k, pose in zip(seen, hidden, intrinsics, world_to_camera, strict=True):
         height, width = thing.shape
-        eye = (points @ pose[:3, :3].T + pose[:3, 3]) @ k.T
-        column, row = (eye[:, :2] / eye[:, 2:].clamp_min(1e-6)).floor().long().unbind(1)
-        inside = (eye[:, 2] > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        pixels, depth = project(points, k, pose)
+        column, row = pixels.floor().long().unbind(1)
+        inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         at = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         on_thing = thing.reshape(-1)[at] & inside
         kept &= on_thing | cover.reshape(-1)[at] | ~inside

@@ -8,13 +8,10 @@ from torch import Tensor
 
 from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, TIP_JOINTS, from_mano
 from nerfstudio_hands.hand_model.model import HandModel, rest_joints, shaped_template
-from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
+from nerfstudio_hands.transforms.rotations import rigid_registration, rotation_between
 
 RIGID_JOINTS = (0, 1, 5, 9, 13, 17)
 """The wrist and the first joint of each finger, which no rotation of a finger moves."""
-
-HALF_TURN = 1e-6
-"""One plus the cosine below which two directions count as opposite: which way to turn is then arbitrary."""
 
 
 def rest_keypoints(hand: HandModel, shape: Float[Tensor, " K"]) -> Float[Tensor, "21 3"]:
@@ -56,38 +53,16 @@ def bone_frames_from_joints(
     Returns:
         Transforms from each bone's frame to the frame of `joints`, as :func:`bone_frames` gives them.
     """
-    palm, rest_palm = joints[:, RIGID_JOINTS], rest[list(RIGID_JOINTS)]
-    centred, rest_centred = palm - palm.mean(dim=1, keepdim=True), rest_palm - rest_palm.mean(dim=0)
-    rotations = [nearest_rotation(centred.mT @ rest_centred)]
+    palm = joints[:, RIGID_JOINTS]
+    rotations = [rigid_registration(rest[list(RIGID_JOINTS)].expand_as(palm), palm)[0]]
     origins = [joints[:, 0]]
     for bone in range(1, len(parents)):
         joint = 4 * FINGERS.index(MANO_FINGERS[(bone - 1) // 3]) + (bone - 1) % 3 + 1
         parent = rotations[parents[bone]]
         seen = ((joints[:, joint + 1] - joints[:, joint])[:, None] @ parent)[:, 0]
-        rotations.append(parent @ smallest_rotation((rest[joint + 1] - rest[joint]).expand_as(seen), seen))
+        rotations.append(parent @ rotation_between((rest[joint + 1] - rest[joint]).expand_as(seen), seen))
         origins.append(joints[:, joint])
     return _frames(torch.stack(rotations, dim=1), torch.stack(origins, dim=1))
-
-
-def smallest_rotation(source: Float[Tensor, "*B 3"], target: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
-    """The rotation by the least angle that turns one direction into another.
-
-    Opposite directions are turned into each other by a product of two mirrors, about an arbitrary axis.
-    """
-    source, target = (torch.nn.functional.normalize(vectors, dim=-1) for vectors in (source, target))
-    # Halfway between them lies the normal of the second mirror; the first turns `source` round.
-    half = source + target
-    opposite = (half * half).sum(dim=-1, keepdim=True) < HALF_TURN
-    half = torch.nn.functional.normalize(torch.where(opposite, _across(source), half), dim=-1)
-    eye = torch.eye(3, dtype=source.dtype, device=source.device)
-    first, second = (eye - 2 * normal[..., :, None] * normal[..., None, :] for normal in (source, half))
-    return second @ first
-
-
-def _across(direction: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:
-    """Some direction at right angles."""
-    axis = torch.nn.functional.one_hot(direction.abs().argmin(dim=-1), 3).to(direction)
-    return torch.linalg.cross(direction, axis)
 
 
 def _frames(rotation: Float[Tensor, "*B 3 3"], origin: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 4 4"]:

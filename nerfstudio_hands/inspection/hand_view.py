@@ -17,6 +17,7 @@ from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, SurfacePose
 from nerfstudio_hands.hand_model.side_image import side_image
+from nerfstudio_hands.transforms.projection import MIN_DEPTH, project
 
 POSED_AT_ONCE = 256
 """Frames that are posed together."""
@@ -118,10 +119,8 @@ def observed_joints(capture: Capture, name: str) -> Float[np.ndarray, "T 2 21 2"
 
 def project_points(camera: CaptureCamera, points: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 2"]:
     """Pixels of world points; NaN for points behind the camera."""
-    in_camera = points @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
-    pixels = in_camera @ camera.intrinsics.T
-    depth = np.where(pixels[..., 2:] > 1e-6, pixels[..., 2:], np.nan)
-    return pixels[..., :2] / depth
+    pixels, depth = project(points, camera.intrinsics, camera.world_to_camera)
+    return np.where(depth[..., None] > MIN_DEPTH, pixels, np.nan)
 
 
 def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, name: str) -> HandView:

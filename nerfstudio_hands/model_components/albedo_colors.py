@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nerfstudio_hands.geometry.barycentric import blend_corners
 from nerfstudio_hands.model_components.export_source import ColorFn
-from nerfstudio_hands.transforms.srgb import linear_to_srgb
+from nerfstudio_hands.transforms.color import linear_to_srgb
 
 
 def albedo_colors(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *, linear: bool) -> ColorFn:
@@ -29,7 +30,7 @@ def albedo_colors(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *,
         barycentric: Float[Tensor, "N 3"],
         normal: Float[Tensor, "N 3"],
     ) -> Float[Tensor, "N 3"]:
-        uv_there = (barycentric[..., None].to(uv) * uv[face]).sum(dim=1)
+        uv_there = blend_corners(uv[face], barycentric)
         grid = (2 * uv_there - 1) * uv_there.new_tensor([1.0, -1.0])
         found = torch.nn.functional.grid_sample(
             image, grid[None, None].to(image), mode="bilinear", padding_mode="border", align_corners=False

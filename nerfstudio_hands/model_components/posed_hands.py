@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RayBundle
-from smplx.lbs import batch_rodrigues
 from torch import Tensor, nn
 
-from nerfstudio_hands.dataparsers.avatar_data import AvatarData, apply_rigid
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.barycentric import blend_corners
 from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.motion.pose_track import PoseTrack, first_seen, interpolate_poses
+from nerfstudio_hands.transforms.rigid import apply_rigid
+from nerfstudio_hands.transforms.rotations import angle_between
 
 POSE_SPREAD_FLOOR = 0.05
 """Radians; a joint that moves less than this over the training frames has nothing to teach and is left out of the
@@ -65,16 +66,13 @@ class PosedSurfaces:
         barycentric: Float[Tensor, "N 3"],
     ) -> Float[Tensor, "N C"]:
         """Values of the vertices at points of the surfaces."""
-        return (barycentric[..., None] * values[surface[:, None], self.surfaces.faces[face]]).sum(dim=1)
+        return blend_corners(values[surface[:, None], self.surfaces.faces[face]], barycentric)
 
 
 def _turned(orient: Float[Tensor, "T H 3"], valid: Bool[Tensor, "T H"]) -> Bool[Tensor, " H"]:
     """Whether each hand as a whole turns by more than `POSE_SPREAD_FLOOR` over the frames that it is in."""
-    rotations = batch_rodrigues(orient.float().flatten(0, 1)).unflatten(0, orient.shape[:2])  # [T, H, 3, 3]
-    first = rotations[valid.int().argmax(dim=0), torch.arange(orient.shape[1], device=orient.device)]
-    # |A - B| of rotations (Frobenius) is 2 sqrt(2) times the sine of half the angle between them.
-    sine = (rotations - first).flatten(2).norm(dim=-1) / 8**0.5
-    return ((sine > math.sin(POSE_SPREAD_FLOOR / 2)) & valid).any(dim=0)
+    first = orient[valid.int().argmax(dim=0), torch.arange(orient.shape[1], device=orient.device)]
+    return ((angle_between(orient, first.expand_as(orient)) > POSE_SPREAD_FLOOR) & valid).any(dim=0)
 
 
 class PosedHands(nn.Module):

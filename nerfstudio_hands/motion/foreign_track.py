@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.hand_model.model import mirror_rotations
 from nerfstudio_hands.motion.pose_track import PoseTrack
 from nerfstudio_hands.motion.track_convention import CONVENTIONS
+from nerfstudio_hands.transforms.rotations import rotation_vector
 
 USUAL_FPS = 30.0
 """Poses a second of a file that does not say."""
@@ -199,7 +199,7 @@ def _angles(path: Path, what: str, found: np.ndarray, shape: tuple[int, ...]) ->
         away = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max(initial=0.0)
         if not (away < MOST_ERROR and (np.linalg.det(matrices) > 0).all()):
             raise HandsError(f"{path}: expected rotation matrices as {what}, found others: correct the file.")
-        return Rotation.from_matrix(matrices).as_rotvec().reshape(shape)
+        return rotation_vector(torch.from_numpy(matrices)).numpy().reshape(shape)
     if found.size != size or not size:
         raise _odd(path, what, str(list(shape)), found)
     return found.reshape(shape).astype(np.float64)

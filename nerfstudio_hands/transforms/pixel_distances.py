@@ -16,7 +16,5 @@ def distance_to(pixels: Bool[np.ndarray, "H W"]) -> np.ndarray:
 
 def distance_to_boundary(mask: Bool[np.ndarray, "H W"]) -> np.ndarray:
     """Pixels from each pixel centre to the nearest pixel of the other value, less a half; far where there is none."""
-    inside, outside = (
-        cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for m in (mask, ~mask)
-    )
-    return np.maximum(inside, outside) - 0.5
+    inside, outside = distance_to(~mask), distance_to(mask)
+    return np.where(mask, inside, outside) - 0.5

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from nerfstudio_hands.transforms.rotations import rotation_matrix
+
+MIN_DEPTH = 1e-3
+"""Metres below which depths are clamped before the division."""
+
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 def pixel_rays(
@@ -27,3 +37,37 @@ def pixel_rays(
     rows = corner + (torch.arange(height, **options) + 0.5)[:, None] * down
     directions = rows[:, None] + (torch.arange(width, **options) + 0.5)[:, None] * across
     return (-translation @ rotation).expand(height, width, 3), directions
+
+
+def project(
+    points: Float[Array, "*#batch 3"],
+    intrinsics: Float[Array, "*#batch 3 3"],
+    world_to_camera: Float[Array, "*#batch 4 4"],
+) -> tuple[Float[Array, "*batch 2"], Float[Array, "*batch"]]:
+    """Projects world points, torch tensors or numpy arrays; batch dimensions broadcast.
+
+    Args:
+        points: World frame, metres.
+        intrinsics: K, pixels.
+        world_to_camera: Extrinsics.
+
+    Returns:
+        Pixels (x, y) and z depth in metres. Depths below 1 mm are clamped for the division, so that a point behind a
+        camera gives a finite, if meaningless, pixel: look at the depth.
+    """
+    camera = (world_to_camera[..., :3, :3] @ points[..., None])[..., 0] + world_to_camera[..., :3, 3]
+    homogeneous = (intrinsics @ camera[..., None])[..., 0]
+    return homogeneous[..., :2] / homogeneous[..., 2:].clip(min=MIN_DEPTH), camera[..., 2]
+
+
+def corrected_extrinsics(
+    world_to_camera: Float[Tensor, "C 4 4"], rotation: Float[Tensor, "C 3"]
+) -> Float[Tensor, "C 4 4"]:
+    """Turns cameras about their own centers: `X_cam' = R(rotation) @ X_cam`.
+
+    Args:
+        world_to_camera: Extrinsics as calibrated.
+        rotation: Axis-angle correction in each camera's axes, radians.
+    """
+    upper = rotation_matrix(rotation) @ world_to_camera[:, :3]
+    return torch.cat([upper, world_to_camera[:, 3:]], 1)

@@ -9,6 +9,7 @@ from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
 from nerfstudio_hands.geometry import Surfaces, rasterize
+from nerfstudio_hands.geometry.barycentric import blend_corners
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
 
@@ -42,9 +43,11 @@ def mesh_picture(
 
     hit = raster.face >= 0
     corners = surface.faces[raster.face[hit]]
-    weights = raster.barycentric[hit][..., None]
-    normals = (weights * vertex_normals(vertices[None], surface.faces)[0, corners]).sum(dim=1)
-    toward = torch.nn.functional.normalize(camera_to_world[:3, 3] - (weights * vertices[corners]).sum(dim=1), dim=-1)
+    normals, points = (
+        blend_corners(values[corners], raster.barycentric[hit])
+        for values in (vertex_normals(vertices, surface.faces), vertices)
+    )
+    toward = torch.nn.functional.normalize(camera_to_world[:3, 3] - points, dim=-1)
     facing = (torch.nn.functional.normalize(normals, dim=-1) * toward).sum(dim=-1).abs()
     picture = vertices.new_zeros(height, width, 3)
     picture[hit] = (AMBIENT + (1 - AMBIENT) * facing)[:, None] * vertices.new_tensor(COLOR)

@@ -7,7 +7,6 @@ import math
 
 import torch
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from nerfstudio_hands.hand_model import FINGERS, HandModel, HandPose, mirror_rotations
@@ -20,6 +19,7 @@ from nerfstudio_hands.hand_model.joint_limits import (
     rotations_to_angles,
 )
 from nerfstudio_hands.hand_model.joints import MANO_FINGERS
+from nerfstudio_hands.transforms.rotations import composed
 
 WRIST_AXES = {
     "Wrist flexion": (0.0, 0.0, 1.0),
@@ -97,10 +97,9 @@ def bend_hand(model: HandModel, pose: HandPose, hand: int, angles: dict[str, flo
     if rotation.any():
         # Twist first, then deviation, then flexion: the order from the forearm to the hand.
         rotation = mirror_rotations(rotation) if model.side == "left" else rotation
-        flexion, deviation, twist = (Rotation.from_rotvec(vector) for vector in rotation.numpy())
-        frame = Rotation.from_rotvec(global_orient[0, hand].cpu().numpy())
-        turned = (frame * twist * deviation * flexion).as_rotvec()
-        global_orient[0, hand] = torch.from_numpy(turned).to(global_orient)
+        flexion, deviation, twist = rotation.double()
+        frame = global_orient[0, hand].cpu().double()
+        global_orient[0, hand] = composed(frame, twist, deviation, flexion).to(global_orient)
     return dataclasses.replace(pose, global_orient=global_orient, local_rotations=local_rotations)
 
 

@@ -23,6 +23,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import FitOptions, cache_path
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandSurface, load_hand
+from nerfstudio_hands.transforms.rigid import apply_rigid
 
 CAMERAS = ["00", "02", "05"]
 
@@ -120,7 +121,7 @@ def test_no_hand_is_posed_for_cameras_that_are_far(demo_capture: Path, true_fit,
     known = outputs(capture, true_fit).metadata["hands"]
     vertices = known.all_vertices([0])[0]
     model = known.all_hands.hands[0]
-    wrist = avatar_data.apply_rigid(
+    wrist = apply_rigid(
         known.world_transform, known.all_pose.translation[0, 0] + model.joint_regressor[0] @ model.template
     )
     reach = avatar_data.REACH * (model.template - model.joint_regressor[0] @ model.template).norm(dim=1).max()

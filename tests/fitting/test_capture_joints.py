@@ -18,11 +18,11 @@ from nerfstudio_hands.fitting import FitOptions, cache_path, capture_joints, fit
 from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.joints.keypoint_chain import ChainPose, KeypointChain
 from nerfstudio_hands.fitting.joints.mano_annotations import annotated_poses
-from nerfstudio_hands.fitting.projection import rotation_matrix
 from nerfstudio_hands.hand_model import FINGERS, SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import MANO_FINGERS, TIP_JOINTS
 from nerfstudio_hands.hand_model.mano_file import relative_to_mean
+from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hand_model"))
 from made_up_hands import mano_arrays, write_mano_file

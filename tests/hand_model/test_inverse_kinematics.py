@@ -10,7 +10,6 @@ from nerfstudio_hands.hand_model.inverse_kinematics import (
     bone_frames,
     bone_frames_from_joints,
     rest_keypoints,
-    smallest_rotation,
 )
 from nerfstudio_hands.hand_model.joint_limits import joint_axes
 from nerfstudio_hands.hand_model.joints import JOINT_PARENTS
@@ -53,15 +52,3 @@ def test_any_joints_lie_on_the_axes_of_their_bones():
             along = torch.nn.functional.normalize(rest[child] - rest[joint], dim=-1)
             length = (joints[:, child] - joints[:, joint]).norm(dim=-1, keepdim=True)
             assert torch.allclose(local[:, 0], along * length, atol=1e-5)
-
-
-def test_the_smallest_rotation_turns_by_the_angle_between():
-    source, target = torch.randn(2, 100, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    rotation = smallest_rotation(source, target)
-    source, target = (torch.nn.functional.normalize(v, dim=-1) for v in (source, target))
-    assert torch.allclose((rotation @ source[..., None])[..., 0], target, atol=1e-9)
-    cosine = (rotation.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
-    assert torch.allclose(cosine, (source * target).sum(-1), atol=1e-9)
-    opposite = smallest_rotation(source, -source)
-    assert torch.allclose((opposite @ source[..., None])[..., 0], -source, atol=1e-9)
-    assert torch.allclose(torch.det(opposite), torch.ones(100, dtype=torch.float64))

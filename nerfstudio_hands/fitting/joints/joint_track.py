@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -29,7 +28,7 @@ from nerfstudio_hands.fitting.joints.pose_fit import (
 from nerfstudio_hands.fitting.joints.pose_start import PoseStart
 from nerfstudio_hands.fitting.variables import geman_mcclure
 from nerfstudio_hands.hand_model import HandPose, HandSurface
-from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
+from nerfstudio_hands.transforms.rotations import rigid_registration, rotation_between, rotation_vector
 
 # Scatter of annotated joints; smaller than that of a detector's, so that a fist is not pulled open by the pose prior.
 ANNOTATION_METRES = 0.002
@@ -360,7 +359,7 @@ def start_from_bones(chain: KeypointChain, targets: _Targets, hand: Tensor, shap
         bones = chain.pose(pose, rest).bones[:, :, k]
         wanted = (bones.mT @ (points[:, :, k + 1] - points[:, :, k])[..., None])[..., 0]
         known = (present[:, :, k] & present[:, :, k + 1])[..., None]
-        turn = _shortest_turn(rest_fingers[:, :, k + 1] - rest_fingers[:, :, k], wanted)
+        turn = rotation_vector(rotation_between(rest_fingers[:, :, k + 1] - rest_fingers[:, :, k], wanted))
         angles = torch.einsum("nfac,nfc->nfa", chain.axes[hand][:, :, k], turn)
         limits = chain.limits[hand][:, :, k]
         pose.angles[:, :, k] = torch.where(known, angles.clamp(limits[..., 0], limits[..., 1]), 0.0)
@@ -380,19 +379,7 @@ def _place(chain: KeypointChain, targets: _Targets, pose: ChainPose, shape: Tens
     palm = torch.zeros(21, dtype=torch.float64)
     palm[list(PALM)] = 1.0
     weights = targets.present * palm
-    weights = torch.where((weights.sum(-1, keepdim=True) < 3), targets.present, weights)[..., None]
-    total = weights.sum(1, keepdim=True)
-    source_mean = (source * weights).sum(1, keepdim=True) / total
-    target_mean = (targets.points * weights).sum(1, keepdim=True) / total
-    covariance = (weights * (targets.points - target_mean)).mT @ (source - source_mean)
-    rotation = nearest_rotation(covariance)
-    wrist = target_mean[:, 0] + (rotation @ (rest[:, 0] - source_mean[:, 0])[..., None])[..., 0]
+    weights = torch.where((weights.sum(-1, keepdim=True) < 3), targets.present, weights)
+    rotation, moved = rigid_registration(source, targets.points, weights)
+    wrist = moved + (rotation @ rest[:, 0, :, None])[..., 0]
     return ChainPose(pose.hand, rotation @ pose.orientation, wrist - rest[:, 0], pose.angles)
-
-
-def _shortest_turn(source: Float[Tensor, "*B 3"], target: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:
-    """Axis-angle of the smallest rotation that turns one direction into another; zero where they are parallel."""
-    normal = torch.linalg.cross(source, target)
-    length = normal.norm(dim=-1, keepdim=True)
-    angle = torch.atan2(length, (source * target).sum(-1, keepdim=True))
-    return normal / length.clamp_min(np.finfo(np.float64).tiny) * angle

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.fitting.joints.pose_fit import JOINT_BONES, PosePrior, axis_angle
-from nerfstudio_hands.fitting.projection import rotation_matrix
+from nerfstudio_hands.fitting.joints.pose_fit import JOINT_BONES, PosePrior
 from nerfstudio_hands.hand_model import HandModel, HandPose, HandSurface, pose_hand
 from nerfstudio_hands.hand_model.joints import FINGERS, JOINTS_TO_MANO_WITH_TIPS, MANO_FINGERS, TIP_JOINTS
+from nerfstudio_hands.transforms.rotations import right_jacobian, rotation_matrix, rotation_vector, skew
 
 POSE_SIZE = 51
 """Unknowns of a posed hand: turn of the wrist (world axes), translation, 5 fingers x 3 joints x 3 angles."""
@@ -165,14 +165,14 @@ class KeypointChain:
         """Derivatives of the landmarks by the unknowns of the pose."""
         jacobian = posed.landmarks.new_zeros(len(pose), 21, 3, POSE_SIZE)
         # A turn w of the wrist moves a landmark by w x arm.
-        jacobian[..., :3] = -_skew(posed.landmarks - posed.wrist[:, None])
+        jacobian[..., :3] = -skew(posed.landmarks - posed.wrist[:, None])
         jacobian[..., 3:6] = torch.eye(3, dtype=jacobian.dtype)
         # An angle turns all beyond its joint about an axis: rows of the right Jacobian of the rotation, in the world.
         axes = self.axes[pose.hand].mT
         spins = posed.bones[:, :, :3] @ right_jacobian(self.rotations(pose)) @ axes
         tips = posed.landmarks[:, 1:].unflatten(1, (5, 4))
         arms = tips[:, :, :, None] - posed.fingers[:, :, None, :3]
-        moved = -_skew(arms) @ spins[:, :, None]
+        moved = -skew(arms) @ spins[:, :, None]
         moved = moved * torch.ones(4, 3, dtype=moved.dtype).tril()[:, :, None, None]
         blocks = jacobian[:, 1:, :, 6:].unflatten(1, (5, 4)).unflatten(-1, (5, 3, 3))
         for finger in range(5):
@@ -211,7 +211,7 @@ class KeypointChain:
         local = torch.empty(len(pose), 15, 3, dtype=pose.angles.dtype)
         local[:, torch.tensor(MANO_ROWS)] = self.rotations(pose)
         valid = torch.ones(len(pose), dtype=torch.bool)
-        return HandPose(axis_angle(pose.orientation), local, pose.translation, valid)
+        return HandPose(rotation_vector(pose.orientation), local, pose.translation, valid)
 
     def from_hand_pose(self, record: HandPose, hand: Int[Tensor, " N"]) -> ChainPose:
         """Inverse of `to_hand_pose` for N single hands."""
@@ -225,23 +225,6 @@ class KeypointChain:
 def carried_by(pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 21 3 3"]:
     """Rotation of the bone that carries each of the 21 keypoints."""
     return torch.cat([pose.orientation[:, None], posed.bones.flatten(1, 2)], 1)
-
-
-def right_jacobian(axis_angle: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
-    """J with `R(v + d) = R(v) exp(J d)` to first order (Chirikjian, Stochastic Models 2, eq. 10.86)."""
-    squared = (axis_angle**2).sum(-1)[..., None, None]
-    angle = squared.clamp_min(1e-12).sqrt()
-    skew = _skew(axis_angle)
-    small = squared < 1e-4
-    first = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / angle**2)
-    second = torch.where(small, 1 / 6 - squared / 120, (angle - angle.sin()) / angle**3)
-    return torch.eye(3, dtype=axis_angle.dtype) - first * skew + second * (skew @ skew)
-
-
-def _skew(vectors: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
-    x, y, z = vectors.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
 def _turn(rotation: Float[Tensor, "*B 3 3"], vectors: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation
-from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimize
 from nerfstudio_hands.hand_model import HandSurface, SurfacePose
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES, MANO_TO_JOINTS, TIP_JOINTS
-from nerfstudio_hands.transforms.nearest_rotation import nearest_rotation
+from nerfstudio_hands.transforms.projection import corrected_extrinsics
+from nerfstudio_hands.transforms.rotations import rigid_registration, rotation_vector
 
 # The bone that carries each of the 21 joints; a fingertip goes with the last bone of its finger.
 JOINT_BONES = [MANO_TO_JOINTS.index(joint - 1 if joint in TIP_JOINTS else joint) for joint in range(len(JOINT_NAMES))]
@@ -220,22 +220,18 @@ def _place(surface: HandSurface, terms: JointTerms, start: Variables) -> Variabl
     everywhere.valid = torch.ones_like(start.valid)
     rest = surface.pose(everywhere, start.shape, None).keypoints
     palm = list(PALM)
-    weights = terms.point_weights[..., palm, None]
+    weights = terms.point_weights[..., palm]
     # A frame that lacks palm joints starts from all the joints it has.
-    few = weights.sum((-2, -1)) < 3
-    weights = torch.where(few[..., None, None], terms.point_weights[..., None], _scatter(weights, palm))
-    total = weights.sum(-2, keepdim=True).clamp_min(1.0)
-    source_mean = (rest * weights).sum(-2, keepdim=True) / total
-    target_mean = (terms.points * weights).sum(-2, keepdim=True) / total
-    covariance = (weights * (terms.points - target_mean)).transpose(-1, -2) @ (rest - source_mean)
-    rotation = nearest_rotation(covariance)
+    few = weights.sum(-1, keepdim=True) < 3
+    weights = torch.where(few, terms.point_weights, _scatter(weights, palm))
+    rotation, moved = rigid_registration(rest, terms.points, weights)
     # The orientation turns about the root joint, which is the wrist keypoint.
-    root = rest[..., :1, :]
-    translation = target_mean - ((source_mean - root) @ rotation.transpose(-1, -2) + root)
+    root = rest[..., 0, :]
+    translation = moved + (rotation @ root[..., None])[..., 0] - root
     return Variables(
-        axis_angle(rotation),
+        rotation_vector(rotation),
         start.local_rotations,
-        translation[..., 0, :],
+        translation,
         start.shape,
         start.displacement,
         start.camera_rotation,
@@ -245,14 +241,6 @@ def _place(surface: HandSurface, terms: JointTerms, start: Variables) -> Variabl
 
 
 def _scatter(weights: Tensor, palm: list[int]) -> Tensor:
-    full = weights.new_zeros(*weights.shape[:-2], 21, 1)
-    full[..., palm, :] = weights
+    full = weights.new_zeros(*weights.shape[:-1], 21)
+    full[..., palm] = weights
     return full
-
-
-def axis_angle(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
-    """Axis-angle of rotation matrices, without gradient."""
-    from scipy.spatial.transform import Rotation
-
-    flat = rotation.detach().double().reshape(-1, 3, 3).numpy()
-    return torch.from_numpy(Rotation.from_matrix(flat).as_rotvec()).to(rotation).reshape(*rotation.shape[:-2], 3)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.fitting.projection import corrected_extrinsics
+from nerfstudio_hands.transforms.projection import corrected_extrinsics, project
 
 # A 2D detector is right to within about 6 mm on a hand; a hand given to the wrong side or made up misses by far more.
 INLIER_METRES = 0.010
@@ -197,6 +197,5 @@ def _camera_rotations(points: Tensor, weights: Tensor, rays: Tensor, world_to_ca
 
 def _pixel_errors(points: Tensor, detections: Tensor, intrinsics: Tensor, extrinsics: Tensor) -> Tensor:
     """Reprojection errors [T,C,H,21] in pixels."""
-    camera = torch.einsum("cij,thkj->tchki", extrinsics[:, :3, :3], points) + extrinsics[:, None, None, :3, 3]
-    homogeneous = torch.einsum("cij,tchkj->tchki", intrinsics, camera)
-    return (homogeneous[..., :2] / homogeneous[..., 2:] - detections).norm(dim=-1)
+    pixels, _ = project(points[:, None], intrinsics[:, None, None], extrinsics[:, None, None])
+    return (pixels - detections).norm(dim=-1)

@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.fitting.joints.pose_fit import JointTerms
-from nerfstudio_hands.fitting.projection import corrected_extrinsics
 from nerfstudio_hands.fitting.silhouettes.contours import (
     MaskBoundary,
     SilhouetteMesh,
@@ -27,6 +26,7 @@ from nerfstudio_hands.fitting.silhouettes.gauss_newton import Pairs, Problem, We
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
+from nerfstudio_hands.transforms.projection import corrected_extrinsics
 
 # Landmarks lie beside the heads of bones, so joints give way to outlines.
 JOINT_WEIGHT = 1.0

@@ -11,8 +11,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
+
+from nerfstudio_hands.geometry.topology import Topology
+from nerfstudio_hands.transforms.pixel_distances import distance_to
+from nerfstudio_hands.transforms.projection import project
 
 # Contours shorter than this share of the picture's diagonal are specks and pin holes.
 SHORTEST_CONTOUR = 0.02
@@ -79,14 +84,9 @@ class SilhouetteMesh:
     ) -> SilhouetteMesh:
         """Edges of a mesh that is closed by `closing_faces`; edges with other than two faces are left out."""
         every = np.concatenate([faces, closing_faces]).astype(np.int64)
-        directed = np.concatenate([every[:, [0, 1]], every[:, [1, 2]], every[:, [2, 0]]])
-        owner = np.tile(np.arange(len(every)), 3)
-        unique, inverse, counts = np.unique(np.sort(directed, 1), axis=0, return_inverse=True, return_counts=True)
-        order = np.argsort(inverse.ravel(), kind="stable")
-        starts = np.cumsum(counts) - counts
-        twice = counts == 2
-        edge_faces = np.stack([owner[order[starts[twice]]], owner[order[starts[twice] + 1]]], 1)
-        return SilhouetteMesh(every, unique[twice], edge_faces, vertex_is_hand[unique[twice]].all(1))
+        topology = Topology(torch.from_numpy(every))
+        edges = topology.edges[topology.num_edge_faces == 2].numpy()
+        return SilhouetteMesh(every, edges, topology.face_pairs.numpy(), vertex_is_hand[edges].all(1))
 
 
 def mask_boundary(mask: Bool[np.ndarray, "H W"]) -> MaskBoundary:
@@ -145,10 +145,8 @@ def projected_silhouette(
         spacing: Distance between points along edges, pixels.
     """
     width, height = size
-    camera = vertices @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
-    pixels = camera @ intrinsics.T
-    pixels = pixels[:, :2] / np.maximum(pixels[:, 2:], 1e-3)
-    near = (camera[:, 2] > 0.05) & (np.abs(pixels) < 4 * max(size)).all(1)
+    pixels, depth = project(vertices, intrinsics, world_to_camera)
+    near = (depth > 0.05) & (np.abs(pixels) < 4 * max(size)).all(1)
     usable = near[mesh.faces].all(1)
     corners = pixels[mesh.faces]
     u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -172,7 +170,7 @@ def projected_silhouette(
     points = pixels[ends[:, 0]] * (1 - fraction[:, None]) + pixels[ends[:, 1]] * fraction[:, None]
 
     # fillConvexPoly covers every touched pixel, so the boundary of the fill lies up to a pixel outside of the edge.
-    depth = cv2.distanceTransform(np.pad(silhouette, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = distance_to(np.pad(silhouette, 1) == 0)[1:-1, 1:-1]
     column, row = np.floor(points).astype(int).T
     visible = (column >= BORDER) & (row >= BORDER) & (column < width - BORDER) & (row < height - BORDER)
     visible[visible] = depth[row[visible], column[visible]] < 2.0

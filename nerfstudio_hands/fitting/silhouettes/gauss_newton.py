@@ -23,13 +23,13 @@ from nerfstudio_hands.fitting.joints.pose_fit import (
     SHAPE_PRIOR,
     JointTerms,
     PosePrior,
-    axis_angle,
     landmark_shift,
 )
-from nerfstudio_hands.fitting.projection import corrected_extrinsics, rotation_matrix
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandSurface, pose_hand
+from nerfstudio_hands.transforms.projection import corrected_extrinsics
+from nerfstudio_hands.transforms.rotations import rotation_matrix, rotation_vector, skew
 
 # Numbers of unknowns of one posed hand: orientation, 15 local rotations, translation.
 POSE_SIZE = 51
@@ -269,7 +269,7 @@ class Problem:
             if not bool((worth > 0).any()):
                 continue
             toward = across @ rotation
-            blocks = [toward @ linear.joint_jacobian, across @ -_skew(point)]
+            blocks = [toward @ linear.joint_jacobian, across @ -skew(point)]
             offsets = torch.zeros(21, 3, 21, 3, dtype=torch.float64)
             offsets[range(21), :, range(21)] = toward @ linear.offset_jacobian
             rows = torch.cat([*blocks, offsets.reshape(21, 3, 63)], -1).reshape(63, -1)
@@ -373,7 +373,7 @@ class Problem:
             shape=variables.shape + delta[self.at_shape : self.at_cameras],
             displacement=variables.displacement
             + torch.cat([basis @ modes[hand].T for hand, basis in enumerate(self.modes.vectors)]),
-            camera_rotation=axis_angle(turned),
+            camera_rotation=rotation_vector(turned),
             landmark_offset=variables.landmark_offset + delta[self.at_offset :].reshape(21, 3),
         )
 
@@ -383,9 +383,3 @@ def _accumulate(matrix: Tensor, vector: Tensor, columns: Tensor, rows: Tensor, r
     weighted = rows * worth[:, None]
     matrix[columns[:, None], columns] += weighted.T @ rows
     vector[columns] += weighted.T @ residual
-
-
-def _skew(vectors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
-    x, y, z = vectors.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))

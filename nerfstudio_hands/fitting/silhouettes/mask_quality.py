@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import cv2
 import numpy as np
 from jaxtyping import Bool
+
+from nerfstudio_hands.transforms.pixel_distances import distance_to
 
 MaskVerdict = Literal["good", "holes", "useless"]
 """Of a mask with holes, parts of the outline can be used."""
@@ -32,7 +33,7 @@ def mask_coverage(
     if len(rows) == 0:
         return float("nan")
     extent = max(np.ptp(rows), np.ptp(columns))
-    core = cv2.distanceTransform(silhouette.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > RIM * extent
+    core = distance_to(~silhouette) > RIM * extent
     if hidden is not None:
         core &= ~hidden
     return float((mask & core).sum() / max(core.sum(), 1))
@@ -48,7 +49,7 @@ def mask_spills(mask: Bool[np.ndarray, "H W"], silhouette: Bool[np.ndarray, "H W
     if len(rows) == 0:
         return bool(mask.mean() > SPILT)
     extent = max(np.ptp(rows), np.ptp(columns))
-    away = cv2.distanceTransform((~silhouette).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    away = distance_to(silhouette)
     beside = [away > share * extent for share in (0.5, RIM)]
     looked_at = next((area for area in beside if area.mean() > LOOKED_AT), None)
     return looked_at is not None and bool(mask[looked_at].mean() > SPILT)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
 from nerfstudio_hands.fitting.joints.pose_fit import JointTerms
-from nerfstudio_hands.fitting.projection import corrected_extrinsics, project
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     FINISHING,
     PLACING,
@@ -32,6 +31,7 @@ from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, sna
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
+from nerfstudio_hands.transforms.projection import corrected_extrinsics, project
 
 # Boundaries found by colour are right nearly as often as those of a good mask.
 SEGMENTED_MASK_WEIGHT = 0.5

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary
+from nerfstudio_hands.transforms.pixel_distances import distance_to
 
 GRABCUT_ITERATIONS = 3
 # Half the length of the profile across an outline in which its edge is sought, pixels.
@@ -45,10 +46,10 @@ def segment_hands(
     nothing = np.zeros(silhouette.shape, bool)
     if not silhouette.any() or silhouette.all():
         return nothing, nothing
-    inside, outside = _depth(silhouette), _depth(~silhouette)
+    inside, outside = distance_to(~silhouette), distance_to(silhouette)
     rows, columns = np.nonzero(outside < 4 * band)
     window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    to_wrist = _depth(~forearm) if forearm.any() else np.full(silhouette.shape, np.inf)
+    to_wrist = distance_to(forearm) if forearm.any() else np.full(silhouette.shape, np.inf)
 
     labels = np.where(silhouette, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[inside > band] = cv2.GC_FGD
@@ -91,9 +92,9 @@ def cut_out_hands(
     """
     hands = sides >= 0
     mask, _ = segment_hands(image, hands | forearm, forearm, band=band)
-    mask &= _depth(~hands) <= band
+    mask &= distance_to(hands) <= band
     if forearm.any():
-        mask &= _depth(~hands) <= _depth(~forearm)
+        mask &= distance_to(hands) <= distance_to(forearm)
     mask = _pieces_of_hands(mask, sides)
     ratio = mask.sum() / max(hands.sum(), 1)
     overlap = (mask & hands).sum() / max((mask | hands).sum(), 1)
@@ -112,11 +113,6 @@ def _pieces_of_hands(mask: Bool[np.ndarray, "H W"], sides: Int[np.ndarray, "H W"
             if shares[1:].any():
                 kept.add(1 + int(shares[1:].argmax()))
     return np.isin(pieces, list(kept))
-
-
-def _depth(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    """Distance of each pixel of a region to its outside, zero elsewhere."""
-    return cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> MaskBoundary:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_picture, read_bytes, read_json, read_npz
+from nerfstudio_hands.transforms.color import srgb_to_linear
 from nerfstudio_hands.transforms.spherical_harmonics import (
     equirectangular_directions,
     irradiance,
@@ -26,7 +27,6 @@ from nerfstudio_hands.transforms.spherical_harmonics import (
     sphere_directions,
     spherical_harmonics,
 )
-from nerfstudio_hands.transforms.srgb import srgb_to_linear
 
 MOST_COLUMNS = 16384
 """Columns that are read of a panorama; what claims more is broken."""

@@ -10,7 +10,7 @@ import warp as wp
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.geometry.barycentric import closest_barycentric
+from nerfstudio_hands.geometry.barycentric import blend_corners, closest_barycentric
 from nerfstudio_hands.geometry.kernels.closest import closest_kernel, inside_kernel
 from nerfstudio_hands.geometry.launch import as_array, launch
 from nerfstudio_hands.geometry.query.recompute import contiguous_float32
@@ -73,7 +73,7 @@ def recompute_closest(
     points, corners, normal = points.to(dtype), corners.to(dtype), closest.normal.to(dtype)
     found = closest.face >= 0
     barycentric = closest_barycentric(points, corners) * found[:, None]
-    point = (barycentric[:, :, None] * corners).sum(1)
+    point = blend_corners(corners, barycentric)
     offset = points - point
     # The gradient of the length is the unit offset; on the surface itself, where it has none, it is the normal.
     length = offset.norm(dim=-1)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nerfstudio_hands.geometry.barycentric import blend_corners
 from nerfstudio_hands.geometry.raster.visibility import Raster
 
 
@@ -24,7 +25,7 @@ def interpolate(values: Float[Tensor, "V C"], raster: Raster, faces: Int[Tensor,
     face = raster.face.view(-1)
     hit = torch.nonzero((face >= 0) & (face < len(faces)))[:, 0]
     corners = values.index_select(0, faces[face[hit]].view(-1)).view(-1, 3, values.shape[1])
-    seen = torch.einsum("nk,nkc->nc", raster.barycentric.view(-1, 3).index_select(0, hit), corners)
+    seen = blend_corners(corners, raster.barycentric.view(-1, 3).index_select(0, hit))
     return seen.new_zeros(height * width, seen.shape[1]).index_copy(0, hit, seen).view(height, width, -1)
 
 

@@ -13,8 +13,8 @@ from nerfstudio_hands.fitting.joints import joint_track
 from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.joints.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain
 from nerfstudio_hands.fitting.joints.pose_fit import landmark_shift
-from nerfstudio_hands.fitting.projection import rotation_matrix
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand, mirror_rotations, pose_hand
+from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 SHAPE = torch.tensor([1.5, -0.8, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from nerfstudio_hands.transforms.srgb import linear_to_srgb, srgb_to_linear
+from nerfstudio_hands.transforms.color import linear_to_srgb, srgb_to_linear
 
 
 def test_known_values():
