@@ -17,7 +17,6 @@ from held_out_room import CAMERAS, FRAMES, make_room, spoil, spoil_calibration, 
 
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joints import to_interhand
-from nerfstudio_hands.hand_model.mano_file import relative_to_mean
 from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import mirror_rotations
 
@@ -108,7 +107,7 @@ def make_annotated(root: Path) -> None:
         mano[str(frame)] = dict.fromkeys(SIDES)
         for h, side in enumerate(SIDES):
             if kind in (side, "interacting"):
-                local = relative_to_mean(surface.hands[h], pose.local_rotations[t, h])
+                local = pose.local_rotations[t, h] - surface.hands[h].hands_mean
                 trans = pose.translation[t, h] + 0.01 * (frame == 36) * torch.tensor([0.0, 0.6, 0.8])
                 numbers = torch.cat([pose.global_orient[t, h], local.flatten()])
                 mano[str(frame)][side] = {

@@ -23,6 +23,7 @@ from jaxtyping import Int, UInt8
 
 from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
 
 CROP_VERSION = 4
@@ -231,10 +232,8 @@ class CropWriter:
     def finish(self) -> None:
         """Writes the index."""
         self.close()
-        temporary = self.path.with_suffix(".writing")
-        with explain_disk_full(self.path, len(self.index)), temporary.open("wb") as file:
+        with explain_disk_full(self.path, len(self.index)), written_whole(self.path) as part, part.open("wb") as file:
             np.savez(file, version=CROP_VERSION, index=np.array(self.index, INDEX))
-        temporary.replace(self.path)
         self.path.with_suffix(".rows").unlink()
 
     @property

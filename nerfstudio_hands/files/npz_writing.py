@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.atomic import written_whole
 
 CACHE_REMEDY = "free some space, or set NERFSTUDIO_HANDS_CACHE to a folder that can be written"
 """What helps where a file of our cache cannot be written."""
@@ -29,15 +28,9 @@ def write_npz(path: Path, arrays: Mapping[str, Any], *, expected: str, remedy: s
         HandsError: The folder cannot be written or the disk is full.
     """
     path = Path(path)
-    # Not made by `tempfile`, whose files nobody else may read: runs and caches are shared.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with written_whole(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
-        temporary.replace(path)
     except OSError as error:
         raise HandsError(f"{path}: expected {expected}, found '{error.strerror or error}': {remedy}.") from error
-    finally:
-        if os.path.exists(temporary):
-            temporary.unlink()

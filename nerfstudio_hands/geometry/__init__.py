@@ -5,7 +5,7 @@ from nerfstudio_hands.geometry.query.closest import ClosestPoints
 from nerfstudio_hands.geometry.query.march import ShellSamples
 from nerfstudio_hands.geometry.query.surfaces import Surfaces
 from nerfstudio_hands.geometry.raster.antialias import antialias
-from nerfstudio_hands.geometry.raster.interpolate import interpolate, interpolate_corners
+from nerfstudio_hands.geometry.raster.interpolate import interpolate
 from nerfstudio_hands.geometry.raster.rasterize import rasterize, rasterize_rays
 from nerfstudio_hands.geometry.raster.visibility import Raster
 
@@ -17,7 +17,6 @@ __all__ = [
     "Surfaces",
     "antialias",
     "interpolate",
-    "interpolate_corners",
     "rasterize",
     "rasterize_rays",
 ]

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.geometry.mesh import cotangent_laplacian
 from nerfstudio_hands.geometry.topology import edges
 
 
@@ -52,14 +51,6 @@ class Laplacian:
     def uniform(faces: Int[Tensor, "F 3"], num_vertices: int) -> Laplacian:
         """Weight one for every edge, whatever the positions; float32."""
         return Laplacian.graph(edges(faces)[0], num_vertices)
-
-    @staticmethod
-    def cotangent(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Laplacian:
-        """Cotangent weights at these positions, see :func:`mesh.cotangent_laplacian`; in their dtype, no gradients.
-
-        Uneven faces do not pull vertices sideways as they do with uniform weights.
-        """
-        return Laplacian(-cotangent_laplacian(vertices, faces))
 
     def times(self, values: Float[Tensor, "V C"]) -> Float[Tensor, "V C"]:
         """``L @ values``, differentiable."""

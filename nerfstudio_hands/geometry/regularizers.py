@@ -63,14 +63,6 @@ def edge_lengths(vertices: Float[Tensor, "V 3"], mesh_edges: MeshEdges) -> Float
     return (start - end).square().sum(-1).clamp_min(torch.finfo(vertices.dtype).tiny).sqrt()
 
 
-def edge_length_variance(vertices: Float[Tensor, "V 3"], mesh_edges: MeshEdges) -> Float[Tensor, ""]:
-    """Variance of the edge lengths of the mesh, square metres: FMHR's term, which wants all edges alike.
-
-    On a template whose edges differ by design it never vanishes; :func:`edge_stretch` does at rest.
-    """
-    return edge_lengths(vertices, mesh_edges).var(unbiased=False)
-
-
 def edge_stretch(
     vertices: Float[Tensor, "V 3"], mesh_edges: MeshEdges, rest_lengths: Float[Tensor, " E"]
 ) -> Float[Tensor, ""]:

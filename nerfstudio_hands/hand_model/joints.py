@@ -65,8 +65,8 @@ def _inverse(order: Sequence[int]) -> list[int]:
     return np.argsort(np.asarray(order)).tolist()
 
 
-def from_mano(values: _Array, *, axis: int = -2) -> _Array:
-    """Reorder MANO's 16 joints followed by five tips (thumb to pinky) to the project's 21 joints.
+def from_interhand(values: _Array, *, axis: int = -2) -> _Array:
+    """Reorder the 21 joints of one InterHand2.6M hand (tips first, wrist last) to the project's order.
 
     Args:
         values: Anything with 21 entries on ``axis``; a tensor or a numpy array.
@@ -75,32 +75,12 @@ def from_mano(values: _Array, *, axis: int = -2) -> _Array:
     Raises:
         ValueError: If the axis has no 21 entries.
     """
-    return _reorder(values, JOINTS_TO_MANO_WITH_TIPS, axis)
-
-
-def to_mano(values: _Array, *, axis: int = -2) -> _Array:
-    """Reorder the project's 21 joints to MANO's 16 followed by five tips; inverse of :func:`from_mano`."""
-    return _reorder(values, _inverse(JOINTS_TO_MANO_WITH_TIPS), axis)
-
-
-def from_interhand(values: _Array, *, axis: int = -2) -> _Array:
-    """Reorder the 21 joints of one InterHand2.6M hand (tips first, wrist last) to the project's order."""
     return _reorder(values, _inverse(INTERHAND_TO_JOINTS), axis)
 
 
 def to_interhand(values: _Array, *, axis: int = -2) -> _Array:
     """Reorder the project's 21 joints to those of one InterHand2.6M hand; inverse of :func:`from_interhand`."""
     return _reorder(values, INTERHAND_TO_JOINTS, axis)
-
-
-def from_mediapipe(values: _Array, *, axis: int = -2) -> _Array:
-    """Check that ``axis`` holds the 21 landmarks of MediaPipe; their order is the project's own."""
-    return _reorder(values, range(len(JOINT_NAMES)), axis)
-
-
-def to_mediapipe(values: _Array, *, axis: int = -2) -> _Array:
-    """Check that ``axis`` holds 21 joints; the project's order is MediaPipe's own."""
-    return _reorder(values, range(len(JOINT_NAMES)), axis)
 
 
 def split_interhand(values: Shaped[Tensor, "42 C"]) -> Shaped[Tensor, "2 21 C"]:

@@ -184,8 +184,3 @@ def relative_to_flat(model: HandModel, local_rotations: Float[Tensor, "*B 15 3"]
     This is MANO's own rule: axis-angle vectors are added.
     """
     return local_rotations + model.hands_mean.to(local_rotations)
-
-
-def relative_to_mean(model: HandModel, local_rotations: Float[Tensor, "*B 15 3"]) -> Float[Tensor, "*B 15 3"]:
-    """Poses relative to MANO's mean pose from rotations of :func:`pose_hand`; inverse of :func:`relative_to_flat`."""
-    return local_rotations - model.hands_mean.to(local_rotations)

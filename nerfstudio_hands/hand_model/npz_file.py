@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 from nerfstudio_hands.hand_model.joints import MANO_PARENTS, SIDES
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, NUM_POSE_FEATURES, HandModel
@@ -81,13 +81,8 @@ def write_npz_hand(path: Path, model: HandModel) -> None:
     if model.pose_dirs.abs().sum() > 0:
         arrays["pose_dirs"] = model.pose_dirs.detach().cpu().numpy().astype(np.float32)
     arrays["faces"] = model.faces.cpu().numpy().astype(np.int32)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, format=FORMAT, side=model.side, name=model.name, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, format=FORMAT, side=model.side, name=model.name, **arrays)
 
 
 def check_hand(model: HandModel, path: Path) -> None:

@@ -26,7 +26,7 @@ from nerfstudio_hands.fields.kinematic_features import in_frames
 from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.hand_model import HandPose
-from nerfstudio_hands.hand_model.inverse_kinematics import bone_frames
+from nerfstudio_hands.hand_model.bone_frames import bone_frames
 from nerfstudio_hands.hand_model.model import rest_joints
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.export_source import ColorFn, DistanceSource, ExportSource, HeldObjectSource

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.program.progress import track
 
 
@@ -35,13 +35,14 @@ def write_video(
     mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
     height, width = height // 2 * 2, width // 2 * 2
     path = path.expanduser()
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.mp4")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with mediapy.VideoWriter(partial, (height, width), fps=fps) as writer:
+        with (
+            written_whole(path, suffix=".mp4") as temporary,
+            mediapy.VideoWriter(temporary, (height, width), fps=fps) as writer,
+        ):
             for picture in track(pictures, "Rendering", total=count):
                 writer.add_image(picture[:height, :width])
-        partial.replace(path)
     except (OSError, RuntimeError) as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             # Ctrl-C in a terminal stops ffmpeg as well, which says so when it is closed.
@@ -50,5 +51,3 @@ def write_video(
             f"{path}: expected a place to write the video, found '{' '.join(str(error).split())}': free some space or "
             "give another --output."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)

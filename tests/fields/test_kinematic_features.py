@@ -12,7 +12,7 @@ from nerfstudio_hands.fields.kinematic_features import (
     object_features,
 )
 from nerfstudio_hands.hand_model import default_hand, pose_hand
-from nerfstudio_hands.hand_model.inverse_kinematics import bone_frames
+from nerfstudio_hands.hand_model.bone_frames import bone_frames
 from nerfstudio_hands.hand_model.model import rest_joints
 
 

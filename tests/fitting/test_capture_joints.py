@@ -21,7 +21,6 @@ from nerfstudio_hands.fitting.joints.mano_annotations import annotated_poses
 from nerfstudio_hands.hand_model import FINGERS, SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import MANO_FINGERS, TIP_JOINTS
-from nerfstudio_hands.hand_model.mano_file import relative_to_mean
 from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hand_model"))
@@ -155,7 +154,7 @@ def test_an_interrupted_capture_goes_on_and_leaves_nothing_behind(fits: Path, mo
 
 def annotate(surface: HandSurface, pose: HandPose, shapes: torch.Tensor) -> ManoAnnotations:
     """Poses [T, 2] in MANO's terms, each frame with its own shape [T, 10]."""
-    local = torch.stack([relative_to_mean(hand, pose.local_rotations[:, h]) for h, hand in enumerate(surface.hands)], 1)
+    local = torch.stack([pose.local_rotations[:, h] - hand.hands_mean for h, hand in enumerate(surface.hands)], 1)
     return ManoAnnotations(
         torch.cat([pose.global_orient, local.flatten(2)], -1).double().numpy(),
         shapes[:, None].expand(-1, 2, -1).double().numpy().copy(),

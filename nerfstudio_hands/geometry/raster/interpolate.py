@@ -27,17 +27,3 @@ def interpolate(values: Float[Tensor, "V C"], raster: Raster, faces: Int[Tensor,
     corners = values.index_select(0, faces[face[hit]].view(-1)).view(-1, 3, values.shape[1])
     seen = blend_corners(corners, raster.barycentric.view(-1, 3).index_select(0, hit))
     return seen.new_zeros(height * width, seen.shape[1]).index_copy(0, hit, seen).view(height, width, -1)
-
-
-def interpolate_corners(values: Float[Tensor, "F 3 C"], raster: Raster) -> Float[Tensor, "H W C"]:
-    """Values that each face has at its own corners, as texture coordinates with seams, at what each pixel sees.
-
-    Args:
-        values: A row per corner of each face; a face beyond these, such as a closing one, counts as missed.
-        raster: What is seen.
-
-    Returns:
-        As `interpolate`.
-    """
-    corners = torch.arange(3 * len(values), device=values.device).view(-1, 3)
-    return interpolate(values.flatten(0, 1), raster, corners)
