@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from PIL import Image
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_picture
+from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_image
 from nerfstudio_hands.hand_model.joints import SIDES
 
 PIXEL_CENTER = 0.5
@@ -341,7 +341,7 @@ def _decode(path: Path, mode: str) -> Image.Image:
 def _readable_image(path: Path) -> Iterator[Image.Image]:
     """A picture, whose faults become one sentence."""
     try:
-        with opened_picture(path) as picture:
+        with opened_image(path) as picture:
             yield picture
     except UnreadableFile as error:
         raise HandsError(

@@ -100,8 +100,8 @@ def animate(
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.geometry.light.environment import load_environment
     from nerfstudio_hands.video.camera_paths import at_size, read_camera_path, spiral_path, still_path
-    from nerfstudio_hands.video.mesh_picture import mesh_picture
-    from nerfstudio_hands.video.video import write_video
+    from nerfstudio_hands.video.mesh_image import mesh_image
+    from nerfstudio_hands.video.writer import write_video
 
     path = None if camera_path is None else read_camera_path(camera_path)
     environment = None if light is None else load_environment(light)
@@ -149,7 +149,7 @@ def animate(
         avatar = (model.get_outputs_for_camera(view)["rgb"].cpu().numpy() * 255).astype(np.uint8)
         if mesh == "none":
             return avatar
-        drawn = mesh_picture(hands.surface, hands.vertices(pose)[0], view)
+        drawn = mesh_image(hands.surface, hands.vertices(pose)[0], view)
         if mesh == "split":
             return np.concatenate([avatar[:, : width // 2], drawn[:, width // 2 :]], axis=1)
         return np.concatenate([avatar, drawn], axis=1)

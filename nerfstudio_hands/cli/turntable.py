@@ -59,7 +59,7 @@ def turntable(
     from nerfstudio_hands.cli.shown_frame import frame_pose
     from nerfstudio_hands.cli.trained_run import load_run
     from nerfstudio_hands.video.orbit import orbit_cameras
-    from nerfstudio_hands.video.video import write_video
+    from nerfstudio_hands.video.writer import write_video
 
     config, pipeline = load_run(load_config, data)
     prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))

@@ -20,7 +20,7 @@ from nerfstudio_hands.files.guarded_files import UnreadableFile, read_bytes
 _DTYPE = re.compile(r"[fiu][1248]|b1")
 # Numbers of a file; a MANO file has 0.4 million, an hour of rotation matrices 15 million. A file may claim more than it
 # holds: by sparse matrices, and by lists of one array many times over.
-_MOST_NUMBERS = 3 * 10**7
+_MAX_NUMBERS = 3 * 10**7
 # First bytes of what joblib compresses by zlib (four levels), gzip, bz2, lzma, xz and lz4.
 _COMPRESSIONS = (*(b"\x78" + level for level in (b"\x01", b"\x5e", b"\x9c", b"\xda")), b"\x1f\x8b", b"BZh")
 _COMPRESSIONS += (b"\x5d\x00\x00", b"\xfd7zXZ", b"\x04\x22M\x18")
@@ -171,8 +171,8 @@ def _evaluate(value: Any) -> np.ndarray | None:
 
 
 def _check_number(size: int) -> None:
-    if size > _MOST_NUMBERS:
-        raise UnreadableFile(f"more than {_MOST_NUMBERS} numbers")
+    if size > _MAX_NUMBERS:
+        raise UnreadableFile(f"more than {_MAX_NUMBERS} numbers")
 
 
 def _array_of(record: _Record) -> np.ndarray | None:

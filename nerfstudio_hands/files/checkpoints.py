@@ -43,7 +43,7 @@ def checkpoint_path(folder: Path, step: int | None = None) -> Path:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a training wrote: its step and the state of pipeline, optimisers, schedules and scaler.
+    """What a training wrote: its step and the state of pipeline, optimizers, schedules and scaler.
 
     Raises:
         HandsError: There is no such file, or it is cut, damaged, none of nerfstudio's, or more than numbers.
@@ -92,7 +92,7 @@ def patch_loading(pipeline_class: type) -> None:
     from nerfstudio.utils import eval_utils
 
     load = eval_utils.eval_load_checkpoint
-    if getattr(load, "mended", False):
+    if getattr(load, "patched", False):
         return
 
     def load_soundly(config: TrainerConfig, pipeline: Pipeline) -> tuple[Path, int]:
@@ -106,5 +106,5 @@ def patch_loading(pipeline_class: type) -> None:
         pipeline.load_pipeline(state["pipeline"], state["step"])
         return path, state["step"]
 
-    load_soundly.mended = True
+    load_soundly.patched = True
     eval_utils.eval_load_checkpoint = load_soundly

@@ -18,13 +18,13 @@ from PIL import Image
 
 from nerfstudio_hands.errors import HandsError
 
-LARGEST_FILE = 4 * 2**30
+MAX_FILE_BYTES = 4 * 2**30
 """Bytes that a text or an unpacked archive may have; those of a capture have far fewer."""
 
-DEEPEST_NESTING = 100
+MAX_NESTING = 100
 """Lists and objects of JSON within each other; no format of ours has more than ten."""
 
-LONGEST_INTEGER = 18
+MAX_INTEGER_DIGITS = 18
 """Digits of a whole number in JSON; more do not fit into 64 bits."""
 
 _KINDS = (
@@ -63,11 +63,11 @@ def read_bytes(path: Path) -> bytes:
     """All of a regular file.
 
     Raises:
-        UnreadableFile: It cannot be read, or is larger than `LARGEST_FILE`.
+        UnreadableFile: It cannot be read, or is larger than `MAX_FILE_BYTES`.
     """
     with open_regular(path) as file:
         size = path.stat().st_size
-        if size > LARGEST_FILE:
+        if size > MAX_FILE_BYTES:
             raise UnreadableFile(f"{size} bytes")
         try:
             return file.read()
@@ -103,7 +103,7 @@ def read_json(path: Path) -> Any:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > LONGEST_INTEGER:
+    if len(digits) > MAX_INTEGER_DIGITS:
         raise ValueError(f"a whole number of {len(digits)} digits")
     return int(digits)
 
@@ -118,7 +118,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         try:
             with zipfile.ZipFile(file) as archive:
                 unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > LARGEST_FILE:
+            if unpacked > MAX_FILE_BYTES:
                 raise UnreadableFile(f"{unpacked} bytes")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
@@ -134,7 +134,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def opened_picture(path: Path) -> Iterator[Image.Image]:
+def opened_image(path: Path) -> Iterator[Image.Image]:
     """A picture whose header has been read, for as long as it is used; a size beyond Pillow's limit is refused.
 
     Raises:
@@ -142,8 +142,8 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
     """
     with open_regular(path) as file:
         try:
-            with Image.open(file) as picture:
-                yield picture
+            with Image.open(file) as image:
+                yield image
         except HandsError:
             raise
         # Decoders of broken pictures fail in every way there is.
@@ -165,12 +165,12 @@ class NestingGuard:
         """The next bytes.
 
         Raises:
-            UnreadableFile: They go deeper than `DEEPEST_NESTING`.
+            UnreadableFile: They go deeper than `MAX_NESTING`.
         """
         piece = self._file.read(size)
         depths = self._depth + np.cumsum(_DEEPER[np.frombuffer(piece, np.uint8)], dtype=np.int64)
         if len(depths):
             self._depth = int(depths[-1])
-            if depths.max() > DEEPEST_NESTING:
+            if depths.max() > MAX_NESTING:
                 raise UnreadableFile("lists within lists without end")
         return piece

@@ -42,7 +42,7 @@ NUDGE = 1e-2
 where a file has seven digits and the world's origin is a metre away."""
 
 FRACTIONS = 1 << 20
-"""Steps in a voxel by which vertices of neighbouring blocks are told to be the same; they are so exactly."""
+"""Steps in a voxel by which vertices of neighboring blocks are told to be the same; they are so exactly."""
 
 DistanceFn = Callable[[Float[Tensor, "N 3"]], Float[Tensor, " N"]]
 
@@ -150,8 +150,8 @@ def without_cavities(
         (np.ones(2 * len(faces)), (faces[:, [0, 0]].ravel(), faces[:, 1:].ravel())), (len(vertices),) * 2
     )
     count, piece = connected_components(ends, directed=False)
-    centred = vertices - vertices.mean(axis=0)
-    volumes = np.bincount(piece[faces[:, 0]], weights=np.linalg.det(centred[faces]), minlength=count)
+    centered = vertices - vertices.mean(axis=0)
+    volumes = np.bincount(piece[faces[:, 0]], weights=np.linalg.det(centered[faces]), minlength=count)
     solid = volumes[piece] > 0
     return vertices[solid], (np.cumsum(solid) - 1)[faces[solid[faces[:, 0]]]]
 
@@ -173,7 +173,7 @@ def free_memory() -> int:
 
 
 class _Corners:
-    """Distances at the corners of blocks, each asked once: neighbours that disagree by a rounding error leave cracks.
+    """Distances at the corners of blocks, each asked once: neighbors that disagree by a rounding error leave cracks.
 
     Args:
         ask: Distances at points of the finest grid.

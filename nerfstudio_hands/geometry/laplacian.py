@@ -12,7 +12,7 @@ from nerfstudio_hands.geometry.topology import edges
 
 
 class Laplacian:
-    """Row i of ``L @ x`` is ``sum_j w_ij (x_i - x_j)`` over the neighbours j of vertex i; symmetric, no eigenvalue < 0.
+    """Row i of ``L @ x`` is ``sum_j w_ij (x_i - x_j)`` over the neighbors j of vertex i; symmetric, no eigenvalue < 0.
 
     A mesh of several parts has a block for each, so that they do not know of each other.
 
@@ -32,11 +32,11 @@ class Laplacian:
 
     @staticmethod
     def graph(pairs: Int[Tensor, "E 2"], size: int) -> Laplacian:
-        """Weight one for every pair of neighbours, float32.
+        """Weight one for every pair of neighbors, float32.
 
         Args:
             pairs: Each pair once.
-            size: V; what has no neighbours has a zero row.
+            size: V; what has no neighbors has a zero row.
         """
         degree = torch.bincount(pairs.reshape(-1), minlength=size)
         every = torch.arange(size, device=pairs.device)

@@ -36,9 +36,9 @@ class LargeSteps:
     """Positions ``x`` as a function of a parameter ``u = (I + smoothness L) x``.
 
     A step along the gradient in ``u`` is the gradient in ``x`` smoothed twice by ``(I + smoothness L)^-1``, hence a
-    bi-Laplacian preconditioner: noise and silhouette gradients, which sit on few vertices, move their neighbourhood
-    instead of pulling out spikes, yet nothing is penalised and every shape can be reached. The neighbourhood is of
-    about ``sqrt(1.5 smoothness)`` edges (uniform weights, six neighbours). Use with :class:`AdamUniform`.
+    bi-Laplacian preconditioner: noise and silhouette gradients, which sit on few vertices, move their neighborhood
+    instead of pulling out spikes, yet nothing is penalized and every shape can be reached. The neighborhood is of
+    about ``sqrt(1.5 smoothness)`` edges (uniform weights, six neighbors). Use with :class:`AdamUniform`.
 
     Args:
         laplacian: Of the mesh; its device and dtype are those of positions and parameter.
@@ -111,7 +111,7 @@ class AdamUniform(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step; `closure` recomputes the loss, as in any torch optimiser."""
+        """One step; `closure` recomputes the loss, as in any torch optimizer."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

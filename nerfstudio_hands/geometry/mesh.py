@@ -61,6 +61,6 @@ def _angle_weighted(vertices: Tensor, faces: Tensor, normals: Tensor) -> Tensor:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    # A plain normalisation has NaN gradients at zero length, hence the square under the root is bounded below.
+    # A plain normalization has NaN gradients at zero length, hence the square under the root is bounded below.
     square = (vectors * vectors).sum(-1, keepdim=True)
     return vectors * square.clamp_min(torch.finfo(vectors.dtype).tiny).rsqrt()

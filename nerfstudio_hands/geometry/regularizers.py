@@ -20,19 +20,19 @@ class MeshEdges:
     ends: Int[Tensor, "E 2"]
     """Vertices of each edge."""
     between_faces: Laplacian
-    """Of the graph of faces, neighbours being those that share an edge; size F, float32."""
+    """Of the graph of faces, neighbors being those that share an edge; size F, float32."""
 
     @staticmethod
     def of(faces: Int[Tensor, "F 3"]) -> MeshEdges:
-        """Edges of a mesh; one with more than two faces makes no neighbours."""
+        """Edges of a mesh; one with more than two faces makes no neighbors."""
         topology = Topology(faces)
         return MeshEdges(topology.edges, Laplacian.graph(topology.face_pairs, len(faces)))
 
 
 def laplacian_energy(values: Float[Tensor, "V C"], laplacian: Laplacian) -> Float[Tensor, ""]:
-    """Mean square, over the vertices, of the difference between a vertex and the (weighted) mean of its neighbours.
+    """Mean square, over the vertices, of the difference between a vertex and the (weighted) mean of its neighbors.
 
-    Of positions it flattens the surface, of a displacement only what was added to it, of colours the pattern.
+    Of positions it flattens the surface, of a displacement only what was added to it, of colors the pattern.
 
     Args:
         values: Positions, displacement (metres) or anything else stored per vertex.

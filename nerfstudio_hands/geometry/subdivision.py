@@ -54,7 +54,7 @@ class FairSubdivision:
         return torch.nn.functional.pad(own, (0, self._matrix.shape[0] - self._matrix.shape[1]))
 
     def _own(self) -> SuperLU:
-        """From the values to those at the same vertices after subdivision, factorised.
+        """From the values to those at the same vertices after subdivision, factorized.
 
         With A the old vertices' rows of the subdivision, :func:`interpolating_controls` sums powers of 1 - A, and this
         is 1 - (1 - A)^(iterations + 1). A has eigenvalues of about a quarter to one, hence this has 0.58 to one.
@@ -68,7 +68,7 @@ class FairSubdivision:
 def subdivide_corners(corners: Float[Tensor, "F 3 C"], levels: int) -> Float[Tensor, "G 3 C"]:
     """Values per corner of each face, linear within it, at the corners of the subdivided faces.
 
-    The faces are those of :func:`loop_subdivision`; neighbours that disagree along their edge (a seam of a texture
+    The faces are those of :func:`loop_subdivision`; neighbors that disagree along their edge (a seam of a texture
     atlas) go on doing so.
     """
     for _ in range(levels):
@@ -151,7 +151,7 @@ def _loop_step(faces: Tensor, num_vertices: int) -> tuple[Tensor, sparse.csr_mat
         inner = ~boundary[face_edges[:, corner]]
         add(num_vertices + face_edges[inner, corner], corners[inner, (corner + 2) % 3], 0.125)
 
-    # Old vertex: Loop's weights over the ring of n neighbours; (1/8, 3/4, 1/8) along a boundary.
+    # Old vertex: Loop's weights over the ring of n neighbors; (1/8, 3/4, 1/8) along a boundary.
     valence = np.bincount(pairs.ravel(), minlength=num_vertices)
     on_boundary = boundary_edges > 0
     n = np.maximum(valence, 1)

@@ -27,11 +27,6 @@ from nerfstudio_hands.hand_model.model import HandModel, mirror_rotations
 FLEXION, SPREAD, TWIST = 0, 1, 2
 """Places of the three angles in the last axis."""
 
-# Degrees from a straight finger: (flexion low, high), (spread low, high), (twist low, high) for the three joints of a
-# finger and of the thumb. Flexion and thumb: normal active ranges of the American Academy of Orthopaedic Surgeons
-# (Greene and Heckman, "The Clinical Measurement of Joint Motion", 1994), with a few degrees of slack because rest
-# bones measured on a template are not clinical zero. Middle and end joints are hinges; their spread and twist only
-# take up the error of the axes.
 _FINGER_LIMITS = (
     ((-35.0, 95.0), (-25.0, 25.0), (-12.0, 12.0)),
     ((-8.0, 110.0), (-6.0, 6.0), (-6.0, 6.0)),
@@ -42,10 +37,15 @@ _THUMB_LIMITS = (
     ((-20.0, 65.0), (-15.0, 15.0), (-10.0, 10.0)),
     ((-25.0, 85.0), (-6.0, 6.0), (-6.0, 6.0)),
 )
+"""Degrees from a straight finger: (flexion low, high), (spread low, high), (twist low, high) for the three joints of
+a finger and of the thumb. Flexion and thumb: normal active ranges of the American Academy of Orthopaedic Surgeons
+(Greene and Heckman, "The Clinical Measurement of Joint Motion", 1994), with a few degrees of slack because rest bones
+measured on a template are not clinical zero. Middle and end joints are hinges; their spread and twist only take up
+the error of the axes."""
 
-# Share of each joint in one common bending angle of a finger: making a fist turns the middle joint most.
-_FINGER_SHARES = (0.9, 1.1, 0.6)
-_THUMB_SHARES = (0.3, 0.6, 0.9)
+_FINGER_FRACTIONS = (0.9, 1.1, 0.6)
+_THUMB_FRACTIONS = (0.3, 0.6, 0.9)
+"""Fraction of each joint in one common bending angle of a finger: making a fist turns the middle joint most."""
 
 
 def joint_axes(model: HandModel) -> Float[Tensor, "15 3 3"]:
@@ -88,15 +88,15 @@ def bend_fingers(
 
     Args:
         model: The hand.
-        flexion: One angle a finger in radians, in the order of ``joints.FINGERS``; the three joints turn by shares of
-            it, about 1.4 makes a fist.
+        flexion: One angle a finger in radians, in the order of ``joints.FINGERS``; the three joints turn by fractions
+            of it, about 1.4 makes a fist.
         spread: Turn at the first joint in radians, positive towards the thumb (thumb: away from the palm).
     """
     angles = flexion.new_zeros(*flexion.shape[:-1], 15, 3)
     for k, finger in enumerate(MANO_FINGERS):
         source = FINGERS.index(finger)
-        for joint, share in enumerate(_THUMB_SHARES if finger == "thumb" else _FINGER_SHARES):
-            angles[..., 3 * k + joint, FLEXION] = share * flexion[..., source]
+        for joint, fraction in enumerate(_THUMB_FRACTIONS if finger == "thumb" else _FINGER_FRACTIONS):
+            angles[..., 3 * k + joint, FLEXION] = fraction * flexion[..., source]
         angles[..., 3 * k, SPREAD] = spread[..., source]
     limits = joint_limits(model).to(angles)
     return angles_to_rotations(joint_axes(model).to(angles), angles.clamp(limits[..., 0], limits[..., 1]))

@@ -16,7 +16,7 @@ from nerfstudio_hands.hand_model.surface import HandSurface
 def default_hand(side: str) -> HandModel:
     """The embedded hand (CC0, baked from MakeHuman assets by ``scripts/bake_default_hand.py``).
 
-    The zero pose is the relaxed, nearly flat hand that the assets were modelled in.
+    The rest pose is the relaxed, nearly flat hand that the assets were modelled in.
 
     Args:
         side: ``left`` or ``right``.

@@ -29,7 +29,7 @@ _DIMENSIONS = {
     "kintree_table": 2,
     "hands_mean": 1,
 }
-# Number of triangles of the official mesh, by which its published tip vertices (in smplx) are recognised.
+# Number of triangles of the official mesh, by which its published tip vertices (in smplx) are recognized.
 _OFFICIAL_FACES = 1538
 
 
@@ -135,8 +135,8 @@ def shape_is_unmirrored(template: Float[Tensor, "V 3"], shape_dirs: Float[Tensor
     the other hand, x shrinks while y and z grow. Decided on the direction with most growth. With both files at hand the
     published test, that left and right directions are equal, says the same.
     """
-    centred = template - template.mean(dim=0)
-    growth = torch.einsum("vc,vcb->cb", centred, shape_dirs)
+    centered = template - template.mean(dim=0)
+    growth = torch.einsum("vc,vcb->cb", centered, shape_dirs)
     across = growth[1] + growth[2]
     largest = int((growth[0].abs() * across.abs()).argmax())
     return bool(growth[0, largest] * across[largest] < 0)

@@ -1,4 +1,4 @@
-"""Which hand is seen at each pixel of a rasterised surface."""
+"""Which hand is seen at each pixel of a rasterized surface."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class HandPose:
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> HandPose:
-        """The zero pose: unturned hands with their wrists where the templates have them, all valid."""
+        """The rest pose: unturned hands with their wrists where the templates have them, all valid."""
         shape = (*batch_shape, num_hands)
         return HandPose(
             global_orient=torch.zeros(*shape, 3, device=device, dtype=dtype),
@@ -88,7 +88,7 @@ class HandSurface:
         vertex_is_hand: ``[V]``, on the fingers' side of the wrist joint. The stub behind it turns with the forearm in a
             picture, but with the hand in a model without a forearm.
         face_is_hand: ``[F]``, all three vertices are.
-        canonical: ``[V, 3]`` zero pose of the mean shape, metres, centred, two hands apart along z.
+        canonical: ``[V, 3]`` rest pose of the mean shape, metres, centered, two hands apart along z.
     """
 
     def __init__(self, hands: Sequence[HandModel]) -> None:
@@ -159,15 +159,15 @@ class HandSurface:
         parts = []
         for k, hand in enumerate(self.hands):
             valid = pose.valid[..., k].reshape(-1, 1)
-            turn = pose.global_orient[..., k, :].reshape(-1, 3)
+            orient = pose.global_orient[..., k, :].reshape(-1, 3)
             local = pose.local_rotations[..., k, :, :].reshape(-1, 15, 3)
             shift = pose.translation[..., k, :].reshape(-1, 3)
             # Where, not multiplication, because an absent pose may hold NaN.
-            turn = torch.where(valid, turn, torch.zeros_like(turn))
+            orient = torch.where(valid, orient, torch.zeros_like(orient))
             local = torch.where(valid[..., None], local, torch.zeros_like(local))
             shift = torch.where(valid, shift, shift.new_tensor(PARKED_AT))
             offsets = None if displacement is None else displacement[self.vertex_slices[k]]
-            parts.append(pose_hand(hand, turn, local, shift, shape, offsets))
+            parts.append(pose_hand(hand, orient, local, shift, shape, offsets))
         return SurfacePose(
             vertices=torch.cat([part.vertices for part in parts], dim=1).reshape(*batch, -1, 3),
             keypoints=torch.stack([part.keypoints for part in parts], dim=1).reshape(*batch, self.num_hands, 21, 3),
@@ -189,12 +189,12 @@ def _place_atlas(uv: Float[Tensor, "F 3 2"], index: int, count: int) -> Float[Te
 
 
 def _place_apart(templates: Sequence[Float[Tensor, "_ 3"]]) -> Float[Tensor, "V 3"]:
-    """Templates centred one by one, then side by side along z with a gap."""
+    """Templates centered one by one, then side by side along z with a gap."""
     placed, edge = [], 0.0
     for template in templates:
         low, high = template.amin(dim=0), template.amax(dim=0)
-        centred = template - (low + high) / 2
+        centered = template - (low + high) / 2
         depth = float(high[2] - low[2])
-        placed.append(centred + centred.new_tensor([0.0, 0.0, edge + depth / 2]))
+        placed.append(centered + centered.new_tensor([0.0, 0.0, edge + depth / 2]))
         edge += depth + _GAP
     return torch.cat(placed) - torch.tensor([0.0, 0.0, (edge - _GAP) / 2]).to(placed[0])

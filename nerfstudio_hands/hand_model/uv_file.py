@@ -66,8 +66,8 @@ def _parse(text: str) -> tuple[Float[np.ndarray, "N 2"], dict[tuple[int, ...], l
 
 def _texture_corners(corners: dict[tuple[int, ...], list[int]], face: list[int]) -> list[int] | None:
     """Indices at the corners of a face, which may start at another corner in the file."""
-    for turn in range(3):
-        turned = corners.get(tuple(face[turn:] + face[:turn]))
-        if turned is not None:
-            return turned[3 - turn :] + turned[: 3 - turn]
+    for first in range(3):
+        found = corners.get(tuple(face[first:] + face[:first]))
+        if found is not None:
+            return found[3 - first :] + found[: 3 - first]
     return None

@@ -13,7 +13,7 @@ from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.hand_model import HandPose, HandSurface
-from nerfstudio_hands.hand_model.fine_hand import CarryToFine, fine_surface
+from nerfstudio_hands.hand_model.subdivided import SubdivisionTransfer, subdivide_surface
 from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 LIGHT_LEVELS = 3
@@ -34,8 +34,8 @@ class PosedFineHands(PosedHands):
     """
 
     def __init__(self, avatar: AvatarData, levels: int, *, refine: bool, pose_code: bool = False):
-        fine = fine_surface(avatar.surface, levels)
-        carry = CarryToFine(avatar.surface, levels)
+        fine = subdivide_surface(avatar.surface, levels)
+        carry = SubdivisionTransfer(avatar.surface, levels)
         displacement = carry(avatar.displacement)
         super().__init__(replace(avatar, surface=fine, displacement=displacement), refine=refine, pose_code=pose_code)
         self.light_levels = LIGHT_LEVELS

@@ -37,7 +37,7 @@ from nerfstudio_hands.geometry.regularizers import (
     normal_consistency,
 )
 from nerfstudio_hands.hand_model import HandPose
-from nerfstudio_hands.hand_model.fine_hand import levels_for
+from nerfstudio_hands.hand_model.subdivided import levels_for
 from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
 from nerfstudio_hands.model_components.albedo_colors import albedo_colors
 from nerfstudio_hands.model_components.export_source import ExportSource
@@ -46,7 +46,7 @@ from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
 from nerfstudio_hands.program.memory import now
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
-from nerfstudio_hands.transforms.spherical_harmonics import irradiance, turn
+from nerfstudio_hands.transforms.spherical_harmonics import irradiance, rotate_about_vertical
 from nerfstudio_hands.viewer.light_controls import LightControls
 
 WHITE = 2 * math.sqrt(math.pi)
@@ -301,7 +301,7 @@ class HandMeshModel(PosedHandModel):
         self._other_light = None
         if environment is not None:
             matched = match_brightness(environment, self.light_on().cpu())
-            self._other_light = turn(matched.coefficients, turned)
+            self._other_light = rotate_about_vertical(matched.coefficients, turned)
 
     def displace(self) -> None:
         """Moves the zero pose where training has changed the offsets since."""

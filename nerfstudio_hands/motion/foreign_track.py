@@ -17,7 +17,7 @@ from nerfstudio_hands.motion.pose_track import PoseTrack
 from nerfstudio_hands.motion.track_convention import CONVENTIONS
 from nerfstudio_hands.transforms.rotations import rotation_vector
 
-USUAL_FPS = 30.0
+DEFAULT_FPS = 30.0
 """Poses a second of a file that does not say."""
 
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
@@ -25,7 +25,7 @@ _TRANSLATIONS = ("transl", "trans", "translation", "pred_cam_t_full", "cam_t", "
 _HAND_OF_BODY = {156: (66, 111), 165: (75, 120)}
 """Where the left hand's and the right hand's 45 angles begin in AMASS's `poses` of SMPL-H and SMPL-X."""
 
-MOST_ERROR = 1e-3
+MAX_ROTATION_ERROR = 1e-3
 """Of a rotation matrix's product with its transpose, by which 32-bit numbers are told from what is no rotation."""
 
 
@@ -197,7 +197,7 @@ def _angles(path: Path, what: str, found: np.ndarray, shape: tuple[int, ...]) ->
     if found.shape[-2:] == (3, 3) and found.size == 3 * size:
         matrices = found.reshape(-1, 3, 3).astype(np.float64)
         away = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max(initial=0.0)
-        if not (away < MOST_ERROR and (np.linalg.det(matrices) > 0).all()):
+        if not (away < MAX_ROTATION_ERROR and (np.linalg.det(matrices) > 0).all()):
             raise HandsError(f"{path}: expected rotation matrices as {what}, found others: correct the file.")
         return rotation_vector(torch.from_numpy(matrices)).numpy().reshape(shape)
     if found.size != size or not size:
@@ -206,7 +206,7 @@ def _angles(path: Path, what: str, found: np.ndarray, shape: tuple[int, ...]) ->
 
 
 def _rate(path: Path, arrays: Mapping[str, np.ndarray]) -> float:
-    given = next((arrays[name] for name in _RATES if name in arrays), np.array(USUAL_FPS))
+    given = next((arrays[name] for name in _RATES if name in arrays), np.array(DEFAULT_FPS))
     rate = float(given) if given.dtype.kind in "fiu" and given.size == 1 else float("nan")
     if not 0.1 <= rate <= 1000:
         raise HandsError(f"{path}: expected from 0.1 to 1000 poses a second, found {given}: correct the file.")

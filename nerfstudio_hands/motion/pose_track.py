@@ -66,7 +66,7 @@ class PoseTrack:
         """Poses [S, H, ...] at times in seconds; before the first key and after the last one these stand.
 
         Joints turn at constant velocity from key to key (slerp), wrists move on straight lines. A hand that only one of
-        two neighbouring keys has is shown in that key's pose all the way up to the other.
+        two neighboring keys has is shown in that key's pose all the way up to the other.
         """
         times = times.to(self.times)
         last = self.num_keys - 1

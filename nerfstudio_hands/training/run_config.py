@@ -26,7 +26,7 @@ from nerfstudio_hands.errors import HandsError
 if TYPE_CHECKING:
     from nerfstudio_hands.training.trainer import HandTrainerConfig
 
-LARGEST_FILE = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 """Bytes; a configuration has some seven thousand."""
 
 PATH_NAMES = {
@@ -81,10 +81,10 @@ def _read_text(path: Path) -> str:
         raise HandsError(f"{expected} no file; check --load-config.")
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise HandsError(f"{expected} one that cannot be read ('{error.strerror}'); check its permissions.") from error
-    if len(content) > LARGEST_FILE:
+    if len(content) > MAX_FILE_BYTES:
         raise HandsError(f"{expected} a file of over 1 MB; check --load-config.")
     if not content.strip():
         raise HandsError(f"{expected} an empty file; check --load-config.")

@@ -1,1 +1,1 @@
-"""Rotations, projections, colours: functions of numbers that know nothing of hands."""
+"""Rotations, projections, colors: functions of numbers that know nothing of hands."""

@@ -1,4 +1,4 @@
-"""Colours as pictures store them and as light adds up (IEC 61966-2-1, the sRGB standard)."""
+"""Colors as pictures store them and as light adds up (IEC 61966-2-1, the sRGB standard)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def linear_to_srgb(colors: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """Encodes linear colours for a picture file; negative ones become zero."""
+    """Encodes linear colors for a picture file; negative ones become zero."""
     colors = colors.clamp(min=0)
     # Below the bound, where the power is not taken, its gradient must be finite nevertheless.
     power = 1.055 * colors.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
@@ -16,6 +16,6 @@ def linear_to_srgb(colors: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
 
 
 def srgb_to_linear(colors: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """Decodes the colours of a picture file, in [0, 1], to linear ones."""
+    """Decodes the colors of a picture file, in [0, 1], to linear ones."""
     power = ((colors.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
     return torch.where(colors <= 0.04045, colors / 12.92, power)

@@ -8,13 +8,13 @@ from jaxtyping import Bool
 
 
 def distance_to(pixels: Bool[np.ndarray, "H W"]) -> np.ndarray:
-    """Euclidean distance in pixels from each pixel centre to the nearest of `pixels`, infinite where there are none."""
+    """Euclidean distance in pixels from each pixel center to the nearest of `pixels`, infinite where there are none."""
     if not pixels.any():
         return np.full(pixels.shape, np.inf, dtype=np.float32)
     return cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def distance_to_boundary(mask: Bool[np.ndarray, "H W"]) -> np.ndarray:
-    """Pixels from each pixel centre to the nearest pixel of the other value, less a half; far where there is none."""
+    """Pixels from each pixel center to the nearest pixel of the other value, less a half; far where there is none."""
     inside, outside = distance_to(~mask), distance_to(mask)
     return np.where(mask, inside, outside) - 0.5

@@ -96,9 +96,9 @@ def rigid_registration(
         weights: Of the points, not negative; all alike by default.
     """
     weights = torch.ones_like(source[..., 0]) if weights is None else weights
-    share = weights[..., None] / weights.sum(-1)[..., None, None].clamp_min(torch.finfo(weights.dtype).tiny)
-    source_mean, target_mean = ((share * points).sum(-2, keepdim=True) for points in (source, target))
-    rotation = roma.special_procrustes((share * (target - target_mean)).mT @ (source - source_mean), method="svd")
+    fraction = weights[..., None] / weights.sum(-1)[..., None, None].clamp_min(torch.finfo(weights.dtype).tiny)
+    source_mean, target_mean = ((fraction * points).sum(-2, keepdim=True) for points in (source, target))
+    rotation = roma.special_procrustes((fraction * (target - target_mean)).mT @ (source - source_mean), method="svd")
     return rotation, (target_mean - source_mean @ rotation.mT)[..., 0, :]
 
 

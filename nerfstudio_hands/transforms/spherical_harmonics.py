@@ -50,7 +50,7 @@ def spherical_harmonics(num_levels: int, directions: Float[Tensor, "*batch 3"]) 
 def irradiance(
     coefficients: Float[Tensor, "*light C channels"], normals: Float[Tensor, "*batch 3"]
 ) -> Float[Tensor, "*batch channels"]:
-    """Irradiance over pi on surfaces that nothing shades: what a white matt surface shows. Times albedo it is a colour.
+    """Irradiance over pi on surfaces that nothing shades: what a white matt surface shows. Times albedo it is a color.
 
     Radiance one from all sides gives one. Nine coefficients are right to 1 % on average (Ramamoorthi and Hanrahan), yet
     a single small source comes out slightly negative on the far side.
@@ -64,28 +64,28 @@ def irradiance(
     return spherical_harmonics(num_levels, normals) @ (coefficients.new_tensor(factors)[:, None] * coefficients)
 
 
-def project_environment(picture: Float[Tensor, "H W channels"]) -> Float[Tensor, "9 channels"]:
+def project_environment(image: Float[Tensor, "H W channels"]) -> Float[Tensor, "9 channels"]:
     """Coefficients of the first three levels of an environment.
 
     The sum over a picture's many pixels is taken in double precision: in single precision it would depend on the order
     in which a processor adds, from the fourth digit on.
 
     Args:
-        picture: Linear radiance in all directions, see :func:`equirectangular_directions`.
+        image: Linear radiance in all directions, see :func:`equirectangular_directions`.
     """
-    height, width = picture.shape[:2]
-    directions = equirectangular_directions(height, width).to(picture.device)
-    edges = torch.linspace(0, math.pi, height + 1, dtype=torch.float64, device=picture.device).cos()
+    height, width = image.shape[:2]
+    directions = equirectangular_directions(height, width).to(image.device)
+    edges = torch.linspace(0, math.pi, height + 1, dtype=torch.float64, device=image.device).cos()
     solid_angles = (edges[:-1] - edges[1:]) * (2 * math.pi / width)
-    result = solid_angles.new_zeros(9, picture.shape[-1])
-    for rows in torch.arange(height, device=picture.device).split(ROWS_AT_ONCE):
-        values = picture[rows] * solid_angles[rows, None, None]
+    result = solid_angles.new_zeros(9, image.shape[-1])
+    for rows in torch.arange(height, device=image.device).split(ROWS_AT_ONCE):
+        values = image[rows] * solid_angles[rows, None, None]
         result += torch.einsum("hwk,hwc->kc", spherical_harmonics(3, directions[rows].double()), values)
-    return result.to(picture)
+    return result.to(image)
 
 
 def equirectangular_directions(height: int, width: int) -> Float[Tensor, "H W 3"]:
-    """World directions of the pixel centres of a panorama; z is up.
+    """World directions of the pixel centers of a panorama; z is up.
 
     The first row looks up, the middle of the picture along +x, and its right half towards -y: seen from inside, as
     Blender's Environment Texture has it.
@@ -109,7 +109,7 @@ def rotate(coefficients: Float[Tensor, "C channels"], rotation: Float[Tensor, "3
     return matrix.to(coefficients) @ coefficients
 
 
-def turn(coefficients: Float[Tensor, "C channels"], azimuth: float) -> Float[Tensor, "C channels"]:
+def rotate_about_vertical(coefficients: Float[Tensor, "C channels"], azimuth: float) -> Float[Tensor, "C channels"]:
     """The light turned about the vertical axis z by an angle in radians, counter-clockwise seen from above."""
     cosine, sine = math.cos(azimuth), math.sin(azimuth)
     return rotate(coefficients, torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]))

@@ -33,7 +33,7 @@ def orbit_cameras(
         rise: degrees by which the way climbs up to the last camera: a circle becomes a spiral.
         fov: vertical field of view in degrees.
     """
-    centre = scene_box.aabb.mean(dim=0)
+    center = scene_box.aabb.mean(dim=0)
     radius = float((scene_box.aabb[1] - scene_box.aabb[0]).norm()) / 2
     half_angle = math.radians(fov) / 2 * min(1.0, width / height)
     distance = FILL * radius / math.tan(half_angle)
@@ -43,6 +43,6 @@ def orbit_cameras(
     right = torch.nn.functional.normalize(
         torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0]).expand_as(backward), backward), dim=-1
     )
-    poses = torch.stack([right, torch.linalg.cross(backward, right), backward, centre + distance * backward], dim=-1)
+    poses = torch.stack([right, torch.linalg.cross(backward, right), backward, center + distance * backward], dim=-1)
     focal = height / 2 / math.tan(math.radians(fov) / 2)
     return Cameras(camera_to_worlds=poses, fx=focal, fy=focal, cx=width / 2, cy=height / 2, width=width, height=height)

@@ -19,7 +19,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from torch import Tensor
 
 
-def way_round(center: Float[Tensor, "3"], cameras: Cameras, steps: int, order_poses: bool) -> Cameras:
+def path_around(center: Float[Tensor, "3"], cameras: Cameras, steps: int, order_poses: bool) -> Cameras:
     """A way from camera to camera: they turn evenly, and where they see the center goes straight from place to place.
 
     Args:
@@ -32,20 +32,20 @@ def way_round(center: Float[Tensor, "3"], cameras: Cameras, steps: int, order_po
     if order_poses:
         poses, intrinsics = get_ordered_poses_and_k(poses, intrinsics)
     center = center.to(poses)
-    turns = poses[:, :, :3]
-    seen = turns.mT @ (center - poses[:, :, 3])[..., None]
+    rotations = poses[:, :, :3]
+    seen = rotations.mT @ (center - poses[:, :, 3])[..., None]
     # nerfstudio moves the last column straight from camera to camera.
-    way = get_interpolated_camera_path(
+    path = get_interpolated_camera_path(
         Cameras(
-            torch.cat([turns, seen], dim=-1), intrinsics[:, 0, 0], intrinsics[:, 1, 1], intrinsics[:, 0, 2],
+            torch.cat([rotations, seen], dim=-1), intrinsics[:, 0, 0], intrinsics[:, 1, 1], intrinsics[:, 0, 2],
             intrinsics[:, 1, 2], camera_type=cameras.camera_type,
         ),
         steps,
         order_poses=False,
     )  # fmt: skip
-    turns, seen = way.camera_to_worlds.to(poses).split([3, 1], dim=-1)
-    way.camera_to_worlds = torch.cat([turns, center[:, None] - turns @ seen], dim=-1)
-    return way
+    rotations, seen = path.camera_to_worlds.to(poses).split([3, 1], dim=-1)
+    path.camera_to_worlds = torch.cat([rotations, center[:, None] - rotations @ seen], dim=-1)
+    return path
 
 
 def facing_spiral(center: Float[Tensor, "3"], camera: Cameras, **options: Any) -> Cameras:
@@ -56,11 +56,11 @@ def facing_spiral(center: Float[Tensor, "3"], camera: Cameras, **options: Any) -
         camera: Where the spiral is, one camera.
         options: As `get_spiral_path` has them.
     """
-    way = get_spiral_path(camera, **options)
+    path = get_spiral_path(camera, **options)
     up = camera.camera_to_worlds[0, :, 1]
-    places = way.camera_to_worlds[:, :, 3]
-    way.camera_to_worlds = torch.stack([viewmatrix(place - center.to(place), up, place) for place in places])
-    return way
+    positions = path.camera_to_worlds[:, :, 3]
+    path.camera_to_worlds = torch.stack([viewmatrix(eye - center.to(eye), up, eye) for eye in positions])
+    return path
 
 
 def patch_render_paths(pipeline: VanillaPipeline) -> None:
@@ -69,5 +69,5 @@ def patch_render_paths(pipeline: VanillaPipeline) -> None:
     render = sys.modules.get("nerfstudio.scripts.render")
     if render is not None:
         center = pipeline.model.scene_box.aabb.mean(dim=0)
-        render.get_interpolated_camera_path = partial(way_round, center)
+        render.get_interpolated_camera_path = partial(path_around, center)
         render.get_spiral_path = partial(facing_spiral, center)

@@ -15,7 +15,7 @@ from nerfstudio_hands.export.rigged_glb import Rig, rigged_glb_bytes
 from nerfstudio_hands.export.tangent_frames import vertex_tangents
 from nerfstudio_hands.export.textured_mesh import split_at_seams
 from nerfstudio_hands.hand_model import HandSurface, default_hand
-from nerfstudio_hands.hand_model.fine_hand import subdivide_hand
+from nerfstudio_hands.hand_model.subdivided import subdivide_hand
 
 TEXTURE = np.full((16, 16, 3), 128, dtype=np.uint8)
 

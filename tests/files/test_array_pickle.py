@@ -86,7 +86,7 @@ def sparse(side: int) -> dict:
     ids=["list", "keys", "sparse", "sparse keys"],
 )
 def test_a_small_file_does_not_fill_the_memory(tmp_path: Path, monkeypatch, content: dict) -> None:
-    monkeypatch.setattr(array_pickle, "_MOST_NUMBERS", 10**6)
+    monkeypatch.setattr(array_pickle, "_MAX_NUMBERS", 10**6)
     path = written(tmp_path / "a.pkl", content)
     assert path.stat().st_size < 10**5
     tracemalloc.start()

@@ -81,7 +81,7 @@ HOSTILE = {
     "module": "!!python/module:os ''",
     "name": "!!python/name:os.system ''",
     "function of nerfstudio": '!!python/object/apply:nerfstudio.utils.scripts.run_command ["touch {trap}"]',
-    "function of ours": '!!python/object/apply:nerfstudio_hands.video.video.write_video ["{trap}", [], 1]',
+    "function of ours": '!!python/object/apply:nerfstudio_hands.video.writer.write_video ["{trap}", [], 1]',
     "another class of ours": "!!python/object:nerfstudio_hands.training.pipeline.HandPipeline {{}}",
     "a name through ours": '!!python/object/apply:nerfstudio_hands.training.trainer.Path.touch ["{trap}"]',
 }

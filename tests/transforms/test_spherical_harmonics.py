@@ -16,9 +16,9 @@ from nerfstudio_hands.transforms.spherical_harmonics import (
     irradiance,
     project_environment,
     rotate,
+    rotate_about_vertical,
     sphere_directions,
     spherical_harmonics,
-    turn,
 )
 
 
@@ -113,10 +113,10 @@ def test_a_panorama_of_sharp_light_is_projected_as_a_plain_sum_does():
 
 def test_single_precision_pictures_are_summed_in_double_precision():
     """A sum of 131,072 numbers that are all positive: in single precision it is off from the fifth digit on."""
-    picture = torch.rand(256, 512, 3, generator=torch.Generator().manual_seed(0))
-    found = project_environment(picture)
+    image = torch.rand(256, 512, 3, generator=torch.Generator().manual_seed(0))
+    found = project_environment(image)
     assert found.dtype == torch.float32
-    assert torch.allclose(found.double(), project_environment(picture.double()), rtol=0, atol=1e-6)
+    assert torch.allclose(found.double(), project_environment(image.double()), rtol=0, atol=1e-6)
 
 
 def test_axes_of_a_panorama():
@@ -135,9 +135,9 @@ def test_turned_light_comes_from_the_turned_direction(light):
 
 
 def test_a_quarter_turn_rolls_the_panorama(light):
-    picture = spherical_harmonics(3, equirectangular_directions(64, 128).double()) @ light
-    rolled = project_environment(picture.roll(-32, dims=1))
-    assert torch.allclose(turn(project_environment(picture), math.pi / 2), rolled, atol=1e-6)
+    image = spherical_harmonics(3, equirectangular_directions(64, 128).double()) @ light
+    rolled = project_environment(image.roll(-32, dims=1))
+    assert torch.allclose(rotate_about_vertical(project_environment(image), math.pi / 2), rolled, atol=1e-6)
 
 
 def test_a_wrong_number_of_coefficients():

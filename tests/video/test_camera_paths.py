@@ -13,7 +13,7 @@ from nerfstudio.data.scene_box import SceneBox
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.video.camera_paths import at_size, read_camera_path, spiral_path, still_path
-from nerfstudio_hands.video.mesh_picture import mesh_picture
+from nerfstudio_hands.video.mesh_image import mesh_image
 from nerfstudio_hands.video.orbit import orbit_cameras
 
 
@@ -80,7 +80,7 @@ def test_the_drawn_mesh_covers_what_its_vertices_span() -> None:
     box = SceneBox(torch.stack([vertices.amin(dim=0), vertices.amax(dim=0)]))
     cameras = orbit_cameras(box, num_cameras=3, width=96, height=64)
     for row in range(3):
-        picture = mesh_picture(surface, vertices, cameras[row : row + 1])
+        picture = mesh_image(surface, vertices, cameras[row : row + 1])
         assert picture.shape == (64, 96, 3)
         rows, columns = picture.max(axis=-1).nonzero()
         pixels = project(cameras[row : row + 1], vertices)

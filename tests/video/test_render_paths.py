@@ -12,7 +12,7 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
 
 from nerfstudio_hands.video.orbit import orbit_cameras
-from nerfstudio_hands.video.render_paths import facing_spiral, way_round
+from nerfstudio_hands.video.render_paths import facing_spiral, path_around
 
 CENTER = torch.tensor([0.3, -0.2, 0.5])
 STEPS = 11
@@ -35,9 +35,9 @@ def seen_at(cameras: Cameras) -> torch.Tensor:
     return torch.stack([cameras.fx[:, 0] * x / -z, cameras.fy[:, 0] * y / -z, -z], dim=-1)
 
 
-def test_the_way_round_keeps_its_distance_and_the_hand_in_sight(rig: Cameras) -> None:
+def test_the_path_around_keeps_its_distance_and_the_hand_in_sight(rig: Cameras) -> None:
     straight, ours = (make(rig, STEPS, order_poses=False) for make in (
-        get_interpolated_camera_path, lambda *given, **options: way_round(CENTER, *given, **options)
+        get_interpolated_camera_path, lambda *given, **options: path_around(CENTER, *given, **options)
     ))  # fmt: skip
     ends = seen_at(rig)
     # Opposite cameras: nerfstudio's way leads through the middle.
@@ -54,7 +54,7 @@ def test_the_way_round_keeps_its_distance_and_the_hand_in_sight(rig: Cameras) ->
 
 def test_the_nearest_camera_comes_next_if_asked(rig: Cameras) -> None:
     ordered, theirs = (make(rig, STEPS, order_poses=True) for make in (
-        lambda *given, **options: way_round(CENTER, *given, **options), get_interpolated_camera_path
+        lambda *given, **options: path_around(CENTER, *given, **options), get_interpolated_camera_path
     ))  # fmt: skip
     torch.testing.assert_close(ordered[::STEPS].camera_to_worlds, theirs[::STEPS].camera_to_worlds, atol=1e-5, rtol=0)
 
@@ -84,4 +84,4 @@ after = render.get_spiral_path, render.get_interpolated_camera_path
 print([path.func.__name__ for path in after], [hasattr(path, "func") for path in before], after[0].args[0].tolist())
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "['facing_spiral', 'way_round'] [False, False] [1.0, 1.0, 1.0]"
+    assert run.stdout.splitlines()[-1] == "['facing_spiral', 'path_around'] [False, False] [1.0, 1.0, 1.0]"

@@ -31,7 +31,7 @@ def project_kernel(
     surface: int,
     vertices: wp.array2d(dtype=wp.vec3),
     origin: wp.vec3d,
-    to_picture: wp.mat33d,
+    to_image: wp.mat33d,
     nearest: float,
     out_pixels: wp.array(dtype=wp.vec3d),
     out_rows: wp.array(dtype=float),
@@ -39,12 +39,12 @@ def project_kernel(
 ):
     """Column and row, and one over depth, of the vertices of a surface; see `scan_kernel`.
 
-    `to_picture` turns places relative to the camera's centre into multiples of a step to the right, of one down, and of
+    `to_image` turns places relative to the camera's center into multiples of a step to the right, of one down, and of
     the direction of the first pixel. `out_too_near` becomes one if a depth is below `nearest`, or no number.
     """
     vertex = first + wp.tid()
     place = vertices[surface, vertex]
-    multiples = to_picture * (wp.vec3d(wp.float64(place[0]), wp.float64(place[1]), wp.float64(place[2])) - origin)
+    multiples = to_image * (wp.vec3d(wp.float64(place[0]), wp.float64(place[1]), wp.float64(place[2])) - origin)
     if not (multiples[2] >= wp.float64(nearest)):
         out_too_near[0] = 1
     near = wp.float64(1.0) / multiples[2]
@@ -68,7 +68,7 @@ def scan_kernel(
 ):
     """A band of a picture, rows from `edges` of it to those of the next: every face is drawn, the nearest one stays.
 
-    Pixel coordinates are columns and rows with centres at whole numbers; the third is one over depth, which like all
+    Pixel coordinates are columns and rows with centers at whole numbers; the third is one over depth, which like all
     that lies on a plane is affine in them. `rows` has the second alone, by which the faces of other bands are passed
     over. `nearest`, for this kernel to work in, holds the bits of the largest third coordinate so far (the bits of
     positive numbers are in the order of the numbers) above what is left of `LAST_FACE` when the face is taken away: its

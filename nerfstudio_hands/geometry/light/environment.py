@@ -18,7 +18,7 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_picture, read_bytes, read_json, read_npz
+from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_image, read_bytes, read_json, read_npz
 from nerfstudio_hands.transforms.color import srgb_to_linear
 from nerfstudio_hands.transforms.spherical_harmonics import (
     equirectangular_directions,
@@ -28,10 +28,10 @@ from nerfstudio_hands.transforms.spherical_harmonics import (
     spherical_harmonics,
 )
 
-MOST_COLUMNS = 16384
+MAX_COLUMNS = 16384
 """Columns that are read of a panorama; what claims more is broken."""
 
-LARGEST_WIDTH = 2048
+MAX_WIDTH = 2048
 """Columns to which a wider panorama is reduced: enough for a background, more than enough for nine numbers."""
 
 PANORAMAS = (".hdr", ".png", ".jpg", ".jpeg")
@@ -48,29 +48,28 @@ class Environment:
     Attributes:
         name: Of the file, or of the made-up environment.
         coefficients: Linear radiance in the basis of :func:`spherical_harmonics.spherical_harmonics`, world axes.
-        picture: Panorama of the same radiance; none where only the coefficients are known.
+        image: Panorama of the same radiance; none where only the coefficients are known.
     """
 
     name: str
     coefficients: Float[Tensor, "9 3"]
-    picture: Float[Tensor, "H W 3"] | None = None
+    image: Float[Tensor, "H W 3"] | None = None
 
     def background(self, directions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Linear radiance that is seen in unit world directions, where there is no panorama a blurred one."""
-        if self.picture is None:
+        if self.image is None:
             blurred = spherical_harmonics(3, directions) @ self.coefficients.to(directions)
             return blurred.clamp(min=0)
         x, y, z = directions.unbind(-1)
-        height, width = self.picture.shape[:2]
+        height, width = self.image.shape[:2]
         column = (0.5 - torch.atan2(y, x) / (2 * math.pi)) * width - 0.5
         row = (0.5 - torch.asin(z.clamp(-1, 1)) / math.pi) * height - 0.5
         left, top = column.floor(), row.floor()
         rows = [(top + step).long().clamp(0, height - 1) for step in (0, 1)]
         columns = [(left + step).long() % width for step in (0, 1)]
-        picture = self.picture.to(directions)
+        image = self.image.to(directions)
         above, below = (
-            torch.lerp(picture[near, columns[0]], picture[near, columns[1]], (column - left)[..., None])
-            for near in rows
+            torch.lerp(image[near, columns[0]], image[near, columns[1]], (column - left)[..., None]) for near in rows
         )
         return torch.lerp(above, below, (row - top)[..., None])
 
@@ -83,7 +82,7 @@ class SoftLamp:
         azimuth: Degrees from +x towards +y.
         elevation: Degrees above the horizon.
         half_width: Degrees to where it is half as bright.
-        radiance: In its middle, linear colour.
+        radiance: In its middle, linear color.
     """
 
     azimuth: float
@@ -94,7 +93,7 @@ class SoftLamp:
 
 @dataclass(frozen=True)
 class Sky:
-    """A gradient from the ground by the horizon to the zenith, linear colours, and what shines in it."""
+    """A gradient from the ground by the horizon to the zenith, linear colors, and what shines in it."""
 
     ground: tuple[float, float, float]
     horizon: tuple[float, float, float]
@@ -102,7 +101,7 @@ class Sky:
     lamps: tuple[SoftLamp, ...] = ()
 
     def radiance(self, directions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """Linear colours in unit world directions."""
+        """Linear colors in unit world directions."""
         ground, horizon, zenith = (directions.new_tensor(color) for color in (self.ground, self.horizon, self.zenith))
         height = directions[..., 2:]
         colors = torch.lerp(horizon, zenith, height.clamp(min=0).sqrt())
@@ -170,8 +169,8 @@ def load_environment(source: str | Path) -> Environment:
             f"{path}: expected an environment as {', '.join(PANORAMAS + TABLES)}, found {suffix or 'no suffix'}; "
             "convert it to .hdr."
         )
-    picture = _read_panorama(path)
-    return Environment(path.stem, project_environment(picture), picture)
+    image = _read_panorama(path)
+    return Environment(path.stem, project_environment(image), image)
 
 
 def built_in_environment(name: str, *, height: int = 256) -> Environment:
@@ -181,10 +180,10 @@ def built_in_environment(name: str, *, height: int = 256) -> Environment:
         name: A key of `BUILT_IN`.
         height: Rows of its panorama.
     """
-    picture = BUILT_IN[name].radiance(equirectangular_directions(height, 2 * height))
-    coefficients = project_environment(picture)
+    image = BUILT_IN[name].radiance(equirectangular_directions(height, 2 * height))
+    coefficients = project_environment(image)
     gain = 1 / irradiance(coefficients, sphere_directions(1024)).max()
-    return Environment(name, gain * coefficients, gain * picture)
+    return Environment(name, gain * coefficients, gain * image)
 
 
 def match_brightness(environment: Environment, reference: Float[Tensor, "9 3"]) -> Environment:
@@ -198,8 +197,8 @@ def match_brightness(environment: Environment, reference: Float[Tensor, "9 3"]) 
     """
     weights = environment.coefficients.new_tensor(LUMINANCE)
     gain = (reference[0].to(weights) @ weights) / (environment.coefficients[0] @ weights)
-    picture = None if environment.picture is None else gain * environment.picture
-    return Environment(environment.name, gain * environment.coefficients, picture)
+    image = None if environment.image is None else gain * environment.image
+    return Environment(environment.name, gain * environment.coefficients, image)
 
 
 def _claimed_size(path: Path, encoded: bytes) -> tuple[int, int]:
@@ -209,8 +208,8 @@ def _claimed_size(path: Path, encoded: bytes) -> tuple[int, int]:
     if encoded.startswith(b"#?") and found:
         return int(found[2]), int(found[1])
     try:
-        with opened_picture(path) as picture:
-            return picture.size
+        with opened_image(path) as image:
+            return image.size
     except UnreadableFile as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
             return 0, 0
@@ -222,9 +221,9 @@ def _decoded_panorama(path: Path) -> np.ndarray:
     try:
         encoded = read_bytes(path)
         size = _claimed_size(path, encoded)
-        if max(size) > MOST_COLUMNS:
+        if max(size) > MAX_COLUMNS:
             raise HandsError(
-                f"{path}: expected a panorama of at most {MOST_COLUMNS} columns, found {size[0]} x {size[1]} pixels; "
+                f"{path}: expected a panorama of at most {MAX_COLUMNS} columns, found {size[0]} x {size[1]} pixels; "
                 "scale it down."
             )
         found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
@@ -244,17 +243,17 @@ def _read_panorama(path: Path) -> Float[Tensor, "H W 3"]:
             "give an equirectangular picture."
         )
     largest = np.iinfo(found.dtype).max if np.issubdtype(found.dtype, np.integer) else None
-    picture = found[..., ::-1].astype(np.float32)
-    if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() == 0:
+    image = found[..., ::-1].astype(np.float32)
+    if not np.isfinite(image).all() or image.min() < 0 or image.max() == 0:
         raise HandsError(
             f"{path}: expected radiances that are finite and not negative, some of them above zero, found others; "
             "save the panorama again."
         )
     if largest is not None:
-        picture = srgb_to_linear(torch.from_numpy(picture / largest)).numpy()
-    if width > LARGEST_WIDTH:
-        picture = cv2.resize(picture, (LARGEST_WIDTH, LARGEST_WIDTH // 2), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(np.ascontiguousarray(picture))
+        image = srgb_to_linear(torch.from_numpy(image / largest)).numpy()
+    if width > MAX_WIDTH:
+        image = cv2.resize(image, (MAX_WIDTH, MAX_WIDTH // 2), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(np.ascontiguousarray(image))
 
 
 def _read_coefficients(path: Path) -> Float[Tensor, "9 3"]:
@@ -275,7 +274,7 @@ def _read_coefficients(path: Path) -> Float[Tensor, "9 3"]:
         )
     if not np.isfinite(values).all() or (values[0] < 0).any() or not values[0].any():
         raise HandsError(
-            f"{path}: expected finite coefficients, the first of each colour not negative and one above zero, found "
+            f"{path}: expected finite coefficients, the first of each color not negative and one above zero, found "
             "others; check the file."
         )
     return torch.from_numpy(values)

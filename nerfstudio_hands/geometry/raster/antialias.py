@@ -1,4 +1,4 @@
-"""Silhouettes that carry gradients: pixels beside one are blended by where it passes between their centres."""
+"""Silhouettes that carry gradients: pixels beside one are blended by where it passes between their centers."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def antialias(
     """Blend pixels across the silhouette of the surface, so that colors depend on where the silhouette lies.
 
     Analytic antialiasing after Laine et al., "Modular primitives for high-performance differentiable rendering", 2020:
-    between two neighbouring pixels, one on an occluding part of the surface and the other on what lies behind or on
+    between two neighboring pixels, one on an occluding part of the surface and the other on what lies behind or on
     nothing, the silhouette crosses the line from center to center at t in [0, 1] from the nearer one; the pixel that
-    the crossing is in gets the part |t - 1/2| of the other's colour. Differences to that paper:
+    the crossing is in gets the part |t - 1/2| of the other's color. Differences to that paper:
 
     - The edge is not looked for among those of the visible face, which fails where faces are smaller than pixels, but
       by a walk over the surface from one pixel towards the other, see `Surfaces.cross_silhouette`.
     - An edge counts in pairs along rows, along columns, or in part in both by its direction (in rows wholly if it is
       within 30 degrees of upright), so that every silhouette is counted once and turning it changes nothing abruptly.
-    - What all neighbours give to a pixel is scaled down where it comes to more than the pixel, so that each colour
+    - What all neighbors give to a pixel is scaled down where it comes to more than the pixel, so that each color
       remains a mean of colors, as in a finger tip of one pixel.
 
-    What no pixel centre sees, such as a needle between two centres, is not blended.
+    What no pixel center sees, such as a needle between two centers, is not blended.
 
     Args:
         image: Colors, or a mask, shaded per pixel.
         raster: What the pixels see.
-        surfaces: What was rasterised.
-        origins: The camera's centre in every entry, metres.
+        surfaces: What was rasterized.
+        origins: The camera's center in every entry, metres.
         directions: Ray directions of z-depth one, affine in column and row.
         surface: Which of the surfaces.
 
@@ -52,18 +52,18 @@ def antialias(
     crossings = [_crossings(axis, raster, surfaces, origins, directions, surface) for axis in (0, 1)]
     near, far, t, counted = (torch.cat(parts) for parts in zip(*crossings, strict=True))
     target, other = torch.where(t < 0.5, near, far), torch.where(t < 0.5, far, near)
-    share = (counted * (t - 0.5).abs()).to(image.dtype)
-    received = share.new_zeros(height * width).index_add(0, target, share)
-    share = share / received[target].clamp_min(1)
+    fraction = (counted * (t - 0.5).abs()).to(image.dtype)
+    received = fraction.new_zeros(height * width).index_add(0, target, fraction)
+    fraction = fraction / received[target].clamp_min(1)
     colors = image.reshape(height * width, -1)
-    change = share[:, None] * (colors[other] - colors[target])
+    change = fraction[:, None] * (colors[other] - colors[target])
     return colors.index_add(0, target, change).view(image.shape)
 
 
 def _crossings(
     axis: int, raster: Raster, surfaces: Surfaces, origins: Tensor, directions: Tensor, surface: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Crossings of the silhouette between pixels that are neighbours in a column (axis 0) or in a row (1).
+    """Crossings of the silhouette between pixels that are neighbors in a column (axis 0) or in a row (1).
 
     Returns:
         Index of the pixel on the occluding side, and of the other, t from the former, and the part in which the
@@ -92,8 +92,8 @@ def _crossings(
         near, far, edge = near[found], far[found], edge[found]
         a, b = (vertices[corner] - origin for corner in edge.unbind(1))
         # The edge and the camera span a plane; its normal tells how the edge runs in the picture.
-        slopes = (torch.linalg.cross(a, b - a) @ steps.T.to(a)).square()
-        cosine = (2 * slopes[:, axis] - slopes.sum(1)) / slopes.sum(1).clamp_min(torch.finfo(slopes.dtype).tiny)
+        squares = (torch.linalg.cross(a, b - a) @ steps.T.to(a)).square()
+        cosine = (2 * squares[:, axis] - squares.sum(1)) / squares.sum(1).clamp_min(torch.finfo(squares.dtype).tiny)
         counted = (cosine + 0.5).clamp(0, 1)
         used = torch.nonzero(counted)[:, 0]
         near, far, edge, counted = near[used], far[used], edge[used], counted[used]

@@ -25,7 +25,7 @@ def nvdiffrast_faces(
     """Face that each pixel sees first, either side of it.
 
     Args:
-        pixels: Column and row of each vertex, centres at whole numbers, and one over its depth, which is positive.
+        pixels: Column and row of each vertex, centers at whole numbers, and one over its depth, which is positive.
         faces: Vertex indices.
         height: Pixels.
         width: Pixels.

@@ -65,7 +65,7 @@ def rasterize_rays(
 
     Args:
         surfaces: What is seen; vertices in world metres.
-        origins: The camera's centre in every entry, metres.
+        origins: The camera's center in every entry, metres.
         directions: Ray directions of z-depth one, hence affine in column and row.
         surface: Which of the surfaces.
         backend: `scan` draws the faces into a depth buffer, for the CPU; `cast` casts a ray through every pixel that
@@ -99,9 +99,9 @@ def rasterize_rays(
     corners = vertices.index_select(0, surfaces.faces[face.view(-1)[hit]].view(-1)).view(-1, 3, 3)
     weights, length = plane_barycentric(origins[0, 0].expand_as(toward), toward, corners)
 
-    def whole_picture(values: Tensor, missed: float) -> Tensor:
+    def whole_image(values: Tensor, missed: float) -> Tensor:
         shape = (height * width, *values.shape[1:])
         return values.new_full(shape, missed).index_copy(0, hit, values).view(height, width, *values.shape[1:])
 
     away = length * toward.norm(dim=-1)
-    return Raster(face, whole_picture(weights, 0), whole_picture(length, torch.inf), whole_picture(away, torch.inf))
+    return Raster(face, whole_image(weights, 0), whole_image(length, torch.inf), whole_image(away, torch.inf))

@@ -43,7 +43,7 @@ class Raster:
 def project_vertices(
     surfaces: Surfaces, surface: int, origins: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor] | tuple[None, None]:
-    """Column and row, centres at whole numbers, and one over depth of the vertices, float64; and the rows, float32.
+    """Column and row, centers at whole numbers, and one over depth of the vertices, float64; and the rows, float32.
 
     Returns:
         Shapes (V, 3) and (V,); None where a vertex is too near or behind the camera, or the grid too small to tell its
@@ -60,7 +60,7 @@ def project_vertices(
     bent = grid[row, column] - corner - column * across - row * down
     if bool(bent.norm() > MAX_BEND * torch.minimum(across.norm(), down.norm())):
         raise ValueError("expected directions of z-depth one, affine in column and row, found a grid that is bent")
-    to_picture = torch.linalg.inv(torch.stack([across, down, corner], dim=1))
+    to_image = torch.linalg.inv(torch.stack([across, down, corner], dim=1))
     # Work on all vertices or pixels is left to kernels: torch's own threads go on spinning after theirs, for longer
     # than all this takes, where the kernels' threads have to run.
     vertices, _ = surfaces.arrays
@@ -75,7 +75,7 @@ def project_vertices(
             surface,
             vertices,
             wp.vec3d(*origins[0, 0].tolist()),
-            wp.mat33d(*to_picture.flatten().tolist()),
+            wp.mat33d(*to_image.flatten().tolist()),
             MIN_DEPTH,
             as_array(pixels, wp.vec3d),
             as_array(rows, wp.float32),

@@ -27,8 +27,8 @@ from nerfstudio_hands.transforms.spherical_harmonics import (
 )
 
 
-def write_hdr(path, picture: np.ndarray) -> None:
-    cv2.imwrite(str(path), picture[..., ::-1].astype(np.float32))
+def write_hdr(path, image: np.ndarray) -> None:
+    cv2.imwrite(str(path), image[..., ::-1].astype(np.float32))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_hdr(tmp_path, panorama):
     found = load_environment(tmp_path / "room.hdr")
     assert found.name == "room"
     # Radiance's format shares one exponent among three mantissas of eight bits.
-    np.testing.assert_allclose(found.picture.numpy(), panorama, atol=20 / 128)
+    np.testing.assert_allclose(found.image.numpy(), panorama, atol=20 / 128)
     expected = project_environment(torch.from_numpy(panorama))
     assert torch.allclose(found.coefficients, expected, atol=0.02 * float(expected.abs().max()))
     forward, backward = irradiance(found.coefficients, torch.tensor([[1.0, 0, 0], [-1, 0, 0]]))
@@ -60,15 +60,15 @@ def test_png_is_decoded_to_linear(tmp_path):
 
 def test_sixteen_bits(tmp_path):
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((32, 64, 3), 65535, np.uint16))
-    assert torch.allclose(load_environment(tmp_path / "grey.png").picture, torch.ones(32, 64, 3))
+    assert torch.allclose(load_environment(tmp_path / "grey.png").image, torch.ones(32, 64, 3))
 
 
 def test_a_wide_panorama_is_reduced(tmp_path):
-    picture = np.zeros((1040, 2080, 3), np.uint8)
-    picture[:520] = 255
-    cv2.imwrite(str(tmp_path / "sky.png"), picture)
+    image = np.zeros((1040, 2080, 3), np.uint8)
+    image[:520] = 255
+    cv2.imwrite(str(tmp_path / "sky.png"), image)
     found = load_environment(tmp_path / "sky.png")
-    assert found.picture.shape == (1024, 2048, 3)
+    assert found.image.shape == (1024, 2048, 3)
     up, side = irradiance(found.coefficients, torch.tensor([[0.0, 0, 1], [1, 0, 0]]))[:, 0].tolist()
     assert up == pytest.approx(1, abs=0.01) and side == pytest.approx(0.5, abs=0.01)
 
@@ -84,7 +84,7 @@ def test_coefficients(tmp_path, suffix):
         path.write_text(json.dumps({"coefficients": values.tolist()}))
     found = load_environment(path)
     np.testing.assert_allclose(found.coefficients.numpy(), values)
-    assert found.picture is None
+    assert found.image is None
 
 
 def bad_files(folder):
@@ -138,11 +138,11 @@ def test_bad_files(tmp_path, name, message):
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_environments_light_a_ball_without_overexposing_it(name):
     environment = load_environment(name)
-    assert environment.picture.min() > 0
+    assert environment.image.min() > 0
     shown = irradiance(environment.coefficients, sphere_directions(500))
     assert 0.99 < float(shown.max()) < 1.01
     assert shown.min() > -0.03, "nine coefficients ring where a light is too small and strong"
-    assert torch.allclose(project_environment(environment.picture), environment.coefficients, atol=1e-5)
+    assert torch.allclose(project_environment(environment.image), environment.coefficients, atol=1e-5)
 
 
 def test_built_in_environments_are_what_their_names_say():
@@ -157,7 +157,7 @@ def test_built_in_environments_are_what_their_names_say():
 def test_background_shows_the_panorama(panorama):
     environment = Environment("room", torch.zeros(9, 3), torch.from_numpy(panorama))
     centres = equirectangular_directions(32, 64)
-    assert torch.allclose(environment.background(centres), environment.picture, atol=1e-3)
+    assert torch.allclose(environment.background(centres), environment.image, atol=1e-3)
     # Across the seam, towards -x, the picture goes on without a jump.
     azimuth = math.pi + torch.linspace(-0.1, 0.1, 101)
     seen = environment.background(torch.stack([azimuth.cos(), azimuth.sin(), 0 * azimuth], dim=-1))

@@ -14,13 +14,13 @@ from nerfstudio_hands.program.progress import track
 
 
 def write_video(
-    path: Path, pictures: Iterable[UInt8[np.ndarray, "H W 3"]], *, width: int, height: int, count: int, fps: float
+    path: Path, images: Iterable[UInt8[np.ndarray, "H W 3"]], *, width: int, height: int, count: int, fps: float
 ) -> None:
     """Encode pictures as they come, with progress; the file appears complete or not at all.
 
     Args:
         path: Video file (H.264); its folder is made.
-        pictures: RGB. Players want even sizes, so an odd last row or column is left out.
+        images: RGB. Players want even sizes, so an odd last row or column is left out.
         width: Pixels.
         height: Pixels.
         count: How many pictures come.
@@ -41,8 +41,8 @@ def write_video(
             written_whole(path, suffix=".mp4") as temporary,
             mediapy.VideoWriter(temporary, (height, width), fps=fps) as writer,
         ):
-            for picture in track(pictures, "Rendering", total=count):
-                writer.add_image(picture[:height, :width])
+            for image in track(images, "Rendering", total=count):
+                writer.add_image(image[:height, :width])
     except (OSError, RuntimeError) as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             # Ctrl-C in a terminal stops ffmpeg as well, which says so when it is closed.

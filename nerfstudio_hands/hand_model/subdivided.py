@@ -64,13 +64,13 @@ def levels_for(model: HandModel, target_vertices: int = 50_000) -> int:
     return levels
 
 
-def fine_surface(surface: HandSurface, levels: int) -> HandSurface:
+def subdivide_surface(surface: HandSurface, levels: int) -> HandSurface:
     """The surface with each of its hands subdivided, see :func:`subdivide_hand`."""
     return HandSurface([subdivide_hand(hand, levels) for hand in surface.hands])
 
 
-class CarryToFine:
-    """Values per vertex of a surface at the vertices of `fine_surface(surface, levels)`, smooth and without gradients.
+class SubdivisionTransfer:
+    """Values per vertex of a surface at those of `subdivide_surface(surface, levels)`, smooth and without gradients.
 
     A displacement carried along with the template gives the subdivision of the displaced template.
 

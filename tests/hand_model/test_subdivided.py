@@ -9,8 +9,8 @@ from nerfstudio_hands.geometry.mesh import face_normals
 from nerfstudio_hands.geometry.self_intersection import intersecting_faces
 from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandModel, HandSurface, default_hand, mirror_hand, pose_hand
-from nerfstudio_hands.hand_model.fine_hand import CarryToFine, fine_surface, levels_for, subdivide_hand
 from nerfstudio_hands.hand_model.model import shaped_template
+from nerfstudio_hands.hand_model.subdivided import SubdivisionTransfer, levels_for, subdivide_hand, subdivide_surface
 
 
 def _hand_with_pose_dirs() -> HandModel:
@@ -47,7 +47,7 @@ def test_keypoints_at_rest_are_those_of_the_model_in_every_shape_and_displacemen
     generator = torch.Generator().manual_seed(3)
     shape = torch.randn(4, hand.num_shape, generator=generator, dtype=torch.float64)
     displacement = 1e-3 * torch.randn(hand.num_vertices, 3, generator=generator, dtype=torch.float64)
-    carry = CarryToFine(HandSurface([hand]), 2)
+    carry = SubdivisionTransfer(HandSurface([hand]), 2)
     coarse_rest = shaped_template(hand, shape, displacement)
     fine_rest = shaped_template(fine, shape, carry(displacement))
     for name in ("joint_regressor", "keypoint_regressor"):
@@ -134,8 +134,8 @@ def test_displacement_is_carried_as_the_template_is():
     displacement = 1e-3 * torch.randn(
         surface.num_vertices, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64
     )
-    fine = fine_surface(surface, 1)
-    carry = CarryToFine(surface, 1)
+    fine = subdivide_surface(surface, 1)
+    carry = SubdivisionTransfer(surface, 1)
     carried = carry(displacement)
     assert carried.shape == (fine.num_vertices, 3)
     own = torch.cat(

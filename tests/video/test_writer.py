@@ -9,7 +9,7 @@ import mediapy
 import numpy as np
 import pytest
 
-from nerfstudio_hands.video.video import write_video
+from nerfstudio_hands.video.writer import write_video
 
 
 def test_ctrl_c_that_stops_ffmpeg_too_is_no_fault_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ SUBPIXELS = 2
 
 
 @torch.no_grad()
-def mesh_picture(
+def mesh_image(
     surface: HandSurface, vertices: Float[Tensor, "V 3"], camera: Cameras
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draw a posed surface over black.
@@ -49,7 +49,7 @@ def mesh_picture(
     )
     toward = torch.nn.functional.normalize(camera_to_world[:3, 3] - points, dim=-1)
     facing = (torch.nn.functional.normalize(normals, dim=-1) * toward).sum(dim=-1).abs()
-    picture = vertices.new_zeros(height, width, 3)
-    picture[hit] = (AMBIENT + (1 - AMBIENT) * facing)[:, None] * vertices.new_tensor(COLOR)
-    picture = torch.nn.functional.avg_pool2d(picture.permute(2, 0, 1), SUBPIXELS).permute(1, 2, 0)
-    return (picture.cpu().numpy() * 255).astype(np.uint8)
+    image = vertices.new_zeros(height, width, 3)
+    image[hit] = (AMBIENT + (1 - AMBIENT) * facing)[:, None] * vertices.new_tensor(COLOR)
+    image = torch.nn.functional.avg_pool2d(image.permute(2, 0, 1), SUBPIXELS).permute(1, 2, 0)
+    return (image.cpu().numpy() * 255).astype(np.uint8)
