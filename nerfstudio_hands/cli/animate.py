@@ -134,7 +134,8 @@ def animate(
             times = path.times[:count, 0] * played.duration
     elif spiral:
         sampled = played.at(torch.linspace(0, played.duration, SPIRAL_SAMPLES)).to(model.device)
-        cameras = spiral_path(hands.vertices(sampled).detach(), count)
+        shown = hands.surface.vertex_valid(sampled.valid)
+        cameras = spiral_path(hands.vertices(sampled).detach()[shown], count)
     else:
         of_capture = [manager.train_dataset.cameras, manager.eval_dataset.cameras]
         cameras = still_path(of_capture, model.camera_names, camera, count)

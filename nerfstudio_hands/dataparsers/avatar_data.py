@@ -31,9 +31,6 @@ SCENE_MARGIN = 0.03
 MEASURED_FRAMES = 200
 """Frames in which the place and the extent of the hands are measured; thousands do not fit into memory."""
 
-PARKED_BEYOND = 100.0
-"""Metres from the origin beyond which a vertex belongs to a hand that is absent from the frame."""
-
 NEAREST_CAMERA = 0.01
 """Metres between a camera and a hand: no lens of a capture is nearer."""
 
@@ -214,8 +211,8 @@ def world_transform(capture: Capture, fit: HandFit, split: Split, hand_model: st
 def _box(capture: Capture, avatar: AvatarData) -> Float[Tensor, "2 3"]:
     """Corners of the box in nerfstudio's world that the hands move in while training: vertices of some training frames
     and, where they came with the capture, the joints of all of them."""
-    points = avatar.all_vertices(_training_frames(avatar.all_pose, avatar.train_frames).tolist()).flatten(0, 1)
-    points = points[points.norm(dim=-1) < PARKED_BEYOND]
+    frames = _training_frames(avatar.all_pose, avatar.train_frames)
+    points = avatar.all_vertices(frames.tolist())[avatar.all_hands.vertex_valid(avatar.all_pose.valid[frames])]
     if capture.detections is None:
         joints = torch.from_numpy(capture.stored_keypoints).float()[avatar.train_frames].flatten(0, 2)
         points = torch.cat([points, apply_rigid(avatar.world_transform, joints[joints.isfinite().all(dim=-1)])])

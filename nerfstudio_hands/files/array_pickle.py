@@ -18,12 +18,20 @@ import numpy as np
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_bytes
 
 _DTYPE = re.compile(r"[fiu][1248]|b1")
-# Numbers of a file; a MANO file has 0.4 million, an hour of rotation matrices 15 million. A file may claim more than it
-# holds: by sparse matrices, and by lists of one array many times over.
+
 _MAX_NUMBERS = 3 * 10**7
-# First bytes of what joblib compresses by zlib (four levels), gzip, bz2, lzma, xz and lz4.
-_COMPRESSIONS = (*(b"\x78" + level for level in (b"\x01", b"\x5e", b"\x9c", b"\xda")), b"\x1f\x8b", b"BZh")
-_COMPRESSIONS += (b"\x5d\x00\x00", b"\xfd7zXZ", b"\x04\x22M\x18")
+"""Numbers of a file; a MANO file has 0.4 million, an hour of rotation matrices 15 million. A file may claim more than
+it holds: by sparse matrices, and by lists of one array many times over."""
+
+_COMPRESSIONS = (
+    *(b"\x78" + level for level in (b"\x01", b"\x5e", b"\x9c", b"\xda")),
+    b"\x1f\x8b",
+    b"BZh",
+    b"\x5d\x00\x00",
+    b"\xfd7zXZ",
+    b"\x04\x22M\x18",
+)
+"""First bytes of what joblib compresses by zlib (four levels), gzip, bz2, lzma, xz and lz4."""
 
 
 class _Record:

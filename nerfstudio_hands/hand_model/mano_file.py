@@ -29,8 +29,9 @@ _DIMENSIONS = {
     "kintree_table": 2,
     "hands_mean": 1,
 }
-# Number of triangles of the official mesh, by which its published tip vertices (in smplx) are recognized.
+
 _OFFICIAL_FACES = 1538
+"""Number of triangles of the official mesh, by which its published tip vertices (in smplx) are recognized."""
 
 
 def read_mano_hand(path: Path) -> HandModel:

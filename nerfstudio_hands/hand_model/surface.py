@@ -139,6 +139,11 @@ class HandSurface:
         """Values per vertex of the surface, cut into those of each hand."""
         return tuple(values[part] for part in self.vertex_slices)
 
+    def vertex_valid(self, valid: Bool[Tensor, "*B H"]) -> Bool[Tensor, "*B V"]:
+        """Which vertices belong to a hand whose pose is valid; the others are parked far away."""
+        counts = torch.tensor([hand.num_vertices for hand in self.hands], device=valid.device)
+        return valid.repeat_interleave(counts, dim=-1)
+
     def pose(
         self,
         pose: HandPose,

@@ -12,7 +12,7 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
 from torch import Tensor
 
-from nerfstudio_hands.dataparsers.avatar_data import PARKED_BEYOND, SCENE_MARGIN
+from nerfstudio_hands.dataparsers.avatar_data import SCENE_MARGIN
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import read_json
 from nerfstudio_hands.video.orbit import orbit_cameras
@@ -46,10 +46,9 @@ def still_path(cameras: Sequence[Cameras], names: Sequence[str], name: str | Non
     return still[torch.zeros(count, dtype=torch.long)]
 
 
-def spiral_path(vertices: Float[Tensor, "S V 3"], count: int) -> Cameras:
-    """Cameras that circle once round posed hands and rise; vertices in nerfstudio's world, metres."""
-    points = vertices.flatten(0, 1)
-    points = points[points.norm(dim=-1) < PARKED_BEYOND].cpu()
+def spiral_path(points: Float[Tensor, "N 3"], count: int) -> Cameras:
+    """Cameras that circle once round points of posed hands and rise; nerfstudio's world, metres."""
+    points = points.cpu()
     box = torch.stack([points.amin(dim=0) - SCENE_MARGIN, points.amax(dim=0) + SCENE_MARGIN])
     return orbit_cameras(
         SceneBox(box), num_cameras=count, width=640, height=480, elevation=SPIRAL_START, rise=SPIRAL_RISE

@@ -100,6 +100,8 @@ def test_an_invalid_hand_is_parked_far_away_whatever_its_numbers_are() -> None:
     left, right = surface.vertex_slices
     assert torch.isfinite(posed.vertices).all()
     assert torch.linalg.vector_norm(posed.vertices[1, left], dim=-1).min() > 500
+    near = torch.linalg.vector_norm(posed.vertices, dim=-1) < 500
+    assert torch.equal(surface.vertex_valid(pose.valid), near)
     torch.testing.assert_close(posed.vertices[1, right], reference.vertices[1, right])
     torch.testing.assert_close(posed.vertices[0], reference.vertices[0])
     posed.vertices.square().mean().backward()
