@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from smplx.lbs import batch_rigid_transform, blend_shapes, vertices2joints
+from smplx.lbs import batch_rigid_transform, batch_rodrigues, blend_shapes, vertices2joints
 from torch import Tensor
 
 from nerfstudio_hands.hand_model.joints import JOINTS_TO_MANO_WITH_TIPS, SIDES, TIP_JOINTS
-from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 NUM_JOINTS = 16
 NUM_POSE_FEATURES = 9 * (NUM_JOINTS - 1)
@@ -141,7 +140,7 @@ def pose_hand(
         raise ValueError(f"Expected 1 or {batch} sets of shape coefficients, got {unique_shapes}.")
 
     axis_angle = torch.cat([global_orient[:, None], local_rotations], dim=1)
-    rotations = rotation_matrix(axis_angle)
+    rotations = batch_rodrigues(axis_angle.reshape(-1, 3)).view(batch, NUM_JOINTS, 3, 3)
     identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
     pose_feature = (rotations[:, 1:] - identity).reshape(batch, NUM_POSE_FEATURES)
     rest = rest + torch.einsum("bp,vcp->bvc", pose_feature[:, : model.pose_dirs.shape[-1]], model.pose_dirs)

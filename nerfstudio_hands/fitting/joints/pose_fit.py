@@ -15,7 +15,7 @@ from nerfstudio_hands.hand_model import HandSurface, SurfacePose
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES, MANO_TO_JOINTS, TIP_JOINTS
 from nerfstudio_hands.transforms.projection import corrected_extrinsics
-from nerfstudio_hands.transforms.rotations import rigid_registration, rotation_vector
+from nerfstudio_hands.transforms.rotations import rigid_registration, rotation_vector, weighted_mean
 
 # The bone that carries each of the 21 joints; a fingertip goes with the last bone of its finger.
 JOINT_BONES = [MANO_TO_JOINTS.index(joint - 1 if joint in TIP_JOINTS else joint) for joint in range(len(JOINT_NAMES))]
@@ -224,14 +224,15 @@ def _place(surface: HandSurface, terms: JointTerms, start: Variables) -> Variabl
     # A frame that lacks palm joints starts from all the joints it has.
     few = weights.sum(-1, keepdim=True) < 3
     weights = torch.where(few, terms.point_weights, _scatter(weights, palm))
-    rotation, moved = rigid_registration(rest, terms.points, weights)
+    rotation, _ = rigid_registration(rest, terms.points, weights)
+    source_mean, target_mean = (weighted_mean(points, weights)[..., None, :] for points in (rest, terms.points))
     # The orientation turns about the root joint, which is the wrist keypoint.
-    root = rest[..., 0, :]
-    translation = moved + (rotation @ root[..., None])[..., 0] - root
+    root = rest[..., :1, :]
+    translation = target_mean - ((source_mean - root) @ rotation.mT + root)
     return Variables(
         rotation_vector(rotation),
         start.local_rotations,
-        translation,
+        translation[..., 0, :],
         start.shape,
         start.displacement,
         start.camera_rotation,
