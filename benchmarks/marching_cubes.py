@@ -71,10 +71,10 @@ def measure(args: MarchingCubes) -> dict[str, float | str]:
     there = posed.surfaces.vertices[0].detach()
     reach = model.config.shell + 2 * args.voxel / 1000
     low, high = there.amin(dim=0) - reach, there.amax(dim=0) + reach
-    model.distance_in_world(there[:1000])  # The first call compiles.
+    model.field.distance(there[:1000])  # The first call compiles.
     way = dense if args.row == "dense" else narrow
     before, start = _peak(), perf_counter()
-    vertices, faces, points = way(model.distance_in_world, low, high, args.voxel / 1000)
+    vertices, faces, points = way(model.field.distance, low, high, args.voxel / 1000)
     seconds, memory = perf_counter() - start, _peak() - before
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     return {

@@ -76,9 +76,9 @@ def seam_difference(trainer: Trainer) -> tuple[float, float]:
     def color(face: torch.Tensor, barycentric: torch.Tensor) -> torch.Tensor:
         points = (barycentric[..., None] * vertices[0, surface.faces[face]]).sum(1)
         zero = torch.zeros(len(face), dtype=torch.long)
-        places, _ = model.surface_points(points, zero, face, barycentric, zero.float(), posed)
-        geometry = model.field.geometry(places, posed.code.expand(len(face), -1))
-        return model.field.radiance(places, geometry, -places.normal).color.clamp(0, 1) * 255
+        located, _ = model.locate(points, zero, face, barycentric, zero.float(), posed)
+        geometry = model.field.geometry(located, posed.code.expand(len(face), -1))
+        return model.field.radiance(located, geometry, -located.normal).color.clamp(0, 1) * 255
 
     face, corner = seam_edges(surface.faces, surface.uv)
     of_hand = surface.face_is_hand[face].all(dim=1)

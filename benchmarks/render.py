@@ -22,7 +22,7 @@ from recording import Recorded, record
 from rich.table import Table
 
 from nerfstudio_hands.cli.trained_run import load_run
-from nerfstudio_hands.models import hand_avatar
+from nerfstudio_hands.model_components import weights
 
 
 @dataclass
@@ -74,8 +74,8 @@ def main(args: Benchmark) -> None:
     for column in ("", "pictures/s", "ms a picture", "ms of posing", "hand"):
         table.add_column(column, justify="right")
     seconds = {}
-    for label, least in (("ours", hand_avatar.LEAST_WEIGHT), ("colour of every sample", -1.0)):
-        hand_avatar.LEAST_WEIGHT = least
+    for label, least in (("ours", weights.MIN_VISIBLE_WEIGHT), ("colour of every sample", -1.0)):
+        weights.MIN_VISIBLE_WEIGHT = least
         seconds[label], posing, covered = measure(pipeline, camera, args.pictures)
         milliseconds = f"{1000 * seconds[label]:.0f}"
         table.add_row(label, f"{1 / seconds[label]:.2f}", milliseconds, f"{1000 * posing:.0f}", f"{covered:.0%}")

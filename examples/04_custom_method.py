@@ -20,7 +20,7 @@ from torch import nn
 
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
-from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
+from nerfstudio_hands.models.volumetric_hand import VolumetricHandModel, VolumetricHandModelConfig
 
 
 class VertexEncoding(PositionEncoding):
@@ -32,9 +32,9 @@ class VertexEncoding(PositionEncoding):
         self.features = nn.Parameter(0.1 * torch.randn(num_vertices, channels))
         self.out_dim = channels
 
-    def forward(self, points):
-        corners = self.features[self.faces[points.face]]
-        return (points.barycentric[..., None] * corners).sum(dim=1)
+    def forward(self, samples):
+        corners = self.features[self.faces[samples.face]]
+        return (samples.barycentric[..., None] * corners).sum(dim=1)
 
     def regularisation(self):
         corners = self.features[self.faces]
@@ -42,13 +42,13 @@ class VertexEncoding(PositionEncoding):
 
 
 @dataclass
-class HandVerticesModelConfig(HandAvatarModelConfig):
+class HandVerticesModelConfig(VolumetricHandModelConfig):
     _target: Type = field(default_factory=lambda: HandVerticesModel)
     channels: int = 24
     """Features of a vertex."""
 
 
-class HandVerticesModel(HandAvatarModel):
+class HandVerticesModel(VolumetricHandModel):
     config: HandVerticesModelConfig
 
     def make_position_encoding(self, avatar):

@@ -15,7 +15,7 @@ import tyro
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
-from nerfstudio_hands.models.hand_avatar import HandAvatarModel
+from nerfstudio_hands.models.volumetric_hand import VolumetricHandModel
 from nerfstudio_hands.viewer.finger_angles import angle_ranges, bend_hand
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
@@ -25,7 +25,7 @@ BENDS = {"Index flexion": 0.75, "Middle flexion": 0.35, "Pinky flexion": 0.6, "T
 """Shares of the range through which fingers are bent in the last row."""
 
 
-def render(model: HandAvatarModel, camera, name: str = "rgb") -> np.ndarray:
+def render(model: VolumetricHandModel, camera, name: str = "rgb") -> np.ndarray:
     """A rendering with the background black."""
     outputs = model.get_outputs_for_camera(camera)
     picture = outputs[name] if name == "rgb" else outputs[name] * outputs["accumulation"]

@@ -100,7 +100,7 @@ def test_held_out_cameras_are_not_trained(tiny_run: Path):
     data = pipeline.datamanager
     names = [set(map(str, d.image_filenames)) for d in (data.train_dataset, data.eval_dataset)]
     assert names[1] and not names[0] & names[1]
-    trained = pipeline.model.camera_seen.nonzero().flatten().tolist()
+    trained = pipeline.model.cameras.seen.nonzero().flatten().tolist()
     held_out = data.eval_dataset.cameras.metadata["camera_index"].flatten().tolist()
     assert trained and not set(trained) & set(held_out)
 
@@ -112,12 +112,12 @@ def test_resume_goes_on_from_the_last_checkpoint(tiny_run: Path, tmp_path: Path)
     config.load_dir, config.output_dir, config.max_num_iterations = checkpoints, tmp_path, 65
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
-    before = trainer.pipeline.model.camera_gain.clone()
+    before = trainer.pipeline.model.cameras.gain.clone()
     rate = trainer.optimizers.schedulers["fields"].get_last_lr()[0]
     assert rate < 5e-3  # The schedule went on as well.
     trainer.train()
     assert trainer.step == 64
-    assert not torch.equal(before, trainer.pipeline.model.camera_gain)
+    assert not torch.equal(before, trainer.pipeline.model.cameras.gain)
 
 
 def test_a_killed_training_leaves_a_whole_checkpoint(tiny_run: Path, tmp_path: Path):

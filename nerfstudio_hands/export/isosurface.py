@@ -161,7 +161,8 @@ def _carry(
     near = _nearest(hands, source, points)
     at = (torch.zeros_like(near.face), near.face, near.barycentric)
     back, forth = (
-        posed.interpolate(skinning.vertex_turns(posed.bones), *at).unflatten(-1, (3, 3)) for posed in (source, target)
+        posed.interpolate(skinning.vertex_rotations(posed.bones), *at).unflatten(-1, (3, 3))
+        for posed in (source, target)
     )
     offset = forth @ torch.linalg.solve(back, points - near.point)[..., None]
     return target.interpolate(target.surfaces.vertices, *at) + offset[..., 0]

@@ -15,12 +15,16 @@ from torch import Tensor, nn
 from nerfstudio_hands.fields.warps import surface_warp
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface
+from nerfstudio_hands.hand_model.model import rest_joints
 
 SOLID = 0.006
 """Metres round the zero-pose surface within which the prior of the weight volume is that of the nearest skin."""
 
 EMPTY = 0.012
 """Metres beyond which the prior of the weight volume says that nothing is there."""
+
+FIELD_MARGIN = 0.012
+"""Metres round the rest pose that fields cover."""
 
 PRIOR_FLOOR = 1e-3
 """Least prior of a bone or of emptiness: what training cannot raise from zero."""
@@ -36,7 +40,8 @@ class CanonicalHands(nn.Module):
 
     Attributes:
         rest: zero-pose vertices, each hand in the frame of its own bones [V, 3], metres.
-        place: offset from there to canonical space, a hand each [H, 3].
+        joints: the 16 joints of each hand, likewise [H, 16, 3].
+        offset: from there to canonical space, a hand each [H, 3].
         weights: skinning weights [V, 16].
         face_hand: hand of each face, by its place among the surface's hands [F].
     """
@@ -44,14 +49,15 @@ class CanonicalHands(nn.Module):
     def __init__(self, surface: HandSurface, shape: Float[Tensor, "K"], displacement: Float[Tensor, "V 3"]):
         super().__init__()
         rest = surface.pose(HandPose.rest(surface.num_hands, (1,)), shape.cpu(), displacement.cpu()).vertices[0]
-        place = [
+        offset = [
             (surface.canonical[part] - rest[part]).mean(dim=0) for part in surface.vertex_slices
         ]  # The template's, up to the shape: apart and centred.
         self.counts = [hand.num_vertices for hand in surface.hands]
         hand_of_side = torch.tensor([surface.sides.index(side) if side in surface.sides else -1 for side in SIDES])
         for name, value in {
             "rest": rest,
-            "place": torch.stack(place),
+            "joints": torch.stack([rest_joints(hand, shape.cpu()[None])[0] for hand in surface.hands]),
+            "offset": torch.stack(offset),
             "weights": torch.cat([hand.weights for hand in surface.hands]),
             "faces": surface.faces,
             "face_hand": hand_of_side[surface.face_side],
@@ -67,7 +73,11 @@ class CanonicalHands(nn.Module):
         """Vertices in canonical space."""
         vertex_hand = torch.zeros(len(self.rest), dtype=torch.long, device=self.rest.device)
         vertex_hand[self.faces] = self.face_hand[:, None].expand(-1, 3)
-        return self.rest + self.place[vertex_hand]
+        return self.rest + self.offset[vertex_hand]
+
+    def box(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+        """Lower and upper corner of what fields cover in canonical space, metres."""
+        return self.canonical.amin(dim=0) - FIELD_MARGIN, self.canonical.amax(dim=0) + FIELD_MARGIN
 
 
 class NearestSkinning(nn.Module):
@@ -103,12 +113,12 @@ class NearestSkinning(nn.Module):
         """
         hands = self.hands
         weights = surface_warp(hands.weights, hands.faces, face, barycentric)
-        turn = torch.einsum("nb,nbij->nij", weights, bones[..., :3, :3])
-        return self.undo(turn, points - nearest, face, barycentric), None
+        rotation = torch.einsum("nb,nbij->nij", weights, bones[..., :3, :3])
+        return self.undo(rotation, points - nearest, face, barycentric), None
 
     def undo(
         self,
-        turn: Float[Tensor, "N 3 3"],
+        rotation: Float[Tensor, "N 3 3"],
         offset: Float[Tensor, "N 3"],
         face: Int[Tensor, "N"],
         barycentric: Float[Tensor, "N 3"],
@@ -116,7 +126,7 @@ class NearestSkinning(nn.Module):
         """Places in canonical space, metres.
 
         Args:
-            turn: blended rotation at the nearest surface points.
+            rotation: blended rotation at the nearest surface points.
             offset: from there to the points, in the world of the bones.
             face: nearest face.
             barycentric: where on it the nearest surface point lies.
@@ -124,11 +134,11 @@ class NearestSkinning(nn.Module):
         hands = self.hands
         # A point without a nearest surface point comes with zeros, which have no inverse.
         missing = barycentric.sum(dim=-1) < 0.5
-        turn = torch.where(missing[:, None, None], torch.eye(3, device=turn.device), turn)
-        ground = surface_warp(hands.rest, hands.faces, face, barycentric) + hands.place[hands.face_hand[face]]
-        return ground + torch.linalg.solve(turn, offset)
+        rotation = torch.where(missing[:, None, None], torch.eye(3, device=rotation.device), rotation)
+        surface_point = surface_warp(hands.rest, hands.faces, face, barycentric) + hands.offset[hands.face_hand[face]]
+        return surface_point + torch.linalg.solve(rotation, offset)
 
-    def vertex_turns(self, bones: Float[Tensor, "S H 16 4 4"]) -> Float[Tensor, "S V 9"]:
+    def vertex_rotations(self, bones: Float[Tensor, "S H 16 4 4"]) -> Float[Tensor, "S V 9"]:
         """Blended rotations of the vertices, from the zero pose to the world of the bones, row by row.
 
         Interpolated like any other quantity of the surface they are those of its points.
@@ -155,7 +165,7 @@ class SkinningVolume(nn.Module):
         super().__init__()
         self.hands = hands
         corners = []
-        for hand in range(len(hands.place)):
+        for hand in range(len(hands.offset)):
             own = hands.rest[hands.faces[hands.face_hand == hand].unique()]
             corners.append(torch.stack([own.amin(dim=0) - margin, own.amax(dim=0) + margin]))
         low, high = torch.stack(corners, dim=1)  # [H, 3] each
@@ -208,8 +218,8 @@ class SkinningVolume(nn.Module):
             found = found.index_add(0, chosen, read[:, 0, :, 0, 0].T)
         total = found.sum(dim=-1)
         weights = found / total[:, None].clamp(min=1e-4)
-        place = torch.einsum("nb,nbi->ni", weights, back) + self.hands.place[hand]
-        return place, total.clamp(max=1)
+        position = torch.einsum("nb,nbi->ni", weights, back) + self.hands.offset[hand]
+        return position, total.clamp(max=1)
 
     def total_variation(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighbouring cells of what was learned on top of the prior."""

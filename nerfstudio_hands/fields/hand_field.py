@@ -9,22 +9,31 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from nerfstudio.field_components.mlp import MLP
+from nerfstudio.utils.external import TCNN_EXISTS
+from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
 from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
-from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.fields.surface_samples import SurfaceSamples
 from nerfstudio_hands.transforms.spherical_harmonics import spherical_harmonics
 
 NUM_SH_LEVELS = 4
 GEOMETRY_FEATURES = 15
-HEIGHT_FREQUENCIES = 4
+DISTANCE_FREQUENCIES = 4
 LIGHT_WIDTH = 32
+
+
+def network_implementation() -> Literal["tcnn", "torch"]:
+    """What networks of color run on."""
+    if not TCNN_EXISTS:
+        CONSOLE.log("tinycudann is not installed: the networks run on torch.")
+    return "tcnn" if TCNN_EXISTS else "torch"
 
 
 @dataclass
 class Geometry:
-    """What the field says of the form at sample points, and what it needs to know for their colour.
+    """What the field says of the surface at sample points, and what it needs to know for their colour.
 
     Attributes:
         shift: how far below the fitted surface the learned one lies, in half widths of the shell, in (-1, 1) [N].
@@ -63,7 +72,7 @@ class RadianceHead(nn.Module):
 
     Args:
         position_dim: numbers that say what the place looks like from everywhere.
-        feature_dim: learned features of the form.
+        feature_dim: learned features of the geometry.
         light_dim: numbers of the light transfer; 0 for none.
         hidden_dim: width of the networks.
         implementation: "tcnn" or "torch", for the networks.
@@ -106,7 +115,7 @@ class RadianceHead(nn.Module):
 
         Args:
             position: what the place looks like from everywhere.
-            features: learned features of the form.
+            features: learned features of the geometry.
             normal: unit normals, world frame.
             light: light transfer.
             directions: unit viewing directions, from the camera, world frame.
@@ -126,7 +135,8 @@ class RadianceHead(nn.Module):
 
 
 class HandField(RadianceHead):
-    """Learned surface offset and colour over (place on the hand, height, pose, light, view direction).
+    """Learned surface offset and colour over (place on the hand, signed distance, pose, light, view
+    direction).
 
     Args:
         position: features of the place on the hand.
@@ -153,15 +163,15 @@ class HandField(RadianceHead):
             implementation=implementation,
         )
         self.position = position
-        self.height_encoding = FrequencyEncoding(
+        self.distance_encoding = FrequencyEncoding(
             in_dim=1,
-            num_frequencies=HEIGHT_FREQUENCIES,
+            num_frequencies=DISTANCE_FREQUENCIES,
             min_freq_exp=-1.0,
-            max_freq_exp=HEIGHT_FREQUENCIES - 2.0,
+            max_freq_exp=DISTANCE_FREQUENCIES - 2.0,
             include_input=True,
         )
-        self.form = MLP(
-            in_dim=position.out_dim + self.height_encoding.get_out_dim() + pose_dim,
+        self.geometry_network = MLP(
+            in_dim=position.out_dim + self.distance_encoding.get_out_dim() + pose_dim,
             num_layers=3,
             layer_width=hidden_dim,
             out_dim=1 + GEOMETRY_FEATURES,
@@ -169,24 +179,24 @@ class HandField(RadianceHead):
             implementation=implementation,
         )
 
-    def geometry(self, points: SurfacePoints, pose_code: Float[Tensor, "N P"]) -> Geometry:
-        """Form at sample points.
+    def geometry(self, samples: SurfaceSamples, pose_code: Float[Tensor, "N P"]) -> Geometry:
+        """Geometry at sample points.
 
         Args:
-            points: where the samples lie relative to the posed surface.
+            samples: where they lie relative to the posed surface.
             pose_code: code of the pose that the samples' surface is in.
         """
-        position = self.position(points)
-        height = self.height_encoding(points.height[:, None])
-        found = self.form(torch.cat([position, height, pose_code], dim=-1)).float()
+        position = self.position(samples)
+        distance = self.distance_encoding(samples.normalized_distance[:, None])
+        found = self.geometry_network(torch.cat([position, distance, pose_code], dim=-1)).float()
         return Geometry(torch.tanh(found[:, 0]), position, found[:, 1:])
 
-    def radiance(self, points: SurfacePoints, geometry: Geometry, directions: Float[Tensor, "N 3"]) -> Radiance:
+    def radiance(self, samples: SurfaceSamples, geometry: Geometry, directions: Float[Tensor, "N 3"]) -> Radiance:
         """Colour of sample points.
 
         Args:
-            points: where the samples lie relative to the posed surface.
+            samples: where they lie relative to the posed surface.
             geometry: what :meth:`geometry` said of them.
             directions: unit viewing directions, from the camera, world frame.
         """
-        return self.color(geometry.position, geometry.features, points.normal, points.light, directions)
+        return self.color(geometry.position, geometry.features, samples.normal, samples.light, directions)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, Type
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from nerfstudio.configs.base_config import InstantiateConfig
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from nerfstudio_hands.fields.hand_field import GEOMETRY_FEATURES, Geometry, Radi
 from nerfstudio_hands.fields.kinematic_features import HAND_FEATURES, hand_features
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.signed_distance import SignedDistanceNetwork
-from nerfstudio_hands.fields.surface_points import HeldPoints, SurfacePoints
+from nerfstudio_hands.fields.surface_samples import ObjectSamples, SurfaceSamples
 from nerfstudio_hands.program.option_range import bounded
 from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
@@ -24,29 +23,33 @@ UNIT = 0.1
 
 
 @dataclass
-class SkeletonPoints(SurfacePoints):
-    """Places near a hand, as a network of signed distance is asked with them.
+class SDFSamples(SurfaceSamples):
+    """Where sample points lie relative to a hand, as a network of signed distance is asked with them.
 
     Attributes:
-        place: where the points are in the zero pose, or seen from the posed wrist, metres [N, 3].
-        turn: by what directions at `place` are turned into the world [N, 3, 3].
+        position: where the points are in the rest pose, or seen from the posed wrist, metres [N, 3].
+        rotation: of directions at `position` into the world [N, 3, 3].
         outward: gradient of the fitted surface's distance, a unit vector of the world [N, 3].
-        bones: frames of the 16 bones, seen from where `place` is measured; None in the zero pose [N, 16, 4, 4].
+        of_hand: whether the nearest skin belongs to what is shown, and not to the forearm [N].
+        in_shell: whether the field has a say there [N].
+        bones: frames of the 16 bones, seen from where `position` is measured; None in the rest pose [N, 16, 4, 4].
         held: where the same points are near what the hand holds; None where it holds nothing [N].
     """
 
-    place: Float[Tensor, "N 3"] | None = None
-    turn: Float[Tensor, "N 3 3"] | None = None
+    position: Float[Tensor, "N 3"] | None = None
+    rotation: Float[Tensor, "N 3 3"] | None = None
     outward: Float[Tensor, "N 3"] | None = None
+    of_hand: Bool[Tensor, "N"] | None = None
+    in_shell: Bool[Tensor, "N"] | None = None
     bones: Float[Tensor, "N 16 4 4"] | None = None
-    held: HeldPoints | None = None
+    held: ObjectSamples | None = None
 
 
 @dataclass
-class SlopedGeometry(Geometry):
-    """Form with the gradient of the signed distance, world frame [N, 3]; its length is one where it is a distance."""
+class GeometryWithGradient(Geometry):
+    """Geometry with the gradient of the signed distance, world frame [N, 3], of length one where it is a distance."""
 
-    slope: Float[Tensor, "N 3"]
+    gradient: Float[Tensor, "N 3"]
 
 
 @dataclass
@@ -78,7 +81,6 @@ class HandSDFField(RadianceHead):
         light_dim: numbers of the light transfer; 0 for none.
         hidden_dim: width of the networks of colour.
         implementation: "tcnn" or "torch", for the networks of colour.
-        distance_in_world: signed distance of points [N, 3] of nerfstudio's world in the pose that is shown, metres [N].
     """
 
     def __init__(
@@ -92,7 +94,6 @@ class HandSDFField(RadianceHead):
         light_dim: int,
         hidden_dim: int,
         implementation: Literal["tcnn", "torch"],
-        distance_in_world: Callable[[Tensor], Tensor],
     ):
         super().__init__(
             position_dim=position.out_dim + 3 + pose_dim,
@@ -112,60 +113,52 @@ class HandSDFField(RadianceHead):
             frequencies=config.frequencies,
             start="zero" if self.corrects else "sphere",
         )
-        self.distance_in_world = distance_in_world
 
-    def form(
-        self, points: SkeletonPoints, pose_code: Float[Tensor, "N P"]
+    def correction(
+        self, samples: SDFSamples, pose_code: Float[Tensor, "N P"]
     ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
         """How far below the fitted surface the learned one lies, in half widths of the shell, and learned features."""
         known = [pose_code]
-        if points.bones is not None:
-            known.append(hand_features(points.place, points.bones)[:, 3:] / UNIT)
-        found, features = self.network(points.place / UNIT, torch.cat(known, dim=-1))
+        if samples.bones is not None:
+            known.append(hand_features(samples.position, samples.bones)[:, 3:] / UNIT)
+        found, features = self.network(samples.position / UNIT, torch.cat(known, dim=-1))
         if self.corrects:
             return torch.tanh(found), features
-        return found * (UNIT / self.shell) - points.height, features
+        return found * (UNIT / self.shell) - samples.normalized_distance, features
 
-    def geometry(self, points: SkeletonPoints, pose_code: Float[Tensor, "N P"]) -> Geometry:
-        """Form at sample points, and what their colour needs.
+    def with_gradient(self, samples: SDFSamples, pose_code: Float[Tensor, "N P"]) -> GeometryWithGradient:
+        """Geometry with the gradient of the distance; in training it can be differentiated once more.
 
         Args:
-            points: where the samples lie.
+            samples: where they lie.
             pose_code: code of the pose that the samples' surface is in.
         """
-        shift, features = self.form(points, pose_code)
-        return Geometry(shift, torch.cat([self.position(points), pose_code], dim=-1), features)
-
-    def sloped(self, points: SkeletonPoints, pose_code: Float[Tensor, "N P"]) -> SlopedGeometry:
-        """Form with the gradient of the distance; in training it can be differentiated once more."""
         with torch.enable_grad():
-            place = points.place if points.place.requires_grad else points.place.detach().requires_grad_()
-            shift, features = self.form(replace(points, place=place), pose_code)
-            (change,) = torch.autograd.grad(shift.sum(), place, create_graph=self.training)
+            position = (
+                samples.position if samples.position.requires_grad else samples.position.detach().requires_grad_()
+            )
+            shift, features = self.correction(replace(samples, position=position), pose_code)
+            (change,) = torch.autograd.grad(shift.sum(), position, create_graph=self.training)
         if not self.training:
             shift, features = shift.detach(), features.detach()
         # What the network says changes with the place; the fitted surface's own distance changes along `outward`.
-        slope = torch.linalg.solve(points.turn.mT, change * self.shell)
+        gradient = torch.linalg.solve(samples.rotation.mT, change * self.shell)
         if self.corrects:
-            slope = slope + points.outward
-        return SlopedGeometry(shift, torch.cat([self.position(points), pose_code], dim=-1), features, slope)
+            gradient = gradient + samples.outward
+        position = torch.cat([self.position(samples), pose_code], dim=-1)
+        return GeometryWithGradient(shift, position, features, gradient)
 
-    def radiance(self, points: SurfacePoints, geometry: Geometry, directions: Float[Tensor, "N 3"]) -> Radiance:
+    def radiance(self, samples: SurfaceSamples, geometry: Geometry, directions: Float[Tensor, "N 3"]) -> Radiance:
         """Colour of sample points.
 
         Args:
-            points: where the samples lie; with the normals of the learned surface, and as light transfer that which the
+            samples: where they lie; with the normals of the learned surface, and as light transfer that which the
                 hand itself blocks.
-            geometry: what was said of their form.
+            geometry: what was said of their geometry.
             directions: unit viewing directions, from the camera, world frame.
         """
-        looks = torch.cat([geometry.position, points.normal], dim=-1)
-        light = points.light
+        looks = torch.cat([geometry.position, samples.normal], dim=-1)
+        light = samples.light
         if light.shape[1]:
-            light = irradiance(torch.eye(light.shape[1]).to(light), points.normal) - light
-        return self.color(looks, geometry.features, points.normal, light, directions)
-
-    def forward_geonetwork(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 1"]:
-        """Signed distance of points of nerfstudio's world in the pose that is shown, metres: what `ns-export
-        marching-cubes` asks."""
-        return self.distance_in_world(points)[:, None]
+            light = irradiance(torch.eye(light.shape[1]).to(light), samples.normal) - light
+        return self.color(looks, geometry.features, samples.normal, light, directions)

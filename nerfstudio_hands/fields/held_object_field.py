@@ -14,7 +14,7 @@ from nerfstudio_hands.fields.hand_sdf_field import HandSDFFieldConfig
 from nerfstudio_hands.fields.kinematic_features import OBJECT_FEATURES
 from nerfstudio_hands.fields.plane_encoding import PlaneEncoding
 from nerfstudio_hands.fields.signed_distance import SignedDistanceNetwork
-from nerfstudio_hands.fields.surface_points import HeldPoints
+from nerfstudio_hands.fields.surface_samples import ObjectSamples
 
 BEYOND = 1e-3
 """Metres by which everything outside of the sphere that bounds the object is at least away from it."""
@@ -63,31 +63,35 @@ class HeldObjectField(RadianceHead):
             start="sphere",
         )
 
-    def form(self, points: HeldPoints) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
+    def sdf(self, samples: ObjectSamples) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
         """Signed distance in metres, and learned features. Beyond the sphere that bounds the object the distance is
         that of the sphere."""
-        known = points.place[:, :0] if points.seen is None else points.seen / self.radius
-        found, features = self.network(points.place / self.radius, known)
-        away = points.place.norm(dim=-1) - self.radius
+        known = samples.position[:, :0] if samples.kinematic is None else samples.kinematic / self.radius
+        found, features = self.network(samples.position / self.radius, known)
+        away = samples.position.norm(dim=-1) - self.radius
         return torch.where(away < 0, found * self.radius, away + BEYOND), features
 
-    def sloped(self, points: HeldPoints, *, create_graph: bool) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N G"]]:
+    def with_gradient(
+        self, samples: ObjectSamples, *, create_graph: bool
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N G"]]:
         """Gradient of the signed distance, world frame, and learned features.
 
         Args:
-            points: Where it is asked for.
-            create_graph: Whether the gradient can be differentiated once more.
+            samples: where it is asked for.
+            create_graph: whether the gradient can be differentiated once more.
         """
         with torch.enable_grad():
-            place = points.place if points.place.requires_grad else points.place.detach().requires_grad_()
-            distance, features = self.form(replace(points, place=place))
-            (slope,) = torch.autograd.grad(distance.sum(), place, create_graph=create_graph)
-        slope = (points.turn @ slope[..., None])[..., 0]
-        return slope, features if create_graph else features.detach()
+            position = (
+                samples.position if samples.position.requires_grad else samples.position.detach().requires_grad_()
+            )
+            distance, features = self.sdf(replace(samples, position=position))
+            (gradient,) = torch.autograd.grad(distance.sum(), position, create_graph=create_graph)
+        gradient = (samples.rotation @ gradient[..., None])[..., 0]
+        return gradient, features if create_graph else features.detach()
 
     def radiance(
         self,
-        points: HeldPoints,
+        samples: ObjectSamples,
         features: Float[Tensor, "N G"],
         normal: Float[Tensor, "N 3"],
         directions: Float[Tensor, "N 3"],
@@ -95,11 +99,11 @@ class HeldObjectField(RadianceHead):
         """Colour of sample points.
 
         Args:
-            points: where they are.
-            features: learned features of the form.
+            samples: where they are.
+            features: learned features of the geometry.
             normal: unit normals of the learned surface, world frame.
             directions: unit viewing directions, from the camera, world frame.
         """
-        position = self.planes(points.place / (2 * self.radius) + 0.5)
-        own_normal = (normal[:, None] @ points.turn)[:, 0]
+        position = self.planes(samples.position / (2 * self.radius) + 0.5)
+        own_normal = (normal[:, None] @ samples.rotation)[:, 0]
         return self.color(torch.cat([position, own_normal], dim=-1), features, normal, position[:, :0], directions)

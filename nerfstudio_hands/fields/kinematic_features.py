@@ -1,6 +1,6 @@
 """What the skeleton says of a point: where it is, seen from each bone or joint (after gSDF, CVPR 2023).
 
-Transforms lead from the frame of a bone to that of the points, see `hand_model.inverse_kinematics`; gradients reach
+Transforms lead from the frame of a bone to that of the points, see `hand_model.bone_frames`; gradients reach
 points, transforms and joints.
 """
 
@@ -26,7 +26,7 @@ def hand_features(points: Float[Tensor, "N 3"], bones: Float[Tensor, "N 16 4 4"]
 
 def object_features(
     points: Float[Tensor, "N 3"],
-    thing: Float[Tensor, "N 4 4"],
+    held: Float[Tensor, "N 4 4"],
     wrist: Float[Tensor, "N 4 4"],
     joints: Float[Tensor, "N 21 3"],
 ) -> Float[Tensor, "N 72"]:
@@ -34,11 +34,11 @@ def object_features(
 
     Args:
         points: Query points.
-        thing: Frame of the object.
+        held: Frame of the object.
         wrist: Frame of the wrist of the hand that holds it.
         joints: The joints of that hand.
     """
-    seen = in_frames(points, torch.stack([thing, wrist], dim=1))
+    seen = in_frames(points, torch.stack([held, wrist], dim=1))
     return torch.cat([points, seen.flatten(1), (points[:, None] - joints).flatten(1)], dim=-1)
 
 

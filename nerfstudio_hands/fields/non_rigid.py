@@ -11,7 +11,7 @@ from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 
 
 class NonRigidOffset(nn.Module):
-    """Offset of a point in canonical space (after HumanNeRF's non-rigid motion), zero until it is let in.
+    """Offset of a point in canonical space (after HumanNeRF's non-rigid motion), zero until it is admitted.
 
     Args:
         low, high: corners of the box in canonical space [3], metres.
@@ -32,7 +32,7 @@ class NonRigidOffset(nn.Module):
         super().__init__()
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("size", high - low, persistent=False)
-        self.register_buffer("share", torch.zeros(()))
+        self.register_buffer("progress", torch.zeros(()))
         self.reach = reach
         self.encoding = FrequencyEncoding(
             in_dim=3, num_frequencies=5, min_freq_exp=0.0, max_freq_exp=4.0, include_input=True
@@ -42,6 +42,6 @@ class NonRigidOffset(nn.Module):
         )
 
     def forward(self, places: Float[Tensor, "N 3"], pose_code: Float[Tensor, "N P"]) -> Float[Tensor, "N 3"]:
-        """Offsets in metres; `share`, between 0 and 1, says how far they are let in."""
+        """Offsets in metres; `progress`, between 0 and 1, says how far they are admitted."""
         encoded = self.encoding((places.detach() - self.low) / self.size)
-        return self.share * self.reach * torch.tanh(self.network(torch.cat([encoded, pose_code], dim=-1)))
+        return self.progress * self.reach * torch.tanh(self.network(torch.cat([encoded, pose_code], dim=-1)))

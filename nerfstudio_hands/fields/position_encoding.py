@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.fields.plane_encoding import PlaneEncoding
 from nerfstudio_hands.fields.seams import seam_difference, seam_uv
-from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.fields.surface_samples import SurfaceSamples
 from nerfstudio_hands.fields.warps import surface_warp, uv_warp
 
 
@@ -19,7 +19,7 @@ class PositionEncoding(nn.Module):
 
     out_dim: int
 
-    def forward(self, points: SurfacePoints) -> Float[Tensor, "N C"]:
+    def forward(self, samples: SurfaceSamples) -> Float[Tensor, "N C"]:
         raise NotImplementedError
 
     def regularisation(self) -> Float[Tensor, ""]:
@@ -33,7 +33,7 @@ class PositionEncoding(nn.Module):
 
 
 class SurfaceEncoding(PositionEncoding):
-    """The nearest surface point's place: the height above it is told to the field separately.
+    """The nearest surface point's place: the distance from it is told to the field separately.
 
     Args:
         faces: faces of the surface [F, 3].
@@ -72,13 +72,13 @@ class SurfaceEncoding(PositionEncoding):
         )
         self.out_dim = sum(e.out_dim for e in (self.uv_planes, self.canonical_planes) if e is not None)
 
-    def forward(self, points: SurfacePoints) -> Float[Tensor, "N C"]:
+    def forward(self, samples: SurfaceSamples) -> Float[Tensor, "N C"]:
         features = []
         if self.uv_planes is not None:
-            features.append(self.uv_planes(uv_warp(self.face_uv, points.face, points.barycentric)))
+            features.append(self.uv_planes(uv_warp(self.face_uv, samples.face, samples.barycentric)))
         if self.canonical_planes is not None:
             features.append(
-                self.canonical_planes(surface_warp(self.canonical, self.faces, points.face, points.barycentric))
+                self.canonical_planes(surface_warp(self.canonical, self.faces, samples.face, samples.barycentric))
             )
         return torch.cat(features, dim=-1)
 
@@ -104,5 +104,5 @@ class CanonicalEncoding(PositionEncoding):
         self.planes = PlaneEncoding(3, resolutions, channels)
         self.out_dim = self.planes.out_dim
 
-    def forward(self, points: SurfacePoints) -> Float[Tensor, "N C"]:
-        return self.planes((points.canonical - self.low) / self.size)
+    def forward(self, samples: SurfaceSamples) -> Float[Tensor, "N C"]:
+        return self.planes((samples.canonical - self.low) / self.size)

@@ -10,17 +10,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.fields.hand_field import Geometry, HandField
-from nerfstudio_hands.fields.surface_points import SurfacePoints
+from nerfstudio_hands.fields.surface_samples import SurfaceSamples
 from nerfstudio_hands.model_components.export_source import ColorFn
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 
 LEVEL_STEPS = 3
-"""Steps of height = -shift(height) towards the learned surface; the shift varies little with the height: few do."""
+"""Steps of distance = -shift(distance) towards the learned surface; the shift varies little with it: few do."""
 
 
 def learned_surface_colors(
     field: HandField,
-    surface_points: Callable[..., tuple[SurfacePoints, Float[Tensor, " N"] | None]],
+    locate: Callable[..., tuple[SurfaceSamples, Float[Tensor, " N"] | None]],
     posed: PosedSurfaces,
     *,
     shell: float,
@@ -31,8 +31,8 @@ def learned_surface_colors(
     The view-dependent part is left out, because a texture is looked at from everywhere.
 
     Args:
-        field: Form and colour.
-        surface_points: What the field is asked with, see `HandAvatarModel.surface_points`.
+        field: Geometry and color.
+        locate: What the field is asked with, see `VolumetricHandModel.locate`.
         posed: One posed surface of the hands.
         shell: Half width of the shell, metres.
         exposure: From the field's colours to those of files.
@@ -51,14 +51,14 @@ def learned_surface_colors(
         codes = posed.code.expand(len(points), -1)
         surface = torch.zeros(len(points), dtype=torch.long, device=points.device)
 
-        def shape_at(height: Float[Tensor, " N"]) -> tuple[SurfacePoints, Geometry]:
-            there = points + normal * height[:, None] * shell
-            places, _ = surface_points(there, surface, face, barycentric, height, posed)
+        def geometry_at(distance: Float[Tensor, " N"]) -> tuple[SurfaceSamples, Geometry]:
+            there = points + normal * distance[:, None] * shell
+            places, _ = locate(there, surface, face, barycentric, distance, posed)
             return replace(places, normal=normal), field.geometry(places, codes)
 
-        height = torch.zeros(len(points), device=points.device)
+        distance = torch.zeros(len(points), device=points.device)
         for _ in range(LEVEL_STEPS):
-            height = -shape_at(height)[1].shift
-        return exposure(field.radiance(*shape_at(height), -normal).diffuse)
+            distance = -geometry_at(distance)[1].shift
+        return exposure(field.radiance(*geometry_at(distance), -normal).diffuse)
 
     return color

@@ -31,14 +31,17 @@ class PosedFineHands(PosedHands):
         levels: how often each face is cut in four.
         refine: whether the poses are parameters.
         pose_code: whether the field is told the pose.
+        casts_light: whether there is a light transfer.
     """
 
-    def __init__(self, avatar: AvatarData, levels: int, *, refine: bool, pose_code: bool = False):
+    def __init__(
+        self, avatar: AvatarData, levels: int, *, refine: bool, pose_code: bool = False, casts_light: bool = True
+    ):
         fine = subdivide_surface(avatar.surface, levels)
         carry = SubdivisionTransfer(avatar.surface, levels)
         displacement = carry(avatar.displacement)
         super().__init__(replace(avatar, surface=fine, displacement=displacement), refine=refine, pose_code=pose_code)
-        self.light_levels = LIGHT_LEVELS
+        self.light_levels = LIGHT_LEVELS if casts_light else 0
         self.model_surface, self.carry = avatar.surface, carry
         # A subdivided hand begins with the vertices of its model, a little smoothed.
         pairs = zip(fine.vertex_slices, avatar.surface.hands, strict=True)
@@ -63,7 +66,7 @@ class PosedFineHands(PosedHands):
         return module
 
 
-def smooth_excess(avatar: AvatarData, hands: PosedFineHands) -> float:
+def subdivision_offset(avatar: AvatarData, hands: PosedFineHands) -> float:
     """How far the smooth surface lies outside of the flat faces that were fitted: what it holds more over its area,
     metres, in the zero pose.
 

@@ -41,9 +41,11 @@ from nerfstudio_hands.hand_model.subdivided import levels_for
 from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
 from nerfstudio_hands.model_components.albedo_colors import albedo_colors
 from nerfstudio_hands.model_components.export_source import ExportSource
+from nerfstudio_hands.model_components.losses import color_loss, patch_loss
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
-from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig, color_loss
+from nerfstudio_hands.model_components.schedules import before_each_step
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.memory import now
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 from nerfstudio_hands.transforms.spherical_harmonics import irradiance, rotate_about_vertical
@@ -162,7 +164,7 @@ class HandMeshModel(PosedHandModel):
         def release(share: float) -> None:
             self.displaces = share >= self.config.displace_from
 
-        return [*super().get_training_callbacks(attributes), self.before_each_step(attributes, release)]
+        return [*super().get_training_callbacks(attributes), before_each_step(attributes, release)]
 
     # Rendering ------------------------------------------------------------------------------------------------------
 
@@ -176,8 +178,8 @@ class HandMeshModel(PosedHandModel):
             `normals` in [0, 1], `wireframe`, and `depth` along the unit ray in metres, beyond the scene where nothing
             is met.
         """
-        camera = self.camera_of(ray_bundle)
-        ray_bundle = self.correct_cameras(ray_bundle, camera)
+        camera = self.cameras.of(ray_bundle)
+        ray_bundle = self.cameras.correct(ray_bundle, camera)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.mesh_is_fixed):
             self.displace()
             posed = self.hands.for_rays(ray_bundle.flatten())
@@ -196,7 +198,7 @@ class HandMeshModel(PosedHandModel):
             )
             layers = smooth.split((1, 3, 3) if self.draws else (1, 3), dim=-1)
         alpha = layers[0]
-        shaded, radiance = (self.camera_response(layer, alpha, camera) for layer in (layers[1], layers[-1]))
+        shaded, radiance = (self.cameras.respond(layer, alpha, camera) for layer in (layers[1], layers[-1]))
         result = {"rgb": radiance, "radiance": radiance, "shaded": shaded, "accumulation": alpha}
         if self.training:
             return {**result, "penalty": penalty + self.common_penalty() + self.mesh_penalty()}
@@ -286,7 +288,7 @@ class HandMeshModel(PosedHandModel):
             return self._other_light.to(self.device)
         if len(self.light) == 1:
             return self.light[0]
-        seen = self.camera_seen
+        seen = self.cameras.seen
         lights = torch.where(seen[:, None, None], self.light, self.light[seen].mean(dim=0))
         return lights[seen].mean(dim=0) if camera is None else lights[camera]
 
@@ -365,8 +367,9 @@ class HandMeshModel(PosedHandModel):
             loss["shaded"] = config.color_loss * color_loss(shaded, truth, config.huber_delta)
         if self.perceptual is not None and min(hand.shape[:2]) >= PATCH:
             window = random_window(hand[..., 0], PATCH)
-            parts = (outputs["rgb"][window], image[window], label[window][..., 0])
-            loss["perceptual"] = config.perceptual_loss * self.patch_loss(*(p.flatten(0, 1) for p in parts), PATCH)
+            patch = (outputs["rgb"][window], image[window], label[window][..., 0])
+            found = patch_loss(self.perceptual, *(part.flatten(0, 1) for part in patch), self.learned_labels, PATCH)
+            loss["perceptual"] = config.perceptual_loss * found
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
         return loss

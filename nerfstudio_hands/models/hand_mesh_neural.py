@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.fields.neural_shader import NeuralShader, SurfaceLook
+from nerfstudio_hands.model_components.schedules import before_each_step
 from nerfstudio_hands.models.hand_mesh import HandMeshModel, HandMeshModelConfig
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 
@@ -63,7 +64,7 @@ class HandMeshNeuralModel(HandMeshModel):
             later = "shader" if share < self.config.joint_from else "joint"
             self.stage = "mesh" if share < self.config.shader_from else later
 
-        return [*super().get_training_callbacks(attributes), self.before_each_step(attributes, choose_stage)]
+        return [*super().get_training_callbacks(attributes), before_each_step(attributes, choose_stage)]
 
     def color(self, look: SurfaceLook, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
         # Exporters send rays of no picture; to a network that looks at neighbours these say nothing.

@@ -7,12 +7,12 @@ from typing import Literal, Tuple, Type
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.fields.position_encoding import SurfaceEncoding
-from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
+from nerfstudio_hands.models.volumetric_hand import VolumetricHandModel, VolumetricHandModelConfig
 from nerfstudio_hands.program.option_range import bounded
 
 
 @dataclass
-class HandUVNeRFModelConfig(HandAvatarModelConfig):
+class HandUVNeRFModelConfig(VolumetricHandModelConfig):
     """Choices of `hand-uvnerf`."""
 
     _target: Type = field(default_factory=lambda: HandUVNeRFModel)
@@ -25,7 +25,7 @@ class HandUVNeRFModelConfig(HandAvatarModelConfig):
     """Texels along a side of the three feature planes of the zero-pose position, a level each."""
 
 
-class HandUVNeRFModel(HandAvatarModel):
+class HandUVNeRFModel(VolumetricHandModel):
     """Hand avatar over texture coordinates and distance to the surface."""
 
     config: HandUVNeRFModelConfig

@@ -70,7 +70,6 @@ class Model:
     device = "cpu"
     learned_labels = (PixelLabel.HAND,)
     get_image_metrics_and_images = PosedHandModel.get_image_metrics_and_images
-    _judged, _shown_truth = PosedHandModel._judged, PosedHandModel._shown_truth
 
     def __init__(self, avatar: AvatarData):
         self.hands = Surfaces(avatar.surface.faces, avatar.all_vertices([0]))

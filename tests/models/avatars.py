@@ -12,10 +12,10 @@ from nerfstudio.data.scene_box import SceneBox
 from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.labels import PixelLabel
-from nerfstudio_hands.models.hand_avatar import HandAvatarModel, HandAvatarModelConfig
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 
 
-def make_model(config: HandAvatarModelConfig, **more: object) -> HandAvatarModel:
+def make_model(config: PosedHandModelConfig, **more: object) -> PosedHandModel:
     """A right hand in two poses at the origin of a world that is the capture's; `more` is known of the avatar."""
     surface = HandSurface((default_hand("right"),))
     pose = HandPose.rest(1, (2,))
@@ -59,6 +59,6 @@ def ray_batch(image: torch.Tensor, label: torch.Tensor, **more: object) -> RayBa
     }
 
 
-def vertices(model: HandAvatarModel, frame: int = 0) -> torch.Tensor:
+def vertices(model: PosedHandModel, frame: int = 0) -> torch.Tensor:
     """Posed vertices of a frame."""
     return model.hands.vertices(model.hands.pose_of(torch.tensor([frame])))[0].detach()

@@ -7,19 +7,9 @@ import torch
 
 from nerfstudio_hands.evaluation import image_metrics
 from nerfstudio_hands.evaluation.perceptual import MissingWeights
-from nerfstudio_hands.labels import PixelLabel
-from nerfstudio_hands.models.posed_hand_model import PosedHandModel
+from nerfstudio_hands.model_components.image_figures import image_figures
 
 SIDE = 64
-
-
-class Model:
-    """What the method needs of a model."""
-
-    device = "cpu"
-    learned_labels = (PixelLabel.HAND,)
-    evaluate = PosedHandModel.get_image_metrics_and_images
-    _judged, _shown_truth = PosedHandModel._judged, PosedHandModel._shown_truth
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +33,7 @@ def evaluate(**more):
     batch = {"image": image, "hand_mask": region | ignored, "hand_region": region, "hand_ignored": ignored}
     outputs = {"radiance": image * drawn, "accumulation": drawn, "rgb": image * drawn, "depth": drawn}
     batch |= {"hand_inner": inner, "mask_is_own": False, "training_scale": 1.0, **more}
-    return Model().evaluate({**outputs, "normals": image}, batch)
+    return image_figures({**outputs, "normals": image}, batch, shows_object=False)
 
 
 def test_the_whole_hand_counts_and_the_inner_figures_see_its_fitted_part_alone():

@@ -14,7 +14,6 @@ from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModel, HandUVNeRFModelConfig
-from nerfstudio_hands.models.posed_hand_model import SATURATION, color_loss
 
 
 def uvnerf(**options) -> HandUVNeRFModel:
@@ -49,18 +48,18 @@ def test_density_is_zero_outside_the_shell_and_behind_the_wrist(model):
     mesh = vertices(model)
     normals = posed.normals[0]
     zero = torch.zeros(surface.num_vertices, dtype=torch.long)
-    for height in (0.0, 0.9, 1.5):
-        points = mesh + normals * height * model.config.shell
-        _, _, density = model.evaluate(points, zero, posed)
+    for away in (0.0, 0.9, 1.5):
+        points = mesh + normals * away * model.config.shell
+        _, _, density = model.density(points, zero, posed)
         far = posed.surfaces.closest(points, zero, max_distance=0.1).signed_distance.abs() > model.config.shell
         assert (density[far] == 0).all()
-        if height == 0:
+        if away == 0:
             of_hand, of_stub = (torch.zeros(surface.num_vertices, dtype=torch.bool) for _ in range(2))
             of_hand[surface.faces[surface.face_is_hand].flatten()] = True
             of_stub[surface.faces[~surface.face_is_hand].flatten()] = True
             assert (of_stub & ~of_hand).any() and (density[of_stub & ~of_hand] == 0).all()
             assert (density[of_hand & ~of_stub] > 0).all()
-        if height == 1.5:
+        if away == 1.5:
             assert far.float().mean() > 0.5
 
 
@@ -81,32 +80,6 @@ def test_pose_refinement_gets_gradients_through_the_surface_query():
     assert all(torch.isfinite(g).all() for g in gradients)
     assert all(g[0].abs().max() > 0 for g in gradients) and all(g[1].abs().max() == 0 for g in gradients)
     assert {"fields", "camera_colors", "poses"} == set(model.get_param_groups())
-
-
-def test_the_first_camera_is_the_fixed_one():
-    model = uvnerf()
-    model.camera_seen[1:] = True
-    with torch.no_grad():
-        model.camera_gain += 0.3
-        model.camera_bias += 0.1
-    color, opaque = torch.full((1, 3), 0.5), torch.ones(1, 1)
-    first, second = (model.camera_response(color, opaque, torch.tensor([camera])) for camera in (1, 2))
-    assert torch.equal(first, color)
-    assert torch.allclose(second, color * torch.tensor(0.3).exp() + 0.1)
-    # A camera that training has not seen shows the mean of those that it has; so does a picture of no camera.
-    model.camera_seen[0] = True
-    model.camera_seen[2] = False
-    unseen, none = (model.camera_response(color, opaque, camera) for camera in (torch.tensor([2]), None))
-    assert torch.allclose(unseen, color * torch.tensor(0.15).exp() + 0.05) and torch.allclose(none, unseen)
-    # Where nothing is, every camera sees black.
-    assert model.camera_response(color * 0, opaque * 0, torch.tensor([2])).abs().max() == 0
-
-
-def test_color_loss_forgives_a_prediction_brighter_than_a_saturated_pixel():
-    truth = torch.tensor([[SATURATION + 0.01, 0.5, 0.5]])
-    assert color_loss(torch.tensor([[3.0, 0.5, 0.5]]), truth, 0.04) == 0
-    assert color_loss(torch.tensor([[0.9, 0.5, 0.5]]), truth, 0.04) > 0
-    assert color_loss(torch.tensor([[1.0, 0.6, 0.5]]), truth, 0.04) > 0
 
 
 def test_losses_leave_out_pixels_that_take_no_part():

@@ -9,6 +9,7 @@ import torch
 from avatars import make_model, rays_to, vertices
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 
+from nerfstudio_hands.model_components.schedules import Schedule
 from nerfstudio_hands.models.hand_canonical import HandCanonicalModelConfig
 
 
@@ -31,7 +32,7 @@ def test_the_hand_is_there_in_every_pose(skinning):
 @pytest.mark.parametrize("skinning", ["nearest", "volume"])
 def test_training_reaches_every_parameter(skinning):
     model = canonical(skinning=skinning).train()
-    model.non_rigid.share.fill_(0.5)
+    model.warp.non_rigid.progress.fill_(0.5)
     surface = model.hands.surface
     face = surface.face_is_hand.nonzero().flatten()[::10]
     rays = rays_to(vertices(model)[surface.faces[face]].mean(dim=1))
@@ -45,21 +46,21 @@ def test_training_reaches_every_parameter(skinning):
     assert (skinning == "volume") == any(parameter.dim() == 5 for parameter in warp)
 
 
-def test_the_non_rigid_offset_is_let_in_late_and_kept_with_the_weights():
-    model = canonical(non_rigid_from=0.3)
+def test_the_non_rigid_offset_is_admitted_late_and_kept_with_the_weights():
+    model = canonical(non_rigid_schedule=Schedule(0.3, 0.4))
     attributes = SimpleNamespace(trainer=SimpleNamespace(config=SimpleNamespace(max_num_iterations=1000)))
     (callback,) = model.get_training_callbacks(attributes)
     assert callback.where_to_run == [TrainingCallbackLocation.BEFORE_TRAIN_ITERATION]
-    shares = []
+    admitted = []
     for step in (0, 299, 350, 400, 999):
         callback.run_callback(step)
-        shares.append(float(model.non_rigid.share))
-    assert shares == pytest.approx([0, 0, 0.5, 1, 1])
+        admitted.append(float(model.warp.non_rigid.progress))
+    assert admitted == pytest.approx([0, 0, 0.5, 1, 1])
     other = canonical()
     other.load_state_dict(model.state_dict())
-    assert other.non_rigid.share == 1
+    assert other.warp.non_rigid.progress == 1
 
 
 def test_without_it_the_offset_is_not_there():
-    assert canonical(non_rigid=False).non_rigid is None
+    assert canonical(non_rigid=False).warp.non_rigid is None
     assert "warp" not in canonical(non_rigid=False).get_param_groups()

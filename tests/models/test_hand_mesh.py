@@ -119,7 +119,7 @@ def test_cameras_that_are_off_find_their_way_back():
         """Mean distance in metres between corrected and true rays where they pass the hand."""
         found = []
         for view, given in zip(true, wrong, strict=True):
-            ours = model.correct_cameras(given, model.camera_of(given))
+            ours = model.cameras.correct(given, model.cameras.of(given))
             gap = (ours.origins + 0.5 * ours.directions) - (view.origins + 0.5 * view.directions)
             across = gap - (gap * view.directions).sum(-1, keepdim=True) * view.directions
             found.append(across.norm(dim=-1).mean())
@@ -128,15 +128,15 @@ def test_cameras_that_are_off_find_their_way_back():
     optimizer = torch.optim.Adam(model.get_param_groups()["camera_opt"], lr=5e-4)
     model.train()
     for view in wrong:
-        model.camera_of(view)
+        model.cameras.of(view)
     assert distance() > 2e-3
     for step in range(80):
         optimizer.zero_grad()
         sum(model.get_loss_dict(model(wrong[step % 2]), batches[step % 2]).values()).backward()
         optimizer.step()
     assert distance() < 4e-4
-    model.eval().camera_seen[1] = False
-    assert model.correct_cameras(true[1], model.camera_of(true[1])).origins.equal(true[1].origins)
+    model.eval().cameras.seen[1] = False
+    assert model.cameras.correct(true[1], model.cameras.of(true[1])).origins.equal(true[1].origins)
 
 
 def test_single_rays_see_what_the_picture_shows():

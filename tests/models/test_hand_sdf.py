@@ -18,12 +18,13 @@ from nerfstudio_hands.export.mesh_sequence import rest_pose
 from nerfstudio_hands.fields.hand_field import Radiance
 from nerfstudio_hands.fields.hand_sdf_field import HandSDFFieldConfig
 from nerfstudio_hands.labels import PixelLabel
-from nerfstudio_hands.models.hand_avatar import points_on
-from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig, crossings, resample
+from nerfstudio_hands.model_components.samplers import march_shell, points_on
+from nerfstudio_hands.model_components.schedules import Schedule
+from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
 
 
 def sdf(**options):
-    return make_model(HandSDFModelConfig(resolutions=(16,), subdivisions=0, thickness=1e-4, **options))
+    return make_model(HandSDFModelConfig(resolutions=(16,), subdivisions=0, inverse_s=1e-4, **options))
 
 
 def on_the_hand(model, frame: int = 0, every: int = 40) -> torch.Tensor:
@@ -55,22 +56,22 @@ def test_the_hand_is_there_in_every_pose(model):
 
 @pytest.mark.parametrize("levels", [0, 1])
 def test_normals_are_those_of_the_surface_before_learning(levels):
-    config = HandSDFModelConfig(resolutions=(16,), subdivisions=levels, thickness=1e-4)
+    config = HandSDFModelConfig(resolutions=(16,), subdivisions=levels, inverse_s=1e-4)
     model = make_model(config).eval()
     there = on_the_hand(model, every=40 * 4**levels)
     rays = rays_to(there)
     posed = model.hands.for_rays(rays)
     for away in (2e-3, 1e-4):
         points = there + away * torch.randn_like(there)
-        places, geometry, distance, _ = model.distances(points, posed.ray_surface, posed)
-        _, sloped, _ = model.look(places, geometry, rays.directions, posed.code[posed.ray_surface])
+        located = model.scene.locate(points, posed.ray_surface, posed)
+        shading = model.scene.shade(located, rays.directions, posed.code[posed.ray_surface])
         step, slope = away / 20, []
         for axis in torch.eye(3):
-            ahead, behind = (model.distances(points + s * step * axis, posed.ray_surface, posed)[2] for s in (1, -1))
+            ahead, behind = (model.scene(points + s * step * axis, posed.ray_surface, posed)[0] for s in (1, -1))
             slope.append((ahead - behind) / (2 * step))
-        error = (torch.stack(slope, dim=-1) - sloped.slope).norm(dim=-1)
+        error = (torch.stack(slope, dim=-1) - shading.gradient).norm(dim=-1)
         assert error.median() < 0.05 and error.quantile(0.7) < 0.1
-        assert sloped.slope.norm(dim=-1).median() == pytest.approx(1, abs=0.05)
+        assert shading.gradient.norm(dim=-1).median() == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("space", ["canonical", "posed"])
@@ -86,74 +87,37 @@ def test_training_reaches_every_parameter(space, start):
 
 
 @torch.no_grad()
-def test_opacity_does_not_depend_on_the_spacing_of_samples():
-    model = sdf().eval()
-    distance = torch.linspace(0.003, -0.003, 200)[None]
-    for stride in (1, 20, 66):
-        weights = model.section_weights(distance[:, ::stride], torch.ones_like(distance[:, ::stride]).bool())
-        before = distance[:, ::stride] > 0.0
-        assert weights.sum() == pytest.approx(1, abs=0.01)
-        # What comes before the surface is the logistic distribution's upper half, to within a section.
-        assert weights[before].sum() <= 0.5 + 1e-3
-    # A ray that starts inside ends there; nothing hides what it meets on its way out.
-    leaving = model.section_weights(distance.flip(1), torch.ones_like(distance).bool())
-    assert leaving[0, 0] == pytest.approx(1) and leaving[0, 1:].abs().max() < 1e-6
-    forearm = model.section_weights(distance, torch.zeros_like(distance).bool())
-    assert forearm.abs().max() == 0
-
-
-def test_samples_go_where_the_weight_is():
-    depth = torch.linspace(1, 2, 11).expand(50, 11).contiguous()
-    weights = torch.zeros(50, 10)
-    weights[:, 6] = 1.0
-    found = resample(depth, weights, 20, torch.rand(50, 20))
-    assert (found.diff(dim=1) >= 0).all() and found.min() >= 1 and found.max() <= 2
-    share = ((found > 1.5) & (found < 1.8)).float().mean()
-    assert share == pytest.approx(0.8 + 0.2 * 0.3, abs=0.05)
-    even = resample(depth, torch.zeros(50, 10), 10, 0.5)
-    assert torch.allclose(even, torch.linspace(1.05, 1.95, 10).expand(50, 10), atol=1e-5)
-
-
-@torch.no_grad()
 def test_samples_lie_at_the_surface_and_where_nothing_is_seen_any_more():
     model = sdf().train()
     rays = rays_to(on_the_hand(model, every=5))
     posed = model.hands.for_rays(rays)
 
     def distances(samples):
-        return model.distances(*points_on(rays, samples.ray, samples.depth, posed), posed)[2].view_as(samples.depth)
+        return model.scene(*points_on(rays, samples.ray, samples.depth, posed), posed)[0].view_as(samples.depth)
 
-    through = distances(model.march(rays, posed, 200)).amin(dim=1) < -0.002
+    config = model.config
+    marched = march_shell(rays, posed, shell=config.shell, num_samples=200, max_steps=config.march_steps, jitter=True)
+    through = distances(marched).amin(dim=1) < -0.002
     assert through.float().mean() > 0.5
-    drawn = distances(model.sample(rays, posed))[through]
+    samples = model.sampler(model.scene, rays, posed, inverse_s=model.inverse_s, training=True)
+    drawn = distances(samples)[through]
     # Were all of them only a little below the surface, opacity would push it outward.
-    assert (drawn.amin(dim=1) < -10 * float(model.log_thickness.exp())).float().mean() > 0.9
+    assert (drawn.amin(dim=1) < -10 * float(model.inverse_s)).float().mean() > 0.9
     assert drawn.abs().amin(dim=1).quantile(0.9) < 2e-4
-
-
-def test_where_a_section_crosses_the_surface():
-    depth = torch.tensor([[1.0, 1.1, 1.3, 1.4, 1.4, 1.6]])
-    distance = torch.tensor([[0.1, 0.06, -0.02, -0.1, -0.1, 0.1]], dtype=torch.float64, requires_grad=True)
-    found = crossings(depth.double(), distance)
-    # Before it the nearer end, behind it too; where the ray leaves, and in a section of no length, the beginning.
-    assert found.tolist()[0] == pytest.approx([1.0, 1.1, 1.25, 1.3, 1.4, 1.4])
-    found[0, 2].backward()
-    # Raising both ends alike pushes the crossing on by as much over the cosine of the angle, here 0.4.
-    assert float(distance.grad[0, 1:3].sum()) == pytest.approx(1 / 0.4)
 
 
 def test_colour_says_where_the_surface_should_be():
     model = sdf(num_eikonal=0).eval()
     with torch.no_grad():
-        model.log_thickness.fill_(math.log(1e-5))  # Far narrower than samples are apart.
+        model.log_inverse_s.fill_(math.log(1e-5))  # Far narrower than samples are apart.
     rays = rays_to(on_the_hand(model, every=20))
 
     def radiance(places, geometry, directions):
         ramp = 10 * places.canonical
         return Radiance(ramp, ramp, 0 * ramp)
 
-    model.field.radiance = radiance
-    bias = model.field.network.layers[-1].bias
+    model.scene.hand.field.radiance = radiance
+    bias = model.scene.hand.field.network.layers[-1].bias
     with torch.enable_grad():
         outputs = model.get_outputs(rays)
         opaque = (outputs["accumulation"][:, 0] > 0.999) & (outputs["normals"][:, 1] > 0.75)
@@ -182,7 +146,7 @@ def test_colour_has_no_say_in_the_opacity_of_a_pixel_that_the_outline_cuts_unles
 
 
 def test_what_keeps_it_near_the_template_fades():
-    model = sdf(template_loss=1.0, template_until=0.5, offset_penalty=0.01)
+    model = sdf(template_loss=1.0, template_fade=Schedule(0.0, 0.5), offset_penalty=0.01)
     attributes = SimpleNamespace(trainer=SimpleNamespace(config=SimpleNamespace(max_num_iterations=100)))
     (callback,) = model.get_training_callbacks(attributes)
     weights = []
@@ -227,7 +191,7 @@ def test_a_bent_finger_is_solid_where_its_faces_cross():
     inside = posed.surfaces.inside(points, zero)
     clear = fitted.abs() > 3e-4
     assert ((fitted > 0) & inside & clear).any()
-    found = model.distance_at(points, zero, posed)
+    found = model.scene.hand.exact(points, zero, posed)
     assert torch.equal((found < 0)[clear], inside[clear])
 
 
@@ -238,7 +202,8 @@ def isosurface(model, pose, **options):
 def test_the_isosurface_is_where_exporters_are_told():
     model = sdf().eval()
     with torch.no_grad():
-        model.field.network.layers[-1].bias[0] = 0.2  # The surface lies about a millimetre below the hand model's.
+        # The surface lies about a millimetre below the hand model's.
+        model.scene.hand.field.network.layers[-1].bias[0] = 0.2
     pose = model.hands.pose_of(torch.tensor([1]))
     part = isosurface(model, pose[0], voxel=0.003)
     model.hands.set_override(pose)
@@ -272,7 +237,7 @@ def test_what_cannot_be_meshed_is_said():
         with pytest.raises(HandsError, match="voxel: expected a positive size"):
             isosurface(model, pose, voxel=voxel)
     with torch.no_grad():
-        model.field.network.layers[0].bias[0] = math.nan
+        model.scene.hand.field.network.layers[0].bias[0] = math.nan
     with pytest.raises(HandsError, match="expected finite distances"):
         isosurface(model, pose, voxel=0.003)
 

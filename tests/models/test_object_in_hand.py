@@ -10,12 +10,10 @@ from avatars import make_model, ray_batch, rays_to, vertices
 
 from nerfstudio_hands.export.held_object_mesh import held_object_mesh
 from nerfstudio_hands.export.isosurface import isosurface_part
-from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
-from nerfstudio_hands.model_components.held_object import merged
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
 
 RADIUS = 0.03
@@ -27,14 +25,14 @@ def holding(middle: torch.Tensor, *, exact: bool = True, **options):
     pose = torch.eye(4).repeat(2, 1, 1)
     pose[:, :3, 3] = middle
     pose[1, 0, 3] += 0.01
-    config = HandSDFModelConfig(resolutions=(16,), subdivisions=0, thickness=1e-4, **options)
+    config = HandSDFModelConfig(resolutions=(16,), subdivisions=0, inverse_s=1e-4, **options)
     model = make_model(config, object_pose=pose, object_radius=0.06)
     if exact:
 
-        def form(points):
-            return points.place.norm(dim=-1) - RADIUS, points.place.new_zeros(len(points.place), 15)
+        def sdf(samples):
+            return samples.position.norm(dim=-1) - RADIUS, samples.position.new_zeros(len(samples.position), 15)
 
-        model.held.field.form = form
+        model.held.field.sdf = sdf
     return model
 
 
@@ -149,7 +147,7 @@ def test_contact_pushes_them_apart_and_attraction_pulls(middle):
     for weights, depth, sign in (((1.0, 0.0), 0.02, 1), ((0.0, 1.0), None, -1)):
         place = hand.clone()
         model = holding(
-            place, contact_loss=weights[0], attraction_loss=weights[1], offset_penalty=0.0, template_loss=0.0
+            place, penetration_loss=weights[0], attraction_loss=weights[1], offset_penalty=0.0, template_loss=0.0
         ).train()
         highest = vertices(model)[:, 1][(vertices(model) - hand)[:, [0, 2]].norm(dim=1) < 0.008].max()
         gap = -depth if depth is not None else 0.002
@@ -165,20 +163,6 @@ def test_contact_pushes_them_apart_and_attraction_pulls(middle):
         middle + torch.tensor([0.0, 0.1, 0.0]), attraction_loss=1.0, offset_penalty=0.0, template_loss=0.0
     ).train()
     assert apart.skin_penalty(apart.hands.for_rays(rays_to(middle[None]))) == 0
-
-
-def test_samples_of_both_are_in_order():
-    generator = torch.Generator().manual_seed(1)
-    first = torch.rand(3, 4, generator=generator).sort(dim=1).values
-    second = torch.rand(2, 3, generator=generator).sort(dim=1).values
-    found = merged(
-        ShellSamples(torch.tensor([0, 2, 5]), first, first), ShellSamples(torch.tensor([2, 3]), second, second), 7
-    )
-    assert found.ray.tolist() == [0, 2, 3, 5]
-    assert found.depth.shape == (4, 7) and (found.depth.diff(dim=1) >= 0).all()
-    assert torch.equal(found.depth[1], torch.cat([first[1], second[0]]).sort().values)
-    assert torch.equal(found.depth[0], torch.cat([first[0], first[0, -1:].expand(3)]))
-    assert torch.allclose(found.width, found.depth.diff(dim=1, append=found.depth[:, -1:]))
 
 
 def test_its_mesh_is_a_ball_where_it_is(middle):
@@ -204,7 +188,7 @@ def test_the_hand_s_mesh_ends_where_the_object_begins(middle):
     assert hand.is_watertight and hand.volume == pytest.approx(fitted.volume, rel=0.03)
     # Exporters of nerfstudio see both in one.
     rim = sunk + torch.tensor([[0.0, RADIUS, 0.0]])
-    assert model.distance_in_world(rim) <= 1e-6 < 0.005 < model.distance_in_world(rim + torch.tensor([0, 0.006, 0]))
+    assert model.field.distance(rim) <= 1e-6 < 0.005 < model.field.distance(rim + torch.tensor([0, 0.006, 0]))
 
 
 def test_the_method_that_learns_the_object_draws_its_pixels():

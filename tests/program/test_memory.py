@@ -14,7 +14,7 @@ import yaml
 from nerfstudio.scripts.eval import ComputePSNR
 from nerfstudio.viewer_legacy.server.viewer_utils import IOChangeException
 
-from nerfstudio_hands.models.hand_avatar import HandAvatarModel
+from nerfstudio_hands.models.volumetric_hand import VolumetricHandModel
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.viewer.first_view import FEWEST_ROWS, shrink_to_fit
 
@@ -107,13 +107,13 @@ def test_a_training_that_runs_out_keeps_what_it_learned(tiny_run: Path, tmp_path
     [written] = trainer.checkpoint_dir.iterdir()
     kept = torch.load(written, map_location="cpu", weights_only=True)
     before = torch.load(next(config.load_dir.iterdir()), map_location="cpu", weights_only=True)["pipeline"]
-    learned = {name: value for name, value in trainer.pipeline.state_dict().items() if "camera_gain" in name}
+    learned = {name: value for name, value in trainer.pipeline.state_dict().items() if "cameras.gain" in name}
     for name, value in learned.items():
         assert torch.equal(kept["pipeline"][name], value) and not torch.equal(before[name], value)
 
 
 def test_an_evaluation_that_runs_out_is_one_sentence(tiny_run: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(HandAvatarModel, "get_outputs", too_much)
+    monkeypatch.setattr(VolumetricHandModel, "get_outputs", too_much)
     with pytest.raises(SystemExit, match=r"error: rendering: .*eval_num_rays_per_chunk \(now 16384\)"):
         ComputePSNR(load_config=tiny_run, output_path=tmp_path / "m.json").main()
     assert not (tmp_path / "m.json").exists()

@@ -1,33 +1,36 @@
-"""What a hand holds: where it is in every frame, and its field."""
+"""What hands hold: where it is in every frame, and its field."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor, nn
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.fields.hand_field import Radiance
 from nerfstudio_hands.fields.held_object_field import HeldObjectField
 from nerfstudio_hands.fields.kinematic_features import in_frames, object_features
-from nerfstudio_hands.fields.surface_points import HeldPoints
+from nerfstudio_hands.fields.surface_samples import ObjectSamples
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 
 
-class HeldObject(nn.Module):
+class PosedObject(nn.Module):
     """A rigid object with a pose a frame. In poses of no frame the wrist of the hand that holds it takes it along.
 
     Args:
         avatar: first guesses of the poses, and how large the object may be.
         hands: the hands of the same capture.
-        field: its form and colour.
+        field: its geometry and color.
+        kinematic: whether the field is told where points are seen from hand and world.
     """
 
-    def __init__(self, avatar: AvatarData, hands: PosedHands, field: HeldObjectField):
+    def __init__(self, avatar: AvatarData, hands: PosedHands, field: HeldObjectField, *, kinematic: bool):
         super().__init__()
-        self.field = field
+        self.field, self.kinematic = field, kinematic
         self.register_buffer("first_poses", hands.to_world @ avatar.object_pose.to(hands.to_world))
         reference = int(hands.train_frames[0])
         # The first frame that is seen says where the object's frame is; otherwise shape and poses turn together.
@@ -53,26 +56,52 @@ class HeldObject(nn.Module):
         shifted = first[:, :3, 3:] + move[:, :, 3:]
         return torch.cat([torch.cat([turned, shifted], dim=2), first[:, 3:]], dim=1)
 
-    def points(
-        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces, *, kinematic: bool
-    ) -> HeldPoints:
+    def forward(
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
+    ) -> tuple[Float[Tensor, "N"], Bool[Tensor, "N"]]:
+        """Signed distances in metres, and that all of them count; arguments as for :meth:`locate`."""
+        samples = self.locate(points, surface, posed)
+        return self.field.sdf(samples)[0], samples.nearer
+
+    def locate(self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces) -> ObjectSamples:
         """What the field is asked with; all count as nearer to the object.
 
         Args:
             points: nerfstudio's world.
             surface: which posed surface each belongs to.
             posed: the posed surfaces.
-            kinematic: whether the field is told where points are seen from hand and world.
         """
         poses = self.poses(posed)[surface]
-        place = in_frames(points, poses[:, None])[:, 0]
+        position = in_frames(points, poses[:, None])[:, 0]
         nearer = torch.ones(len(points), dtype=torch.bool, device=points.device)
-        seen = None
-        if kinematic:
+        kinematic = None
+        if self.kinematic:
             wrist, joints = posed.bones[surface, self.hand, 0], posed.joints[surface, self.hand]
             known = object_features(points, poses, wrist, joints)
-            seen = torch.cat([known[:, :3], known[:, 6:]], dim=-1)
-        return HeldPoints(place, poses[:, :3, :3], nearer, seen)
+            kinematic = torch.cat([known[:, :3], known[:, 6:]], dim=-1)
+        return ObjectSamples(position, poses[:, :3, :3], nearer, kinematic)
+
+    def shade(
+        self, samples: ObjectSamples, directions: Float[Tensor, "N 3"]
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"], Radiance]:
+        """Gradients of the signed distance, unit normals (both in the world frame) and colors of samples.
+
+        Args:
+            samples: where they are.
+            directions: unit viewing directions, from the camera, world frame.
+        """
+        gradient, features = self.field.with_gradient(samples, create_graph=self.training)
+        normal = F.normalize(gradient, dim=-1)
+        return gradient, normal, self.field.radiance(samples, features, normal, directions)
+
+    def diffuse(
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
+    ) -> Float[Tensor, "N 3"]:
+        """Colors at points of the surface without the view-dependent part; arguments as for :meth:`locate`."""
+        samples = self.locate(points, surface, posed)
+        gradient, features = self.field.with_gradient(samples, create_graph=False)
+        normal = F.normalize(gradient, dim=-1)
+        return self.field.radiance(samples, features, normal, -normal).diffuse
 
     def march(self, rays: RayBundle, posed: PosedSurfaces, num_samples: int, *, jitter: bool) -> ShellSamples:
         """Samples spread evenly over the parts of rays [R] in the sphere that bounds the object.
@@ -90,23 +119,7 @@ class HeldObject(nn.Module):
         half = (self.field.radius**2 - missed.square()).clamp(min=0).sqrt()
         ray = torch.nonzero((half > 0) & (nearest + half > 0))[:, 0]
         place = torch.rand(len(ray), num_samples, device=ray.device) if jitter else 0.5
-        share = (torch.arange(num_samples, device=ray.device) + place) / num_samples
+        fraction = (torch.arange(num_samples, device=ray.device) + place) / num_samples
         near, far = (nearest - half).clamp(min=0)[ray, None], (nearest + half)[ray, None]
-        depth = near + (far - near) * share
+        depth = near + (far - near) * fraction
         return ShellSamples(ray, depth.detach(), ((far - near) / num_samples).expand_as(depth).detach())
-
-
-def merged(first: ShellSamples, second: ShellSamples, num_rays: int) -> ShellSamples:
-    """Samples of both, in order along each ray; what one of them lacks on a ray repeats the ray's last sample."""
-    count = first.depth.shape[1]
-    depth = first.depth.new_full((num_rays, count + second.depth.shape[1]), torch.inf)
-    depth[first.ray, :count], depth[second.ray, count:] = first.depth, second.depth
-    ray = torch.nonzero(depth.isfinite().any(dim=1))[:, 0]
-    depth = depth[ray].sort(dim=1).values
-    last = torch.where(depth.isfinite(), depth, -torch.inf).amax(dim=1, keepdim=True)
-    return with_widths(ray, torch.minimum(depth, last))
-
-
-def with_widths(ray: Int[Tensor, "M"], depth: Float[Tensor, "M C"]) -> ShellSamples:
-    """Samples that stand each for what lies between it and the next."""
-    return ShellSamples(ray, depth, depth.diff(dim=1, append=depth[:, -1:]))

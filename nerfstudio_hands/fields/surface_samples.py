@@ -8,12 +8,12 @@ from typing import TypeVar
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-Record = TypeVar("Record", bound="PointRecord")
+Record = TypeVar("Record", bound="SampleRecord")
 
 
 @dataclass
-class PointRecord:
-    """Values of points, one row a point, which are chosen together; absent ones are None."""
+class SampleRecord:
+    """Values of samples, one row a sample, which are chosen together; absent ones are None."""
 
     def __getitem__(self: Record, index: Tensor) -> Record:
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
@@ -21,13 +21,14 @@ class PointRecord:
 
 
 @dataclass
-class SurfacePoints(PointRecord):
+class SurfaceSamples(SampleRecord):
     """Where sample points lie relative to the posed surface.
 
     Attributes:
         face: nearest face [N].
         barycentric: barycentric coordinates of the nearest surface point [N, 3].
-        height: signed distance over the shell's half width, in [-1, 1] inside the shell, positive outside the hand [N].
+        normalized_distance: signed distance over the shell's half width, in [-1, 1] inside the shell, positive outside
+            the hand [N].
         normal: smooth unit normal of the posed surface at the nearest point, world frame [N, 3].
         light: light transfer of the nearest surface point, see `geometry.light.transfer`; C is 0 where the capture
             shows one pose only [N, C].
@@ -36,25 +37,25 @@ class SurfacePoints(PointRecord):
 
     face: Int[Tensor, "N"]
     barycentric: Float[Tensor, "N 3"]
-    height: Float[Tensor, "N"]
+    normalized_distance: Float[Tensor, "N"]
     normal: Float[Tensor, "N 3"]
     light: Float[Tensor, "N C"]
     canonical: Float[Tensor, "N 3"] | None = None
 
 
 @dataclass
-class HeldPoints(PointRecord):
-    """Places near a held object.
+class ObjectSamples(SampleRecord):
+    """Where sample points lie relative to a held object.
 
     Attributes:
-        place: in the object's frame, metres [N, 3].
-        turn: by what directions of that frame are turned into the world [N, 3, 3].
+        position: in the object's frame, metres [N, 3].
+        rotation: of that frame into the world [N, 3, 3].
         nearer: whether the object is nearer than the hand [N].
-        seen: where the points are seen from the world, the wrist and the joints, metres; None if the object is asked
-            for in its own frame alone [N, 69].
+        kinematic: where the points are, seen from the world, the wrist and the joints, metres; None if the object is
+            asked for in its own frame alone [N, 69].
     """
 
-    place: Float[Tensor, "N 3"]
-    turn: Float[Tensor, "N 3 3"]
+    position: Float[Tensor, "N 3"]
+    rotation: Float[Tensor, "N 3 3"]
     nearer: Bool[Tensor, "N"]
-    seen: Float[Tensor, "N 69"] | None = None
+    kinematic: Float[Tensor, "N 69"] | None = None
