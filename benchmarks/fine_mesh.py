@@ -100,7 +100,7 @@ def light(model: HandMeshModel, mesh: Mesh, room: Room) -> tuple[torch.Tensor, t
     open_view = np.ones((len(normals), len(room.lights)))
     boxes = box_irradiance(room, place, normals.numpy(), open_view)
     true = (boxes + room.wall_irradiance(normals.numpy())) / np.pi
-    return irradiance(model.light_on(), normals), torch.from_numpy(true).float()
+    return irradiance(model.lighting.light(None, model.cameras.seen), normals), torch.from_numpy(true).float()
 
 
 @torch.no_grad()

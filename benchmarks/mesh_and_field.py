@@ -75,7 +75,7 @@ def main(args: MeshAndField) -> None:
     data += ["--eval-cameras", *args.eval_cameras] if args.eval_cameras else []
     config = hand_mesh_neural.config
     last_step = (args.steps or config.max_num_iterations) - 1
-    last_on_fixed_mesh = round(config.pipeline.model.joint_from * (last_step + 1)) - 1
+    last_on_fixed_mesh = round(config.pipeline.model.shader_schedule.end * (last_step + 1)) - 1
     length = [] if args.steps is None else ["--max-num-iterations", str(args.steps)]
     keeping = ["--steps-per-save", str(last_on_fixed_mesh), "--save-only-latest-checkpoint", "False"]
     rows, stages = {}, {}
@@ -147,7 +147,7 @@ def pipeline_at(config: Path, step: int) -> Pipeline:
 def mesh_figures(model: HandMeshNeuralModel) -> list[str]:
     """Mean displacement, its bending, disagreement of normals, and how many faces cross in the first frame."""
     model.displace()
-    hands, topology = model.hands, model.topology
+    hands, topology = model.hands, model.mesh.topology
     offset, faces = hands.offset * 1000, hands.surface.faces
     posed = hands.vertices(hands.pose_of(torch.tensor([0], device=model.device)))[0]
     return [

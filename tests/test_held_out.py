@@ -142,7 +142,7 @@ METHODS: dict[str, tuple[MethodSpecification, dict[str, Any]]] = {
         hand_sdf,
         {**SMALL, "resolutions": (8,), "subdivisions": 0, "num_searches": 4, "object_searches": 4},
     ),
-    "hand-mesh": (hand_mesh, {"subdivisions": 0, "texture_size": 32, "light_of": "camera"}),
+    "hand-mesh": (hand_mesh, {"subdivisions": 0, "texture_size": 32, "lighting": "per-camera"}),
     "hand-mesh-neural": (
         hand_mesh_neural,
         {"subdivisions": 0, "texture_size": 32, "hidden_dim": 8, "num_layers": 1},

@@ -24,14 +24,15 @@ POSITION_FREQUENCIES = 6
 
 
 @dataclass
-class SurfaceLook:
+class GBuffer:
     """What was rasterised, an entry a pixel that shows the hand.
 
     Attributes:
         face, barycentric: Where on the surface it lies.
         normal: Unit normals, nerfstudio's world.
         albedo: Albedo.
-        shaded: What a matt surface shows, as a picture's values.
+        irradiance: Irradiance over pi.
+        shaded: What a matt surface shows of it, as an image's values.
         directions: Unit viewing directions, from the camera.
     """
 
@@ -39,6 +40,7 @@ class SurfaceLook:
     barycentric: Float[Tensor, "N 3"]
     normal: Float[Tensor, "N 3"]
     albedo: Float[Tensor, "N 3"]
+    irradiance: Float[Tensor, "N 3"]
     shaded: Float[Tensor, "N 3"]
     directions: Float[Tensor, "N 3"]
 
@@ -79,33 +81,39 @@ class NeuralShader(nn.Module):
         )
         fixed = self.encoding.get_out_dim() + 9 + 3 + 3 + num_features
         viewed = hidden_dim + VIEW_LEVELS**2 + 1
-        self.body = (
-            PixelNetwork(fixed, hidden_dim, num_layers) if variant == "mlp" else PictureNetwork(fixed, hidden_dim)
-        )
+        self.body = PixelNetwork(fixed, hidden_dim, num_layers) if variant == "mlp" else ImageNetwork(fixed, hidden_dim)
         self.diffuse = nn.Linear(hidden_dim, 3)
         self.view = nn.Sequential(nn.Linear(viewed, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, 3))
         for last in (self.diffuse, self.view[-1]):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, look: SurfaceLook, seen: Bool[Tensor, "*R"]) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
+    def forward(
+        self, gbuffer: GBuffer, visible: Bool[Tensor, "*R"]
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
         """Colour of the pixels that show the hand.
 
         Args:
-            look: What they show.
-            seen: Which pixels these are; a picture [H, W] for the `unet`.
+            gbuffer: What they show.
+            visible: Which pixels these are; a picture [H, W] for the `unet`.
 
         Returns:
             The colour, at first that of the shaded mesh, and the logarithm of its view-dependent factor.
         """
         known = torch.cat([self.canonical, self.features], dim=-1)
-        place, features = surface_warp(known, self.faces, look.face, look.barycentric).tensor_split([3], dim=-1)
-        inputs = [self.encoding(place), spherical_harmonics(3, look.normal), look.albedo, look.shaded, features]
-        hidden = self.body(torch.cat(inputs, dim=-1), seen)
-        facing = (look.directions * look.normal).sum(dim=-1, keepdim=True)
-        mirrored = look.directions - 2 * facing * look.normal
+        place, features = surface_warp(known, self.faces, gbuffer.face, gbuffer.barycentric).tensor_split([3], dim=-1)
+        inputs = [
+            self.encoding(place),
+            spherical_harmonics(3, gbuffer.normal),
+            gbuffer.albedo,
+            gbuffer.shaded,
+            features,
+        ]
+        hidden = self.body(torch.cat(inputs, dim=-1), visible)
+        facing = (gbuffer.directions * gbuffer.normal).sum(dim=-1, keepdim=True)
+        mirrored = gbuffer.directions - 2 * facing * gbuffer.normal
         view = self.view(torch.cat([hidden, spherical_harmonics(VIEW_LEVELS, mirrored), facing], dim=-1))
-        return look.shaded * (self.diffuse(hidden) + view).exp(), view
+        return gbuffer.shaded * (self.diffuse(hidden) + view).exp(), view
 
 
 class PixelNetwork(nn.Module):
@@ -117,11 +125,11 @@ class PixelNetwork(nn.Module):
         layers = [layer for pair in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(*pair), nn.ReLU())]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, values: Float[Tensor, "N C"], seen: Bool[Tensor, "*R"]) -> Float[Tensor, "N D"]:
+    def forward(self, values: Float[Tensor, "N C"], visible: Bool[Tensor, "*R"]) -> Float[Tensor, "N D"]:
         return self.layers(values)
 
 
-class PictureNetwork(nn.Module):
+class ImageNetwork(nn.Module):
     """A U-Net (Ronneberger et al., MICCAI 2015) of three resolutions on the picture; what shows no hand is zero."""
 
     def __init__(self, in_dim: int, hidden_dim: int):
@@ -130,11 +138,11 @@ class PictureNetwork(nn.Module):
         self.down = nn.ModuleList(_convolutions(hidden_dim, hidden_dim) for _ in range(3))
         self.up = nn.ModuleList(_convolutions(2 * hidden_dim, hidden_dim) for _ in range(2))
 
-    def forward(self, values: Float[Tensor, "N C"], seen: Bool[Tensor, "H W"]) -> Float[Tensor, "N D"]:
-        pixels = seen.nonzero(as_tuple=True)
+    def forward(self, values: Float[Tensor, "N C"], visible: Bool[Tensor, "H W"]) -> Float[Tensor, "N D"]:
+        pixels = visible.nonzero(as_tuple=True)
         first = F.relu(self.start(values))
-        picture = first.new_zeros(*seen.shape, first.shape[-1]).index_put(pixels, first).permute(2, 0, 1)[None]
-        levels = [self.down[0](picture)]
+        image = first.new_zeros(*visible.shape, first.shape[-1]).index_put(pixels, first).permute(2, 0, 1)[None]
+        levels = [self.down[0](image)]
         for block in self.down[1:]:
             levels.append(block(F.avg_pool2d(levels[-1], 2, ceil_mode=True)))
         found = levels.pop()

@@ -10,10 +10,10 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from torch import Tensor
 from torch.nn import Parameter
 
-from nerfstudio_hands.fields.neural_shader import NeuralShader, SurfaceLook
-from nerfstudio_hands.model_components.schedules import before_each_step
+from nerfstudio_hands.fields.neural_shader import GBuffer, NeuralShader
+from nerfstudio_hands.model_components.schedules import Schedule, before_each_step
 from nerfstudio_hands.models.hand_mesh import HandMeshModel, HandMeshModelConfig
-from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
+from nerfstudio_hands.program.option_range import Weight, bounded
 
 
 @dataclass
@@ -30,10 +30,8 @@ class HandMeshNeuralModelConfig(HandMeshModelConfig):
     """Width of the network."""
     num_layers: bounded(int, 1, 64) = 4
     """Layers of the `mlp`."""
-    shader_from: Fraction = 0.4
-    """Share of the training after which the network learns, on a mesh that stays as it is."""
-    joint_from: Fraction = 0.7
-    """Share of the training after which the mesh learns on, with the network."""
+    shader_schedule: Schedule = field(default_factory=lambda: Schedule(start=0.4, end=0.7))
+    """Part of the training in which the network learns alone, on a mesh that stays as it is; then both learn on."""
     view_penalty: Weight = 1e-2
     """Weight of the squared view-dependent part of the colour."""
 
@@ -60,23 +58,24 @@ class HandMeshNeuralModel(HandMeshModel):
         return {**super().get_param_groups(), "shader": list(self.shader.parameters())}
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
-        def choose_stage(share: float) -> None:
-            later = "shader" if share < self.config.joint_from else "joint"
-            self.stage = "mesh" if share < self.config.shader_from else later
+        def choose_stage(trained: float) -> None:
+            alone = self.config.shader_schedule
+            later = "shader" if trained < alone.end else "joint"
+            self.stage = "mesh" if trained < alone.start else later
 
         return [*super().get_training_callbacks(attributes), before_each_step(attributes, choose_stage)]
 
-    def color(self, look: SurfaceLook, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
+    def color(self, gbuffer: GBuffer, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
         # Exporters send rays of no picture; to a network that looks at neighbours these say nothing.
-        if not self.draws or (self.config.shader == "unet" and visible.ndim != 2):
-            return super().color(look, visible)
-        found, view = self.shader(look, visible)
+        if not self.has_own_color or (self.config.shader == "unet" and visible.ndim != 2):
+            return super().color(gbuffer, visible)
+        found, view = self.shader(gbuffer, visible)
         return found, self.config.view_penalty * view.square().sum() / max(view.numel(), 1)
 
     @property
-    def draws(self) -> bool:
+    def has_own_color(self) -> bool:
         # What the network has learned holds in the light of the capture only.
-        return self.stage != "mesh" and not self.is_relit
+        return self.stage != "mesh" and not self.lighting.is_relit
 
     @property
     def mesh_is_fixed(self) -> bool:

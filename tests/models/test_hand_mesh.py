@@ -35,7 +35,7 @@ def make_model(config: HandMeshModelConfig) -> HandMeshModel:
 
 def rays(model: HandMeshModel, turn: float, size: int = SIZE, camera: int = 0):
     """Pinhole rays [size, size] from 0.5 m away from the middle of the hand, turned about its long axis x."""
-    middle = model.rest_vertices.mean(dim=0)
+    middle = model.mesh.rest_vertices.mean(dim=0)
     back = torch.tensor([0.0, torch.tensor(turn).cos(), torch.tensor(turn).sin()])
     right = torch.tensor([1.0, 0.0, 0.0])
     pose = torch.stack([right, torch.linalg.cross(back, right), back, middle + 0.5 * back], dim=1)
@@ -48,7 +48,7 @@ def rays(model: HandMeshModel, turn: float, size: int = SIZE, camera: int = 0):
 
 def smooth_bump(model: HandMeshModel) -> torch.Tensor:
     """Displacement of 1.5 mm out of the back of the hand."""
-    rest = model.rest_vertices
+    rest = model.mesh.rest_vertices
     away = (rest[:, [0, 2]] - rest[:, [0, 2]].mean(dim=0)).norm(dim=1)
     return torch.stack([torch.zeros_like(away), 1.5e-3 * torch.exp(-((away / 0.02) ** 2)), torch.zeros_like(away)], 1)
 
@@ -58,9 +58,9 @@ def test_shape_albedo_and_light_are_found_again():
     truth, model = make_model(HandMeshModelConfig(texture_size=64)), make_model(HandMeshModelConfig(texture_size=64))
     bump = smooth_bump(truth)
     with torch.no_grad():
-        truth.displacement.copy_(truth.topology.steps.parameter(bump))
+        truth.mesh.displacement.copy_(truth.mesh.topology.steps.parameter(bump))
         truth.albedo.levels[0].add_(torch.randn_like(truth.albedo.levels[0]))
-        truth.light[0, 1:4] = torch.tensor([[0.3, 0.2, 0.1], [0.8, 0.8, 0.8], [-0.5, -0.5, -0.5]])
+        truth.lighting.coefficients[0, 1:4] = torch.tensor([[0.3, 0.2, 0.1], [0.8, 0.8, 0.8], [-0.5, -0.5, -0.5]])
     truth.eval()
     views = [rays(model, turn) for turn in (-1.0, -0.5, 0.0, 0.5, 1.0)]
     batches = []
@@ -169,7 +169,7 @@ def test_the_stub_behind_the_wrist_is_not_shown():
     mesh = model.hands.at_pose(model.hands.pose_of(torch.tensor([0]))).surfaces
     face = mesh.cast(view.flatten().origins, view.flatten().directions).face
     own = (face >= 0) & (face < mesh.num_own_faces)
-    hand = own & model.shows[face.clamp(0, mesh.num_own_faces - 1)]
+    hand = own & model.face_is_hand[face.clamp(0, mesh.num_own_faces - 1)]
     assert (own & ~hand).sum() > 3
     assert (shown[own & ~hand] < 0.6).all() and (shown[hand] > 0.4).float().mean() > 0.99
 
@@ -186,11 +186,11 @@ def test_the_network_starts_as_the_mesh_and_leaves_it_alone_in_its_stage(variant
     label = torch.where(shown["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND)
     batch = ray_batch(0.5 * shown["rgb"].detach(), label)
     sum(model.get_loss_dict(model(view), batch).values()).backward()
-    assert model.displacement.grad is None and model.light.grad is None
+    assert model.mesh.displacement.grad is None and model.lighting.coefficients.grad is None
     assert model.shader.diffuse.weight.grad.abs().sum() > 0
     model.stage = "joint"
     sum(model.get_loss_dict(model(view), batch).values()).backward()
-    assert model.displacement.grad.abs().sum() > 0
+    assert model.mesh.displacement.grad.abs().sum() > 0
 
 
 def test_rays_of_no_picture_show_the_shaded_mesh_where_the_network_needs_neighbours():
@@ -203,13 +203,13 @@ def test_rays_of_no_picture_show_the_shaded_mesh_where_the_network_needs_neighbo
 
 
 def test_a_light_a_camera_is_its_own():
-    model = make_model(HandMeshModelConfig(light_of="camera", texture_size=64)).train()
+    model = make_model(HandMeshModelConfig(lighting="per-camera", texture_size=64)).train()
     for camera in (0, 1):
         model(rays(model, 0.3, size=32, camera=camera))
     model.eval()
     before = model(rays(model, 0.3, size=32, camera=0))["rgb"]
     with torch.no_grad():
-        model.light[1] *= 2
+        model.lighting.coefficients[1] *= 2
     assert torch.equal(model(rays(model, 0.3, size=32, camera=0))["rgb"], before)
     brighter = model(rays(model, 0.3, size=32, camera=1))["rgb"]
     assert brighter.sum() > 1.2 * before.sum()

@@ -1,0 +1,41 @@
+"""What a rendered image is compared with, where a whole image is rendered in a step."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
+
+
+def coverage_loss(
+    accumulation: Float[Tensor, "H W 1"], label: Int[Tensor, "H W 1"], in_mask: Bool[Tensor, "H W 1"]
+) -> Float[Tensor, ""]:
+    """Mean squared difference between coverage and mask, over pixels of which it is known.
+
+    Args:
+        accumulation: fraction of each pixel that the hand covers.
+        label: what each pixel shows.
+        in_mask: the mask itself, which says on the boundary what labels leave open.
+    """
+    hand, background = label == PixelLabel.HAND, label == PixelLabel.BACKGROUND
+    boundary = dilate(hand) & dilate(background) & (label == PixelLabel.IGNORE)
+    target, known = hand | (boundary & in_mask), hand | background | boundary
+    return (accumulation - target.to(accumulation.dtype))[known].square().mean()
+
+
+def dilate(pixels: Bool[Tensor, "H W 1"]) -> Bool[Tensor, "H W 1"]:
+    """Pixels with one of these within `BOUNDARY_WIDTH` pixels."""
+    size = 2 * BOUNDARY_WIDTH + 1
+    return F.max_pool2d(pixels[None, ..., 0].float(), size, stride=1, padding=BOUNDARY_WIDTH)[0, ..., None] > 0
+
+
+def random_window(pixels: Bool[Tensor, "H W"], size: int) -> tuple[slice, slice]:
+    """A square of this side round one of the pixels, moved into the image, which must be as large."""
+    found = pixels.nonzero()
+    middle = found[torch.randint(len(found), ())].tolist() if len(found) else [0, 0]
+    starts = (min(max(at - size // 2, 0), limit - size) for at, limit in zip(middle, pixels.shape, strict=True))
+    top, left = starts
+    return slice(top, top + size), slice(left, left + size)

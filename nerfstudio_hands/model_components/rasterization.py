@@ -1,0 +1,50 @@
+"""What rays of an image, or single ones, meet of posed hands."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from nerfstudio.cameras.rays import RayBundle
+from torch import Tensor
+
+from nerfstudio_hands.geometry.raster.antialias import antialias
+from nerfstudio_hands.geometry.raster.rasterize import rasterize_rays
+from nerfstudio_hands.geometry.raster.visibility import Raster
+from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
+
+
+def rasterize_hands(rays: RayBundle, posed: PosedSurfaces) -> tuple[Raster, Int[Tensor, "*R"]]:
+    """What rays [R], or the pinhole rays of an image [H, W], meet, and which surface each was cast at."""
+    ray_surface = posed.ray_surface.view(rays.shape)
+    if rays.ndim == 2:
+        return rasterize_rays(posed.surfaces, *_pinhole(rays), surface=_only(ray_surface)), ray_surface
+    hits = posed.surfaces.cast(rays.origins, rays.directions, posed.ray_surface)
+    return Raster(hits.face, hits.barycentric, hits.depth, hits.depth), ray_surface
+
+
+def antialias_layers(
+    layers: list[Float[Tensor, "*R C"]], raster: Raster, rays: RayBundle, posed: PosedSurfaces
+) -> list[Float[Tensor, "*R C"]]:
+    """Layers of an image with smooth silhouettes; those of single rays stay as they are.
+
+    Args:
+        layers: values of the pixels, zero where nothing is met.
+        raster: what was met.
+        rays: by what.
+        posed: the posed surfaces.
+    """
+    if rays.ndim != 2:
+        return layers
+    surface = _only(posed.ray_surface.view(rays.shape))
+    smooth = antialias(torch.cat(layers, dim=-1), raster, posed.surfaces, *_pinhole(rays), surface=surface)
+    return list(smooth.split([layer.shape[-1] for layer in layers], dim=-1))
+
+
+def _only(ray_surface: Int[Tensor, "H W"]) -> int:
+    """The surface of an image, which shows one moment."""
+    return int(ray_surface[0, 0])
+
+
+def _pinhole(rays: RayBundle) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W 3"]]:
+    """Origins, and directions of depth one along the camera's axis."""
+    return rays.origins, rays.directions * rays.metadata["directions_norm"]
