@@ -30,7 +30,7 @@ METHODS = {
     "hand-canonical": ["hand-canonical", "--pipeline.model.skinning", "nearest"],
     "hand-canonical (volume)": ["hand-canonical", "--pipeline.model.skinning", "volume"],
 }
-LPIPS = ["--pipeline.model.perceptual-loss", "0.02"]
+LPIPS = ["--pipeline.model.perceptual-loss-weight", "0.02"]
 LOSSES = {
     "mse": ["--pipeline.model.huber-delta", "10"],
     "mse+lpips": ["--pipeline.model.huber-delta", "10", *LPIPS],

@@ -41,7 +41,7 @@ class Ablation(Recorded):
     """Cameras to hold out; by default every seventh."""
     steps: int = hand_uvnerf.config.max_num_iterations
     """Training steps of each."""
-    seam_penalty: float = hand_uvnerf.config.pipeline.model.seam_penalty
+    seam_loss_weight: float = hand_uvnerf.config.pipeline.model.seam_loss_weight
     """Weight of the difference of features across seams."""
 
 
@@ -51,7 +51,7 @@ def train(place: str, args: Ablation) -> tuple[Trainer, float]:
     config.data = config.pipeline.datamanager.data = args.data
     config.pipeline.datamanager.dataparser.eval_cameras = args.eval_cameras or None
     config.pipeline.model.position = place
-    config.pipeline.model.seam_penalty = args.seam_penalty
+    config.pipeline.model.seam_loss_weight = args.seam_loss_weight
     config.vis, config.output_dir = "tensorboard", Path(mkdtemp())
     config.experiment_name, config.timestamp = "ablation", place
     config.max_num_iterations = args.steps

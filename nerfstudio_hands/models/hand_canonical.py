@@ -35,13 +35,13 @@ class HandCanonicalModelConfig(VolumetricHandModelConfig):
     """Texels along a side of the three feature planes over the zero pose, a level each."""
     volume_resolution: bounded(int, 2, 512) = 48
     """Cells of the weight volume along the longest side of a hand."""
-    volume_penalty: Weight = 1e-2
+    volume_loss_weight: Weight = 1e-2
     """Weight of the total variation of what the weight volume learns on top of its start."""
     non_rigid: bool = True
     """Add a learned offset that depends on the pose to places in the zero pose."""
     non_rigid_schedule: Schedule = field(default_factory=lambda: Schedule(start=0.3, end=0.4))
     """Part of the training over which this offset is admitted."""
-    non_rigid_penalty: Weight = 1e-2
+    non_rigid_loss_weight: Weight = 1e-2
     """Weight of the mean squared offset, in millimetres."""
 
 
@@ -77,7 +77,7 @@ class HandCanonicalModel(VolumetricHandModel):
     def penalty(self, geometry: Geometry, radiance: Radiance, posed: PosedSurfaces) -> Float[Tensor, ""]:
         penalty, config = super().penalty(geometry, radiance, posed), self.config
         if config.skinning == "volume":
-            penalty = penalty + config.volume_penalty * self.warp.skinning.total_variation()
+            penalty = penalty + config.volume_loss_weight * self.warp.skinning.total_variation()
         if self.warp.non_rigid is not None:
-            penalty = penalty + config.non_rigid_penalty * self.warp.non_rigid_size(posed.code)
+            penalty = penalty + config.non_rigid_loss_weight * self.warp.non_rigid_size(posed.code)
         return penalty

@@ -71,21 +71,21 @@ class HandMeshModelConfig(PosedHandModelConfig):
     """Share of the training after which the surface moves; before, only albedo and light are learned."""
     smoothing: bounded(float, 0, 1e4) = 12.0
     """How far a step of one vertex takes its neighbours along (lambda of Nicolet et al. 2021)."""
-    color_loss: Weight = 2.0
+    color_loss_weight: Weight = 2.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
-    mask_loss: Weight = 1.0
+    mask_loss_weight: Weight = 1.0
     """Weight of the squared difference between coverage and mask."""
-    laplacian_loss: Weight = 0.03
+    laplacian_loss_weight: Weight = 0.03
     """Weight of the squared bending of the displacement: keeps noise of the pictures out of the surface."""
-    normal_loss: Weight = 0.003
+    normal_loss_weight: Weight = 0.003
     """Weight of the normal consistency of neighbouring faces."""
-    edge_loss: Weight = 0.03
+    edge_loss_weight: Weight = 0.03
     """Weight of the squared relative change of the edges' lengths: keeps faces from folding over and sliding."""
-    displacement_loss: Weight = 2e-4
+    displacement_loss_weight: Weight = 2e-4
     """Weight of the squared displacement in millimetres: where pictures say nothing, the surface stays."""
-    albedo_loss: Weight = 1e-3
+    albedo_loss_weight: Weight = 1e-3
     """Weight of the squared difference of neighbouring texels."""
-    seam_loss: Weight = 0.1
+    seam_loss_weight: Weight = 0.1
     """Weight of the squared difference of the albedo across the seams of the texture atlas."""
 
     def training_remedy(self, data: HandDataManagerConfig) -> str:
@@ -260,12 +260,12 @@ class HandMeshModel(PosedHandModel):
             return self.lighting.coefficients.new_zeros(())
         config, shape = self.config, self.mesh.regularizers(self.hands.offset)
         return (
-            config.laplacian_loss * shape["laplacian"]
-            + config.normal_loss * shape["normal"]
-            + config.edge_loss * shape["edge"]
-            + config.displacement_loss * shape["displacement"]
-            + config.albedo_loss * self.albedo.roughness()
-            + config.seam_loss * self.albedo.seam_difference()
+            config.laplacian_loss_weight * shape["laplacian"]
+            + config.normal_loss_weight * shape["normal"]
+            + config.edge_loss_weight * shape["edge"]
+            + config.displacement_loss_weight * shape["displacement"]
+            + config.albedo_loss_weight * self.albedo.roughness()
+            + config.seam_loss_weight * self.albedo.seam_difference()
         )
 
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
@@ -275,19 +275,19 @@ class HandMeshModel(PosedHandModel):
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
         hand = (label == PixelLabel.HAND)[..., 0]
-        loss = {"color": config.color_loss * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta)}
+        loss = {"color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta)}
         if not self.mesh_is_fixed:
             coverage = coverage_loss(outputs["accumulation"], label, batch["in_mask"].to(self.device))
-            loss["mask"] = config.mask_loss * coverage
+            loss["mask"] = config.mask_loss_weight * coverage
         if self.has_own_color and not self.mesh_is_fixed:
             shaded = color_loss(outputs["shaded"][hand], image[hand], config.huber_delta)
-            loss["shaded"] = config.color_loss * shaded
+            loss["shaded"] = config.color_loss_weight * shaded
         if self.perceptual is not None and min(hand.shape[:2]) >= PATCH_SIZE:
             window = random_window(hand, PATCH_SIZE)
             patch = (outputs["rgb"][window], image[window], label[window][..., 0])
             patch = (part.flatten(0, 1) for part in patch)
             found = patch_loss(self.perceptual, *patch, self.learned_labels, PATCH_SIZE)
-            loss["perceptual"] = config.perceptual_loss * found
+            loss["perceptual"] = config.perceptual_loss_weight * found
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
         return loss

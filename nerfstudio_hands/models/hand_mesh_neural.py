@@ -32,7 +32,7 @@ class HandMeshNeuralModelConfig(HandMeshModelConfig):
     """Layers of the `mlp`."""
     shader_schedule: Schedule = field(default_factory=lambda: Schedule(start=0.4, end=0.7))
     """Part of the training in which the network learns alone, on a mesh that stays as it is; then both learn on."""
-    view_penalty: Weight = 1e-2
+    view_loss_weight: Weight = 1e-2
     """Weight of the squared view-dependent part of the colour."""
 
 
@@ -70,7 +70,7 @@ class HandMeshNeuralModel(HandMeshModel):
         if not self.has_own_color or (self.config.shader == "unet" and visible.ndim != 2):
             return super().color(gbuffer, visible)
         found, view = self.shader(gbuffer, visible)
-        return found, self.config.view_penalty * view.square().sum() / max(view.numel(), 1)
+        return found, self.config.view_loss_weight * view.square().sum() / max(view.numel(), 1)
 
     @property
     def has_own_color(self) -> bool:

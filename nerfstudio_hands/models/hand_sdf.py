@@ -72,33 +72,33 @@ class HandSDFModelConfig(ShellFieldModelConfig):
     """Initial width in metres over which the learned surface turns from empty to opaque (NeuS' 1 / s)."""
     resolutions: bounded(Tuple[int, ...], 2, 2048) = (32, 96, 256)
     """Texels along a side of the three feature planes of the colour over the rest pose, a level each."""
-    color_loss: Weight = 10.0
+    color_loss_weight: Weight = 10.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated): in hollows, which no outline
     shows, nothing else says where the surface is."""
-    diffuse_loss: Weight = 3.0
+    diffuse_loss_weight: Weight = 3.0
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
-    cover_loss: Weight = 0.0
+    cover_loss_weight: Weight = 0.0
     """Weight of the same loss over black: makes the hand opaque to its rim, and a little larger."""
-    view_penalty: Weight = 0.05
+    view_loss_weight: Weight = 0.05
     """Weight of the squared view-dependent part of the colour."""
-    eikonal_loss: Weight = 0.3
+    eikonal_loss_weight: Weight = 0.3
     """Weight of the squared difference between the length of the distance's gradient and one."""
     num_eikonal: bounded(int, 0, 2**20) = 512
     """Samples that need no colour at which this is asked for too."""
-    template_loss: Weight = 1.0
+    template_loss_weight: Weight = 1.0
     """Weight at the start of the squared distance between learned and fitted surface, in half widths of the shell;
     behind the wrist, where no ray counts, to the end."""
     template_fade: Schedule = field(default_factory=lambda: Schedule(start=0.0, end=0.3))
-    """Part of the training over which this fades to `offset_penalty`, which remains."""
-    offset_penalty: Weight = 1e-3
+    """Part of the training over which this fades to `offset_loss_weight`, which remains."""
+    offset_loss_weight: Weight = 1e-3
     """Weight of the same to the end: what nobody sees stays where the fit has it."""
     object_searches: bounded(int, 1, 256) = 24
     """Places a ray at which a held object is looked for first."""
-    part_loss: Weight = 0.1
+    part_loss_weight: Weight = 0.1
     """Weight of the binary cross-entropy between the object's part of the opacity and its mask."""
-    penetration_loss: Weight = 1.0
+    penetration_loss_weight: Weight = 1.0
     """Weight of the squared depth of skin in the object, in half widths of the shell."""
-    attraction_loss: Weight = 0.0
+    attraction_loss_weight: Weight = 0.0
     """Weight of how far skin is from the object that is within a half width of the shell, likewise."""
 
 
@@ -141,7 +141,7 @@ class HandSDFModel(PosedHandModel):
             num_samples=config.num_samples,
         )
         self.log_inverse_s = Parameter(torch.tensor(math.log(config.inverse_s)))
-        self.template_weight = config.template_loss
+        self.template_weight = config.template_loss_weight
 
     @property
     def held(self) -> PosedObject | None:
@@ -164,7 +164,7 @@ class HandSDFModel(PosedHandModel):
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         def fade(trained: float) -> None:
             left = 1 - self.config.template_fade.progress(trained)
-            self.template_weight = left * self.config.template_loss + self.config.offset_penalty
+            self.template_weight = left * self.config.template_loss_weight + self.config.offset_loss_weight
 
         return [*super().get_training_callbacks(attributes), before_each_step(attributes, fade)]
 
@@ -215,30 +215,30 @@ class HandSDFModel(PosedHandModel):
         """The regularisers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
         terms = [
-            config.smoothness_penalty * self.scene.hand.field.position.regularisation(),
+            config.smoothness_loss_weight * self.scene.hand.field.position.regularisation(),
             self.common_penalty(),
-            config.eikonal_loss * eikonal_loss(shading.gradient),
+            config.eikonal_loss_weight * eikonal_loss(shading.gradient),
             self.skin_penalty(posed),
         ]
         if len(shading.shift):
             terms.append(self.template_weight * shading.shift.square().mean())
         if len(shading.radiance.view_residual):
-            terms.append(config.view_penalty * shading.radiance.view_residual.square().mean())
+            terms.append(config.view_loss_weight * shading.radiance.view_residual.square().mean())
         if self.held is not None:
-            terms.append(config.smoothness_penalty * self.held.field.planes.total_variation())
+            terms.append(config.smoothness_loss_weight * self.held.field.planes.total_variation())
         return torch.stack(terms).sum()
 
     def skin_penalty(self, posed: PosedSurfaces) -> Float[Tensor, ""]:
         """What is asked of all skin, seen or not: to be where the fit has it, behind the wrist, where no ray counts,
         strictly; and neither in the object nor, if wanted, near it without touching. With the weights."""
         config, skin = self.config, self.scene.hand.random_skin(posed, NUM_SKIN_POINTS)
-        weight = torch.where(skin.of_hand, config.offset_penalty, config.template_loss)
+        weight = torch.where(skin.of_hand, config.offset_loss_weight, config.template_loss_weight)
         found = (weight * skin.shift.square()).mean()
         if self.held is None:
             return found
         distance = self.held(skin.points, skin.surface, posed)[0] / config.shell
-        found = found + config.penetration_loss * penetration_loss(distance)
-        return found + config.attraction_loss * attraction_loss(distance)
+        found = found + config.penetration_loss_weight * penetration_loss(distance)
+        return found + config.attraction_loss_weight * attraction_loss(distance)
 
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
         return {**super().get_metrics_dict(outputs, batch), "inverse_s_mm": self.inverse_s * 1000}
@@ -248,18 +248,20 @@ class HandSDFModel(PosedHandModel):
         # Over black, colors would draw the surface outward in every pixel of the hand that its outline cuts.
         behind = (1 - outputs["accumulation"]) * pixels.color
         loss = {
-            "color": config.color_loss * pixels.color_loss(outputs["rgb"] + behind, config.huber_delta),
-            "opacity": config.opacity_loss * pixels.opacity_loss(outputs["accumulation"]),
+            "color": config.color_loss_weight * pixels.color_loss(outputs["rgb"] + behind, config.huber_delta),
+            "opacity": config.opacity_loss_weight * pixels.opacity_loss(outputs["accumulation"]),
         }
         if "diffuse" in outputs:
-            loss["diffuse"] = config.diffuse_loss * pixels.color_loss(outputs["diffuse"] + behind, config.huber_delta)
+            loss["diffuse"] = config.diffuse_loss_weight * pixels.color_loss(
+                outputs["diffuse"] + behind, config.huber_delta
+            )
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
-        if config.cover_loss > 0:
-            loss["cover"] = config.cover_loss * pixels.color_loss(outputs["rgb"], config.huber_delta)
+        if config.cover_loss_weight > 0:
+            loss["cover"] = config.cover_loss_weight * pixels.color_loss(outputs["rgb"], config.huber_delta)
         if self.held is not None:
             accumulation, is_object = outputs["object_accumulation"].view(-1), pixels.label == PixelLabel.OBJECT
-            loss["part"] = config.part_loss * opacity_loss(accumulation[pixels.known], is_object[pixels.known])
+            loss["part"] = config.part_loss_weight * opacity_loss(accumulation[pixels.known], is_object[pixels.known])
         return {**loss, **self.patch_losses(outputs, batch, pixels)}
 
     # Export ---------------------------------------------------------------------------------------------------------

@@ -46,13 +46,13 @@ class PosedHandModelConfig(ModelConfig):
     huber_delta: bounded(float, 1e-6, 10) = 0.04
     """Colour differences beyond this count linearly: they are misfit, not colour. A large one gives the squared error.
     """
-    perceptual_loss: Weight = 0.0
+    perceptual_loss_weight: Weight = 0.0
     """Weight of LPIPS on patches (needs `ns-hands fetch-weights`; try 0.01); 0 costs nothing."""
-    camera_penalty: Weight = 1e-2
+    camera_loss_weight: Weight = 1e-2
     """Weight of the squared gains and biases."""
-    camera_pose_penalty: Weight = 20.0
+    camera_pose_loss_weight: Weight = 20.0
     """Weight of the squared corrections of the cameras, radians and metres: without it hand and rig grow together."""
-    pose_penalty: Weight = 0.03
+    pose_loss_weight: Weight = 0.03
     """Weight of the squared corrections of the poses, radians (and decimetres of translation) summed over each frame's
     hands: what keeps them near the fit."""
 
@@ -110,7 +110,7 @@ class PosedHandModel(Model):
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
         """Called once before training: what only training needs is made ready here, and missing weights are said."""
-        if self.config.perceptual_loss > 0:
+        if self.config.perceptual_loss_weight > 0:
             try:
                 network = load_lpips("vgg")
             except HandsError as error:
@@ -146,17 +146,17 @@ class PosedHandModel(Model):
     def common_penalty(self) -> Float[Tensor, ""]:
         """What keeps cameras and poses near what was known before, with its weights."""
         config = self.config
-        found = self.cameras.penalty(color_weight=config.camera_penalty, pose_weight=config.camera_pose_penalty)
-        return found if self.hands.deltas is None else found + config.pose_penalty * self.hands.correction()
+        found = self.cameras.penalty(color_weight=config.camera_loss_weight, pose_weight=config.camera_pose_loss_weight)
+        return found if self.hands.deltas is None else found + config.pose_loss_weight * self.hands.correction()
 
     def patch_losses(self, outputs: Dict[str, Tensor], batch: RayBatch, pixels: PixelTargets) -> Dict[str, Tensor]:
         """`perceptual`, where it is wanted and the batch ends with patches."""
         count = batch["num_patch_rays"]
-        if not self.config.perceptual_loss or not count:
+        if not self.config.perceptual_loss_weight or not count:
             return {}
         patches = (outputs["rgb"][-count:], pixels.color[-count:], pixels.label[-count:])
         loss = patch_loss(self.perceptual, *patches, self.learned_labels, batch["patch_size"])
-        return {"perceptual": self.config.perceptual_loss * loss}
+        return {"perceptual": self.config.perceptual_loss_weight * loss}
 
     def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: RayBatch) -> Dict[str, Tensor]:
         hand = batch["hand_label"].view(-1).to(self.device) == PixelLabel.HAND

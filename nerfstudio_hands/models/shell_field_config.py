@@ -30,17 +30,17 @@ class ShellFieldModelConfig(PosedHandModelConfig):
     """Tell the field the local rotations of the pose, where the training frames show more than one."""
     light_transfer: bool = True
     """Tell the field what light reaches each point in a pose: shading and self-shadow then hold in new poses."""
-    color_loss: Weight = 2.0
+    color_loss_weight: Weight = 2.0
     """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
-    diffuse_loss: Weight = 0.6
+    diffuse_loss_weight: Weight = 0.6
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
-    opacity_loss: Weight = 0.1
+    opacity_loss_weight: Weight = 0.1
     """Weight of the binary cross-entropy between accumulated opacity and mask."""
-    view_penalty: Weight = 1e-2
+    view_loss_weight: Weight = 1e-2
     """Weight of the squared view-dependent part of the colour."""
-    offset_penalty: Weight = 1e-2
+    offset_loss_weight: Weight = 1e-2
     """Weight of the squared distance between learned and fitted surface, in half widths of the shell."""
-    smoothness_penalty: Weight = 1e-3
+    smoothness_loss_weight: Weight = 1e-3
     """Weight of the field's own regularisation (total variation of feature planes)."""
 
     def training_remedy(self, data: HandDataManagerConfig) -> str:

@@ -48,7 +48,7 @@ class VolumetricHandModelConfig(ShellFieldModelConfig):
     """target class to instantiate"""
     beta: bounded(float, 1e-5, 0.02) = 0.0008
     """Initial width in metres over which the learned surface turns from empty to opaque (VolSDF's beta)."""
-    seam_penalty: Weight = 0.1
+    seam_loss_weight: Weight = 0.1
     """Weight of the squared difference of features across the seams of the texture atlas."""
 
 
@@ -189,13 +189,13 @@ class VolumetricHandModel(PosedHandModel):
         """The regularisers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
         terms = [
-            config.smoothness_penalty * self.field.position.regularisation(),
-            config.seam_penalty * self.field.position.seam_difference(),
+            config.smoothness_loss_weight * self.field.position.regularisation(),
+            config.seam_loss_weight * self.field.position.seam_difference(),
             self.common_penalty(),
         ]
         if len(geometry.shift):
-            terms.append(config.offset_penalty * geometry.shift.square().mean())
-            terms.append(config.view_penalty * radiance.view_residual.square().mean())
+            terms.append(config.offset_loss_weight * geometry.shift.square().mean())
+            terms.append(config.view_loss_weight * radiance.view_residual.square().mean())
         return torch.stack(terms).sum()
 
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
@@ -204,11 +204,11 @@ class VolumetricHandModel(PosedHandModel):
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, pixels = self.config, PixelTargets.of(batch, self.learned_labels, self.device)
         loss = {
-            "color": config.color_loss * pixels.color_loss(outputs["rgb"], config.huber_delta),
-            "opacity": config.opacity_loss * pixels.opacity_loss(outputs["accumulation"]),
+            "color": config.color_loss_weight * pixels.color_loss(outputs["rgb"], config.huber_delta),
+            "opacity": config.opacity_loss_weight * pixels.opacity_loss(outputs["accumulation"]),
         }
         if "diffuse" in outputs:
-            loss["diffuse"] = config.diffuse_loss * pixels.color_loss(outputs["diffuse"], config.huber_delta)
+            loss["diffuse"] = config.diffuse_loss_weight * pixels.color_loss(outputs["diffuse"], config.huber_delta)
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
         return {**loss, **self.patch_losses(outputs, batch, pixels)}

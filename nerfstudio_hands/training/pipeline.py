@@ -143,7 +143,7 @@ class HandPipeline(VanillaPipeline):
 def with_patches(config: HandPipelineConfig) -> HandPipelineConfig:
     """The configuration whose data manager draws patches where the model's perceptual loss looks at some."""
     sampler = config.datamanager.pixel_sampler
-    sampler = replace(sampler, draws_patches=sampler.draws_patches or config.model.perceptual_loss > 0)
+    sampler = replace(sampler, draws_patches=sampler.draws_patches or config.model.perceptual_loss_weight > 0)
     return replace(config, datamanager=replace(config.datamanager, pixel_sampler=sampler))
 
 

@@ -96,7 +96,7 @@ def test_losses_leave_out_pixels_that_take_no_part():
 
 
 def test_perceptual_loss_needs_its_weights_and_teaches_with_them(tmp_path, monkeypatch):
-    model = uvnerf(perceptual_loss=0.1).train()
+    model = uvnerf(perceptual_loss_weight=0.1).train()
     attributes = SimpleNamespace()
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("TORCH_HOME", str(tmp_path))

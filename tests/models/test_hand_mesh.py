@@ -97,7 +97,7 @@ def test_shape_albedo_and_light_are_found_again():
 
 
 def test_cameras_that_are_off_find_their_way_back():
-    config = HandMeshModelConfig(texture_size=64, refine_cameras=True, camera_pose_penalty=0)
+    config = HandMeshModelConfig(texture_size=64, refine_cameras=True, camera_pose_loss_weight=0)
     model = make_model(config)
     with torch.no_grad():
         model.albedo.levels[0].add_(torch.randn_like(model.albedo.levels[0]))

@@ -135,7 +135,7 @@ def test_colour_says_where_the_surface_should_be():
 
 @pytest.mark.parametrize("weight", [0.0, 2.0])
 def test_colour_has_no_say_in_the_opacity_of_a_pixel_that_the_outline_cuts_unless_it_is_asked(weight):
-    model = sdf(cover_loss=weight, opacity_loss=0.0).train()
+    model = sdf(cover_loss_weight=weight, opacity_loss_weight=0.0).train()
     alpha = torch.tensor([[0.4]], requires_grad=True)
     skin = torch.tensor([[0.7, 0.5, 0.4]])
     outputs = {"rgb": alpha * skin, "diffuse": alpha * skin, "accumulation": alpha}
@@ -146,7 +146,7 @@ def test_colour_has_no_say_in_the_opacity_of_a_pixel_that_the_outline_cuts_unles
 
 
 def test_what_keeps_it_near_the_template_fades():
-    model = sdf(template_loss=1.0, template_fade=Schedule(0.0, 0.5), offset_penalty=0.01)
+    model = sdf(template_loss_weight=1.0, template_fade=Schedule(0.0, 0.5), offset_loss_weight=0.01)
     attributes = SimpleNamespace(trainer=SimpleNamespace(config=SimpleNamespace(max_num_iterations=100)))
     (callback,) = model.get_training_callbacks(attributes)
     weights = []

@@ -147,7 +147,11 @@ def test_contact_pushes_them_apart_and_attraction_pulls(middle):
     for weights, depth, sign in (((1.0, 0.0), 0.02, 1), ((0.0, 1.0), None, -1)):
         place = hand.clone()
         model = holding(
-            place, penetration_loss=weights[0], attraction_loss=weights[1], offset_penalty=0.0, template_loss=0.0
+            place,
+            penetration_loss_weight=weights[0],
+            attraction_loss_weight=weights[1],
+            offset_loss_weight=0.0,
+            template_loss_weight=0.0,
         ).train()
         highest = vertices(model)[:, 1][(vertices(model) - hand)[:, [0, 2]].norm(dim=1) < 0.008].max()
         gap = -depth if depth is not None else 0.002
@@ -160,7 +164,10 @@ def test_contact_pushes_them_apart_and_attraction_pulls(middle):
         # Up is away from the hand: going there lowers what contact costs, and raises what attraction costs.
         assert model.held.deltas.grad[1, 1] * sign < 0
     apart = holding(
-        middle + torch.tensor([0.0, 0.1, 0.0]), attraction_loss=1.0, offset_penalty=0.0, template_loss=0.0
+        middle + torch.tensor([0.0, 0.1, 0.0]),
+        attraction_loss_weight=1.0,
+        offset_loss_weight=0.0,
+        template_loss_weight=0.0,
     ).train()
     assert apart.skin_penalty(apart.hands.for_rays(rays_to(middle[None]))) == 0
 

@@ -89,7 +89,7 @@ def test_every_number_of_our_configurations_has_a_range_that_holds_its_default(n
         ("pipeline.model.subdivisions", 9),
         ("pipeline.model.resolutions", (32, 0)),
         ("pipeline.model.resolutions", (32, 10**7)),
-        ("pipeline.model.color_loss", -1),
+        ("pipeline.model.color_loss_weight", -1),
         ("pipeline.model.sdf_field.num_layers", 0),
         ("optimizers.fields.optimizer.lr", math.inf),
         ("optimizers.fields.scheduler.final_fraction", 2),

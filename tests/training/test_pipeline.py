@@ -73,7 +73,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_is_named(monkeypatch):
 
 @pytest.mark.parametrize("weight", [0.0, 0.01])
 def test_patches_are_drawn_where_a_loss_looks_at_them(weight):
-    config = HandPipelineConfig(model=PosedHandModelConfig(perceptual_loss=weight))
+    config = HandPipelineConfig(model=PosedHandModelConfig(perceptual_loss_weight=weight))
     assert with_patches(config).datamanager.pixel_sampler.draws_patches == (weight > 0)
     # What stands in config.yml is not touched.
     assert not config.datamanager.pixel_sampler.draws_patches
