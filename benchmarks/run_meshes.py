@@ -42,7 +42,7 @@ def hand_meshes(model: PosedHandModel, frame: int, *, voxel: float) -> dict[str,
         part = isosurface_part(hands, source.distance, pose, voxel=voxel)
         meshes[ZERO_LEVEL] = Mesh(part.vertices, part.faces, hands.surface.face_is_hand[part.face_ids])
     elif source.detailed is not None:
-        meshes[REFINED] = posed(hands.surface, hands.zero_pose_offset)
+        meshes[REFINED] = posed(hands.surface, hands.rest_offset)
     return meshes
 
 

@@ -36,7 +36,7 @@ class VertexEncoding(PositionEncoding):
         corners = self.features[self.faces[samples.face]]
         return (samples.barycentric[..., None] * corners).sum(dim=1)
 
-    def regularisation(self):
+    def regularization(self):
         corners = self.features[self.faces]
         return (corners - corners.roll(1, dims=1)).square().mean()
 

@@ -79,7 +79,7 @@ def _of_capture(hands: PosedHands, colors: ColorFn) -> ColorFn:
 
 
 def _posed_part(hands: PosedHands, pose: HandPose) -> VisiblePart:
-    return visible_part(hands.surface, pose, hands.shape, hands.zero_pose_offset)
+    return visible_part(hands.surface, pose, hands.shape, hands.rest_offset)
 
 
 def _isosurface_rigs(
@@ -89,7 +89,7 @@ def _isosurface_rigs(
 
 
 def _plain_rigs(hands: PosedHands, valid: list[bool], texture_size: int) -> tuple[list[Rig], None]:
-    return rigs(hands.surface, valid, hands.shape, hands.zero_pose_offset), None
+    return rigs(hands.surface, valid, hands.shape, hands.rest_offset), None
 
 
 def _detailed_rigs(hands: PosedFineHands, valid: list[bool], texture_size: int) -> tuple[list[Rig], NormalMap]:
@@ -101,5 +101,5 @@ def _detailed_rigs(hands: PosedFineHands, valid: list[bool], texture_size: int) 
         rest = torch.cat([shaped_template(hand, hands.shape[None])[0] for hand in surface.hands])
         return AtlasSurface(rest + moved, surface.faces, surface.uv)
 
-    normals = bake_normal_map(at_rest(coarse, offset), at_rest(fine, hands.zero_pose_offset), texture_size)
+    normals = bake_normal_map(at_rest(coarse, offset), at_rest(fine, hands.rest_offset), texture_size)
     return rigs(coarse, valid, hands.shape, offset), normals.cpu().numpy()

@@ -65,7 +65,7 @@ def isosurface_rigs(
     skin = surface_warp(source.skinning.hands.weights, hands.surface.faces, near.face, near.barycentric)
     side = hands.surface.face_side[near.face]
     result = []
-    for rig in rigs(hands.surface, valid, hands.shape, hands.zero_pose_offset):
+    for rig in rigs(hands.surface, valid, hands.shape, hands.rest_offset):
         own = side == SIDES.index(rig.name)
         kept = own[part.faces].all(dim=1)
         index = torch.cumsum(own, dim=0) - 1

@@ -12,11 +12,11 @@ from nerfstudio_hands.fields.seams import seam_difference, seam_uv
 
 
 class AlbedoTexture(nn.Module):
-    """Colours in (0, 1) over texture coordinates: the logistic function of a sum of textures, each half as fine as the
+    """Colors in (0, 1) over texture coordinates: the logistic function of a sum of textures, each half as fine as the
     next.
 
-    What no picture shows is filled by the coarse levels, and a wrong colour of a whole region is mended by few texels.
-    It starts as grey.
+    What no image shows is filled by the coarse levels, and a wrong color of a whole region is corrected by few texels.
+    It starts as gray.
 
     Args:
         faces: Faces of the surface.
@@ -47,7 +47,7 @@ class AlbedoTexture(nn.Module):
         return torch.sigmoid(torch.stack(read).sum(dim=0)[0, :, :, 0].T)
 
     @torch.no_grad()
-    def picture(self) -> Float[Tensor, "S W 3"]:
+    def image(self) -> Float[Tensor, "S W 3"]:
         """The finest level's texels with all levels in them, first row at v = 1 as in OBJ."""
         height, width = self.levels[-1].shape[-2:]
         v, u = (torch.arange(n, device=self.levels[0].device).add(0.5) / n for n in (height, width))
@@ -55,11 +55,11 @@ class AlbedoTexture(nn.Module):
         return self(torch.stack([u, v], dim=-1).view(-1, 2)).view(height, width, 3)
 
     def roughness(self) -> Float[Tensor, ""]:
-        """Mean squared difference of neighbouring texels before the logistic function, summed over the levels."""
+        """Mean squared difference of neighboring texels before the logistic function, summed over the levels."""
         return total_variation(self.levels)
 
     def seam_difference(self) -> Float[Tensor, ""]:
-        """Mean squared difference of the colours on both sides of a random point of every seam."""
+        """Mean squared difference of the colors on both sides of a random point of every seam."""
         if not len(self.seams):
             return self.levels[0].new_zeros(())
         return seam_difference(self.seams, self)

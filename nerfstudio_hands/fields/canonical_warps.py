@@ -1,7 +1,7 @@
-"""Warps that carry points near a posed hand to its zero pose, by inverse skinning.
+"""Warps that carry points near a posed hand to its rest pose, by inverse skinning.
 
 Both take points, the nearest surface point of each (face, barycentric coordinates) and the bones' transforms, and give
-places in canonical space: the zero pose of the person's hands, two hands set apart. The nearest face says which hand a
+places in canonical space: the rest pose of the person's hands, two hands set apart. The nearest face says which hand a
 point belongs to, so that bones of one hand never move points of the other.
 """
 
@@ -18,28 +18,28 @@ from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface
 from nerfstudio_hands.hand_model.model import rest_joints
 
 SOLID = 0.006
-"""Metres round the zero-pose surface within which the prior of the weight volume is that of the nearest skin."""
+"""Meters round the rest-pose surface within which the prior of the weight volume is that of the nearest skin."""
 
 EMPTY = 0.012
-"""Metres beyond which the prior of the weight volume says that nothing is there."""
+"""Meters beyond which the prior of the weight volume says that nothing is there."""
 
 FIELD_MARGIN = 0.012
-"""Metres round the rest pose that fields cover."""
+"""Meters round the rest pose that fields cover."""
 
 PRIOR_FLOOR = 1e-3
 """Least prior of a bone or of emptiness: what training cannot raise from zero."""
 
 
 class CanonicalHands(nn.Module):
-    """The zero pose of a person's hands, and how its bones hang on it.
+    """The rest pose of a person's hands, and how its bones hang on it.
 
     Args:
         surface: the hands.
         shape: shape coefficients [K].
-        displacement: offset of every vertex of the zero pose [V, 3], metres.
+        displacement: offset of every vertex of the rest pose [V, 3], meters.
 
     Attributes:
-        rest: zero-pose vertices, each hand in the frame of its own bones [V, 3], metres.
+        rest: rest-pose vertices, each hand in the frame of its own bones [V, 3], meters.
         joints: the 16 joints of each hand, likewise [H, 16, 3].
         offset: from there to canonical space, a hand each [H, 3].
         weights: skinning weights [V, 16].
@@ -51,7 +51,7 @@ class CanonicalHands(nn.Module):
         rest = surface.pose(HandPose.rest(surface.num_hands, (1,)), shape.cpu(), displacement.cpu()).vertices[0]
         offset = [
             (surface.canonical[part] - rest[part]).mean(dim=0) for part in surface.vertex_slices
-        ]  # The template's, up to the shape: apart and centred.
+        ]  # The template's, up to the shape: apart and centered.
         self.counts = [hand.num_vertices for hand in surface.hands]
         hand_of_side = torch.tensor([surface.sides.index(side) if side in surface.sides else -1 for side in SIDES])
         for name, value in {
@@ -76,7 +76,7 @@ class CanonicalHands(nn.Module):
         return self.rest + self.offset[vertex_hand]
 
     def box(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-        """Lower and upper corner of what fields cover in canonical space, metres."""
+        """Lower and upper corner of what fields cover in canonical space, meters."""
         return self.canonical.amin(dim=0) - FIELD_MARGIN, self.canonical.amax(dim=0) + FIELD_MARGIN
 
 
@@ -84,10 +84,10 @@ class NearestSkinning(nn.Module):
     """Inverse blend skinning with the weights of the nearest surface point, after NeuMan (ECCV 2022).
 
     A point keeps its offset from the nearest surface point, turned back by the blended rotation there; the surface
-    point itself goes to its place on the zero pose exactly, pose-dependent offsets of the model included.
+    point itself goes to its place on the rest pose exactly, pose-dependent offsets of the model included.
 
     Args:
-        hands: the zero pose.
+        hands: the rest pose.
     """
 
     def __init__(self, hands: CanonicalHands):
@@ -102,14 +102,14 @@ class NearestSkinning(nn.Module):
         nearest: Float[Tensor, "N 3"],
         bones: Float[Tensor, "N 16 4 4"],
     ) -> tuple[Float[Tensor, "N 3"], None]:
-        """Places in canonical space, metres.
+        """Places in canonical space, meters.
 
         Args:
             points: points near posed surfaces.
             face: nearest face.
             barycentric: where on it the nearest surface point lies.
             nearest: that point, in the frame of `points`.
-            bones: transforms of the bones of the face's hand, from zero pose to the frame of `points`.
+            bones: transforms of the bones of the face's hand, from rest pose to the frame of `points`.
         """
         hands = self.hands
         weights = surface_warp(hands.weights, hands.faces, face, barycentric)
@@ -123,7 +123,7 @@ class NearestSkinning(nn.Module):
         face: Int[Tensor, "N"],
         barycentric: Float[Tensor, "N 3"],
     ) -> Float[Tensor, "N 3"]:
-        """Places in canonical space, metres.
+        """Places in canonical space, meters.
 
         Args:
             rotation: blended rotation at the nearest surface points.
@@ -139,7 +139,7 @@ class NearestSkinning(nn.Module):
         return surface_point + torch.linalg.solve(rotation, offset)
 
     def vertex_rotations(self, bones: Float[Tensor, "S H 16 4 4"]) -> Float[Tensor, "S V 9"]:
-        """Blended rotations of the vertices, from the zero pose to the world of the bones, row by row.
+        """Blended rotations of the vertices, from the rest pose to the world of the bones, row by row.
 
         Interpolated like any other quantity of the surface they are those of its points.
         """
@@ -149,16 +149,16 @@ class NearestSkinning(nn.Module):
 
 
 class SkinningVolume(nn.Module):
-    """Inverse skinning with a learned volume of weights over the zero pose, after HumanNeRF (CVPR 2022).
+    """Inverse skinning with a learned volume of weights over the rest pose, after HumanNeRF (CVPR 2022).
 
     A point is carried back by every bone; the volume says at each of these places how likely the bone is to be there.
     These likelihoods are the blend weights, and their sum is how likely the point is to be of the hand at all.
     The volume starts from the skinning weights of the nearest surface point, and fades out beyond the shell.
 
     Args:
-        hands: the zero pose.
+        hands: the rest pose.
         resolution: cells along the longest side of a hand's volume.
-        margin: metres of the volume round the zero pose.
+        margin: meters of the volume round the rest pose.
     """
 
     def __init__(self, hands: CanonicalHands, *, resolution: int, margin: float = 0.015):
@@ -202,7 +202,7 @@ class SkinningVolume(nn.Module):
         nearest: Float[Tensor, "N 3"],
         bones: Float[Tensor, "N 16 4 4"],
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
-        """Places in canonical space in metres, and likelihood of the hand in [0, 1]; arguments as for
+        """Places in canonical space in meters, and likelihood of the hand in [0, 1]; arguments as for
         :class:`NearestSkinning`."""
         hand = self.hands.face_hand[face]
         # Bones are rigid, so that their inverse is cheap.
@@ -222,5 +222,5 @@ class SkinningVolume(nn.Module):
         return position, total.clamp(max=1)
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Mean squared difference of neighbouring cells of what was learned on top of the prior."""
+        """Mean squared difference of neighboring cells of what was learned on top of the prior."""
         return sum(self.learned.diff(dim=axis).square().mean() for axis in (2, 3, 4))

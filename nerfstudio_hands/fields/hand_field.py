@@ -33,7 +33,7 @@ def network_implementation() -> Literal["tcnn", "torch"]:
 
 @dataclass
 class Geometry:
-    """What the field says of the surface at sample points, and what it needs to know for their colour.
+    """What the field says of the surface at sample points, and what it needs to know for their color.
 
     Attributes:
         shift: how far below the fitted surface the learned one lies, in half widths of the shell, in (-1, 1) [N].
@@ -51,12 +51,12 @@ class Geometry:
 
 @dataclass
 class Radiance:
-    """What the field says of the colour of sample points.
+    """What the field says of the color of sample points.
 
     Attributes:
-        diffuse: colour without the view-dependent part, linear in the camera's units and unbounded above [N, 3].
-        color: colour seen from the given direction [N, 3].
-        view_residual: the view-dependent part before the activation; regularised towards zero [N, 3].
+        diffuse: color without the view-dependent part, linear in the camera's units and unbounded above [N, 3].
+        color: color seen from the given direction [N, 3].
+        view_residual: the view-dependent part before the activation; regularized towards zero [N, 3].
     """
 
     diffuse: Float[Tensor, "N 3"]
@@ -65,9 +65,9 @@ class Radiance:
 
 
 class RadianceHead(nn.Module):
-    """Colour of places on the skin, whatever says where they are and how the surface runs there.
+    """Color of places on the skin, whatever says where they are and how the surface runs there.
 
-    Colour is a product: what the skin looks like at its place, and how much light reaches it. The second factor is a
+    Color is a product: what the skin looks like at its place, and how much light reaches it. The second factor is a
     small network over the light transfer alone, so that what it learns of shadows in one place and pose holds in all.
 
     Args:
@@ -111,7 +111,7 @@ class RadianceHead(nn.Module):
         light: Float[Tensor, "N C"],
         directions: Float[Tensor, "N 3"],
     ) -> Radiance:
-        """Colour of sample points.
+        """Color of sample points.
 
         Args:
             position: what the place looks like from everywhere.
@@ -135,7 +135,7 @@ class RadianceHead(nn.Module):
 
 
 class HandField(RadianceHead):
-    """Learned surface offset and colour over (place on the hand, signed distance, pose, light, view
+    """Learned surface offset and color over (place on the hand, signed distance, pose, light, view
     direction).
 
     Args:
@@ -192,7 +192,7 @@ class HandField(RadianceHead):
         return Geometry(torch.tanh(found[:, 0]), position, found[:, 1:])
 
     def radiance(self, samples: SurfaceSamples, geometry: Geometry, directions: Float[Tensor, "N 3"]) -> Radiance:
-        """Colour of sample points.
+        """Color of sample points.
 
         Args:
             samples: where they lie relative to the posed surface.

@@ -1,4 +1,4 @@
-"""Signed distance and colour of a hand, in its zero pose or in the frames of its posed bones."""
+"""Signed distance and color of a hand, in its rest pose or in the frames of its posed bones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nerfstudio_hands.program.option_range import bounded
 from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
 UNIT = 0.1
-"""Metres; half a hand. What the network sees and says is of the order of one."""
+"""Meters; half a hand. What the network sees and says is of the order of one."""
 
 
 @dataclass
@@ -27,7 +27,7 @@ class SDFSamples(SurfaceSamples):
     """Where sample points lie relative to a hand, as a network of signed distance is asked with them.
 
     Attributes:
-        position: where the points are in the rest pose, or seen from the posed wrist, metres [N, 3].
+        position: where the points are in the rest pose, or seen from the posed wrist, meters [N, 3].
         rotation: of directions at `position` into the world [N, 3, 3].
         outward: gradient of the fitted surface's distance, a unit vector of the world [N, 3].
         of_hand: whether the nearest skin belongs to what is shown, and not to the forearm [N].
@@ -60,27 +60,27 @@ class HandSDFFieldConfig(InstantiateConfig):
     """target class to instantiate"""
     start: Literal["template", "geometric"] = "template"
     """What is learned: a correction, within the shell, of the distance from the fitted surface; or the distance itself,
-    from geometric initialisation."""
+    from geometric initialization."""
     hidden_dim: bounded(int, 1, 4096) = 96
     """Width of the network."""
     num_layers: bounded(int, 1, 64) = 3
     """Hidden layers."""
     frequencies: bounded(int, 0, 16) = 7
-    """Octaves by which places are encoded, the longest a decimetre."""
+    """Octaves by which places are encoded, the longest a decimeter."""
 
 
 class HandSDFField(RadianceHead):
-    """Signed distance by a network, and colour from the normal, the view direction, the pose and the skin's place.
+    """Signed distance by a network, and color from the normal, the view direction, the pose and the skin's place.
 
     Args:
         config: the network of signed distance.
         position: features of the place on the skin.
-        kinematic: whether the network sees points from the posed bones; otherwise their place in the zero pose.
-        shell: half width of the shell round the fitted surface, metres.
+        kinematic: whether the network sees points from the posed bones; otherwise their place in the rest pose.
+        shell: half width of the shell round the fitted surface, meters.
         pose_dim: numbers of the pose code.
         light_dim: numbers of the light transfer; 0 for none.
-        hidden_dim: width of the networks of colour.
-        implementation: "tcnn" or "torch", for the networks of colour.
+        hidden_dim: width of the networks of color.
+        implementation: "tcnn" or "torch", for the networks of color.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class HandSDFField(RadianceHead):
         return GeometryWithGradient(shift, position, features, gradient)
 
     def radiance(self, samples: SurfaceSamples, geometry: Geometry, directions: Float[Tensor, "N 3"]) -> Radiance:
-        """Colour of sample points.
+        """Color of sample points.
 
         Args:
             samples: where they lie; with the normals of the learned surface, and as light transfer that which the

@@ -1,4 +1,4 @@
-"""Signed distance and colour of a rigid object, in its own frame."""
+"""Signed distance and color of a rigid object, in its own frame."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from nerfstudio_hands.fields.signed_distance import SignedDistanceNetwork
 from nerfstudio_hands.fields.surface_samples import ObjectSamples
 
 BEYOND = 1e-3
-"""Metres by which everything outside of the sphere that bounds the object is at least away from it."""
+"""Meters by which everything outside of the sphere that bounds the object is at least away from it."""
 
 
 class HeldObjectField(RadianceHead):
-    """Signed distance by a network that starts as a sphere, and colour from place, normal and view direction.
+    """Signed distance by a network that starts as a sphere, and color from place, normal and view direction.
 
     Args:
         config: the network of signed distance; `start` has no meaning, as there is no template.
-        radius: of the sphere round the origin of the object's frame that holds the object, metres.
+        radius: of the sphere round the origin of the object's frame that holds the object, meters.
         kinematic: whether the network is also told where points are seen from hand and world.
-        resolutions: texels along a side of the feature planes of the colour, a level each.
+        resolutions: texels along a side of the feature planes of the color, a level each.
         channels: features a level.
-        hidden_dim: width of the networks of colour.
-        implementation: "tcnn" or "torch", for the networks of colour.
+        hidden_dim: width of the networks of color.
+        implementation: "tcnn" or "torch", for the networks of color.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HeldObjectField(RadianceHead):
         )
 
     def sdf(self, samples: ObjectSamples) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
-        """Signed distance in metres, and learned features. Beyond the sphere that bounds the object the distance is
+        """Signed distance in meters, and learned features. Beyond the sphere that bounds the object the distance is
         that of the sphere."""
         known = samples.position[:, :0] if samples.kinematic is None else samples.kinematic / self.radius
         found, features = self.network(samples.position / self.radius, known)
@@ -96,7 +96,7 @@ class HeldObjectField(RadianceHead):
         normal: Float[Tensor, "N 3"],
         directions: Float[Tensor, "N 3"],
     ) -> Radiance:
-        """Colour of sample points.
+        """Color of sample points.
 
         Args:
             samples: where they are.

@@ -15,7 +15,7 @@ OBJECT_FEATURES = 72
 
 
 def hand_features(points: Float[Tensor, "N 3"], bones: Float[Tensor, "N 16 4 4"]) -> Float[Tensor, "N 51"]:
-    """Position, and position in the frames of the 16 bones, metres.
+    """Position, and position in the frames of the 16 bones, meters.
 
     Args:
         points: Query points.
@@ -30,7 +30,7 @@ def object_features(
     wrist: Float[Tensor, "N 4 4"],
     joints: Float[Tensor, "N 21 3"],
 ) -> Float[Tensor, "N 72"]:
-    """Position, position in the frames of the object and of the wrist, and offsets from the 21 joints, metres.
+    """Position, position in the frames of the object and of the wrist, and offsets from the 21 joints, meters.
 
     Args:
         points: Query points.

@@ -1,4 +1,4 @@
-"""What a picture shows beyond a matt surface under a distant light: networks over what was rasterised.
+"""What a picture shows beyond a matt surface under a distant light: networks over what was rasterized.
 
 After the mesh-based neural renderer of FMHR (AAAI 2024), an `mlp` on each pixel or a `unet` on the picture, with two
 differences: the network adds to the shaded mesh instead of replacing it, and its view-dependent part is apart, so that
@@ -25,7 +25,7 @@ POSITION_FREQUENCIES = 6
 
 @dataclass
 class GBuffer:
-    """What was rasterised, an entry a pixel that shows the hand.
+    """What was rasterized, an entry a pixel that shows the hand.
 
     Attributes:
         face, barycentric: Where on the surface it lies.
@@ -46,12 +46,12 @@ class GBuffer:
 
 
 class NeuralShader(nn.Module):
-    """Colour of a rasterised hand: the shaded mesh times what networks say of place, normal and view.
+    """Color of a rasterized hand: the shaded mesh times what networks say of place, normal and view.
 
     Args:
         faces: Faces of the surface.
-        canonical: Vertices of its zero pose.
-        variant: Whether a pixel is looked at alone (`mlp`) or with its neighbourhood (`unet`).
+        canonical: Vertices of its rest pose.
+        variant: Whether a pixel is looked at alone (`mlp`) or with its neighborhood (`unet`).
         num_features: Learned features a vertex.
         hidden_dim: Width of the networks.
         num_layers: Layers of the `mlp`.
@@ -91,14 +91,14 @@ class NeuralShader(nn.Module):
     def forward(
         self, gbuffer: GBuffer, visible: Bool[Tensor, "*R"]
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]]:
-        """Colour of the pixels that show the hand.
+        """Color of the pixels that show the hand.
 
         Args:
             gbuffer: What they show.
             visible: Which pixels these are; a picture [H, W] for the `unet`.
 
         Returns:
-            The colour, at first that of the shaded mesh, and the logarithm of its view-dependent factor.
+            The color, at first that of the shaded mesh, and the logarithm of its view-dependent factor.
         """
         known = torch.cat([self.canonical, self.features], dim=-1)
         place, features = surface_warp(known, self.faces, gbuffer.face, gbuffer.barycentric).tensor_split([3], dim=-1)

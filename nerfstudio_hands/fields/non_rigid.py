@@ -1,4 +1,4 @@
-"""What skinning does not explain: a small offset of the canonical place that depends on the pose."""
+"""What skinning does not explain: a small offset of the canonical position that depends on the pose."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class NonRigidOffset(nn.Module):
     """Offset of a point in canonical space (after HumanNeRF's non-rigid motion), zero until it is admitted.
 
     Args:
-        low, high: corners of the box in canonical space [3], metres.
+        low, high: corners of the box in canonical space [3], meters.
         pose_dim: numbers of the pose code.
-        reach: longest offset along an axis, metres.
+        reach: longest offset along an axis, meters.
         hidden_dim: width of the network.
     """
 
@@ -41,7 +41,7 @@ class NonRigidOffset(nn.Module):
             in_dim=self.encoding.get_out_dim() + pose_dim, num_layers=3, layer_width=hidden_dim, out_dim=3
         )
 
-    def forward(self, places: Float[Tensor, "N 3"], pose_code: Float[Tensor, "N P"]) -> Float[Tensor, "N 3"]:
-        """Offsets in metres; `progress`, between 0 and 1, says how far they are admitted."""
-        encoded = self.encoding((places.detach() - self.low) / self.size)
+    def forward(self, positions: Float[Tensor, "N 3"], pose_code: Float[Tensor, "N P"]) -> Float[Tensor, "N 3"]:
+        """Offsets in meters; `progress`, between 0 and 1, says how far they are admitted."""
+        encoded = self.encoding((positions.detach() - self.low) / self.size)
         return self.progress * self.reach * torch.tanh(self.network(torch.cat([encoded, pose_code], dim=-1)))

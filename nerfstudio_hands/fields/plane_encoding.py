@@ -45,11 +45,11 @@ class PlaneEncoding(nn.Module):
         return torch.cat(features, dim=-1)
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Mean squared difference of neighbouring texels, summed over the levels."""
+        """Mean squared difference of neighboring texels, summed over the levels."""
         return total_variation(self.levels)
 
 
 def total_variation(levels: Iterable[Float[Tensor, "*B H W"]]) -> Float[Tensor, ""]:
-    """Mean squared difference of neighbouring texels, summed over pictures."""
+    """Mean squared difference of neighboring texels, summed over pictures."""
     terms = [level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean() for level in levels]
     return torch.stack(terms).sum()

@@ -1,4 +1,4 @@
-"""What stands for a place on the hand: texture coordinates, zero-pose surface position, or a point carried there."""
+"""What stands for a place on the hand: texture coordinates, rest-pose surface position, or a point carried there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PositionEncoding(nn.Module):
     def forward(self, samples: SurfaceSamples) -> Float[Tensor, "N C"]:
         raise NotImplementedError
 
-    def regularisation(self) -> Float[Tensor, ""]:
+    def regularization(self) -> Float[Tensor, ""]:
         """Total variation of the feature planes."""
         planes = [module for module in self.modules() if isinstance(module, PlaneEncoding)]
         return torch.stack([plane.total_variation() for plane in planes]).sum()
@@ -38,11 +38,11 @@ class SurfaceEncoding(PositionEncoding):
     Args:
         faces: faces of the surface [F, 3].
         face_uv: texture coordinates of every corner [F, 3, 2].
-        canonical: vertices of the zero pose [V, 3], metres.
+        canonical: vertices of the rest pose [V, 3], meters.
         num_hands: hands in the surface, whose atlases lie side by side.
-        position: texture coordinates, zero-pose position of the surface point, or both.
+        position: texture coordinates, rest-pose position of the surface point, or both.
         uv_resolutions: texels along a side of the feature planes over (u, v).
-        canonical_resolutions: the same for the three planes of the zero-pose position.
+        canonical_resolutions: the same for the three planes of the rest-pose position.
         channels: features a level.
     """
 
@@ -89,10 +89,10 @@ class SurfaceEncoding(PositionEncoding):
 
 
 class CanonicalEncoding(PositionEncoding):
-    """The sample's own place in the zero pose, to which a warp carried it.
+    """The sample's own place in the rest pose, to which a warp carried it.
 
     Args:
-        low, high: corners of the box in canonical space that the planes span [3], metres.
+        low, high: corners of the box in canonical space that the planes span [3], meters.
         resolutions: texels along a side of the three planes, a level each.
         channels: features a level.
     """

@@ -29,19 +29,19 @@ SPHERE_SAMPLES = 4096
 
 
 class SignedDistanceNetwork(nn.Module):
-    """Signed distance and features, from an encoded place and whatever else is known of a point.
+    """Signed distance and features, from an encoded position and whatever else is known of a point.
 
     Weight norm and softplus as in NeuS and VolSDF. Nothing in here runs in tinycudann: its encodings of this kind have
     no second derivative.
 
     Args:
-        feature_dim: numbers beside the place.
+        feature_dim: numbers beside the position.
         out_features: learned features beside the distance.
         hidden_dim: width.
         num_layers: hidden layers.
-        frequencies: octaves by which the place is encoded, from a wave as long as the place's unit.
+        frequencies: octaves by which the position is encoded, from a wave as long as the position's unit.
         start: what it says before training: nearly zero, or the distance from a sphere of radius 1/2 (geometric
-            initialisation as in SAL, arXiv 1911.10414, whose closed form holds for very wide networks only).
+            initialization as in SAL, arXiv 1911.10414, whose closed form holds for very wide networks only).
     """
 
     def __init__(
@@ -73,19 +73,19 @@ class SignedDistanceNetwork(nn.Module):
                 layers[-1].weight[0] *= FIRST_OUTPUT
                 layers[-1].bias[0] = 0
             else:
-                _start_as_sphere(layers, place=slice(in_dim - feature_dim - 3, in_dim - feature_dim))
+                _start_as_sphere(layers, position=slice(in_dim - feature_dim - 3, in_dim - feature_dim))
         self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)
 
     def forward(
-        self, place: Float[Tensor, "N 3"], features: Float[Tensor, "N F"]
+        self, position: Float[Tensor, "N 3"], features: Float[Tensor, "N F"]
     ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N G"]]:
         """Distance and features.
 
         Args:
-            place: Where the point is, in units of about the size of what is described.
-            features: What else is known of it.
+            position: where the point is, in units of about the size of what is described.
+            features: what else is known of it.
         """
-        values = torch.cat([self.encoding(place), features], dim=-1)
+        values = torch.cat([self.encoding(position), features], dim=-1)
         found = self.layers[-1](_hidden(self.layers[:-1], values))
         return found[:, 0], found[:, 1:]
 
@@ -96,15 +96,15 @@ def _hidden(layers: Iterable[nn.Module], values: Float[Tensor, "N C"]) -> Float[
     return values
 
 
-def _start_as_sphere(layers: list[nn.Linear], place: slice) -> None:
-    """The place alone passes through the random layers; the last weights are fitted to its norm by least squares."""
+def _start_as_sphere(layers: list[nn.Linear], position: slice) -> None:
+    """The position alone passes through the random layers; the last weights are fitted to its norm by least squares."""
     first = layers[0].weight
-    kept = first[:, place].clone()
+    kept = first[:, position].clone()
     first.zero_()
-    first[:, place] = kept
+    first[:, position] = kept
     radius = 1.5 * torch.rand(SPHERE_SAMPLES, 1)
     values = torch.zeros(SPHERE_SAMPLES, layers[0].in_features)
-    values[:, place] = F.normalize(torch.randn(SPHERE_SAMPLES, 3), dim=-1) * radius
+    values[:, position] = F.normalize(torch.randn(SPHERE_SAMPLES, 3), dim=-1) * radius
     hidden = F.pad(_hidden(layers[:-1], values), (0, 1), value=1.0)
     normal = hidden.T @ hidden + 1e-3 * torch.eye(hidden.shape[1])  # Units may be dead: least squares with a ridge.
     weights = torch.linalg.solve(normal, hidden.T @ (radius - 0.5))[:, 0]

@@ -32,7 +32,7 @@ class SurfaceSamples(SampleRecord):
         normal: smooth unit normal of the posed surface at the nearest point, world frame [N, 3].
         light: light transfer of the nearest surface point, see `geometry.light.transfer`; C is 0 where the capture
             shows one pose only [N, C].
-        canonical: where the method's warp carried the points, metres in canonical space; None where it has none [N, 3].
+        canonical: where the method's warp carried the points, meters in canonical space; None where it has none [N, 3].
     """
 
     face: Int[Tensor, "N"]
@@ -48,10 +48,10 @@ class ObjectSamples(SampleRecord):
     """Where sample points lie relative to a held object.
 
     Attributes:
-        position: in the object's frame, metres [N, 3].
+        position: in the object's frame, meters [N, 3].
         rotation: of that frame into the world [N, 3, 3].
         nearer: whether the object is nearer than the hand [N].
-        kinematic: where the points are, seen from the world, the wrist and the joints, metres; None if the object is
+        kinematic: where the points are, seen from the world, the wrist and the joints, meters; None if the object is
             asked for in its own frame alone [N, 69].
     """
 

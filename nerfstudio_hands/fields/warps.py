@@ -31,9 +31,9 @@ def surface_warp(
     face: Int[Tensor, "N"],
     barycentric: Float[Tensor, "N 3"],
 ) -> Float[Tensor, "N 3"]:
-    """The nearest surface points' place on another pose of the surface, in that pose's frame, metres.
+    """The nearest surface points' place on another pose of the surface, in that pose's frame, meters.
 
-    With the zero pose this is a continuous alternative to texture coordinates: it has no seams.
+    With the rest pose this is a continuous alternative to texture coordinates: it has no seams.
 
     Args:
         vertices: vertices of the surface in the target pose; or any quantity a vertex, such as normals.

@@ -1,4 +1,4 @@
-"""The colour that a learned texture gives to points of a surface."""
+"""The color that a learned texture gives to points of a surface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nerfstudio_hands.transforms.color import linear_to_srgb
 
 
 def albedo_colors(albedo: Float[Tensor, "S S 3"], uv: Float[Tensor, "F 3 2"], *, linear: bool) -> ColorFn:
-    """Colours of a surface: the albedo as image files hold it, between its texels by bilinear interpolation.
+    """Colors of a surface: the albedo as image files hold it, between its texels by bilinear interpolation.
 
     Args:
         albedo: In [0, 1], the first row at v = 1.

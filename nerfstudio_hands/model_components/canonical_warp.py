@@ -31,7 +31,7 @@ class CanonicalWarp(nn.Module):
         barycentric: Float[Tensor, "N 3"],
         posed: PosedSurfaces,
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"] | None]:
-        """Places in canonical space, metres, and a factor in [0, 1] on the density there, or None for one.
+        """Places in canonical space, meters, and a factor in [0, 1] on the density there, or None for one.
 
         Args:
             points: nerfstudio's world.
@@ -48,7 +48,7 @@ class CanonicalWarp(nn.Module):
         return canonical, density_scale
 
     def non_rigid_size(self, codes: Float[Tensor, "S P"]) -> Float[Tensor, ""]:
-        """Mean squared learned offset of the vertices in millimetres, each in one of some poses.
+        """Mean squared learned offset of the vertices in millimeters, each in one of some poses.
 
         Args:
             codes: codes of these poses.

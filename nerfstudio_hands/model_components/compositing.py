@@ -20,7 +20,7 @@ class WeightedSamples:
     Attributes:
         num_rays: R.
         ray: index of each of the M rays [M].
-        depth: along the rays, metres [M, S].
+        depth: along the rays, meters [M, S].
         weight: weights [M, S].
         visible: samples whose color is asked for, as indices into the flattened others [N].
     """
@@ -41,7 +41,7 @@ class WeightedSamples:
         return self._per_ray(self.weight.sum(dim=1, keepdim=True), self.ray)
 
     def mean_depth(self, accumulation: Float[Tensor, "R 1"], beyond: Float[Tensor, "R 1"]) -> Float[Tensor, "R 1"]:
-        """Mean depth of each ray, metres; `beyond` where more is seen through than met."""
+        """Mean depth of each ray, meters; `beyond` where more is seen through than met."""
         depth = self._per_ray((self.weight * self.depth).sum(dim=1, keepdim=True), self.ray)
         return torch.where(accumulation > 0.5, depth / accumulation.clamp(min=0.5), beyond)
 
@@ -69,12 +69,12 @@ def composite_outputs(
         radiance: colors of the visible ones.
         normal: unit normals of these, world frame.
         respond: from a color over black, and an opacity, to what the camera records.
-        beyond: depth of what is not there, metres.
+        beyond: depth of what is not there, meters.
         training: whether colors are left as they are, and `diffuse` comes with them.
 
     Returns:
         `rgb` [R, 3] over black, outside training held in [0, 1]; `radiance` [R, 3], the same unbounded above; `depth`
-        [R, 1] along the unit ray in metres, beyond the scene where more is seen through than met (TSDF fusion learns
+        [R, 1] along the unit ray in meters, beyond the scene where more is seen through than met (TSDF fusion learns
         from it what is empty); `accumulation` [R, 1]; `normals` [R, 3] in [0, 1]; in training also `diffuse` [R, 3].
     """
     accumulation = samples.accumulation()

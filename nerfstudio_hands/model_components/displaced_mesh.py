@@ -22,7 +22,7 @@ from nerfstudio_hands.geometry.regularizers import (
 
 @dataclass
 class Topology:
-    """What follows from a mesh's faces, and its edges' lengths at rest in metres [E]."""
+    """What follows from a mesh's faces, and its edges' lengths at rest in meters [E]."""
 
     laplacian: Laplacian
     edges: MeshEdges
@@ -34,7 +34,7 @@ class DisplacedMesh(nn.Module):
     """Vertices at rest and their displacement; its parameters are those of `LargeSteps`.
 
     Args:
-        rest_vertices: vertices without it, metres.
+        rest_vertices: vertices without it, meters.
         faces: faces of the mesh.
         smoothing: how far a step of one vertex takes its neighbors along (lambda of Nicolet et al. 2021).
     """
@@ -61,14 +61,14 @@ class DisplacedMesh(nn.Module):
         return super()._apply(fn, recurse)
 
     def offset(self) -> Float[Tensor, "V 3"]:
-        """The displacement, metres."""
+        """The displacement, meters."""
         return self.topology.steps.positions(self.displacement)
 
     def regularizers(self, offset: Float[Tensor, "V 3"]) -> dict[str, Float[Tensor, ""]]:
-        """Bending and size of a displacement in millimetres, and normals and edges of the mesh that it gives.
+        """Bending and size of a displacement in millimeters, and normals and edges of the mesh that it gives.
 
         Args:
-            offset: the displacement, metres.
+            offset: the displacement, meters.
         """
         topology, vertices = self.topology, self.rest_vertices + offset
         return {

@@ -16,7 +16,7 @@ from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfa
 ColorFn = Callable[
     [Float[Tensor, "N 3"], Int[Tensor, " N"], Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]
 ]
-"""Colour in [0, 1] of surface points, from their position, face, barycentric coordinates and unit outward normal."""
+"""Color in [0, 1] of surface points, from their position, face, barycentric coordinates and unit outward normal."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class DistanceSource:
     """A signed distance whose isosurface is the avatar.
 
     Attributes:
-        distance: Metres at points [N, 3] of nerfstudio's world, from the hands of one posed surface.
+        distance: Meters at points [N, 3] of nerfstudio's world, from the hands of one posed surface.
         skinning: How points near the hands hang on their bones.
-        reach: Metres from the hand model beyond which the isosurface does not lie.
+        reach: Meters from the hand model beyond which the isosurface does not lie.
     """
 
     distance: Callable[[Float[Tensor, "N 3"], PosedSurfaces], Float[Tensor, " N"]]
@@ -39,10 +39,10 @@ class HeldObjectSource:
     """A rigid object in the hands, as a signed distance beside one posed surface of them; nerfstudio's world.
 
     Attributes:
-        radius: Metres from its middle within which it lies.
+        radius: Meters from its middle within which it lies.
         poses: From the object's frame to the world.
-        distance: Metres at points.
-        colors: Colours in [0, 1] at points of its surface.
+        distance: Meters at points.
+        colors: Colors in [0, 1] at points of its surface.
     """
 
     radius: float
@@ -53,13 +53,13 @@ class HeldObjectSource:
 
 @dataclass(frozen=True)
 class ExportSource:
-    """A surface in every pose, and its colours.
+    """A surface in every pose, and its colors.
 
     Attributes:
         hands: Poses the hands. Theirs is the surface, unless there is a `distance`.
-        colors: From poses [1, H, ...] in the capture's world to the colours that points of the surface have in them;
+        colors: From poses [1, H, ...] in the capture's world to the colors that points of the surface have in them;
             points and normals in nerfstudio's world, faces of the hands' surface.
-        lit: Whether colours are an albedo, which a viewer lights.
+        lit: Whether colors are an albedo, which a viewer lights.
         detailed: The hands once more, where rigs are to have the vertices of the hand model, and a normal map the rest.
         distance: Whose isosurface is the surface; None for the hands' own.
         held: What the hands hold; None for nothing.

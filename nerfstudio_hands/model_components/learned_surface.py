@@ -1,4 +1,4 @@
-"""The colour that a radiance field in a shell shows at points of its learned surface."""
+"""The color that a radiance field in a shell shows at points of its learned surface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def learned_surface_colors(
     shell: float,
     exposure: Callable[[Float[Tensor, "N 3"]], Float[Tensor, "N 3"]],
 ) -> ColorFn:
-    """Colours of a pose: those of the learned surface above or below each point of the mesh, without reflections.
+    """Colors of a pose: those of the learned surface above or below each point of the mesh, without reflections.
 
     The view-dependent part is left out, because a texture is looked at from everywhere.
 
@@ -34,11 +34,11 @@ def learned_surface_colors(
         field: Geometry and color.
         locate: What the field is asked with, see `VolumetricHandModel.locate`.
         posed: One posed surface of the hands.
-        shell: Half width of the shell, metres.
-        exposure: From the field's colours to those of files.
+        shell: Half width of the shell, meters.
+        exposure: From the field's colors to those of files.
 
     Returns:
-        Colours of points in nerfstudio's world.
+        Colors of points in nerfstudio's world.
     """
 
     @torch.no_grad()
@@ -52,9 +52,9 @@ def learned_surface_colors(
         surface = torch.zeros(len(points), dtype=torch.long, device=points.device)
 
         def geometry_at(distance: Float[Tensor, " N"]) -> tuple[SurfaceSamples, Geometry]:
-            there = points + normal * distance[:, None] * shell
-            places, _ = locate(there, surface, face, barycentric, distance, posed)
-            return replace(places, normal=normal), field.geometry(places, codes)
+            points_there = points + normal * distance[:, None] * shell
+            samples, _ = locate(points_there, surface, face, barycentric, distance, posed)
+            return replace(samples, normal=normal), field.geometry(samples, codes)
 
         distance = torch.zeros(len(points), device=points.device)
         for _ in range(LEVEL_STEPS):

@@ -59,8 +59,8 @@ class HandDistance(nn.Module):
         field: the learned part.
         skinning: from posed hands to the rest pose.
         surface: the hands.
-        shell: half width of the shell round the fitted surface, metres.
-        subdivision_offset: how far the surface lies outside of the flat faces that were fitted, metres.
+        shell: half width of the shell round the fitted surface, meters.
+        subdivision_offset: how far the surface lies outside of the flat faces that were fitted, meters.
         kinematic: whether the field sees points from the posed bones; otherwise their place in the rest pose.
     """
 
@@ -82,7 +82,7 @@ class HandDistance(nn.Module):
     def forward(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
     ) -> tuple[Float[Tensor, "N"], Bool[Tensor, "N"]]:
-        """Signed distances in metres, and whether they are from what is shown and not from the forearm. Beyond the
+        """Signed distances in meters, and whether they are from what is shown and not from the forearm. Beyond the
         shell they are those from the fitted surface.
 
         Args:
@@ -94,7 +94,7 @@ class HandDistance(nn.Module):
         return self.distance(samples, posed.code[surface]), samples.of_hand
 
     def distance(self, samples: SDFSamples, pose_code: Float[Tensor, "N P"]) -> Float[Tensor, "N"]:
-        """Signed distances of samples, metres."""
+        """Signed distances of samples, meters."""
         shift, _ = self.field.correction(samples, pose_code)
         return (samples.normalized_distance + torch.where(samples.in_shell, shift, 0.0)) * self.shell
 

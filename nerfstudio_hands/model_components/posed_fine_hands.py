@@ -50,7 +50,7 @@ class PosedFineHands(PosedHands):
 
     @property
     def model_offset(self) -> Float[Tensor, "U 3"]:
-        """What the vertices of the hand model, not subdivided, are moved by, metres: by its fit and by `set_offset`."""
+        """What the vertices of the hand model, not subdivided, are moved by, meters: by its fit and by `set_offset`."""
         fitted = self.carry.undo(self.displacement[self.model_vertices])
         return fitted if self.offset is None else fitted + self.offset[self.model_vertices]
 
@@ -68,7 +68,7 @@ class PosedFineHands(PosedHands):
 
 def subdivision_offset(avatar: AvatarData, hands: PosedFineHands) -> float:
     """How far the smooth surface lies outside of the flat faces that were fitted: what it holds more over its area,
-    metres, in the zero pose.
+    meters, in the rest pose.
 
     Args:
         avatar: the hands with flat faces.
@@ -82,6 +82,6 @@ def subdivision_offset(avatar: AvatarData, hands: PosedFineHands) -> float:
 
 
 def _solid(surface: HandSurface, shape: Float[Tensor, "K"], displacement: Float[Tensor, "V 3"]) -> trimesh.Trimesh:
-    """The zero pose, closed at the wrists."""
+    """The rest pose, closed at the wrists."""
     vertices = surface.pose(HandPose.rest(surface.num_hands, (1,)), shape, displacement).vertices[0]
     return trimesh.Trimesh(vertices, torch.cat([surface.faces, surface.closing_faces]), process=False)

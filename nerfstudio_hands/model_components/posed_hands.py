@@ -30,7 +30,7 @@ FRAME_LIGHT_BYTES = 2**30
 """Bytes of light transfer of frames that are kept: 2,200 frames of one hand. The oldest are worked out again."""
 
 DELTA_UNITS = (1.0, 1.0, 0.1)
-"""Units of the corrections of global orientation, local rotations (radians) and translation (metres): a step of any of
+"""Units of the corrections of global orientation, local rotations (radians) and translation (meters): a step of any of
 them moves a fingertip about as far."""
 
 
@@ -41,7 +41,7 @@ class PosedSurfaces:
     Attributes:
         surfaces: S posed surfaces, nerfstudio's world.
         normals: their smooth vertex normals [S, V, 3].
-        bones: transforms of the bones from the zero pose [S, H, 16, 4, 4].
+        bones: transforms of the bones from the rest pose [S, H, 16, 4, 4].
         joints: the 21 joints, nerfstudio's world [S, H, 21, 3].
         light: light transfer of the vertices, see `geometry.light.transfer`; C is 0 where one pose is all [S, V, C].
         code: pose code of each [S, P].
@@ -142,14 +142,14 @@ class PosedHands(nn.Module):
         return int(self.code_scale.count_nonzero())
 
     def set_offset(self, offset: Float[Tensor, "V 3"] | None) -> None:
-        """Moves the vertices of the zero pose by this, metres, on top of what the fit displaced them by; gradients
+        """Moves the vertices of the rest pose by this, meters, on top of what the fit displaced them by; gradients
         reach it."""
         self.offset = offset
         self._offset_count += 1
 
     @property
-    def zero_pose_offset(self) -> Float[Tensor, "V 3"]:
-        """What the vertices of the zero pose are moved by, metres: by the fit and by `set_offset`."""
+    def rest_offset(self) -> Float[Tensor, "V 3"]:
+        """What the vertices of the rest pose are moved by, meters: by the fit and by `set_offset`."""
         return self.displacement if self.offset is None else self.displacement + self.offset
 
     def set_override(self, pose: HandPose | None) -> None:
@@ -191,11 +191,11 @@ class PosedHands(nn.Module):
         """Poses at times from 0 to 1 over what plays, in the capture's world."""
         if self._track is not None and not self.training:
             return self._track.at(times * self._track.duration).to(self.valid.device)
-        place = times.to(self.valid.device).clamp(0, 1) * (len(self.train_frames) - 1)
-        before = place.floor().long()
+        position = times.to(self.valid.device).clamp(0, 1) * (len(self.train_frames) - 1)
+        before = position.floor().long()
         after = (before + 1).clamp(max=len(self.train_frames) - 1)
         first, second = (self.pose_of(self.train_frames[keys]) for keys in (before, after))
-        return interpolate_poses(first, second, place - before)
+        return interpolate_poses(first, second, position - before)
 
     def pose_of(self, frames: Int[Tensor, "S"]) -> HandPose:
         """Poses of frames, with the refinement, in the capture's world."""
@@ -224,7 +224,7 @@ class PosedHands(nn.Module):
 
     def vertices(self, pose: HandPose) -> Float[Tensor, "S V 3"]:
         """Posed vertices in nerfstudio's world."""
-        posed = self.surface.pose(pose, self.shape, self.zero_pose_offset)
+        posed = self.surface.pose(pose, self.shape, self.rest_offset)
         return apply_rigid(self.world_transform, posed.vertices)
 
     def code(self, pose: HandPose) -> Float[Tensor, "S P"]:
@@ -277,7 +277,7 @@ class PosedHands(nn.Module):
         self, pose: HandPose, frames: list[int] | None, ray_surface: Int[Tensor, "R"], surfaces: Surfaces | None
     ) -> PosedSurfaces:
         """Poses the surface; `surfaces` are reused where they fit."""
-        posed = self.surface.pose(pose, self.shape, self.zero_pose_offset)
+        posed = self.surface.pose(pose, self.shape, self.rest_offset)
         vertices = apply_rigid(self.world_transform, posed.vertices)
         if surfaces is not None and surfaces.num_surfaces == len(vertices):
             surfaces.update(vertices)

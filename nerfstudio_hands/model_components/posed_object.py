@@ -59,7 +59,7 @@ class PosedObject(nn.Module):
     def forward(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
     ) -> tuple[Float[Tensor, "N"], Bool[Tensor, "N"]]:
-        """Signed distances in metres, and that all of them count; arguments as for :meth:`locate`."""
+        """Signed distances in meters, and that all of them count; arguments as for :meth:`locate`."""
         samples = self.locate(points, surface, posed)
         return self.field.sdf(samples)[0], samples.nearer
 

@@ -32,7 +32,7 @@ MIN_TRANSMITTANCE = 1e-5
 Distances = Callable[
     [Float[Tensor, "N 3"], Int[Tensor, "N"], PosedSurfaces], tuple[Float[Tensor, "N"], Bool[Tensor, "N"]]
 ]
-"""Signed distances of points, each beside one of the posed surfaces, in metres, and which of them count."""
+"""Signed distances of points, each beside one of the posed surfaces, in meters, and which of them count."""
 
 
 def march_shell(
@@ -43,7 +43,7 @@ def march_shell(
     Args:
         rays: origins and unit directions, nerfstudio's world.
         posed: the posed surfaces.
-        shell: half width of the shell, metres.
+        shell: half width of the shell, meters.
         num_samples: samples a ray.
         max_steps: steps at most by which a ray is followed to and through the shell.
         jitter: whether each lies at random in its stretch of the ray, or in the middle.
@@ -66,7 +66,7 @@ class SceneSampler:
     """Samples where the surface of a scene is now: the wider it is, the further round it.
 
     Attributes:
-        shell: half width of the shell round the fitted surface of hands, metres.
+        shell: half width of the shell round the fitted surface of hands, meters.
         march_steps: steps at most by which a ray is followed to and through the shell.
         num_searches: places a ray at which the surface is looked for.
         object_searches: places a ray at which a held object is looked for first.
@@ -112,7 +112,7 @@ def points_on(
     Args:
         rays: the rays.
         ray: which of them.
-        depth: where on them, metres.
+        depth: where on them, meters.
         posed: the posed surfaces.
     """
     points = rays.origins[ray, None] + rays.directions[ray, None] * depth[..., None]
@@ -138,7 +138,7 @@ def sample_near_surface(
         distances: signed distances from the surface.
         rays: the rays.
         posed: the posed surfaces.
-        inverse_s: scale of the distribution of the surface round its zero level, metres.
+        inverse_s: scale of the distribution of the surface round its zero level, meters.
         training: whether samples lie at random, and on rays too that pass the surface by.
     """
     ray, depth = samples.ray, samples.depth

@@ -22,7 +22,7 @@ from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfa
 from nerfstudio_hands.model_components.posed_object import PosedObject
 
 HIDDEN_DISTANCE = 0.1
-"""Metres; what a switch of the viewer hides is at least so far away."""
+"""Meters; what a switch of the viewer hides is at least so far away."""
 
 POINTS_AT_ONCE = 1 << 16
 """Points of the world whose distance is asked for at once."""
@@ -58,7 +58,7 @@ class SceneDistance(nn.Module):
     def forward(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
     ) -> tuple[Float[Tensor, "N"], Bool[Tensor, "N"]]:
-        """Signed distances in metres, and whether they are from what is shown; as :meth:`HandDistance.forward`."""
+        """Signed distances in meters, and whether they are from what is shown; as :meth:`HandDistance.forward`."""
         distance, of_hand = self.hand(points, surface, posed)
         if self.held is None:
             return distance, of_hand
@@ -125,7 +125,7 @@ def make_scene(
         hands: the hands as they are posed.
         networks: the networks of signed distance.
         kinematic: whether these see points from the posed bones; otherwise in the rest pose.
-        shell: half width of the shell round the fitted surface, metres.
+        shell: half width of the shell round the fitted surface, meters.
         resolutions: texels along a side of the feature planes of the color, a level each.
         channels: features a level.
         hidden_dim: width of the networks of color.
@@ -167,7 +167,7 @@ class ShownDistance:
 
     @torch.no_grad()
     def distance(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
-        """Signed distance in metres of points of nerfstudio's world; the wrist is closed."""
+        """Signed distance in meters of points of nerfstudio's world; the wrist is closed."""
         found = [points[:0, 0]]
         for part in points.split(POINTS_AT_ONCE):
             posed = self.hands.for_rays(RayBundle(origins=part, directions=part, pixel_area=part[:, :1]))

@@ -75,6 +75,6 @@ class TrainingCameras(nn.Module):
         return color * gain[camera].exp() + bias[camera] * accumulation
 
     def penalty(self, *, color_weight: float, pose_weight: float) -> Float[Tensor, ""]:
-        """Squared gains and biases, and squared corrections of the poses (radians, metres), with weights."""
+        """Squared gains and biases, and squared corrections of the poses (radians, meters), with weights."""
         found = color_weight * (self.gain.square().mean() * 0.1 + self.bias.square().mean())
         return found + pose_weight * self.poses.square().sum(dim=-1).mean() if self.refine_poses else found

@@ -18,8 +18,8 @@ def volsdf_density(distance: Float[Tensor, "*N"], beta: Float[Tensor, ""]) -> Fl
     """Density in 1/m: Laplace's distribution function of the negative distance over beta (VolSDF, arXiv 2106.12052).
 
     Args:
-        distance: signed distances, metres, positive outside.
-        beta: scale of the distribution, metres.
+        distance: signed distances, meters, positive outside.
+        beta: scale of the distribution, meters.
     """
     scaled = distance / beta
     occupancy = torch.where(scaled > 0, 0.5 * torch.exp(-scaled.clamp(min=0)), 1 - 0.5 * torch.exp(scaled.clamp(max=0)))
@@ -31,7 +31,7 @@ def density_weights(density: Float[Tensor, "M S"], width: Float[Tensor, "M S"]) 
 
     Args:
         density: at each sample, 1/m.
-        width: length of the ray that it stands for, metres.
+        width: length of the ray that it stands for, meters.
     """
     alpha = 1 - torch.exp(-density * width)
     transmittance = torch.cumprod(1 - alpha + 1e-7, dim=1)
@@ -47,9 +47,9 @@ def neus_weights(
     the ray leaves the surface (NeuS, arXiv 2106.10689, equation 13): it does not matter how far samples are apart.
 
     Args:
-        distance: signed distances at samples in order, metres.
+        distance: signed distances at samples in order, meters.
         counts: samples of what is shown; a section counts if both its ends do.
-        inverse_s: 1 / s, metres.
+        inverse_s: 1 / s, meters.
     """
     log_cdf = F.logsigmoid(distance / inverse_s)
     steps = torch.cat([log_cdf[:, :1], log_cdf.diff(dim=1)], dim=1)

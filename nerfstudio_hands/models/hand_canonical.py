@@ -1,4 +1,4 @@
-"""`hand-canonical`: the avatar whose field lives in the hand's zero pose, after NeuMan and HumanNeRF."""
+"""`hand-canonical`: the avatar whose field lives in the hand's rest pose, after NeuMan and HumanNeRF."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class HandCanonicalModelConfig(VolumetricHandModelConfig):
     _target: Type = field(default_factory=lambda: HandCanonicalModel)
     """target class to instantiate"""
     skinning: Literal["nearest", "volume"] = "nearest"
-    """How points are carried to the zero pose: by the weights of the nearest surface point (NeuMan), or by a learned
+    """How points are carried to the rest pose: by the weights of the nearest surface point (NeuMan), or by a learned
     volume of weights (HumanNeRF)."""
     resolutions: bounded(Tuple[int, ...], 2, 2048) = (32, 96, 256)
-    """Texels along a side of the three feature planes over the zero pose, a level each."""
+    """Texels along a side of the three feature planes over the rest pose, a level each."""
     volume_resolution: bounded(int, 2, 512) = 48
     """Cells of the weight volume along the longest side of a hand."""
     volume_loss_weight: Weight = 1e-2
     """Weight of the total variation of what the weight volume learns on top of its start."""
     non_rigid: bool = True
-    """Add a learned offset that depends on the pose to places in the zero pose."""
+    """Add a learned offset that depends on the pose to places in the rest pose."""
     non_rigid_schedule: Schedule = field(default_factory=lambda: Schedule(start=0.3, end=0.4))
     """Part of the training over which this offset is admitted."""
     non_rigid_loss_weight: Weight = 1e-2
-    """Weight of the mean squared offset, in millimetres."""
+    """Weight of the mean squared offset, in millimeters."""
 
 
 class HandCanonicalModel(VolumetricHandModel):

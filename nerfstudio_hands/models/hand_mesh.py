@@ -70,21 +70,21 @@ class HandMeshModelConfig(PosedHandModelConfig):
     displace_from: Fraction = 0.2
     """Share of the training after which the surface moves; before, only albedo and light are learned."""
     smoothing: bounded(float, 0, 1e4) = 12.0
-    """How far a step of one vertex takes its neighbours along (lambda of Nicolet et al. 2021)."""
+    """How far a step of one vertex takes its neighbors along (lambda of Nicolet et al. 2021)."""
     color_loss_weight: Weight = 2.0
-    """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
+    """Weight of the color of hand pixels (Huber; one-sided where a picture is saturated)."""
     mask_loss_weight: Weight = 1.0
     """Weight of the squared difference between coverage and mask."""
     laplacian_loss_weight: Weight = 0.03
     """Weight of the squared bending of the displacement: keeps noise of the pictures out of the surface."""
     normal_loss_weight: Weight = 0.003
-    """Weight of the normal consistency of neighbouring faces."""
+    """Weight of the normal consistency of neighboring faces."""
     edge_loss_weight: Weight = 0.03
     """Weight of the squared relative change of the edges' lengths: keeps faces from folding over and sliding."""
     displacement_loss_weight: Weight = 2e-4
-    """Weight of the squared displacement in millimetres: where pictures say nothing, the surface stays."""
+    """Weight of the squared displacement in millimeters: where pictures say nothing, the surface stays."""
     albedo_loss_weight: Weight = 1e-3
-    """Weight of the squared difference of neighbouring texels."""
+    """Weight of the squared difference of neighboring texels."""
     seam_loss_weight: Weight = 0.1
     """Weight of the squared difference of the albedo across the seams of the texture atlas."""
 
@@ -103,7 +103,7 @@ class HandMeshModel(PosedHandModel):
     """A subdivided hand model whose vertices are displaced in the rest pose, with an albedo texture and a light.
 
     All frames share displacement, albedo and light, so that the result can be posed. A matt surface is lit from far
-    away: colour is albedo times irradiance over pi, times the camera's gain.
+    away: color is albedo times irradiance over pi, times the camera's gain.
     """
 
     config: HandMeshModelConfig
@@ -150,9 +150,9 @@ class HandMeshModel(PosedHandModel):
 
         Returns:
             `rgb` over black, outside training held in [0, 1]; `radiance`, the same unbounded above; `shaded`, the
-            colour of the matt surface; `accumulation`, the fraction of the pixel that the hand covers; in training the
+            color of the matt surface; `accumulation`, the fraction of the pixel that the hand covers; in training the
             scalar `penalty`. Else `albedo` and `shading` (half of irradiance over pi), encoded as pictures are,
-            `normals` in [0, 1], `wireframe`, and `depth` along the unit ray in metres, beyond the scene where nothing
+            `normals` in [0, 1], `wireframe`, and `depth` along the unit ray in meters, beyond the scene where nothing
             is met.
         """
         camera = self.cameras.of(ray_bundle)
@@ -224,12 +224,12 @@ class HandMeshModel(PosedHandModel):
         return visible, GBuffer(face, barycentric, normal, albedo, irradiance, shaded, directions[visible])
 
     def color(self, gbuffer: GBuffer, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
-        """Colour of the pixels that show the hand, and a penalty on how it came about: here the shaded mesh."""
+        """Color of the pixels that show the hand, and a penalty on how it came about: here the shaded mesh."""
         return gbuffer.shaded, gbuffer.shaded.new_zeros(())
 
     @property
     def has_own_color(self) -> bool:
-        """Whether the colour is another than that of the shaded mesh."""
+        """Whether the color is another than that of the shaded mesh."""
         return False
 
     @property
@@ -249,13 +249,13 @@ class HandMeshModel(PosedHandModel):
     @torch.no_grad()
     def export_source(self) -> ExportSource:
         self.displace()
-        colors = albedo_colors(self.albedo.picture(), self.face_uv, linear=True)
+        colors = albedo_colors(self.albedo.image(), self.face_uv, linear=True)
         return ExportSource(self.hands, lambda pose: colors, lit=True, detailed=self.hands)
 
     # Learning -------------------------------------------------------------------------------------------------------
 
     def mesh_penalty(self) -> Float[Tensor, ""]:
-        """The regularisers of shape and albedo, with their weights; here so that DDP sees every parameter used."""
+        """The regularizers of shape and albedo, with their weights; here so that DDP sees every parameter used."""
         if self.mesh_is_fixed:
             return self.lighting.coefficients.new_zeros(())
         config, shape = self.config, self.mesh.regularizers(self.hands.offset)

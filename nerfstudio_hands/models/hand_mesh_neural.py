@@ -23,7 +23,7 @@ class HandMeshNeuralModelConfig(HandMeshModelConfig):
     _target: Type = field(default_factory=lambda: HandMeshNeuralModel)
     """target class to instantiate"""
     shader: Literal["mlp", "unet"] = "mlp"
-    """Whether the network looks at a pixel alone or at its neighbourhood too."""
+    """Whether the network looks at a pixel alone or at its neighborhood too."""
     vertex_features: bounded(int, 1, 512) = 20
     """Learned features a vertex."""
     hidden_dim: bounded(int, 1, 4096) = 64
@@ -33,7 +33,7 @@ class HandMeshNeuralModelConfig(HandMeshModelConfig):
     shader_schedule: Schedule = field(default_factory=lambda: Schedule(start=0.4, end=0.7))
     """Part of the training in which the network learns alone, on a mesh that stays as it is; then both learn on."""
     view_loss_weight: Weight = 1e-2
-    """Weight of the squared view-dependent part of the colour."""
+    """Weight of the squared view-dependent part of the color."""
 
 
 class HandMeshNeuralModel(HandMeshModel):
@@ -66,7 +66,7 @@ class HandMeshNeuralModel(HandMeshModel):
         return [*super().get_training_callbacks(attributes), before_each_step(attributes, choose_stage)]
 
     def color(self, gbuffer: GBuffer, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
-        # Exporters send rays of no picture; to a network that looks at neighbours these say nothing.
+        # Exporters send rays of no picture; to a network that looks at neighbors these say nothing.
         if not self.has_own_color or (self.config.shader == "unet" and visible.ndim != 2):
             return super().color(gbuffer, visible)
         found, view = self.shader(gbuffer, visible)

@@ -69,22 +69,22 @@ class HandSDFModelConfig(ShellFieldModelConfig):
     num_samples: bounded(int, 2, 256) = 7
     """Samples a ray, mostly where it meets the surface as it is now."""
     inverse_s: bounded(float, 1e-5, 0.02) = 0.0005
-    """Initial width in metres over which the learned surface turns from empty to opaque (NeuS' 1 / s)."""
+    """Initial width in meters over which the learned surface turns from empty to opaque (NeuS' 1 / s)."""
     resolutions: bounded(Tuple[int, ...], 2, 2048) = (32, 96, 256)
-    """Texels along a side of the three feature planes of the colour over the rest pose, a level each."""
+    """Texels along a side of the three feature planes of the color over the rest pose, a level each."""
     color_loss_weight: Weight = 10.0
-    """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated): in hollows, which no outline
+    """Weight of the color of hand pixels (Huber; one-sided where a picture is saturated): in hollows, which no outline
     shows, nothing else says where the surface is."""
     diffuse_loss_weight: Weight = 3.0
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
     cover_loss_weight: Weight = 0.0
     """Weight of the same loss over black: makes the hand opaque to its rim, and a little larger."""
     view_loss_weight: Weight = 0.05
-    """Weight of the squared view-dependent part of the colour."""
+    """Weight of the squared view-dependent part of the color."""
     eikonal_loss_weight: Weight = 0.3
     """Weight of the squared difference between the length of the distance's gradient and one."""
     num_eikonal: bounded(int, 0, 2**20) = 512
-    """Samples that need no colour at which this is asked for too."""
+    """Samples that need no color at which this is asked for too."""
     template_loss_weight: Weight = 1.0
     """Weight at the start of the squared distance between learned and fitted surface, in half widths of the shell;
     behind the wrist, where no ray counts, to the end."""
@@ -154,7 +154,7 @@ class HandSDFModel(PosedHandModel):
 
     @property
     def inverse_s(self) -> Float[Tensor, ""]:
-        """Width over which the surface turns from empty to opaque, metres."""
+        """Width over which the surface turns from empty to opaque, meters."""
         return self.log_inverse_s.exp()
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
@@ -199,7 +199,7 @@ class HandSDFModel(PosedHandModel):
     def render_weights(
         self, rays: RayBundle, samples: ShellSamples, posed: PosedSurfaces
     ) -> Tuple[WeightedSamples, SDFSamples]:
-        """What is seen of each section between samples is where in it the surface lies: a colour there says, however
+        """What is seen of each section between samples is where in it the surface lies: a color there says, however
         narrow the surface has become, whether the surface should be nearer or further."""
         ray, depth = samples.ray, samples.depth
         distance, counts = (value.view_as(depth) for value in self.scene(*points_on(rays, ray, depth, posed), posed))
@@ -212,10 +212,10 @@ class HandSDFModel(PosedHandModel):
     # Learning -------------------------------------------------------------------------------------------------------
 
     def penalty(self, shading: Shading, posed: PosedSurfaces) -> Float[Tensor, ""]:
-        """The regularisers, summed with their weights; here so that DDP sees every parameter used."""
+        """The regularizers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
         terms = [
-            config.smoothness_loss_weight * self.scene.hand.field.position.regularisation(),
+            config.smoothness_loss_weight * self.scene.hand.field.position.regularization(),
             self.common_penalty(),
             config.eikonal_loss_weight * eikonal_loss(shading.gradient),
             self.skin_penalty(posed),

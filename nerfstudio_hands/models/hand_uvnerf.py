@@ -18,11 +18,11 @@ class HandUVNeRFModelConfig(VolumetricHandModelConfig):
     _target: Type = field(default_factory=lambda: HandUVNeRFModel)
     """target class to instantiate"""
     position: Literal["uv", "canonical", "both"] = "uv"
-    """What stands for the place on the surface: its texture coordinates, its zero-pose position, or both."""
+    """What stands for the place on the surface: its texture coordinates, its rest-pose position, or both."""
     uv_resolutions: bounded(Tuple[int, ...], 2, 4096) = (32, 128, 384)
     """Texels along a side of a hand's feature planes over (u, v), a level each."""
     canonical_resolutions: bounded(Tuple[int, ...], 2, 2048) = (32, 96, 256)
-    """Texels along a side of the three feature planes of the zero-pose position, a level each."""
+    """Texels along a side of the three feature planes of the rest-pose position, a level each."""
 
 
 class HandUVNeRFModel(VolumetricHandModel):

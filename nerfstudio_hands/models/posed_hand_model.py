@@ -1,4 +1,4 @@
-"""What every model of hands in known poses shares: posed surface, colour responses, losses and figures of pictures."""
+"""What every model of hands in known poses shares: posed surface, color responses, losses and figures of pictures."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class PosedHandModelConfig(ModelConfig):
     refine_cameras: bool = False
     """Let training turn and shift the cameras that it sees, for calibrations that are some pixels off."""
     camera_colors: bool = True
-    """Learn a gain and a bias a colour channel for every training camera but the first."""
+    """Learn a gain and a bias a color channel for every training camera but the first."""
     huber_delta: bounded(float, 1e-6, 10) = 0.04
-    """Colour differences beyond this count linearly: they are misfit, not colour. A large one gives the squared error.
+    """Color differences beyond this count linearly: they are misfit, not color. A large one gives the squared error.
     """
     perceptual_loss_weight: Weight = 0.0
     """Weight of LPIPS on patches (needs `ns-hands fetch-weights`; try 0.01); 0 costs nothing."""
     camera_loss_weight: Weight = 1e-2
     """Weight of the squared gains and biases."""
     camera_pose_loss_weight: Weight = 20.0
-    """Weight of the squared corrections of the cameras, radians and metres: without it hand and rig grow together."""
+    """Weight of the squared corrections of the cameras, radians and meters: without it hand and rig grow together."""
     pose_loss_weight: Weight = 0.03
-    """Weight of the squared corrections of the poses, radians (and decimetres of translation) summed over each frame's
+    """Weight of the squared corrections of the poses, radians (and decimeters of translation) summed over each frame's
     hands: what keeps them near the fit."""
 
     def training_remedy(self, data: HandDataManagerConfig) -> str:
@@ -79,7 +79,7 @@ class PosedHandModel(Model):
     learned_labels: Tuple[int, ...] = (PixelLabel.HAND,)
     """Labels of the pixels that the model shows."""
     can_be_relit: ClassVar[bool] = False
-    """Whether the colours hold in any light: then there is a `relight`."""
+    """Whether the colors hold in any light: then there is a `relight`."""
 
     def populate_modules(self):
         super().populate_modules()
@@ -115,7 +115,7 @@ class PosedHandModel(Model):
                 network = load_lpips("vgg")
             except HandsError as error:
                 raise SystemExit(f"error: {error}") from error
-            # Kept out of the module tree: its weights belong neither into checkpoints nor to an optimiser.
+            # Kept out of the module tree: its weights belong neither into checkpoints nor to an optimizer.
             self.__dict__["perceptual"] = network.to(self.device).requires_grad_(False)
         return super().get_training_callbacks(attributes)
 
@@ -126,16 +126,16 @@ class PosedHandModel(Model):
             return super().get_outputs_for_camera(camera, obb_box)
 
     def beyond_scene(self, origins: Float[Tensor, "R 3"]) -> Float[Tensor, "R 1"]:
-        """A distance from each origin at which the scene box is left in every direction, metres."""
+        """A distance from each origin at which the scene box is left in every direction, meters."""
         low, high = self.scene_box.aabb.to(origins)
         return (origins - (low + high) / 2).norm(dim=-1, keepdim=True) + (high - low).norm() / 2
 
     def mean_exposure(self, color: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        """Colours of what is opaque, as the mean of the training cameras records them, in [0, 1]."""
+        """Colors of what is opaque, as the mean of the training cameras records them, in [0, 1]."""
         return self.cameras.respond(color, torch.ones_like(color[:, :1]), None).clamp(0, 1)
 
     def get_rgba_image(self, outputs: Dict[str, Tensor], output_name: str = "rgb") -> Tensor:
-        """Colour without the black behind it, and opacity, as exporters want them."""
+        """Color without the black behind it, and opacity, as exporters want them."""
         accumulation = (
             outputs[output_name.replace("rgb", "accumulation")] if "rgb" in output_name else outputs["accumulation"]
         )

@@ -17,7 +17,7 @@ class ShellFieldModelConfig(PosedHandModelConfig):
     eval_num_rays_per_chunk: RayCount = 16384
     """Rays rendered at once outside training."""
     shell: bounded(float, 0.0005, 0.05) = 0.005
-    """Half width in metres of the shell round the fitted surface outside which space is empty."""
+    """Half width in meters of the shell round the fitted surface outside which space is empty."""
     num_samples: bounded(int, 1, 256) = 16
     """Samples a ray, spread over the parts of it that lie in the shell."""
     march_steps: bounded(int, 1, 4096) = 96
@@ -31,17 +31,17 @@ class ShellFieldModelConfig(PosedHandModelConfig):
     light_transfer: bool = True
     """Tell the field what light reaches each point in a pose: shading and self-shadow then hold in new poses."""
     color_loss_weight: Weight = 2.0
-    """Weight of the colour of hand pixels (Huber; one-sided where a picture is saturated)."""
+    """Weight of the color of hand pixels (Huber; one-sided where a picture is saturated)."""
     diffuse_loss_weight: Weight = 0.6
     """Weight of the same loss without the view-dependent part, so that this part stays what views disagree on."""
     opacity_loss_weight: Weight = 0.1
     """Weight of the binary cross-entropy between accumulated opacity and mask."""
     view_loss_weight: Weight = 1e-2
-    """Weight of the squared view-dependent part of the colour."""
+    """Weight of the squared view-dependent part of the color."""
     offset_loss_weight: Weight = 1e-2
     """Weight of the squared distance between learned and fitted surface, in half widths of the shell."""
     smoothness_loss_weight: Weight = 1e-3
-    """Weight of the field's own regularisation (total variation of feature planes)."""
+    """Weight of the field's own regularization (total variation of feature planes)."""
 
     def training_remedy(self, data: HandDataManagerConfig) -> str:
         return f"{super().training_remedy(data)} or --pipeline.model.num-samples{now(self.num_samples)}"

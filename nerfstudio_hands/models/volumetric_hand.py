@@ -47,7 +47,7 @@ class VolumetricHandModelConfig(ShellFieldModelConfig):
     _target: Type = field(default_factory=lambda: VolumetricHandModel)
     """target class to instantiate"""
     beta: bounded(float, 1e-5, 0.02) = 0.0008
-    """Initial width in metres over which the learned surface turns from empty to opaque (VolSDF's beta)."""
+    """Initial width in meters over which the learned surface turns from empty to opaque (VolSDF's beta)."""
     seam_loss_weight: Weight = 0.1
     """Weight of the squared difference of features across the seams of the texture atlas."""
 
@@ -179,17 +179,17 @@ class VolumetricHandModel(PosedHandModel):
         return ExportSource(self.hands, self.surface_colors)
 
     def surface_colors(self, pose: HandPose) -> ColorFn:
-        """Colours of the learned surface in a pose [1, H, ...] of the capture's world, see `ExportSource`."""
+        """Colors of the learned surface in a pose [1, H, ...] of the capture's world, see `ExportSource`."""
         posed, shell = self.hands.at_pose(pose), self.config.shell
         return learned_surface_colors(self.field, self.locate, posed, shell=shell, exposure=self.mean_exposure)
 
     # Learning -------------------------------------------------------------------------------------------------------
 
     def penalty(self, geometry: Geometry, radiance: Radiance, posed: PosedSurfaces) -> Float[Tensor, ""]:
-        """The regularisers, summed with their weights; here so that DDP sees every parameter used."""
+        """The regularizers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
         terms = [
-            config.smoothness_loss_weight * self.field.position.regularisation(),
+            config.smoothness_loss_weight * self.field.position.regularization(),
             config.seam_loss_weight * self.field.position.seam_difference(),
             self.common_penalty(),
         ]
