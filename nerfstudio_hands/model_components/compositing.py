@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,7 @@ class WeightedSamples:
     weight: Float[Tensor, "M S"]
     visible: Int[Tensor, "N"]
 
-    @property
+    @cached_property
     def visible_ray(self) -> Int[Tensor, "N"]:
         """The ray of each visible sample."""
         return self.ray[self.visible // self.weight.shape[1]]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nerfstudio.configs.base_config import PrintableConfig
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 
 from nerfstudio_hands.program.option_range import Fraction
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass
+class Schedule(PrintableConfig):
     """Something that comes, or goes, evenly over a part of the training."""
 
     start: Fraction
@@ -23,7 +24,7 @@ class Schedule:
         """How much of it is over, from 0 to 1, after a fraction of the training."""
         if trained >= self.end:
             return 1.0
-        return max(0.0, (trained - self.start) / (self.end - self.start))
+        return (trained - self.start) / (self.end - self.start) if trained > self.start else 0.0
 
 
 def before_each_step(attributes: TrainingCallbackAttributes, act: Callable[[float], None]) -> TrainingCallback:

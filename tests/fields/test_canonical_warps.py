@@ -156,7 +156,7 @@ def test_the_non_rigid_offset_starts_at_nothing_and_is_bounded():
     offset = NonRigidOffset(-torch.ones(3), torch.ones(3), pose_dim=4, reach=0.003)
     places, code = torch.rand(50, 3), 100 * torch.randn(50, 4)
     assert offset(places, code).abs().max() == 0
-    offset.share.fill_(1.0)
+    offset.progress.fill_(1.0)
     moved = offset(places, code)
     assert 0 < moved.abs().max() <= 0.003
     assert not torch.allclose(moved, offset(places, torch.zeros(50, 4)))
