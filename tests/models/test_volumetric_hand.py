@@ -13,6 +13,8 @@ from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.models.hand_canonical import HandCanonicalModelConfig
+from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModel, HandUVNeRFModelConfig
 
 
@@ -61,6 +63,22 @@ def test_density_is_zero_outside_the_shell_and_behind_the_wrist(model):
             assert (density[of_hand & ~of_stub] > 0).all()
         if away == 1.5:
             assert far.float().mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    "config", [HandUVNeRFModelConfig(uv_resolutions=(16,)), HandCanonicalModelConfig(), HandSDFModelConfig()]
+)
+def test_factories_return_and_never_set(config):
+    model = make_model(config)
+
+    def state() -> dict[str, int]:
+        parts = (vars(model), model._modules, model._parameters, model._buffers)
+        return {name: id(value) for part in parts for name, value in part.items()}
+
+    before = state()
+    for name in ("make_hands", "make_warp", "make_position_encoding"):
+        getattr(model, name, lambda avatar: None)(model.avatar)
+    assert state() == before
 
 
 def test_a_frame_shows_its_own_pose(model):
