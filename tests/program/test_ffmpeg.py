@@ -14,7 +14,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline
 from nerfstudio.utils.install_checks import check_ffmpeg_installed
 
 from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
-from nerfstudio_hands.training.pipeline import HandPipeline
+from nerfstudio_hands.training.pipeline import HandPipeline, HandPipelineConfig
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_pipeline_offers_the_carried_ffmpeg_to_nerfstudio(no_ffmpeg: Path, mon
     monkeypatch.setattr("nerfstudio_hands.training.pipeline.patch_render_paths", lambda pipeline: None)
     with pytest.raises(SystemExit):
         check_ffmpeg_installed()
-    HandPipeline(None, device="cpu")
+    HandPipeline(HandPipelineConfig(), device="cpu")
     check_ffmpeg_installed()
     assert "ffmpeg version" in subprocess.check_output(["ffmpeg", "-version"], text=True)
 
