@@ -7,9 +7,12 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import tyro
+from PIL import Image
 
 from nerfstudio_hands.cli.main import COMMANDS
 from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand
@@ -51,3 +54,15 @@ def test_the_command_line_takes_it(line: str, monkeypatch: pytest.MonkeyPatch) -
 
     tyro.cli(command if name == "synthesize" else noted, args=words)
     assert len(called) == 1
+
+
+def test_the_python_of_the_readme_runs(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code.replace("CONFIG", str(tiny_run)), found)
+    model, camera = found["model"], found["camera"]
+    bent = np.asarray(Image.open(tmp_path / "bent.png")).astype(int)
+    model.hands.set_override(model.hands.reference()[None])
+    straight = model.get_outputs_for_camera(camera)["rgb"].cpu().numpy() * 255
+    assert np.abs(bent - straight).max() > 20
