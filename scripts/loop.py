@@ -34,7 +34,7 @@ def bent(surface: HandSurface, pose: HandPose, progress: float) -> HandPose:
         for number, name in enumerate(FLEXIONS):
             phase = 2 * math.pi * (progress - 0.08 * number)
             low, high = ranges[name]
-            angles[name] = low + (high - low) * (0.12 + 0.36 * (1 - math.cos(phase)))
+            angles[name] = low + (high - low) * (0.08 + 0.3 * (1 - math.cos(phase)))
         pose = bend_hand(model, pose, hand, angles)
     return pose
 
