@@ -11,17 +11,20 @@ BROWSER_TEST := tests/viewer/test_in_browser.py
 # it then takes to import it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint types install clean
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/demo.py
 
 # Two files at a time, each on one core, in the order of tests/conftest.py: the longest files first.
-test: install lint $(VALIDATOR)
+test: install lint types $(VALIDATOR)
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore $(BROWSER_TEST)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(BROWSER_TEST)
 
 lint: install
 	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 install: $(INSTALLED)
 

@@ -99,7 +99,7 @@ def _fixed(
             "transposed; it was left out."
         )
         return None
-    best = max(fitting, key=fitting.get)
+    best = max(fitting, key=lambda name: fitting[name])
     if readings[best] is not camera:
         problems.append(f"Camera {camera.name}: its {size} pictures fit the calibration {best}; it was read so.")
     return readings[best]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from nerfstudio_hands.errors import HandsError
 
 if TYPE_CHECKING:
-    from nerfstudio.engine.trainer import TrainerConfig
-    from nerfstudio.pipelines.base_pipeline import Pipeline
+    from nerfstudio_hands.training.pipeline import HandPipeline
+    from nerfstudio_hands.training.trainer import HandTrainerConfig
 
 
 def check_config(load_config: Path) -> None:
@@ -18,7 +18,7 @@ def check_config(load_config: Path) -> None:
         raise HandsError(f"{load_config}: expected the config.yml of a run, found no file; check --load-config.")
 
 
-def load_run(load_config: Path, data: Path | None = None) -> tuple[TrainerConfig, Pipeline]:
+def load_run(load_config: Path, data: Path | None = None) -> tuple[HandTrainerConfig, HandPipeline]:
     """Configuration and pipeline of a run, with the weights of its last checkpoint, wherever the run lies now.
 
     Nothing that the configuration names is run, see :mod:`nerfstudio_hands.training.run_config`. The hands are those

@@ -18,6 +18,9 @@ GROUPS = 4
 class SparseMap(nn.Module):
     """A fixed sparse matrix [M, N] applied to values at N vertices."""
 
+    matrix: Tensor
+    transposed: Tensor
+
     def __init__(self, matrix: Float[Tensor, "M N"]) -> None:
         super().__init__()
         # The transpose is kept beside it: turning a sparse matrix takes longer than the product.

@@ -56,6 +56,8 @@ class PoseNetwork(nn.Module):
         num_shape: Shape coefficients of the hand model.
     """
 
+    reference: Tensor
+
     def __init__(
         self,
         hierarchy: MeshHierarchy,

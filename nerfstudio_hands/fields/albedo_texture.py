@@ -26,6 +26,8 @@ class AlbedoTexture(nn.Module):
         num_hands: Hands whose atlases lie side by side.
     """
 
+    seams: Tensor
+
     def __init__(
         self,
         faces: Int[Tensor, "F 3"],

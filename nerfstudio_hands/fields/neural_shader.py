@@ -57,6 +57,9 @@ class NeuralShader(nn.Module):
         num_layers: Layers of the `mlp`.
     """
 
+    faces: Tensor
+    canonical: Tensor
+
     def __init__(
         self,
         faces: Int[Tensor, "F 3"],

@@ -20,6 +20,10 @@ class NonRigidOffset(nn.Module):
         hidden_dim: width of the network.
     """
 
+    low: Tensor
+    size: Tensor
+    share: Tensor
+
     def __init__(
         self,
         low: Float[Tensor, "3"],

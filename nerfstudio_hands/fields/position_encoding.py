@@ -46,6 +46,11 @@ class SurfaceEncoding(PositionEncoding):
         channels: features a level.
     """
 
+    faces: Tensor
+    face_uv: Tensor
+    seams: Tensor
+    canonical: Tensor
+
     def __init__(
         self,
         faces: Int[Tensor, "F 3"],
@@ -96,6 +101,9 @@ class CanonicalEncoding(PositionEncoding):
         resolutions: texels along a side of the three planes, a level each.
         channels: features a level.
     """
+
+    low: Tensor
+    size: Tensor
 
     def __init__(self, low: Float[Tensor, "3"], high: Float[Tensor, "3"], *, resolutions: Sequence[int], channels: int):
         super().__init__()

@@ -11,7 +11,7 @@ import io
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -122,9 +122,10 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
     def load_bytearray8(self) -> None:
         """Bytes that are there, where Python would set aside as many as the file claims."""
-        self.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
+        unpickler: Any = self  # Its `read` and `append` are set while it loads.
+        unpickler.append(bytearray(unpickler.read(int.from_bytes(unpickler.read(8), "little"))))
 
-    dispatch = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
+    dispatch: ClassVar[dict[int, Any]] = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
 
 
 def read_array_pickle(path: Path) -> dict[str, np.ndarray]:
@@ -211,7 +212,7 @@ def _array(record: _Array) -> np.ndarray | None:
     return _buffer(data, dtype, shape, "F" if fortran else "C")
 
 
-def _buffer(data: str | bytes, dtype: _Dtype, shape: tuple, order: str) -> np.ndarray | None:
+def _buffer(data: str | bytes, dtype: _Dtype, shape: tuple, order: Literal["C", "F"]) -> np.ndarray | None:
     """An array from its bytes, in C or Fortran order; None if it holds no numbers."""
     code = str(dtype.arguments[0])
     if not _DTYPE.fullmatch(code):

@@ -100,7 +100,7 @@ def loop_subdivision(
     faces, matrix = faces.cpu(), sparse.identity(num_vertices, format="csr")
     for _ in range(levels):
         faces, step = _loop_step(faces, num_vertices)
-        matrix = (step @ matrix).tocsr()
+        matrix = sparse.csr_matrix(step @ matrix)
         num_vertices = step.shape[0]
     return faces.to(device), matrix
 

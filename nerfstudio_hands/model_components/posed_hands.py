@@ -91,6 +91,17 @@ class PosedHands(nn.Module):
         light_levels: levels of harmonics of the light transfer; 0 for none.
     """
 
+    global_orient: Tensor
+    local_rotations: Tensor
+    translation: Tensor
+    valid: Tensor
+    shape: Tensor
+    displacement: Tensor
+    world_transform: Tensor
+    train_frames: Tensor
+    code_middle: Tensor
+    code_scale: Tensor
+
     def __init__(self, avatar: AvatarData, *, refine: bool, pose_code: bool = True, light_levels: int = 4):
         super().__init__()
         self.surface = avatar.surface

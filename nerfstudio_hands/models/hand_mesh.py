@@ -108,6 +108,9 @@ class HandMeshModel(PosedHandModel):
 
     config: HandMeshModelConfig
     hands: PosedFineHands
+    rest_vertices: Tensor
+    face_uv: Tensor
+    shows: Tensor
     can_be_relit = True
 
     def make_hands(self, avatar: AvatarData) -> PosedFineHands:

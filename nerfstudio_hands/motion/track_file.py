@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
@@ -196,7 +196,7 @@ def read_mano_json(
     numbers = sorted(number for number in entries if low <= number <= high)
     sides = tuple(hand.side for hand in hands)
     table = _poses_and_translations(path, {number: entries[number] for number in numbers}, sides)
-    valid = np.isfinite(table).all(axis=-1)
+    valid: Bool[np.ndarray, "T H"] = np.isfinite(table).all(axis=-1)
     kept, there = valid.any(axis=1), valid.any(axis=0)
     if not kept.any():
         raise HandsError(

@@ -79,7 +79,7 @@ def tessellate(model: HandModel, anatomy: Anatomy, levels: int) -> Tessellation:
 def _chain(steps: tuple[sparse.csr_matrix, ...] | list[sparse.csr_matrix], size: int) -> sparse.csr_matrix:
     matrix = sparse.identity(size, format="csr")
     for step in steps:
-        matrix = (step @ matrix).tocsr()
+        matrix = sparse.csr_matrix(step @ matrix)
     return matrix
 
 

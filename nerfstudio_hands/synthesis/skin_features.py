@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from nerfstudio_hands.synthesis.anatomy import Anatomy, SkinPoints
 from nerfstudio_hands.synthesis.noise import fractal_noise, gradient_noise
@@ -296,5 +296,5 @@ def _distance_to_curves(
         t = np.linspace(0, knots[-1], 400)
         dense.append(CubicSpline(knots, corners)(t))
         parameters.append(t / knots[-1])
-    distance, nearest = cKDTree(np.concatenate(dense)).query(position[:, ::2], distance_upper_bound=limit)
+    distance, nearest = KDTree(np.concatenate(dense)).query(position[:, ::2], distance_upper_bound=limit)
     return distance * 1e3, np.append(np.concatenate(parameters), 0.0)[nearest]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Optional, Type, cast
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import get_progress
 from torchvision.utils import save_image
 
-from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
+from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.checkpoints import patch_loading, require_same_weights
-from nerfstudio_hands.models.posed_hand_model import PosedHandModelConfig
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.video.render_paths import patch_render_paths
@@ -49,6 +49,11 @@ class HandPipeline(VanillaPipeline):
     """
 
     config: HandPipelineConfig
+    datamanager: HandDataManager
+
+    @property
+    def model(self) -> PosedHandModel:
+        return cast(PosedHandModel, super().model)
 
     def __init__(self, config: HandPipelineConfig, device: str, **kwargs) -> None:
         offer_ffmpeg()  # before `ns-render` looks for one

@@ -122,7 +122,7 @@ def _finite_sum(terms: dict[str, Tensor], step: int) -> Tensor:
             f"pose network: expected finite losses, found NaN or infinity in {bad} at step {step}: lower "
             "--learning-rate."
         )
-    return sum(terms.values())
+    return sum(terms.values(), start=torch.zeros(()))
 
 
 class _RightHand:

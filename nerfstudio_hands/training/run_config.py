@@ -15,7 +15,7 @@ import reprlib
 import sys
 import typing
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 from nerfstudio.configs.base_config import PrintableConfig
@@ -134,7 +134,7 @@ class _Loader(yaml.SafeLoader):
         # A nested tuple that holds itself many times over takes for ever to hash.
         if isinstance(node, yaml.MappingNode) and not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
             raise HandsError(f"expected options by their names, found a list in place of a name; {_AGAIN}")
-        return super().construct_mapping(node, deep=deep)
+        return super().construct_mapping(cast(yaml.MappingNode, node), deep=deep)
 
     def construct_config(self, name: str, node: yaml.Node) -> PrintableConfig:
         """A configuration class by its full name, with the fields of a mapping."""
@@ -151,7 +151,7 @@ class _Loader(yaml.SafeLoader):
         arguments = self.construct_sequence(node, deep=True)
         if name in PATH_NAMES:
             return _path_of(arguments, windows=name.endswith("WindowsPath"))
-        cls = _class_of(name, enum.Enum)
+        cls = cast("type[enum.Enum]", _class_of(name, enum.Enum))
         if len(arguments) != 1 or arguments[0] not in [member.value for member in cls]:
             raise HandsError(f"expected a value of {cls.__name__}, found {_short(arguments)}; {_AGAIN}")
         return cls(arguments[0])
@@ -160,7 +160,7 @@ class _Loader(yaml.SafeLoader):
         return _Name(name)
 
     def construct_tuple(self, node: yaml.Node) -> tuple:
-        return tuple(self.construct_sequence(node, deep=True))
+        return tuple(self.construct_sequence(cast(yaml.SequenceNode, node), deep=True))
 
     def refuse(self, node: yaml.Node) -> None:
         raise HandsError(f"expected the tags of a run's configuration, found {_short(node.tag)}; {_UNTRUSTED}")
@@ -170,7 +170,7 @@ _Loader.add_multi_constructor(f"{_TAG}object:", _Loader.construct_config)
 _Loader.add_multi_constructor(f"{_TAG}object/apply:", _Loader.construct_call)
 _Loader.add_multi_constructor(f"{_TAG}name:", _Loader.construct_name)
 _Loader.add_constructor(f"{_TAG}tuple", _Loader.construct_tuple)
-_Loader.add_constructor(None, _Loader.refuse)
+_Loader.add_constructor(cast(str, None), _Loader.refuse)  # None stands for all others.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,6 +29,7 @@ from nerfstudio_hands.files.run_yaml import portable_yaml
 from nerfstudio_hands.program.interruption import exit_status, resume_command, sigterm_interrupts, undisturbed
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.program.option_range import Interval, bounded
+from nerfstudio_hands.training.pipeline import HandPipelineConfig
 from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
 from nerfstudio_hands.training.soundness import require_sound
 
@@ -63,6 +64,8 @@ class HandTrainerConfig(TrainerConfig):
 
     _target: typing.Type = field(default_factory=lambda: HandTrainer)
     """target class to instantiate"""
+    pipeline: HandPipelineConfig = field(default_factory=HandPipelineConfig)
+    """Data manager and model."""
     max_num_iterations: bounded(int, 1, 10**9) = 1000
     """Steps of the training, those before --load-dir among them."""
     steps_per_save: Interval = 500

@@ -32,10 +32,10 @@ def spherical_harmonics(num_levels: int, directions: Float[Tensor, "*batch 3"]) 
     x, y, z = directions.unbind(-1)
     # Factors: square roots of (2l + 1) (l - m)! / (4 pi (l + m)!), doubled under the root for m other than 0.
     columns = [torch.full_like(x, 0.28209479177387814)]
+    xx, yy, zz = x * x, y * y, z * z
     if num_levels > 1:
         columns += [0.4886025119029199 * axis for axis in (y, z, x)]
     if num_levels > 2:
-        xx, yy, zz = x * x, y * y, z * z
         columns += [1.0925484305920792 * x * y, 1.0925484305920792 * y * z]
         columns += [0.9461746957575601 * zz - 0.31539156525252005]
         columns += [1.0925484305920792 * x * z, 0.5462742152960396 * (xx - yy)]

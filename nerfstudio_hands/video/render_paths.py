@@ -66,7 +66,7 @@ def facing_spiral(center: Float[Tensor, "3"], camera: Cameras, **options: Any) -
 def patch_render_paths(pipeline: VanillaPipeline) -> None:
     """Has `ns-render`, if it is what runs, go round the hands of a pipeline; a second call puts others in their
     place."""
-    render = sys.modules.get("nerfstudio.scripts.render")
+    render: Any = sys.modules.get("nerfstudio.scripts.render")
     if render is not None:
         center = pipeline.model.scene_box.aabb.mean(dim=0)
         render.get_interpolated_camera_path = partial(path_around, center)

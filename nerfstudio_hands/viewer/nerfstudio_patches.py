@@ -39,11 +39,12 @@ def populate_render_tab(
     """nerfstudio's tab, which keeps camera paths beside the run's config.yml instead of in the capture, and takes the
     name of a render for a name, whatever folders it holds."""
     add_text = server.gui.add_text
-    server.gui.add_text = lambda *arguments, **options: NameHandle(add_text(*arguments, **options))
+    gui: Any = server.gui
+    gui.add_text = lambda *arguments, **options: NameHandle(add_text(*arguments, **options))
     try:
         return render_panel.populate_render_tab(server, config_path, config_path.parent, control_panel)
     finally:
-        del server.gui.add_text
+        del gui.add_text
 
 
 class NameHandle:

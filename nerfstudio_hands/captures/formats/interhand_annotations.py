@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 import ijson
 import numpy as np
@@ -205,10 +205,10 @@ def _stream(path: Path, parse: Callable[[IO[bytes]], Iterator]) -> Iterator:
     with open_regular(path) as file:
         size = path.stat().st_size
         watched = rich.progress.wrap_file(
-            file, size, description=f"Reading {path.name}", transient=True, disable=size < LARGE
+            cast(BinaryIO, file), size, description=f"Reading {path.name}", transient=True, disable=size < LARGE
         )
         with watched as pieces:
-            yield from parse(NestingGuard(pieces))
+            yield from parse(cast("IO[bytes]", NestingGuard(pieces)))
 
 
 @contextmanager

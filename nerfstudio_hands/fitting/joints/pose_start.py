@@ -16,6 +16,7 @@ class PoseStart(Protocol):
     @property
     def name(self) -> str:
         """Tells it from others in the key under which a fit is kept."""
+        ...
 
     def __call__(
         self,
@@ -32,3 +33,4 @@ class PoseStart(Protocol):
             hand: Which hand of the surface each one is.
             shape: Of the person.
         """
+        ...

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from nerfstudio_hands.geometry.topology import Topology
 from nerfstudio_hands.transforms.pixel_distances import distance_to
@@ -157,7 +157,7 @@ def projected_silhouette(
     # Pixel (0, 0) of OpenCV has its centre at 0.5 of ours.
     fixed = np.round((corners[front] - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
     for triangle in fixed:
-        cv2.fillConvexPoly(silhouette, triangle, 1, lineType=cv2.LINE_8, shift=SUBPIXEL_BITS)
+        cv2.fillConvexPoly(silhouette, triangle, (1,), lineType=cv2.LINE_8, shift=SUBPIXEL_BITS)
 
     first, second = mesh.edge_faces.T
     contour = (front[first] != front[second]) & usable[first] & usable[second]
@@ -203,7 +203,7 @@ def match_contours(
     """
     if len(points) == 0 or len(target_points) == 0:
         return np.full(len(points), -1)
-    tree = cKDTree(np.concatenate([target_points, 0.5 * radius * target_normals], 1))
+    tree = KDTree(np.concatenate([target_points, 0.5 * radius * target_normals], 1))
     _, index = tree.query(np.concatenate([points, 0.5 * radius * normals], 1))
     distance = np.linalg.norm(target_points[index] - points, axis=1)
     cosine = (target_normals[index] * normals).sum(1)
@@ -273,6 +273,6 @@ def _nearest_agreeing(
         chosen = np.flatnonzero(sector == k)
         candidates = np.flatnonzero(target_normals @ [np.cos(middle), np.sin(middle)] >= np.cos(np.pi / 4))
         if len(chosen) and len(candidates):
-            distance[chosen], nearest = cKDTree(target_points[candidates]).query(points[chosen])
+            distance[chosen], nearest = KDTree(target_points[candidates]).query(points[chosen])
             index[chosen] = candidates[nearest]
     return distance, index

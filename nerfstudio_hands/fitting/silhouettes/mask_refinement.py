@@ -211,7 +211,7 @@ def _cut_out(
         for side in surface.vertex_side.unique():
             pixels, depth = project(vertices[t][behind_wrist & (surface.vertex_side == side)].double(), k, e)
             if bool((depth > 0.05).all()) and float(pixels.abs().max()) < 4 * max(camera.size):
-                cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), 1)
+                cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), (1,))
         pixels = band / metres_per_pixel(vertices[t].double(), k, e)
         image, silhouette, hidden = read_image(seen.images[key]), projected.silhouette, object_pixels(seen, key)
         if hidden is None:

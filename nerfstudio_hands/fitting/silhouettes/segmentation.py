@@ -62,7 +62,7 @@ def segment_hands(
     cv2.setRNGSeed(0)
     model = np.zeros((2, 1, 65))
     try:
-        cv2.grabCut(picture, labels, None, model[0], model[1], GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(picture, labels, (0, 0, 0, 0), model[0], model[1], GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
     except cv2.error:  # Fewer pixels than colours to be told apart.
         return nothing, nothing
 

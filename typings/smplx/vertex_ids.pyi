@@ -1,0 +1,1 @@
+vertex_ids: dict[str, dict[str, int]]
