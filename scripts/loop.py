@@ -17,7 +17,7 @@ from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
 from nerfstudio_hands.hand_model import HandPose, HandSurface
-from nerfstudio_hands.video.shots import at_size, capture_shot
+from nerfstudio_hands.video.camera_paths import at_size, still_path
 from nerfstudio_hands.viewer.finger_angles import angle_ranges, bend_hand
 
 LOOP = Path(__file__).resolve().parents[1] / "docs" / "images" / "avatar.webp"
@@ -53,7 +53,7 @@ def main(config: tyro.conf.Positional[Path], camera: str | None = None, size: in
     hands = model.hands
     manager = pipeline.datamanager
     cameras = [manager.train_dataset.cameras, manager.eval_dataset.cameras]
-    view = at_size(capture_shot(cameras, model.camera_names, camera, 1), size)
+    view = at_size(still_path(cameras, model.camera_names, camera, 1), size)
     start = hands.pose_of(torch.tensor([int(hands.train_frames[0])]))
     count = round(seconds * FPS)
     images = []

@@ -21,7 +21,7 @@ CHUNK = 4096
 _loading = threading.Lock()
 
 
-def launch(kernel: wp.Kernel, count: int, arguments: Sequence[Any], *, chunk: int = CHUNK) -> None:
+def launch(kernel: Any, count: int, arguments: Sequence[Any], *, chunk: int = CHUNK) -> None:
     """Run a kernel over `count` items of torch tensors.
 
     Args:
