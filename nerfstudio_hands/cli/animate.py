@@ -114,7 +114,7 @@ def animate(
                 f"--light: expected a run of hand-mesh, whose colours are without light, found {config.method_name}: "
                 "leave --light out."
             )
-        model.relight(environment)
+        model.relight(environment)  # pyright: ignore[reportCallIssue]
     hands: PosedHands = model.hands
     if track is None:
         played = _frames_of_the_capture(hands)

@@ -41,7 +41,7 @@ def load_run(load_config: Path, data: Path | None = None) -> tuple[HandTrainerCo
     config = read_config(load_config)
     folder = load_config.absolute().parent
     manager = config.pipeline.datamanager
-    manager.dataparser.run = folder
+    manager.dataparser.run = folder  # pyright: ignore[reportAttributeAccessIssue]
     if data is not None:
         if not data.expanduser().is_dir():
             raise HandsError(f"--data: expected the folder of the capture, found none at {data}; correct the path.")

@@ -88,5 +88,5 @@ def open_viewer(config: TrainerConfig, pipeline: Pipeline, load_config: Path, *,
     if not all(path.is_file() for path in dataset.image_filenames):
         # The capture is gone; its cameras are drawn with their pictures or not at all.
         settings.max_num_display_images = 0
-    viewer.init_scene(train_dataset=dataset, train_state="completed")
+    viewer.init_scene(train_dataset=dataset, train_state="completed")  # pyright: ignore[reportArgumentType]
     return viewer

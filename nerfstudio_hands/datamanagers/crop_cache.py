@@ -159,7 +159,7 @@ class CropCache:
             ..., 3
         ]
         parts = ((flags & bit) > 0 for bit in (IN_MASK, IN_REGION, IGNORED, IN_INNER))
-        return PixelLabels(flags & LABEL, *parts, MaskSource(int(self.index["source"][number])))
+        return PixelLabels(flags & LABEL, *parts, MaskSource(int(self.index["source"][number])))  # pyright: ignore[reportCallIssue]
 
     def _read(self, number: int) -> Crop:
         entry = self.index[number].item()
@@ -167,7 +167,7 @@ class CropCache:
         if not height * width:
             return Crop(np.zeros((0, 0, 4), np.uint8), 0, 0)
         self._advise("MADV_WILLNEED", entry)
-        pixels = np.frombuffer(self._map, np.uint8, height * width * 4, offset).reshape(height, width, 4).copy()
+        pixels = np.frombuffer(self._map, np.uint8, height * width * 4, offset).reshape(height, width, 4).copy()  # pyright: ignore[reportArgumentType, reportCallIssue]
         self._advise("MADV_DONTNEED", entry)
         return Crop(pixels, top, left)
 

@@ -138,7 +138,7 @@ class HandDataManager(VanillaDataManager[TrainingImages]):
                 highlight=False,
                 soft_wrap=True,
             )
-        return FixedIndicesEvalDataloader(self.eval_dataset, self._eval_seen[has_region], device=self.device)
+        return FixedIndicesEvalDataloader(self.eval_dataset, self._eval_seen[has_region], device=self.device)  # pyright: ignore[reportArgumentType]
 
     @cached_property
     def eval_dataloader(self) -> RandIndicesEvalDataloader:
@@ -163,11 +163,11 @@ class HandDataManager(VanillaDataManager[TrainingImages]):
     def next_eval(self, step: int) -> Tuple[RayBundle, RayBatch]:
         self.eval_count += 1
         with _faults_said():
-            return self._batch(self.eval_pixel_sampler, self.eval_dataset.crops, self._eval_cameras)
+            return self._batch(self.eval_pixel_sampler, self.eval_dataset.crops, self._eval_cameras)  # pyright: ignore[reportArgumentType]
 
     def next_eval_image(self, step: int) -> Tuple[Cameras, ImageBatch]:
         """A random held-out image that shows the hand, with an `ImageBatch`."""
-        return self.eval_dataloader.get_camera(int(self.eval_pixel_sampler.generator.choice(self._eval_seen)))
+        return self.eval_dataloader.get_camera(int(self.eval_pixel_sampler.generator.choice(self._eval_seen)))  # pyright: ignore[reportReturnType]
 
     def _crops(self, dataset: TrainingImages, name: str, indices: Optional[List[int]] = None) -> CropCache:
         margin = -(-self.config.pixel_sampler.patch_size // 2)
@@ -182,9 +182,9 @@ class HandDataManager(VanillaDataManager[TrainingImages]):
     def _batch(self, sampler: HandPixelSampler, crops: CropCache, cameras: Cameras) -> Tuple[RayBundle, RayBatch]:
         batch = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in sampler.sample(crops).items()}
         # nerfstudio's ray generator looks through all cameras at every batch; these are a few of many.
-        images, camera = batch["indices"][:, 0].unique(return_inverse=True)
-        rays = cameras[images].generate_rays(camera_indices=camera[:, None], coords=batch["indices"][:, 1:] + 0.5)
-        return rays.reshape(batch["grid"]), batch
+        images, camera = batch["indices"][:, 0].unique(return_inverse=True)  # pyright: ignore[reportIndexIssue]
+        rays = cameras[images].generate_rays(camera_indices=camera[:, None], coords=batch["indices"][:, 1:] + 0.5)  # pyright: ignore[reportIndexIssue]
+        return rays.reshape(batch["grid"]), batch  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class HandPixelSampler(PixelSampler):
             self.start_with(image_batch)
         config, crops = self.config, image_batch
         (chosen, weights), self._next = self._next, self._choose()
-        crops.prefetch(self._next[0])
+        crops.prefetch(self._next[0])  # pyright: ignore[reportArgumentType]
         background_weights = weights * self._num_background[chosen] / self._num_hand[chosen]
         num_background, num_boundary = (
             int(self.num_rays_per_batch * fraction) if background_weights.any() else 0
@@ -132,7 +132,7 @@ class HandPixelSampler(PixelSampler):
         self._frames = np.split(self._seen, starts[1:])
         self._frame_weight = np.add.reduceat(self._num_hand[self._seen], starts)
         self._next = self._choose()
-        crops.prefetch(self._next[0])
+        crops.prefetch(self._next[0])  # pyright: ignore[reportArgumentType]
 
     def _choose(self) -> Tuple[Int[np.ndarray, "S"], Float[np.ndarray, "S"]]:
         """The crops of the next batch, and the share of its rays that each gets (to a common factor)."""

@@ -74,7 +74,7 @@ class ProjectedHands:
         met = drawn.face >= 0
         return Projection(
             sides=sides,
-            whole=np.isin(parts.reshape(height, 2, width, 2), self.modeled).all(axis=(1, 3)),
+            whole=np.isin(parts.reshape(height, 2, width, 2), self.modeled).all(axis=(1, 3)),  # pyright: ignore[reportArgumentType]
             forearm=met.numpy() & (sides == NO_SIDE),
             pixels=float(self._cameras.fx[index] / drawn.z_depth[met].median()) if met.any() else 0.0,
         )

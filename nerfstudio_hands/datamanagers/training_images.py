@@ -84,7 +84,7 @@ class TrainingImages(InputDataset):
         verdict, own = self.masks[index].verdict, self.masks[index].segmented
         coverage = np.zeros_like(sides, dtype=np.float32)
         if self.masks[index].given is not None:
-            coverage = self._coverage(index, self.masks[index].given, inverted=self.masks[index].inverted)
+            coverage = self._coverage(index, self.masks[index].given, inverted=self.masks[index].inverted)  # pyright: ignore[reportArgumentType]
             if own is None and not coverage.any():
                 # Neither the capture nor the fit finds a hand where it should be.
                 unknown = np.full_like(sides, PixelLabel.IGNORE, dtype=np.uint8)

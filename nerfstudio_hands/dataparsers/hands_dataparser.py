@@ -99,7 +99,7 @@ class HandsDataParser(DataParser):
 
     def _held_out(self) -> typing.List[typing.Tuple[str, str]]:
         """(frame, camera) of the held-out pictures that figures are taken of."""
-        outputs = self._outputs(self.record, train=False)
+        outputs = self._outputs(self.record, train=False)  # pyright: ignore[reportArgumentType]
         avatar, index = outputs.metadata["hands"], outputs.cameras.metadata
         rows = zip(index["frame_index"][:, 0].tolist(), index["camera_index"][:, 0].tolist(), strict=True)
         return [(avatar.frame_names[frame], avatar.camera_names[camera]) for frame, camera in rows]

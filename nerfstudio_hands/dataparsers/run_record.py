@@ -177,7 +177,7 @@ def _record(header: dict, arrays: dict[str, np.ndarray]) -> RunRecord:
         object_poses=arrays.get("object_poses"),
         object_radius=header["object_radius"],
         masks_inverted={(frame, camera) for frame, camera in header["masks_inverted"]},
-        **{name: _paths(root, header[name]) for name in FILE_TABLES},
+        **{name: _paths(root, header[name]) for name in FILE_TABLES},  # pyright: ignore[reportArgumentType]
     )
     return RunRecord(
         capture=capture,

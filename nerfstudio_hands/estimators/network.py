@@ -86,7 +86,7 @@ class PoseNetwork(nn.Module):
             SparseMap(up.matrix(size)) for up, size in zip(hierarchy.upsamplings, hierarchy.sizes[:-1], strict=True)
         ]
         self.upsamplings = nn.ModuleList(ups)
-        self.narrow = nn.ModuleList(nn.Linear(*CHANNELS[k : k + 2]) for k in range(len(CHANNELS) - 1))
+        self.narrow = nn.ModuleList(nn.Linear(*CHANNELS[k : k + 2]) for k in range(len(CHANNELS) - 1))  # pyright: ignore[reportArgumentType]
         self.last = ChebyshevConv(shifts[-1], CHANNELS[-1], 3, upsampling=last)
         self.template = nn.Parameter(template.clone())
 

@@ -85,7 +85,7 @@ def hand_object_scores(
             shape_scores(hand, true_hand, thresholds=HAND_THRESHOLDS, num_samples=num_samples, seed=seed),
             None
             if held is None
-            else shape_scores(held, true_held, thresholds=OBJECT_THRESHOLDS, num_samples=num_samples, seed=seed),
+            else shape_scores(held, true_held, thresholds=OBJECT_THRESHOLDS, num_samples=num_samples, seed=seed),  # pyright: ignore[reportArgumentType]
             None if held is None else penetration(hand, held),
         )
 

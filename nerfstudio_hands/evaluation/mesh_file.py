@@ -52,13 +52,13 @@ def read_mesh(path: Path, *, unit: str = "m") -> Mesh:
 def _parsed(content: bytes, kind: str) -> trimesh.Trimesh:
     try:
         shape = trimesh.load(BytesIO(content), file_type=kind, force="mesh", process=False, skip_materials=True)
-        faces = np.asarray(shape.faces)
-        if len(faces) and not 0 <= faces.min() <= faces.max() < len(shape.vertices):
+        faces = np.asarray(shape.faces)  # pyright: ignore[reportAttributeAccessIssue]
+        if len(faces) and not 0 <= faces.min() <= faces.max() < len(shape.vertices):  # pyright: ignore[reportAttributeAccessIssue]
             raise UnreadableFile("faces of vertices that are not there")
-        if not np.isfinite(shape.vertices).all():
+        if not np.isfinite(shape.vertices).all():  # pyright: ignore[reportAttributeAccessIssue]
             raise UnreadableFile("coordinates that are NaN or infinity")
-        shape.merge_vertices(merge_tex=True, merge_norm=True)
-        return shape
+        shape.merge_vertices(merge_tex=True, merge_norm=True)  # pyright: ignore[reportAttributeAccessIssue]
+        return shape  # pyright: ignore[reportReturnType]
     except UnreadableFile:
         raise
     # Readers of broken meshes fail in every way there is.

@@ -91,7 +91,7 @@ class AvatarFiles:
         mesh.apply_transform(np.vstack([options.world, [0, 0, 0, 1]]))
         for kind in options.formats:
             content = mesh.export(file_type=kind)
-            yield f"object.{kind}", content.encode() if isinstance(content, str) else content
+            yield f"object.{kind}", content.encode() if isinstance(content, str) else content  # pyright: ignore[reportReturnType]
 
     @torch.no_grad()
     def rig(self, track: PoseTrack | None) -> bytes:

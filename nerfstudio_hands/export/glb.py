@@ -89,7 +89,7 @@ class GlbBuilder:
             attributes["TANGENT"] = self._vertex_data(tangents)
         if joints is not None:
             attributes["JOINTS_0"] = self.add_array(joints.astype(np.uint8), target=_VERTEX_DATA)
-            attributes["WEIGHTS_0"] = self._vertex_data(weights)
+            attributes["WEIGHTS_0"] = self._vertex_data(weights)  # pyright: ignore[reportArgumentType]
         index_type = np.uint16 if len(positions) < 2**16 else np.uint32
         indices = self.add_array(faces.reshape(-1).astype(index_type), target=_INDEX_DATA)
         return {"attributes": attributes, "indices": indices, "material": material}

@@ -76,7 +76,7 @@ def ply_bytes(mesh: TexturedMesh) -> bytes:
     vertex_type += [(name, "u1") for name in ("red", "green", "blue")]
     vertices = np.empty(len(mesh.vertices), dtype=vertex_type)
     columns = (*mesh.vertices.T, *mesh.normals.T, *mesh.vertex_colors.T)
-    for name, column in zip(vertices.dtype.names, columns, strict=True):
+    for name, column in zip(vertices.dtype.names, columns, strict=True):  # pyright: ignore[reportArgumentType]
         vertices[name] = column
     faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
     faces["count"], faces["corners"] = 3, mesh.faces

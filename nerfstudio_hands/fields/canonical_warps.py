@@ -46,6 +46,13 @@ class CanonicalHands(nn.Module):
         face_hand: hand of each face, by its place among the surface's hands [F].
     """
 
+    rest: Tensor
+    joints: Tensor
+    offset: Tensor
+    weights: Tensor
+    faces: Tensor
+    face_hand: Tensor
+
     def __init__(self, surface: HandSurface, shape: Float[Tensor, "K"], displacement: Float[Tensor, "V 3"]):
         super().__init__()
         rest = surface.pose(HandPose.rest(surface.num_hands, (1,)), shape.cpu(), displacement.cpu()).vertices[0]
@@ -161,6 +168,10 @@ class SkinningVolume(nn.Module):
         margin: meters of the volume round the rest pose.
     """
 
+    low: Tensor
+    size: Tensor
+    log_prior: Tensor
+
     def __init__(self, hands: CanonicalHands, *, resolution: int, margin: float = 0.015):
         super().__init__()
         self.hands = hands
@@ -223,4 +234,4 @@ class SkinningVolume(nn.Module):
 
     def total_variation(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighboring cells of what was learned on top of the prior."""
-        return sum(self.learned.diff(dim=axis).square().mean() for axis in (2, 3, 4))
+        return sum(self.learned.diff(dim=axis).square().mean() for axis in (2, 3, 4))  # pyright: ignore[reportReturnType]

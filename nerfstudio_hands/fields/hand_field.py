@@ -126,7 +126,7 @@ class RadianceHead(nn.Module):
         mirrored = directions - 2 * facing * normal
         harmonics = spherical_harmonics(NUM_SH_LEVELS, mirrored)
         view_residual = self.view(torch.cat([features, harmonics, facing], dim=-1)).float()
-        light = self.light(light).float().exp() if self.light is not None else 1.0
+        light = self.light(light).float().exp() if self.light is not None else 1.0  # pyright: ignore[reportAssignmentType]
         return Radiance(
             diffuse=F.softplus(diffuse_logit) * light,
             color=F.softplus(diffuse_logit + view_residual) * light,

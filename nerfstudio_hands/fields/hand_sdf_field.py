@@ -120,7 +120,7 @@ class HandSDFField(RadianceHead):
         """How far below the fitted surface the learned one lies, in half widths of the shell, and learned features."""
         known = [pose_code]
         if samples.bones is not None:
-            known.append(hand_features(samples.position, samples.bones)[:, 3:] / UNIT)
+            known.append(hand_features(samples.position, samples.bones)[:, 3:] / UNIT)  # pyright: ignore[reportArgumentType]
         found, features = self.network(samples.position / UNIT, torch.cat(known, dim=-1))
         if self.corrects:
             return torch.tanh(found), features
@@ -138,7 +138,7 @@ class HandSDFField(RadianceHead):
                 samples.position if samples.position.requires_grad else samples.position.detach().requires_grad_()
             )
             shift, features = self.correction(replace(samples, position=position), pose_code)
-            (change,) = torch.autograd.grad(shift.sum(), position, create_graph=self.training)
+            (change,) = torch.autograd.grad(shift.sum(), position, create_graph=self.training)  # pyright: ignore[reportArgumentType, reportCallIssue]
         if not self.training:
             shift, features = shift.detach(), features.detach()
         # What the network says changes with the place; the fitted surface's own distance changes along `outward`.

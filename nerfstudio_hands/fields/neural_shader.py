@@ -88,8 +88,8 @@ class NeuralShader(nn.Module):
         self.diffuse = nn.Linear(hidden_dim, 3)
         self.view = nn.Sequential(nn.Linear(viewed, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, 3))
         for last in (self.diffuse, self.view[-1]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            nn.init.zeros_(last.weight)  # pyright: ignore[reportArgumentType]
+            nn.init.zeros_(last.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(
         self, gbuffer: GBuffer, visible: Bool[Tensor, "*R"]

@@ -22,7 +22,7 @@ class NonRigidOffset(nn.Module):
 
     low: Tensor
     size: Tensor
-    share: Tensor
+    progress: Tensor
 
     def __init__(
         self,

@@ -235,8 +235,8 @@ def _dense(state: dict[str, Any], *, by_column: bool) -> np.ndarray:
     """A dense matrix from the state of a ``csc_matrix`` or, row by row, of a ``csr_matrix``."""
     inner, starts, data = (_evaluate(state[key]) for key in ("indices", "indptr", "data"))
     dense = np.zeros(_shape_of(state), dtype=np.float64)
-    outer = np.repeat(np.arange(dense.shape[1 if by_column else 0]), np.diff(starts))
-    np.add.at(dense, (inner, outer) if by_column else (outer, inner), data)
+    outer = np.repeat(np.arange(dense.shape[1 if by_column else 0]), np.diff(starts))  # pyright: ignore[reportArgumentType]
+    np.add.at(dense, (inner, outer) if by_column else (outer, inner), data)  # pyright: ignore[reportArgumentType]
     return dense
 
 
@@ -244,5 +244,5 @@ def _dense_of_entries(state: dict[str, Any]) -> np.ndarray:
     """A dense matrix from the state of a ``coo_matrix``, which older versions of scipy name otherwise."""
     rows, columns = (_evaluate(index) for index in state.get("coords") or (state["row"], state["col"]))
     dense = np.zeros(_shape_of(state), dtype=np.float64)
-    np.add.at(dense, (rows, columns), _evaluate(state["data"]))
+    np.add.at(dense, (rows, columns), _evaluate(state["data"]))  # pyright: ignore[reportArgumentType]
     return dense

@@ -99,7 +99,7 @@ def patch_loading(pipeline_class: type) -> None:
         if not isinstance(pipeline, pipeline_class):
             return load(config, pipeline)
         try:
-            path = checkpoint_path(config.load_dir, config.load_step)
+            path = checkpoint_path(config.load_dir, config.load_step)  # pyright: ignore[reportArgumentType]
             state = read_checkpoint(path)
         except HandsError as error:
             raise SystemExit(f"error: {error}") from error

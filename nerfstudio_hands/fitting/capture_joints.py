@@ -53,7 +53,7 @@ def fit_capture_joints(
     with limited_threads():
         if capture.mano_annotations is not None and surface.hands[0].name.startswith("mano"):
             annotated = annotated_poses(
-                surface, capture.mano_annotations, capture.stored_keypoints, shape_frames=options.shape_frames
+                surface, capture.mano_annotations, capture.stored_keypoints, shape_frames=options.shape_frames  # pyright: ignore[reportArgumentType]
             )
         if annotated is None or annotated.shape is None:
             track = fit_joint_track(
@@ -75,7 +75,7 @@ def fit_capture_joints(
         displacement=torch.zeros(surface.num_vertices, 3),
         pose=track.pose,
         camera_rotation={},
-        keypoints_3d=capture.stored_keypoints,
+        keypoints_3d=capture.stored_keypoints,  # pyright: ignore[reportArgumentType]
         report=report,
     )
 

@@ -173,8 +173,8 @@ def _in_order(first: _FittedFrames, second: _FittedFrames, frames: Sequence[int]
 
     return _FittedFrames(
         joined(first.found, second.found, ("points", "weights", "errors", "hand_inlier")),
-        joined(first.terms, second.terms, ("points", "point_weights", "rays", "ray_weights")),
-        joined(first.variables, second.variables, PER_FRAME),
+        joined(first.terms, second.terms, ("points", "point_weights", "rays", "ray_weights")),  # pyright: ignore[reportArgumentType]
+        joined(first.variables, second.variables, PER_FRAME),  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -200,7 +200,7 @@ def fit_contour_distances(
     result = {}
     for frame, name in capture.masks:
         camera, t = capture.camera(name), capture.frames.index(frame)
-        outline = away_from(mask_boundary(hand_mask(capture, (frame, name))), object_pixels(capture, (frame, name)))
+        outline = away_from(mask_boundary(hand_mask(capture, (frame, name))), object_pixels(capture, (frame, name)))  # pyright: ignore[reportArgumentType]
         k, e = camera_tensors(camera, fit.camera_rotation.get(name))
         projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
         result[frame, name] = vars(contour_distance(projected, outline))
@@ -248,9 +248,9 @@ def _coverage(
         k, e = camera_tensors(camera, rotations.get(name))
         projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size)
         mask = hand_mask(capture, (frame, name))
-        spilt = mask_spills(mask, projected.silhouette)
+        spilt = mask_spills(mask, projected.silhouette)  # pyright: ignore[reportArgumentType]
         hidden = object_pixels(capture, (frame, name))
-        result[frame, name] = 0.0 if spilt else mask_coverage(mask, projected.silhouette, hidden)
+        result[frame, name] = 0.0 if spilt else mask_coverage(mask, projected.silhouette, hidden)  # pyright: ignore[reportArgumentType]
     return result
 
 

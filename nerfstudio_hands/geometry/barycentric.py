@@ -43,7 +43,7 @@ def closest_barycentric(points: Float[Tensor, "N 3"], corners: Float[Tensor, "N 
 
     def ratio(numerator: Tensor, denominator: Tensor, *regions: int) -> Tensor:
         # Elsewhere the denominator may be zero, which would turn the gradient into NaN through the choice below.
-        used = sum(region == r for r in regions).bool()
+        used = sum(region == r for r in regions).bool()  # pyright: ignore[reportAttributeAccessIssue]
         return numerator / torch.where(used, denominator, one)
 
     on_ab = ratio(d1, d1 - d3, 2)

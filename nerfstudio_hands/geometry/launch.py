@@ -40,7 +40,7 @@ def launch(kernel: Any, count: int, arguments: Sequence[Any], *, chunk: int = CH
         wp.launch(kernel, dim=count, inputs=[0, *arguments], device=device, stream=stream)
         return
 
-    _load(kernel, device)
+    _load(kernel, device)  # pyright: ignore[reportArgumentType]
     num_threads = torch.get_num_threads()
     chunk = min(chunk, -(-count // num_threads))
     num_threads = min(num_threads, -(-count // chunk))

@@ -82,13 +82,13 @@ def _partners_kernel(
     starts: wp.array(dtype=int),
     pairs: wp.array(dtype=wp.vec2i),
 ):
-    item = first + wp.tid()
+    item = first + wp.tid()  # pyright: ignore[reportOperatorIssue]
     face = chosen[item]
     i = faces[face]
     a = points[i[0]]
     b = points[i[1]]
     c = points[i[2]]
-    query = wp.mesh_query_aabb(mesh, wp.min(a, wp.min(b, c)), wp.max(a, wp.max(b, c)))
+    query = wp.mesh_query_aabb(mesh, wp.min(a, wp.min(b, c)), wp.max(a, wp.max(b, c)))  # pyright: ignore[reportArgumentType]
     other = int(0)
     found = int(0)
     while wp.mesh_query_aabb_next(query, other):

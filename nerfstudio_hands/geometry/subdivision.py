@@ -102,7 +102,7 @@ def loop_subdivision(
         faces, step = _loop_step(faces, num_vertices)
         matrix = sparse.csr_matrix(step @ matrix)
         num_vertices = step.shape[0]
-    return faces.to(device), matrix
+    return faces.to(device), matrix  # pyright: ignore[reportReturnType]
 
 
 def interpolating_controls(
@@ -174,4 +174,4 @@ def _loop_step(faces: Tensor, num_vertices: int) -> tuple[Tensor, sparse.csr_mat
             middle,
         ]
     )
-    return torch.from_numpy(new), sparse.coo_matrix(entries, shape=shape).tocsr()
+    return torch.from_numpy(new), sparse.coo_matrix(entries, shape=shape).tocsr()  # pyright: ignore[reportReturnType]

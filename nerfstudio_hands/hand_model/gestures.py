@@ -65,7 +65,7 @@ def flexed(*fingers: str) -> Gesture:
     bent: dict[str, tuple[float, ...]] = {finger: (52.0, 78.0, 46.0, 0.0) for finger in fingers}
     if "thumb" in bent:
         bent["thumb"] = (24.0, 34.0, 44.0, 8.0, 6.0)
-    return gesture(**bent)
+    return gesture(**bent)  # pyright: ignore[reportArgumentType]
 
 
 def counting(number: int) -> Gesture:

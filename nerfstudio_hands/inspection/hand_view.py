@@ -113,7 +113,7 @@ def observed_joints(capture: Capture, name: str) -> Float[np.ndarray, "T 2 21 2"
     """Pixels of the joints in a camera as they were detected; of a capture that came with joints in space instead,
     where the calibration puts these."""
     if capture.detections is None:
-        return project_points(capture.camera(name), capture.stored_keypoints)
+        return project_points(capture.camera(name), capture.stored_keypoints)  # pyright: ignore[reportArgumentType]
     return capture.detections[:, capture.camera_index(name)]
 
 

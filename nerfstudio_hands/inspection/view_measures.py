@@ -117,9 +117,9 @@ def finite_mean(values: object) -> float:
 
 
 def _mask_quality(view: HandView) -> MaskQuality:
-    outlines = contour_distance(view.outline, away_from(mask_boundary(view.mask), view.hidden))
-    coverage = mask_coverage(view.mask, view.outline.silhouette, view.hidden)
-    spilt = mask_spills(view.mask, view.outline.silhouette)
+    outlines = contour_distance(view.outline, away_from(mask_boundary(view.mask), view.hidden))  # pyright: ignore[reportArgumentType]
+    coverage = mask_coverage(view.mask, view.outline.silhouette, view.hidden)  # pyright: ignore[reportArgumentType]
+    spilt = mask_spills(view.mask, view.outline.silhouette)  # pyright: ignore[reportArgumentType]
     return MaskQuality(coverage, outlines.mean, outlines.matched, float(spilt))
 
 

@@ -39,6 +39,9 @@ class DisplacedMesh(nn.Module):
         smoothing: how far a step of one vertex takes its neighbors along (lambda of Nicolet et al. 2021).
     """
 
+    rest_vertices: Tensor
+    faces: Tensor
+
     def __init__(self, rest_vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], *, smoothing: float):
         super().__init__()
         self.smoothing = smoothing

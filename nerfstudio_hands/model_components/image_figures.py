@@ -43,7 +43,7 @@ def image_figures(
     if scale < 1:
         small = reduced(judged, scale)
         size = small.truth.shape[:2]
-        lesser = predict(reduced_image(radiance, size), reduced_image(accumulation, size)[..., 0], small)
+        lesser = predict(reduced_image(radiance, size), reduced_image(accumulation, size)[..., 0], small)  # pyright: ignore[reportArgumentType]
         figures |= {f"reduced_{key}": value for key, value in hand_metrics(lesser, small).items()}
     if batch["mask_is_own"]:
         figures = {f"own_mask_{key.replace('mask_', '')}": value for key, value in figures.items()}
@@ -85,7 +85,7 @@ def object_figures(outputs: dict[str, Tensor], batch: ImageBatch) -> dict[str, f
 def _judged(batch: ImageBatch, device: torch.device) -> tuple[Judged, Judged]:
     """The held-out image with the pixels that a prediction is judged by, and with those inside the fit."""
     mask, region, ignored, inner = (
-        batch[f"hand_{name}"][..., 0].bool().to(device) for name in ("mask", "region", "ignored", "inner")
+        batch[f"hand_{name}"][..., 0].bool().to(device) for name in ("mask", "region", "ignored", "inner")  # pyright: ignore[reportGeneralTypeIssues]
     )
     truth = batch["image"].to(device)
     return Judged(truth, region, ~ignored), Judged(truth, inner, inner | ~mask)

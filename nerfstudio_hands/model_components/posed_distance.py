@@ -64,6 +64,8 @@ class HandDistance(nn.Module):
         kinematic: whether the field sees points from the posed bones; otherwise their place in the rest pose.
     """
 
+    face_is_hand: Tensor
+
     def __init__(
         self,
         field: HandSDFField,
@@ -91,12 +93,12 @@ class HandDistance(nn.Module):
             posed: the posed surfaces.
         """
         samples = self.locate(points, surface, posed)
-        return self.distance(samples, posed.code[surface]), samples.of_hand
+        return self.distance(samples, posed.code[surface]), samples.of_hand  # pyright: ignore[reportReturnType]
 
     def distance(self, samples: SDFSamples, pose_code: Float[Tensor, "N P"]) -> Float[Tensor, "N"]:
         """Signed distances of samples, meters."""
         shift, _ = self.field.correction(samples, pose_code)
-        return (samples.normalized_distance + torch.where(samples.in_shell, shift, 0.0)) * self.shell
+        return (samples.normalized_distance + torch.where(samples.in_shell, shift, 0.0)) * self.shell  # pyright: ignore[reportArgumentType, reportCallIssue]
 
     def locate(self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces) -> SDFSamples:
         """What the field is asked with; arguments as for :meth:`forward`."""
@@ -178,7 +180,7 @@ class HandDistance(nn.Module):
         samples = self.locate(points, surface, posed)
         shift, _ = self.field.correction(samples, posed.code[surface])
         skin = points - (self.subdivision_offset + self.shell * shift[:, None]) * normals
-        return SkinPoints(skin, surface, shift, samples.of_hand)
+        return SkinPoints(skin, surface, shift, samples.of_hand)  # pyright: ignore[reportArgumentType]
 
     @torch.no_grad()
     def exact(

@@ -34,6 +34,8 @@ class PosedFineHands(PosedHands):
         casts_light: whether there is a light transfer.
     """
 
+    model_vertices: Tensor
+
     def __init__(
         self, avatar: AvatarData, levels: int, *, refine: bool, pose_code: bool = False, casts_light: bool = True
     ):

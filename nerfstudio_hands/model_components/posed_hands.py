@@ -271,7 +271,7 @@ class PosedHands(nn.Module):
             self._cached[slot] = (cached_key, cached)
             return replace(cached, ray_surface=ray_surface)
         frames = key[1] if slot == "frames" else None
-        posed = self._build(pose, frames, ray_surface, cached.surfaces if cached is not None else None)
+        posed = self._build(pose, frames, ray_surface, cached.surfaces if cached is not None else None)  # pyright: ignore[reportArgumentType]
         self._cached[slot] = (key, posed)
         return posed
 

@@ -28,6 +28,10 @@ class PosedObject(nn.Module):
         kinematic: whether the field is told where points are seen from hand and world.
     """
 
+    first_poses: Tensor
+    moves: Tensor
+    in_wrist: Tensor
+
     def __init__(self, avatar: AvatarData, hands: PosedHands, field: HeldObjectField, *, kinematic: bool):
         super().__init__()
         self.field, self.kinematic = field, kinematic

@@ -149,7 +149,7 @@ def make_scene(
     )
     if avatar.object_pose is None:
         return SceneDistance(hand, None)
-    field = HeldObjectField(networks, radius=avatar.object_radius, resolutions=resolutions, channels=channels, **heads)
+    field = HeldObjectField(networks, radius=avatar.object_radius, resolutions=resolutions, channels=channels, **heads)  # pyright: ignore[reportArgumentType]
     return SceneDistance(hand, PosedObject(avatar, hands, field, kinematic=kinematic))
 
 

@@ -41,7 +41,7 @@ def scene_export_source(
         return exposure(_beside(held.diffuse, points, posed))
 
     def object_distance(points: Float[Tensor, "N 3"], posed: PosedSurfaces) -> Float[Tensor, " N"]:
-        return _beside(held, points, posed)[0]
+        return _beside(held, points, posed)[0]  # pyright: ignore[reportArgumentType]
 
     return ExportSource(
         hands,

@@ -23,6 +23,8 @@ class TrainingCameras(nn.Module):
         seen: cameras that training has seen [C].
     """
 
+    seen: Tensor
+
     def __init__(self, num_cameras: int, *, learn_colors: bool, refine_poses: bool):
         super().__init__()
         self.learn_colors, self.refine_poses = learn_colors, refine_poses

@@ -77,7 +77,7 @@ class HandCanonicalModel(VolumetricHandModel):
     def penalty(self, geometry: Geometry, radiance: Radiance, posed: PosedSurfaces) -> Float[Tensor, ""]:
         penalty, config = super().penalty(geometry, radiance, posed), self.config
         if config.skinning == "volume":
-            penalty = penalty + config.volume_loss_weight * self.warp.skinning.total_variation()
+            penalty = penalty + config.volume_loss_weight * self.warp.skinning.total_variation()  # pyright: ignore[reportCallIssue]
         if self.warp.non_rigid is not None:
             penalty = penalty + config.non_rigid_loss_weight * self.warp.non_rigid_size(posed.code)
         return penalty

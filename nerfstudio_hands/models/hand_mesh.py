@@ -90,7 +90,7 @@ class HandMeshModelConfig(PosedHandModelConfig):
 
     def training_remedy(self, data: HandDataManagerConfig) -> str:
         return (
-            f"lower --max-resolution of the data parser{now(data.dataparser.max_resolution)}, or start anew with a "
+            f"lower --max-resolution of the data parser{now(data.dataparser.max_resolution)}, or start anew with a "  # pyright: ignore[reportAttributeAccessIssue]
             f"lower --pipeline.model.subdivisions{now(self.subdivisions)} or "
             f"--pipeline.model.texture-size{now(self.texture_size)}"
         )
@@ -111,6 +111,7 @@ class HandMeshModel(PosedHandModel):
     rest_vertices: Tensor
     face_uv: Tensor
     shows: Tensor
+    face_is_hand: Tensor
     can_be_relit = True
 
     def make_hands(self, avatar: AvatarData) -> PosedFineHands:
@@ -134,7 +135,7 @@ class HandMeshModel(PosedHandModel):
         self.lighting = Lighting(1 if config.lighting == "shared" else len(self.camera_names))
         self.light_controls = LightControls(self.relight)
         self.displaces = True
-        self._version = None
+        self._drawn_state = None
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = {"displacement": [self.mesh.displacement], "albedo": list(self.albedo.parameters())}
@@ -199,10 +200,10 @@ class HandMeshModel(PosedHandModel):
     def displace(self) -> None:
         """Moves the rest pose where training has changed the offsets since."""
         version = (self.training, self.displaces, self.mesh.displacement._version)
-        if self.training or version != self._version:
+        if self.training or version != self._drawn_state:
             offset = self.mesh.offset()
             self.hands.set_offset(offset if self.displaces else 0 * offset)
-            self._version = version
+            self._drawn_state = version
 
     def shade(
         self,
@@ -261,7 +262,7 @@ class HandMeshModel(PosedHandModel):
         """The regularizers of shape and albedo, with their weights; here so that DDP sees every parameter used."""
         if self.mesh_is_fixed:
             return self.lighting.coefficients.new_zeros(())
-        config, shape = self.config, self.mesh.regularizers(self.hands.offset)
+        config, shape = self.config, self.mesh.regularizers(self.hands.offset)  # pyright: ignore[reportArgumentType]
         return (
             config.laplacian_loss_weight * shape["laplacian"]
             + config.normal_loss_weight * shape["normal"]
@@ -289,7 +290,7 @@ class HandMeshModel(PosedHandModel):
             window = random_window(hand, PATCH_SIZE)
             patch = (outputs["rgb"][window], image[window], label[window][..., 0])
             patch = (part.flatten(0, 1) for part in patch)
-            found = patch_loss(self.perceptual, *patch, self.learned_labels, PATCH_SIZE)
+            found = patch_loss(self.perceptual, *patch, self.learned_labels, PATCH_SIZE)  # pyright: ignore[reportCallIssue]
             loss["perceptual"] = config.perceptual_loss_weight * found
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]

@@ -155,7 +155,7 @@ class PosedHandModel(Model):
         if not self.config.perceptual_loss_weight or not count:
             return {}
         patches = (outputs["rgb"][-count:], pixels.color[-count:], pixels.label[-count:])
-        loss = patch_loss(self.perceptual, *patches, self.learned_labels, batch["patch_size"])
+        loss = patch_loss(self.perceptual, *patches, self.learned_labels, batch["patch_size"])  # pyright: ignore[reportArgumentType]
         return {"perceptual": self.config.perceptual_loss_weight * loss}
 
     def get_metrics_dict(self, outputs: Dict[str, Tensor], batch: RayBatch) -> Dict[str, Tensor]:

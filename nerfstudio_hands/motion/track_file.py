@@ -196,7 +196,7 @@ def read_mano_json(
     numbers = sorted(number for number in entries if low <= number <= high)
     sides = tuple(hand.side for hand in hands)
     table = _poses_and_translations(path, {number: entries[number] for number in numbers}, sides)
-    valid: Bool[np.ndarray, "T H"] = np.isfinite(table).all(axis=-1)
+    valid: Bool[np.ndarray, "T H"] = np.isfinite(table).all(axis=-1)  # pyright: ignore[reportAssignmentType]
     kept, there = valid.any(axis=1), valid.any(axis=0)
     if not kept.any():
         raise HandsError(
@@ -204,7 +204,7 @@ def read_mano_json(
             f"{len(numbers)} frame(s): choose other frames or another avatar."
         )
     table = torch.from_numpy(np.nan_to_num(table)[kept][:, there]).float()
-    mean = torch.stack([hand.hands_mean for hand, present in zip(hands, there, strict=True) if present]).to(table)
+    mean = torch.stack([hand.hands_mean for hand, present in zip(hands, there, strict=True) if present]).to(table)  # pyright: ignore[reportArgumentType]
     mean = mean * CONVENTIONS[convention].on_mean
     times = torch.from_numpy(np.array(numbers)[kept] / frame_clock(entries))
     pose = HandPose(
@@ -213,7 +213,7 @@ def read_mano_json(
         translation=table[..., 48:],
         valid=torch.from_numpy(valid[kept][:, there]),
     )
-    kept_sides = tuple(side for side, present in zip(sides, there, strict=True) if present)
+    kept_sides = tuple(side for side, present in zip(sides, there, strict=True) if present)  # pyright: ignore[reportArgumentType]
     return PoseTrack(kept_sides, pose, (times - times[0]).float(), path.stem)
 
 
@@ -240,7 +240,7 @@ def _poses_and_translations(
     remedy = "correct the file or choose other frames."
     found = mano_parameters(path, entries.items(), rows, keys=("pose", "trans"), sides=sides, remedy=remedy)
     table = np.concatenate(list(found.values()), axis=-1)
-    for (number, hands), finite in zip(entries.items(), np.isfinite(table).all(axis=-1), strict=True):
+    for (number, hands), finite in zip(entries.items(), np.isfinite(table).all(axis=-1), strict=True):  # pyright: ignore[reportArgumentType]
         broken = [side for side, whole in zip(sides, finite, strict=True) if not whole and hands.get(side) is not None]
         if broken:
             raise HandsError(

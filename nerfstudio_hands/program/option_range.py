@@ -117,7 +117,7 @@ def check_ranges(config: typing.Any) -> None:
     for path, value, bounds in _numbers(config, ()):
         name = ".".join(path).removeprefix("pipeline.datamanager.dataparser.").replace("_", "-")
         if bounds is not None:
-            require_range(f"--{name}", value, bounds.low, bounds.high)
+            require_range(f"--{name}", value, bounds.low, bounds.high)  # pyright: ignore[reportArgumentType]
         elif not math.isfinite(value):
             raise HandsError(f"--{name}: expected a finite number, found {value}: give one.")
 

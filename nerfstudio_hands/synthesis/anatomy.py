@@ -76,7 +76,7 @@ def interpolate(
 
 def interpolate_all(record: Record, corners: Int[np.ndarray, "M 3"], barycentric: Float[np.ndarray, "M 3"]) -> Record:
     """A record of arrays of vertices at points of triangles."""
-    return type(record)(*(interpolate(getattr(record, f.name), corners, barycentric) for f in fields(record)))
+    return type(record)(*(interpolate(getattr(record, f.name), corners, barycentric) for f in fields(record)))  # pyright: ignore[reportArgumentType]
 
 
 def read_anatomy(right: HandModel) -> Anatomy:

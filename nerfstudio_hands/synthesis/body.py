@@ -80,7 +80,7 @@ def _chain(steps: tuple[sparse.csr_matrix, ...] | list[sparse.csr_matrix], size:
     matrix = sparse.identity(size, format="csr")
     for step in steps:
         matrix = sparse.csr_matrix(step @ matrix)
-    return matrix
+    return matrix  # pyright: ignore[reportReturnType]
 
 
 def fine_vertices(

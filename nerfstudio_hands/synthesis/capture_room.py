@@ -92,7 +92,7 @@ def room_around(subject: Subject, motion: MotionSequence, options: CaptureRoomOp
 
 def _all_vertices(subject: Subject, motion: MotionSequence) -> Float[np.ndarray, "N 3"]:
     """Vertices of the hands without forearms, and of what they hold, in all frames."""
-    held = [] if subject.held is None else [transformed(subject.held.vertices, p) for p in motion.object_to_world]
+    held = [] if subject.held is None else [transformed(subject.held.vertices, p) for p in motion.object_to_world]  # pyright: ignore[reportOptionalIterable]
     return np.concatenate([motion.vertices[:, motion.is_there].reshape(-1, 3).astype(float), *held])
 
 
@@ -204,4 +204,4 @@ def _write_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray, albedo: Flo
     """A mesh whose colors are the linear albedo as pixel values store it."""
     colors: UInt8[np.ndarray, "N 3"] = np.round(255 * albedo ** (1 / GAMMA)).astype(np.uint8)
     mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False)
-    path.write_bytes(mesh.export(file_type="ply"))
+    path.write_bytes(mesh.export(file_type="ply"))  # pyright: ignore[reportArgumentType]

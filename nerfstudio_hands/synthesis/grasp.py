@@ -141,7 +141,7 @@ class _Probe:
         weights = np.concatenate([weights, weights[self._pairs.numpy()].mean(1), weights[right.faces.numpy()].mean(1)])
         self._joint: Int[np.ndarray, "P"] = np.where(weights.sum(1) > OF_A_FINGER, weights.argmax(1), -1)
         self.most = joint_limits(right)[:, FLEXION, 1].double().numpy()
-        rest = pose_hand(right, *(torch.zeros(1, *size) for size in ((3,), (15, 3), (3,))), shape)
+        rest = pose_hand(right, *(torch.zeros(1, *size) for size in ((3,), (15, 3), (3,))), shape)  # pyright: ignore[reportCallIssue]
         self.knuckle = rest.keypoints[0, 9].double().numpy()
 
     def rotations(self, angles: np.ndarray) -> Float[Tensor, "15 3"]:

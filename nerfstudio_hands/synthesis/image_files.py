@@ -12,7 +12,7 @@ from PIL import Image
 def write_image(path: Path, image: UInt8[np.ndarray, "H W *channels"], **options: int) -> None:
     """Write an image into folders that are made; `options` are those of Pillow for its format."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, **options)
+    Image.fromarray(image).save(path, **options)  # pyright: ignore[reportArgumentType]
 
 
 def write_mask(path: Path, coverage: Float[np.ndarray, "H W"]) -> None:

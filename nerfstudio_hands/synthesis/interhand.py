@@ -179,7 +179,7 @@ def _write_truth(
         sides=np.array(SIDES),
         shape=made.subject.shape.double().numpy(),
         hands_mean=hands_mean,
-        **{f"faces_{side}": default_hand(side).faces.numpy().astype(np.int32) for side in SIDES},
+        **{f"faces_{side}": default_hand(side).faces.numpy().astype(np.int32) for side in SIDES},  # pyright: ignore[reportArgumentType]
         **(object_arrays(made.subject.held) if made.subject.held else {}),
     )
     names = ["frames", "is_there", "global_orient", "local_rotations", "translation", "keypoints", "vertices"]

@@ -277,7 +277,7 @@ def _ambient(
 
 def _sparse(matrix: Tensor) -> sparse.csr_matrix:
     rows, columns = matrix.indices().numpy()
-    return sparse.coo_matrix((matrix.values().numpy(), (rows, columns)), shape=tuple(matrix.shape)).tocsr()
+    return sparse.coo_matrix((matrix.values().numpy(), (rows, columns)), shape=tuple(matrix.shape)).tocsr()  # pyright: ignore[reportReturnType]
 
 
 def ray_surfaces(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Surfaces:

@@ -100,7 +100,7 @@ def plain_mesh(
         points=SkinPoints.off_skin(vertices),
         look=look,
         light_faces=faces,
-        light_spread=sparse.identity(len(vertices), format="csr"),
+        light_spread=sparse.identity(len(vertices), format="csr"),  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -123,7 +123,7 @@ def light_scene(posed: Sequence[PosedMesh], room: Room, quality: Quality) -> Sce
         normals=mesh_normals(vertices, faces),
         faces=faces,
         face_label=np.concatenate([mesh.face_label for mesh in meshes]),
-        light=light.spread(sparse.block_diag([mesh.light_spread for mesh in meshes], format="csr")),
+        light=light.spread(sparse.block_diag([mesh.light_spread for mesh in meshes], format="csr")),  # pyright: ignore[reportArgumentType]
         surfaces=ray_surfaces(vertices, faces),
     )
 

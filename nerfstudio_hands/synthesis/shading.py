@@ -134,8 +134,8 @@ def vertex_shader(scene: Scene) -> Shader:
         corners = scene.faces[face]
         # The sum over corners one by one takes half the time of one over an axis.
         seen = sum(barycentric[:, k, None] * values[corners[:, k]] for k in range(3))
-        position, smooth, normal, diffuse = (seen[:, 3 * k : 3 * k + 3] for k in range(4))
-        gloss_at = GBuffer(position, _unit(smooth), _unit(normal), seen[:, 15:], *seen[:, 12:15].T)
+        position, smooth, normal, diffuse = (seen[:, 3 * k : 3 * k + 3] for k in range(4))  # pyright: ignore[reportIndexIssue]
+        gloss_at = GBuffer(position, _unit(smooth), _unit(normal), seen[:, 15:], *seen[:, 12:15].T)  # pyright: ignore[reportIndexIssue]
         return diffuse + gloss(scene.room, gloss_at, -directions.astype(np.float32))
 
     return shade

@@ -160,5 +160,5 @@ def write_images(folder: Path, name: str, number: int, images: Dict[str, torch.T
         save_image(image.permute(2, 0, 1).cpu(), folder / f"{name}_{key}_{number:04d}.png")
     colors = {key: (images[key] * 255).round().byte().cpu().numpy() for key in ("truth", "prediction", "calibrated")}
     flags = {key: images[key][..., 0].byte().cpu().numpy() for key in ("region", "counted", "drawn")}
-    np.savez_compressed(folder / f"{name}_pixels_{number:04d}.npz", **colors, **flags)
+    np.savez_compressed(folder / f"{name}_pixels_{number:04d}.npz", **colors, **flags)  # pyright: ignore[reportArgumentType]
     return f"{name}_pixels_{number:04d}.npz"

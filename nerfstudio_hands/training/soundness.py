@@ -27,9 +27,9 @@ def require_sound(config: TrainerConfig) -> None:
     check_ranges(config)
     _require_device(config.machine)
     data = config.pipeline.datamanager
-    _require_hands(data.dataparser)
-    capture = Path(data.data or data.dataparser.data).expanduser()
-    find_layout(capture, data.dataparser.layout)
+    _require_hands(data.dataparser)  # pyright: ignore[reportAttributeAccessIssue]
+    capture = Path(data.data or data.dataparser.data).expanduser()  # pyright: ignore[reportAttributeAccessIssue]
+    find_layout(capture, data.dataparser.layout)  # pyright: ignore[reportAttributeAccessIssue]
     if config.output_dir.expanduser().resolve().is_relative_to(capture.resolve()):
         raise HandsError(
             f"{config.output_dir}: expected an output folder outside of the capture, found one inside {capture}: give "

@@ -116,11 +116,11 @@ class HandTrainerConfig(TrainerConfig):
     def _settle_paths(self) -> None:
         """Makes paths absolute, and says where the run lies and which one it goes on from."""
         data = self.pipeline.datamanager
-        self.output_dir, self.data = _absolute(self.output_dir), _absolute(self.data)
+        self.output_dir, self.data = _absolute(self.output_dir), _absolute(self.data)  # pyright: ignore[reportAttributeAccessIssue]
         self.load_dir, self.load_checkpoint = _absolute(self.load_dir), _absolute(self.load_checkpoint)
-        data.data, data.dataparser.data = _absolute(data.data), _absolute(data.dataparser.data)
+        data.data, data.dataparser.data = _absolute(data.data), _absolute(data.dataparser.data)  # pyright: ignore[reportAttributeAccessIssue]
         checkpoints = self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
-        data.dataparser.keep_with(self.get_base_dir(), checkpoints.parent if checkpoints else None)
+        data.dataparser.keep_with(self.get_base_dir(), checkpoints.parent if checkpoints else None)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _absolute(path: Path | None) -> Path | None:
@@ -261,7 +261,7 @@ class HandTrainer(Trainer):
         config = self.config
         if config.load_dir is None and config.load_checkpoint is None:
             return
-        path = config.load_checkpoint or checkpoint_path(config.load_dir, config.load_step)
+        path = config.load_checkpoint or checkpoint_path(config.load_dir, config.load_step)  # pyright: ignore[reportArgumentType]
         state = read_checkpoint(path)
         try:
             self.pipeline.load_pipeline(state["pipeline"], state["step"])
@@ -321,7 +321,7 @@ class HandTrainer(Trainer):
                 self.save_checkpoint(self.step)
             except HandsError as error:
                 raise SystemExit(f"error: {error}") from error
-        command = resume_command(sys.argv, self.config.method_name, self.checkpoint_dir)
+        command = resume_command(sys.argv, self.config.method_name, self.checkpoint_dir)  # pyright: ignore[reportArgumentType]
         say(f"Stopped at step {self.step}, which is saved. To go on: {command}")
 
     def _say_what_next(self, step: int) -> None:

@@ -79,13 +79,13 @@ _SPLINES = SimpleNamespace(
 
 _WEBSOCKETS = SimpleNamespace(
     exceptions=websockets.exceptions,
-    server=SimpleNamespace(serve=functools.partial(websockets.server.serve, create_protocol=SameOriginProtocol)),
+    server=SimpleNamespace(serve=functools.partial(websockets.server.serve, create_protocol=SameOriginProtocol)),  # pyright: ignore[reportAttributeAccessIssue]
 )
 """The module as viser sees it."""
 
 
 def patch_viewer() -> None:
     """Puts the parts of this module in their places; a second call changes nothing."""
-    viser.infra._infra.websockets = _WEBSOCKETS
-    render_panel.splines = _SPLINES
-    viewer.populate_render_tab = populate_render_tab
+    viser.infra._infra.websockets = _WEBSOCKETS  # pyright: ignore[reportPrivateImportUsage]
+    render_panel.splines = _SPLINES  # pyright: ignore[reportPrivateImportUsage]
+    viewer.populate_render_tab = populate_render_tab  # pyright: ignore[reportPrivateImportUsage]

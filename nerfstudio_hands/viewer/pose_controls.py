@@ -233,7 +233,7 @@ class PoseControls(ViewerElement, ViewerControl):
             return
         if hold_training:
             # nerfstudio holds the training back for a moment after the camera moved, so that the picture can follow.
-            self._viewer.last_move_time = time.time()
+            self._viewer.last_move_time = time.time()  # pyright: ignore[reportAttributeAccessIssue]
         with contextlib.suppress(KeyError):  # A browser that leaves at this moment.
             self._viewer._trigger_rerender()
 

@@ -169,7 +169,7 @@ class _Search:
         self.tree.unannotated += [n for n in numbers if n not in self.row_of]
         annotated = [n for n in numbers if n in self.row_of][:: self._frame_stride]
         of_type = [n for n in annotated if self._hand_type in (None, self._types[self.row_of[n]])]
-        kept = [n for n in of_type if self._has_hand[self.row_of[n]]]
+        kept = [n for n in of_type if self._has_hand[self.row_of[n]]]  # pyright: ignore[reportIndexIssue]
         self.tree.count.update(
             {"annotated": len(annotated), "of type": len(of_type), "handless": len(of_type) - len(kept)}
         )

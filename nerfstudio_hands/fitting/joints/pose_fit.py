@@ -223,7 +223,7 @@ def _place(surface: HandSurface, terms: JointTerms, start: Variables) -> Variabl
     weights = terms.point_weights[..., palm]
     # A frame that lacks palm joints starts from all the joints it has.
     few = weights.sum(-1, keepdim=True) < 3
-    weights = torch.where(few, terms.point_weights, _scatter(weights, palm))
+    weights = torch.where(few, terms.point_weights, _scatter(weights, palm))  # pyright: ignore[reportArgumentType]
     rotation, _ = rigid_registration(rest, terms.points, weights)
     source_mean, target_mean = (weighted_mean(points, weights)[..., None, :] for points in (rest, terms.points))
     # The orientation turns about the root joint, which is the wrist keypoint.

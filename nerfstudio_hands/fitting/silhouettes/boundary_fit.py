@@ -139,7 +139,7 @@ def silhouette_at(
 ):
     """`projected_silhouette` of tensors."""
     arrays = (x.detach().double().cpu().numpy() for x in (vertices, normals, intrinsics, world_to_camera))
-    return projected_silhouette(mesh, *arrays, size, spacing=spacing)
+    return projected_silhouette(mesh, *arrays, size, spacing=spacing)  # pyright: ignore[reportCallIssue]
 
 
 def _match(

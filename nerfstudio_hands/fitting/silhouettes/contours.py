@@ -86,7 +86,7 @@ class SilhouetteMesh:
         every = np.concatenate([faces, closing_faces]).astype(np.int64)
         topology = Topology(torch.from_numpy(every))
         edges = topology.edges[topology.num_edge_faces == 2].numpy()
-        return SilhouetteMesh(every, edges, topology.face_pairs.numpy(), vertex_is_hand[edges].all(1))
+        return SilhouetteMesh(every, edges, topology.face_pairs.numpy(), vertex_is_hand[edges].all(1))  # pyright: ignore[reportArgumentType]
 
 
 def mask_boundary(mask: Bool[np.ndarray, "H W"]) -> MaskBoundary:
@@ -160,7 +160,7 @@ def projected_silhouette(
         cv2.fillConvexPoly(silhouette, triangle, (1,), lineType=cv2.LINE_8, shift=SUBPIXEL_BITS)
 
     first, second = mesh.edge_faces.T
-    contour = (front[first] != front[second]) & usable[first] & usable[second]
+    contour = (front[first] != front[second]) & usable[first] & usable[second]  # pyright: ignore[reportIndexIssue]
     ends, is_hand = mesh.edges[contour], mesh.edge_is_hand[contour]
     length = np.linalg.norm(pixels[ends[:, 1]] - pixels[ends[:, 0]], axis=1)
     count = np.maximum(1, np.round(length / spacing)).astype(int)

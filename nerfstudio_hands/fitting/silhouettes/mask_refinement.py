@@ -134,7 +134,7 @@ def _refine_frames(
         weight = boundary_weight(coverage[frame, name])
         if weight > 0:
             camera = seen.camera(name)
-            outline = away_from(mask_boundary(hand_mask(seen, (frame, name))), object_pixels(seen, (frame, name)))
+            outline = away_from(mask_boundary(hand_mask(seen, (frame, name))), object_pixels(seen, (frame, name)))  # pyright: ignore[reportArgumentType]
             given.append(
                 BoundaryTarget(seen.frames.index(frame), seen.camera_index(name), camera.size, outline, weight)
             )

@@ -67,7 +67,7 @@ class SearchStructure:
         self._solids: list[wp.Mesh] | None = None
         self.arrays.vertices = as_array(self._storage, wp.vec3)
         self._refit(self._update_normals())
-        self.arrays.meshes = self._ids(self._meshes)
+        self.arrays.meshes = self._ids(self._meshes)  # pyright: ignore[reportArgumentType]
         self.arrays.lower = as_array(self._storage.amin(1), wp.vec3)
         self.arrays.upper = as_array(self._storage.amax(1), wp.vec3)
 

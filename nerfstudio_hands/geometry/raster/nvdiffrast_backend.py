@@ -57,7 +57,7 @@ def _context(device: torch.device) -> tuple[Any, Any]:
             f"backend nvdiffrast: expected tensors on a CUDA device, found {device}; leave the backend out"
         )
     try:
-        import nvdiffrast.torch as library
+        import nvdiffrast.torch as library  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise HandsError(
             f"backend nvdiffrast: expected the library to be installed, found '{error}'; install it from "

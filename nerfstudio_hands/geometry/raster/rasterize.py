@@ -90,7 +90,7 @@ def rasterize_rays(
         if pixels is None or backend == "cast":
             raster = cast_pixels(surfaces, origins, directions, surface, covered_pixels(pixels, width, height))
         else:
-            raster = scan_faces(surfaces, pixels, rows, directions)
+            raster = scan_faces(surfaces, pixels, rows, directions)  # pyright: ignore[reportArgumentType]
         if not needs_recompute(origins, directions, vertices):
             return raster
         face = raster.face
