@@ -14,6 +14,7 @@ from nerfstudio_hands.geometry.subdivision import interpolating_controls, loop_s
 from nerfstudio_hands.geometry.topology import boundary_loops
 from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.synthesis.anatomy import Anatomy, SkinPoints, dorsality, finger_membership
+from nerfstudio_hands.transforms.rigid import apply_rigid
 
 FOREARM_LENGTH = 0.085
 """Meters of bare skin behind the template's wrist; a sleeve begins before its end."""
@@ -97,7 +98,7 @@ def fine_vertices(
         rest: Its shaped rest vertices, from which the forearm grows.
         wrist_to_world: Transform of the wrist from the rest pose.
     """
-    coarse = np.concatenate([posed, transformed(forearm(rest, tessellation.wrist), wrist_to_world)])
+    coarse = np.concatenate([posed, apply_rigid(wrist_to_world, forearm(rest, tessellation.wrist))])
     return tessellation.matrix @ interpolating_controls(tessellation.matrix, coarse)
 
 
@@ -164,8 +165,3 @@ def tube_faces(rings: list[Int[np.ndarray, "L"]]) -> Int[np.ndarray, "M 3"]:
 def mesh_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
     """Unit vertex normals."""
     return vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
-
-
-def transformed(points: Float[np.ndarray, "N 3"], transform: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "N 3"]:
-    """Points moved by a rigid transform."""
-    return points @ transform[:3, :3].T + transform[:3, 3]

@@ -14,7 +14,6 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.program.option_range import check_ranges
-from nerfstudio_hands.synthesis.body import transformed
 from nerfstudio_hands.synthesis.detections import imperfect_detections, normalized_landmarks
 from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
 from nerfstudio_hands.synthesis.image_files import write_image, write_mask
@@ -27,6 +26,7 @@ from nerfstudio_hands.synthesis.scene import FINE, join_meshes
 from nerfstudio_hands.synthesis.shading import GAMMA
 from nerfstudio_hands.synthesis.studio import Studio, ring_of_cameras, studio
 from nerfstudio_hands.synthesis.subject import Subject, make_subject
+from nerfstudio_hands.transforms.rigid import apply_rigid
 
 TRUTH_VERSION = 1
 
@@ -92,7 +92,7 @@ def room_around(subject: Subject, motion: MotionSequence, options: CaptureRoomOp
 
 def _all_vertices(subject: Subject, motion: MotionSequence) -> Float[np.ndarray, "N 3"]:
     """Vertices of the hands without forearms, and of what they hold, in all frames."""
-    held = [] if subject.held is None else [transformed(subject.held.vertices, p) for p in motion.object_to_world]  # pyright: ignore[reportOptionalIterable]
+    held = [] if subject.held is None else [apply_rigid(p, subject.held.vertices) for p in motion.object_to_world]  # pyright: ignore[reportOptionalIterable]
     return np.concatenate([motion.vertices[:, motion.is_there].reshape(-1, 3).astype(float), *held])
 
 

@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
-from nerfstudio_hands.synthesis.body import transformed
 from nerfstudio_hands.synthesis.range_of_motion import HandMotion
 from nerfstudio_hands.synthesis.scene import PosedMesh
 from nerfstudio_hands.synthesis.subject import Subject
+from nerfstudio_hands.transforms.rigid import apply_rigid
 
 PALM_JOINTS = (0, 9, 12)
 """Wrist, knuckle and tip of the middle finger: the mean of them is the middle of a hand."""
@@ -94,5 +94,5 @@ def posed_surfaces(subject: Subject, motion: MotionSequence, t: int) -> list[Pos
         surfaces += subject.hands[SIDES[s]].posed(vertices, motion.wrist_to_world[t, s].astype(float))
     if motion.object_to_world is not None:
         mesh = subject.held_mesh
-        surfaces.append((mesh, transformed(mesh.points.position, motion.object_to_world[t])))
+        surfaces.append((mesh, apply_rigid(motion.object_to_world[t], mesh.points.position)))
     return surfaces

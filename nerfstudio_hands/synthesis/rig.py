@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.synthesis.light import Room
+from nerfstudio_hands.transforms.projection import project
 
 SENSOR_NOISE = 0.8 / 255
 """Standard deviation of the noise on pixel values."""
@@ -32,9 +33,7 @@ class RigCamera(CaptureCamera):
 
     def project(self, points: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 2"]:
         """Pixels of world points."""
-        camera = points @ self.world_to_camera[:3, :3].T + self.world_to_camera[:3, 3]
-        pixels = camera @ self.intrinsics.T
-        return pixels[..., :2] / pixels[..., 2:]
+        return project(points, self.intrinsics, self.world_to_camera)[0]
 
     def develop(
         self, values: Float[np.ndarray, "H W 3"], rng: np.random.Generator

@@ -14,11 +14,12 @@ from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import HandModel, shaped_template
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.synthesis.anatomy import read_anatomy
-from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, mesh_normals, sleeve, tessellate, transformed
+from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, mesh_normals, sleeve, tessellate
 from nerfstudio_hands.synthesis.grasp import Grasp, find_grasp
 from nerfstudio_hands.synthesis.held_object import SyntheticObject, make_object
 from nerfstudio_hands.synthesis.scene import PosedMesh, Quality, RenderMesh, plain_mesh
 from nerfstudio_hands.synthesis.skin import Skin, cloth_material
+from nerfstudio_hands.transforms.rigid import apply_rigid
 
 SHAPE_SPREAD = 0.8
 """Standard deviation of the subject's shape coefficients: a person, not the mean of persons."""
@@ -51,7 +52,7 @@ class PreparedHand:
         """
         smooth = fine_vertices(self.tessellation, vertices, self.rest, wrist_to_world)
         raised = smooth + self.relief[:, None] * mesh_normals(smooth, self.skin.faces)
-        return [(self.skin, raised), (self.sleeve, transformed(self.sleeve.points.position, wrist_to_world))]
+        return [(self.skin, raised), (self.sleeve, apply_rigid(wrist_to_world, self.sleeve.points.position))]
 
 
 @dataclass(frozen=True)
