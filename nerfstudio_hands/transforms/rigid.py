@@ -13,7 +13,7 @@ Array = TypeVar("Array", Tensor, np.ndarray)
 
 def apply_rigid(transform: Float[Array, "R 4"], points: Float[Array, "*N 3"]) -> Float[Array, "*N 3"]:
     """Points carried by a rigid transform of three or four rows; torch tensors or numpy arrays."""
-    return points @ transform[:3, :3].T + transform[:3, 3]
+    return points @ transform[:3, :3].T + transform[:3, 3]  # pyright: ignore[reportReturnType]
 
 
 def undo_rigid(transform: Float[Tensor, "R 4"], points: Float[Tensor, "*N 3"]) -> Float[Tensor, "*N 3"]:
