@@ -102,7 +102,6 @@ def export(
     from nerfstudio_hands.motion.track_file import read_any_track
 
     config, pipeline = load_run(load_config, data)
-    output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
     hands = pipeline.model.hands
     shown = frame_pose(hands, frame)
     if pose is not None:
@@ -113,6 +112,7 @@ def export(
     if track is not None:
         played = read_any_track(track, hands.surface.hands, convention=track_convention)
         played = played.for_hands(hands.surface.sides, hands.reference().to("cpu"))
+    output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
 
     def write(name: str, content: bytes) -> None:
         write_bytes(output_dir / name, content)

@@ -66,3 +66,9 @@ def test_options_are_checked_before_the_run_is_loaded(tmp_path):
         export(tmp_path / "config.yml", tmp_path, texture_size=1000)
     with pytest.raises(HandsError, match=r"config.yml: expected the config.yml of a run"):
         export(tmp_path / "config.yml", tmp_path)
+
+
+def test_a_frame_that_is_refused_leaves_no_folder(tiny_run, tmp_path):
+    with pytest.raises(HandsError, match="--frame: expected"):
+        export(tiny_run, tmp_path / "mesh", frame=5)
+    assert not (tmp_path / "mesh").exists()
