@@ -106,6 +106,7 @@ def as_table(errors: SurfaceErrors, title: str) -> Table:
 
 
 def _motion_in_words(motion: RigidMotion) -> str:
-    cosine = (float(motion.rotation.trace()) - 1) / 2
-    angle = math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
+    from nerfstudio_hands.transforms.rotations import rotation_vector
+
+    angle = math.degrees(float(rotation_vector(motion.rotation).norm()))
     return f"turned by {angle:.2f}° and moved by {1000 * float(motion.translation.norm()):.2f} mm"

@@ -236,11 +236,6 @@ class CropWriter:
             np.savez(file, version=CROP_VERSION, index=np.array(self.index, INDEX))
         self.path.with_suffix(".rows").unlink()
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of all crops so far."""
-        return self._end
-
 
 def _num_bytes(entry: np.ndarray | np.void) -> np.ndarray | np.int64:
     return entry["height"].astype(np.int64) * entry["width"] * 4
