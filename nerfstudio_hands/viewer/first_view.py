@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,19 @@ from torch import Tensor
 if TYPE_CHECKING:
     from nerfstudio.viewer.render_state_machine import RenderStateMachine
     from nerfstudio.viewer.utils import CameraState
+    from nerfstudio.viewer.viewer import Viewer
 
 VIEWER_SCALE = 10.0
 """The viewer's units in a metre: nerfstudio's VISER_NERFSTUDIO_SCALE_RATIO, whose module imports half of nerfstudio."""
 
 FIELD_OF_VIEW = math.radians(35.0)
 """Vertical; the viewer's own 75 degrees distort what fills the picture."""
+
+STALEST_PICTURE = 10.0
+"""Seconds of training after which a picture is due."""
+
+NEVER = 10**9
+"""Steps, more than any training has."""
 
 FEWEST_ROWS = 120
 """Rows that show a hand. A picture of so many takes a tenth of a second on one core."""
@@ -69,6 +77,30 @@ def keep_recognizable(machine: RenderStateMachine) -> None:
         return (height, width) if height >= rows else (rows, int(rows * aspect_ratio))
 
     machine._calculate_image_res = at_least
+
+
+def keep_up_to_date(viewer: Viewer) -> None:
+    """Shows the step once a second, and at least every `STALEST_PICTURE` seconds what has been learned.
+
+    nerfstudio shows both when as many steps have passed as one picture is worth by its estimate. That counts the wait
+    for the training step in progress as rendering, so that on a CPU hundreds of seconds pass and the page says step 0.
+    """
+    update = viewer.update_scene
+    shown = told = time.monotonic()
+
+    def update_scene(step: int, num_rays_per_batch: int | None = None) -> None:
+        nonlocal shown, told
+        if time.monotonic() - shown > STALEST_PICTURE:
+            viewer.last_step = step - NEVER
+        before = viewer.last_step
+        update(step, num_rays_per_batch)
+        if viewer.last_step != before:
+            shown = time.monotonic()
+        if time.monotonic() - told > 1.0:
+            viewer.update_step(step)
+            told = time.monotonic()
+
+    viewer.update_scene = update_scene
 
 
 def shrink_to_fit(machine: RenderStateMachine) -> None:

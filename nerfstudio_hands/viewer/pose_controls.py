@@ -17,7 +17,13 @@ from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.viewer.finger_angles import angle_ranges, bend_hand, hand_angles
-from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognizable, set_first_view, shrink_to_fit
+from nerfstudio_hands.viewer.first_view import (
+    VIEWER_SCALE,
+    keep_recognizable,
+    keep_up_to_date,
+    set_first_view,
+    shrink_to_fit,
+)
 from nerfstudio_hands.viewer.player import Player
 
 if TYPE_CHECKING:
@@ -112,6 +118,7 @@ class PoseControls(ViewerElement, ViewerControl):
     def _setup(self, viewer: Viewer) -> None:
         super()._setup(viewer)
         self._viewer = viewer
+        keep_up_to_date(viewer)
 
         @viewer.viser_server.on_client_connect
         def _(client: viser.ClientHandle) -> None:

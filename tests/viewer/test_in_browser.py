@@ -123,16 +123,27 @@ class Page:
         return self.picture()
 
     def drag_slider(self, label: str, pixels: int) -> None:
-        """Drags the thumb of the first slider of this label to the right."""
+        """Drags the thumb of the first slider of this label to the right; again where it slipped out of the hand, as
+        it does while the panel below a new line is still on its way down."""
         row = self.page.locator(f'label:text-is("{label}")').first.locator("xpath=../../..")
         thumb = row.get_by_role("slider")
-        thumb.scroll_into_view_if_needed()
-        box = thumb.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + pixels, y, steps=4)
-        self.page.mouse.up()
+        before = thumb.get_attribute("aria-valuenow")
+
+        def dragged() -> bool:
+            thumb.scroll_into_view_if_needed()
+            box = thumb.bounding_box()
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            self.page.mouse.move(x, y)
+            self.page.mouse.down()
+            self.page.mouse.move(x + pixels, y, steps=4)
+            self.page.mouse.up()
+            for _ in range(20):
+                if thumb.get_attribute("aria-valuenow") != before:
+                    return True
+                self.page.wait_for_timeout(100)
+            return False
+
+        wait_for(dragged, f"another place of the slider {label!r}")
         self.leave()
 
     def choose(self, label: str, option: str) -> None:

@@ -14,7 +14,8 @@ from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 from torch import nn
 
 from nerfstudio_hands.model_components.posed_hands import PosedHands
-from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognizable
+from nerfstudio_hands.viewer import first_view
+from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognizable, keep_up_to_date
 from nerfstudio_hands.viewer.pose_controls import PoseControls
 
 
@@ -123,3 +124,26 @@ def test_pictures_stay_recognisable(offered: int, max_res: int, expected: int) -
     )
     keep_recognizable(machine)
     assert machine._calculate_image_res(1.5) == (expected, int(expected * 1.5))
+
+
+def test_a_slow_training_shows_its_step_and_what_it_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nerfstudio, whose estimate says that a picture is worth more steps than there will be."""
+    now, told, pictures = [0.0], [], []
+
+    class Viewer(SimpleNamespace):
+        def update_scene(self, step: int, num_rays_per_batch: int | None = None) -> None:
+            if step > self.last_step + 1e6:
+                self.last_step = step
+                pictures.append(step)
+
+        def update_step(self, step: int) -> None:
+            told.append(step)
+
+    monkeypatch.setattr(first_view.time, "monotonic", lambda: now[0])
+    viewer = Viewer(last_step=0)
+    keep_up_to_date(viewer)
+    for step in range(60):
+        now[0] += 0.5
+        viewer.update_scene(step, 256)
+    assert told == list(range(2, 60, 3))
+    assert pictures == [20, 41]
