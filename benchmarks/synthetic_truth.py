@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from nerfstudio_hands.evaluation.mesh_metrics import Mesh
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.synthesis.capture_room import subject_in_motion
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, posed_surfaces
-from nerfstudio_hands.synthesis.options import CaptureRoomOptions
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions, SubjectOptions
 from nerfstudio_hands.synthesis.scene import PosedMesh, join_meshes
 from nerfstudio_hands.synthesis.subject import Subject
 
@@ -66,6 +67,7 @@ def read_truth(folder: Path) -> SyntheticTruth:
             hand=sides[0] if len(sides) == 1 else "both",
             frames=len(file["frames"]),
             object=str(file["object"]) if "object" in file.files else None,
+            subject=_subject_options(folder / "options.json"),
         )
         stored = file["vertices"]
     subject, motion = subject_in_motion(options)
@@ -77,6 +79,11 @@ def read_truth(folder: Path) -> SyntheticTruth:
             "the capture again, on this machine and with this version."
         )
     return SyntheticTruth(options, subject, motion)
+
+
+def _subject_options(path: Path) -> SubjectOptions:
+    """What sets the subject apart, which a capture says where something does."""
+    return SubjectOptions(**json.loads(path.read_text())["subject"]) if path.is_file() else SubjectOptions()
 
 
 def near_hand(truth: Mesh, fitted: Mesh) -> Mesh:

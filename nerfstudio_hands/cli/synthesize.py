@@ -75,7 +75,7 @@ def _options(layout: Options, kind: type[Options]) -> Options:
     return kind(**{field.name: getattr(layout, field.name) for field in fields(kind)})
 
 
-@tyro.conf.configure(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+@tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)
 def synthesize(
     layout: Annotated[CaptureRoom, tyro.conf.subcommand("capture-room")]
     | Annotated[InterHand, tyro.conf.subcommand("interhand")],

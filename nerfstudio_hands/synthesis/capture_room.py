@@ -18,7 +18,8 @@ from nerfstudio_hands.synthesis.detections import imperfect_detections, normaliz
 from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
 from nerfstudio_hands.synthesis.image_files import write_image, write_mask
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, pose_sequence, posed_surfaces
-from nerfstudio_hands.synthesis.options import CaptureRoomOptions
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions, write_options
+from nerfstudio_hands.synthesis.physique import person_arrays
 from nerfstudio_hands.synthesis.range_of_motion import opening_and_closing
 from nerfstudio_hands.synthesis.render import render_frame
 from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
@@ -45,7 +46,8 @@ def synthesize_capture_room(
     Writes scans `1`, `2`, ... (a scan is a frame) in the layout that `read_capture_room` describes and a folder `truth`
     with `truth.npz` and one `mesh_<frame>.ply` a frame. With an object there are masks of it in `obj_mask` beside
     `mask`, which shows what is seen of the hand; its pose in every frame (`object_to_world`) and its mesh in its own
-    frame (`object_vertices`, `object_faces`) in `truth.npz`; and its mesh in the world as `object_<frame>.ply`.
+    frame (`object_vertices`, `object_faces`) in `truth.npz`; and its mesh in the world as `object_<frame>.ply`. Of a
+    subject outside of the shape space `truth.npz` has what `person_arrays` says, and `options.json` how it was made.
     Everything is written to a temporary folder that takes its name in the end, so that an interruption leaves nothing
     that looks complete.
 
@@ -78,7 +80,12 @@ def subject_in_motion(options: CaptureRoomOptions) -> tuple[Subject, MotionSeque
     """The person, and what the hands do in all frames."""
     sides = SIDES if options.hand == "both" else (options.hand,)
     subject = make_subject(
-        sides, subdivisions=options.subdivisions, quality=FINE, seed=options.seed, held=options.object
+        sides,
+        subdivisions=options.subdivisions,
+        quality=FINE,
+        seed=options.seed,
+        held=options.object,
+        physique=options.subject,
     )
     motions = opening_and_closing(sides, options.frames)
     return subject, pose_sequence("opening", np.arange(options.frames) + 1, motions, subject, CENTER)
@@ -177,10 +184,12 @@ def _write_truth(
         **{name: getattr(motion, name)[:, motion.is_there] for name in names},
         "vertices": motion.vertices[:, motion.is_there].reshape(len(frames), -1, 3),
         "faces": faces.astype(np.int32),
+        **person_arrays([hand.own for hand in subject.hands.values()]),
     }
     if subject.held:
         arrays |= object_arrays(subject.held) | {"object_to_world": motion.object_to_world}
     np.savez_compressed(folder / "truth.npz", **arrays)
+    write_options(folder, options)
     for t, frame in enumerate(frames):
         surfaces = posed_surfaces(subject, motion, t)
         _write_skin(folder / f"mesh_{frame}.ply", subject, [own for mesh, own in surfaces if mesh.kind == "skin"])

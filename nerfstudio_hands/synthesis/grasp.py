@@ -20,8 +20,9 @@ from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model.gestures import gesture
 from nerfstudio_hands.hand_model.joint_limits import FLEXION, angles_to_rotations, joint_axes, joint_limits
-from nerfstudio_hands.hand_model.model import HandModel, mirror_rotations, pose_hand
+from nerfstudio_hands.hand_model.model import mirror_rotations
 from nerfstudio_hands.synthesis.held_object import SyntheticObject
+from nerfstudio_hands.synthesis.physique import PersonalHand
 
 CLEARANCE = 0.6e-3
 """Meters that points on the coarse hand keep from the object: the rendered skin is finer and has a relief."""
@@ -77,15 +78,14 @@ class Grasp:
         return Grasp(mirror_rotations(self.local_rotations), hands @ self.object_to_rest @ own)
 
 
-def find_grasp(right: HandModel, shape: Float[Tensor, "K"], held: SyntheticObject) -> Grasp:
+def find_grasp(right: PersonalHand, held: SyntheticObject) -> Grasp:
     """Lets a right hand take hold of an object.
 
     Args:
-        right: The right hand.
-        shape: Of the person.
+        right: The person's right hand.
         held: The object.
     """
-    hand = _Probe(right, shape)
+    hand = _Probe(right)
     hold = HOLDS[held.kind]
     surfaces = Surfaces(torch.from_numpy(held.faces), torch.from_numpy(held.vertices).float()[None])
     rotation = Rotation.from_euler("zyx", hold.rotation, degrees=True).as_matrix()
@@ -134,14 +134,15 @@ def _close(hand: _Probe, angles: np.ndarray, distance: Callable[[Tensor], Tensor
 class _Probe:
     """Points on a right hand that feel for contact."""
 
-    def __init__(self, right: HandModel, shape: Tensor) -> None:
-        self._hand, self._shape, self._axes = right, shape, joint_axes(right)
+    def __init__(self, own: PersonalHand) -> None:
+        right = own.model
+        self._own, self._axes = own, joint_axes(right)
         self._pairs = edges(right.faces)[0]
         weights = right.weights[:, 1:].numpy()
         weights = np.concatenate([weights, weights[self._pairs.numpy()].mean(1), weights[right.faces.numpy()].mean(1)])
         self._joint: Int[np.ndarray, "P"] = np.where(weights.sum(1) > OF_A_FINGER, weights.argmax(1), -1)
         self.most = joint_limits(right)[:, FLEXION, 1].double().numpy()
-        rest = pose_hand(right, *(torch.zeros(1, *size) for size in ((3,), (15, 3), (3,))), shape)  # pyright: ignore[reportCallIssue]
+        rest = own.pose(torch.zeros(1, 3), torch.zeros(1, 15, 3), torch.zeros(1, 3))
         self.knuckle = rest.keypoints[0, 9].double().numpy()
 
     def rotations(self, angles: np.ndarray) -> Float[Tensor, "15 3"]:
@@ -150,8 +151,8 @@ class _Probe:
     def points(self, angles: np.ndarray) -> Float[Tensor, "P 3"]:
         """Vertices, middles of edges and of faces."""
         none = torch.zeros(1, 3)
-        vertices = pose_hand(self._hand, none, self.rotations(angles)[None], none, self._shape).vertices[0]
-        return torch.cat([vertices, vertices[self._pairs].mean(1), vertices[self._hand.faces].mean(1)])
+        vertices = self._own.pose(none, self.rotations(angles)[None], none).vertices[0]
+        return torch.cat([vertices, vertices[self._pairs].mean(1), vertices[self._own.model.faces].mean(1)])
 
     def touching(self, contact: Tensor) -> np.ndarray:
         """Which of the three phalanges of each finger, in MANO's order, has a point in contact."""

@@ -28,7 +28,8 @@ from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
 from nerfstudio_hands.synthesis.image_files import write_image, write_mask
 from nerfstudio_hands.synthesis.interhand_annotations import image_name, measure, write_annotations
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, pose_sequence
-from nerfstudio_hands.synthesis.options import FRAME_STEPS, MOST_PROCESSES, SPLITS, InterHandOptions
+from nerfstudio_hands.synthesis.options import FRAME_STEPS, MOST_PROCESSES, SPLITS, InterHandOptions, write_options
+from nerfstudio_hands.synthesis.physique import person_arrays
 from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, play
 from nerfstudio_hands.synthesis.render import render_frame
 from nerfstudio_hands.synthesis.rig import CameraRig
@@ -59,9 +60,10 @@ def synthesize_interhand(
     meters, which annotations are outliers; sides left, right, NaN where absent), `cameras.json` (color responses), and
     for each picture `mask_hand/.../*.png` (what the hand model covers) and `mask_skin/.../*.png` (with the forearm).
     With an object there are masks of it in `obj_mask` beside `images`, its mesh in its own frame in `truth/subject.npz`
-    (`object_vertices`, `object_faces`) and its poses in `truth/<sequence>.npz` (`object_to_world`). The errors of the
-    annotations are those of `interhand_annotations`. Everything is written to a temporary folder
-    that takes its name in the end, so that an interruption leaves nothing that looks complete.
+    (`object_vertices`, `object_faces`) and its poses in `truth/<sequence>.npz` (`object_to_world`). Of a subject that
+    the shape space lacks `truth/subject.npz` has what `person_arrays` says, and `truth/options.json` how it was made.
+    The errors of the annotations are those of `interhand_annotations`. Everything is written to a temporary folder that
+    takes its name in the end, so that an interruption leaves nothing that looks complete.
 
     Args:
         output: Folder that does not exist yet.
@@ -120,6 +122,7 @@ def _production(options: InterHandOptions) -> _Production:
         seed=options.seed,
         held=options.object,
         has_own_tone=True,
+        physique=options.subject,
     )
     cameras = dome_cameras(
         CENTER,
@@ -180,6 +183,7 @@ def _write_truth(
         shape=made.subject.shape.double().numpy(),
         hands_mean=hands_mean,
         **{f"faces_{side}": default_hand(side).faces.numpy().astype(np.int32) for side in SIDES},  # pyright: ignore[reportArgumentType]
+        **person_arrays([made.subject.hands[side].own for side in SIDES]),
         **(object_arrays(made.subject.held) if made.subject.held else {}),
     )
     names = ["frames", "is_there", "global_orient", "local_rotations", "translation", "keypoints", "vertices"]
@@ -197,6 +201,7 @@ def _write_truth(
         for camera in made.rig.cameras
     }
     (folder / "cameras.json").write_text(json.dumps(responses, indent=1))
+    write_options(folder, options)
 
 
 def _render_all(root: Path, options: InterHandOptions, processes: int, progress: Callable[[int, int], None]) -> None:

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis.range_of_motion import HandMotion
 from nerfstudio_hands.synthesis.scene import PosedMesh
 from nerfstudio_hands.synthesis.subject import Subject
@@ -70,12 +69,12 @@ def pose_sequence(
     tables = {key: np.full((count, 2, *size), np.nan, dtype=np.float32) for key, size in sizes.items()}
     object_to_world = None
     for side, motion in motions.items():
-        model, local = default_hand(side), motion.local_rotations
+        hand, local = subject.hands[side].own, motion.local_rotations
         if subject.held:
             local = subject.grasps[side].local_rotations.expand(count, -1, -1)
-        free = pose_hand(model, motion.global_orient, local, torch.zeros(count, 3), subject.shape)
+        free = hand.pose(motion.global_orient, local, torch.zeros(count, 3))
         translation = torch.from_numpy(center + motion.middle).float() - free.keypoints[:, PALM_JOINTS].mean(1)
-        posed = pose_hand(model, motion.global_orient, local, translation, subject.shape)
+        posed = hand.pose(motion.global_orient, local, translation)
         wrist = posed.bone_transforms[:, 0]
         values = (motion.global_orient, local, translation, posed.keypoints, posed.vertices, wrist)
         for table, value in zip(tables.values(), values, strict=True):

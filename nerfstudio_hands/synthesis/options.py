@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Literal
 
 from nerfstudio_hands.program.option_range import bounded
@@ -13,6 +15,29 @@ FRAME_STEPS = {5: 18, 30: 3}
 """Frame numbers count the 90 pictures a second that the dome takes, of which 5 or 30 are kept."""
 
 MOST_PROCESSES = 256
+
+
+@dataclass(frozen=True)
+class SubjectOptions:
+    """How the person's hands differ from every hand of the shape space; as they stand, they do not."""
+
+    finger_thickness: bounded(float, 0.7, 1.4) = 1.0
+    """Factor on the girth of the fingers; joints stay where they are."""
+    palm_thickness: bounded(float, 0.7, 1.4) = 1.0
+    """Factor on the thickness of the palm and of the ball of the thumb; joints stay where they are."""
+    finger_length: bounded(float, 0.8, 1.25) = 1.0
+    """Factor on the length of the fingers, which moves their joints."""
+    finger_variation: bounded(float, 0, 0.1) = 0.0
+    """Standard deviation by which the factors of a single finger differ from these two, drawn from the seed."""
+    wrist_width: bounded(float, 0.7, 1.4) = 1.0
+    """Factor on the width and the depth of the wrist and the forearm."""
+    nail_length: bounded(float, 0, 10) = 0.0
+    """Millimeters by which nails are longer."""
+    skin_displacement: bounded(float, 0, 3) = 0.0
+    """Standard deviation in millimeters of a smooth displacement of the skin, drawn from the seed."""
+
+
+OF_THE_SHAPE_SPACE = SubjectOptions()
 
 
 @dataclass(frozen=True)
@@ -35,6 +60,8 @@ class CaptureRoomOptions:
     """Loop subdivisions of the rendered hand; 2 leave edges of about 1 mm, finer skin is looked up a sample."""
     object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
     """What the hand holds; its masks go to `1/obj_mask`, its true mesh and pose to `truth`."""
+    subject: SubjectOptions = OF_THE_SHAPE_SPACE
+    """What the fit's shape space does not hold."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +91,17 @@ class InterHandOptions:
     object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
     """What the hand of each take holds: its fingers keep hold of it, its wrist moves as in the take. Masks of the
     object go to `obj_mask`, its true mesh and poses to `truth`."""
+    subject: SubjectOptions = OF_THE_SHAPE_SPACE
+    """What the fit's shape space does not hold."""
+
+
+def write_options(folder: Path, options: CaptureRoomOptions | InterHandOptions) -> None:
+    """Write `options.json`, the options that a capture was made with, where one of their groups is not the default.
+
+    Args:
+        folder: `truth` of the capture.
+        options: What was rendered.
+    """
+    groups = [group for field in fields(options) if is_dataclass(group := getattr(options, field.name))]
+    if any(group != type(group)() for group in groups):
+        (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))

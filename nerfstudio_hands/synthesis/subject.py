@@ -11,12 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.hand_model.model import HandModel, shaped_template
+from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.synthesis.anatomy import read_anatomy
 from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, mesh_normals, sleeve, tessellate
 from nerfstudio_hands.synthesis.grasp import Grasp, find_grasp
 from nerfstudio_hands.synthesis.held_object import SyntheticObject, make_object
+from nerfstudio_hands.synthesis.options import OF_THE_SHAPE_SPACE, SubjectOptions
+from nerfstudio_hands.synthesis.physique import PersonalHand, personal_hand
 from nerfstudio_hands.synthesis.scene import PosedMesh, Quality, RenderMesh, plain_mesh
 from nerfstudio_hands.synthesis.skin import Skin, cloth_material
 from nerfstudio_hands.transforms.rigid import apply_rigid
@@ -29,7 +31,7 @@ SHAPE_SPREAD = 0.8
 class PreparedHand:
     """One hand with forearm and sleeve, ready to be rendered in any pose."""
 
-    model: HandModel
+    own: PersonalHand
     rest: Float[np.ndarray, "C 3"]
     """Rest vertices of the hand model in the person's shape, meters."""
     tessellation: Tessellation
@@ -37,6 +39,11 @@ class PreparedHand:
     """Its faces are those of the hand model, then those of the forearm, in turn for each level of subdivision."""
     sleeve: RenderMesh
     person: Skin
+
+    @property
+    def model(self) -> HandModel:
+        """The hand model, before it becomes the person's."""
+        return self.own.model
 
     @cached_property
     def relief(self) -> Float[np.ndarray, "V"]:
@@ -82,6 +89,7 @@ def make_subject(
     seed: int,
     held: str | None = None,
     has_own_tone: bool = False,
+    physique: SubjectOptions = OF_THE_SHAPE_SPACE,
 ) -> Subject:
     """Draw a person from a seed.
 
@@ -92,28 +100,28 @@ def make_subject(
         seed: Another seed is another shape, another skin, and another size and pattern of the object.
         held: What the hand holds: a kind out of `SHAPES`.
         has_own_tone: See `Skin`.
+        physique: What the shape space does not hold.
     """
     right = default_hand("right")
     rng = np.random.default_rng([seed, 1])
     shape = torch.from_numpy(SHAPE_SPREAD * rng.standard_normal(right.num_shape)).float()
     skin = Skin(read_anatomy(right), seed, has_own_tone)
-    hands = {side: prepare(default_hand(side), shape, skin, subdivisions, quality) for side in sides}
+    hands = {side: prepare(personal_hand(side, shape, physique, seed), skin, subdivisions, quality) for side in sides}
     if held is None:
         return Subject(hands, shape)
     held_object = make_object(held, seed)
-    grasp = find_grasp(right, shape, held_object)
+    grasp = find_grasp(personal_hand("right", shape, physique, seed), held_object)
     return Subject(hands, shape, held_object, {"right": grasp, "left": grasp.mirrored()})
 
 
-def prepare(
-    model: HandModel, shape: Float[Tensor, "K"], skin: Skin, subdivisions: int, quality: Quality
-) -> PreparedHand:
+def prepare(own: PersonalHand, skin: Skin, subdivisions: int, quality: Quality) -> PreparedHand:
     """Make the surfaces of a person's hand; see `make_subject`."""
-    tessellation = tessellate(model, skin.anatomy, subdivisions)
-    rest = shaped_template(model, shape[None])[0].double().numpy()
+    # Skin is looked up on the mean hand, whatever the person's.
+    tessellation = tessellate(default_hand(own.model.side), skin.anatomy, subdivisions)
+    rest = own.rest.double().numpy()
     faces, light_level = tessellation.faces[-1], max(subdivisions - quality.light_levels, 0)
     # A child keeps its parent's index modulo the number of parents, so the order tells which face it comes from.
-    is_hand = np.arange(len(faces)) % len(tessellation.faces[0]) < len(model.faces)
+    is_hand = np.arange(len(faces)) % len(tessellation.faces[0]) < len(own.model.faces)
     surface = RenderMesh(
         kind="skin",
         faces=faces,
@@ -125,4 +133,4 @@ def prepare(
         fine_relief=skin.fine_relief,
     )
     cloth = plain_mesh("sleeve", PixelLabel.BACKGROUND, *sleeve(rest, tessellation.wrist), cloth_material)
-    return PreparedHand(model, rest, tessellation, surface, cloth, skin)
+    return PreparedHand(own, rest, tessellation, surface, cloth, skin)

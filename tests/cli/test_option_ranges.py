@@ -75,6 +75,27 @@ def test_numbers_of_synthetic_captures(layout, tmp_path: Path, capsys: pytest.Ca
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("layout", [CaptureRoom, InterHand])
+def test_numbers_in_groups_of_options_of_synthetic_captures(layout, tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        tyro.cli(layout, args=["--help"])
+    said = " ".join(re.sub("[│|]", " ", capsys.readouterr().out).split())
+    groups = [field for field in dataclasses.fields(layout) if dataclasses.is_dataclass(field.default)]
+    assert groups
+    for group in groups:
+        ranges = declared_bounds(type(group.default))
+        numbers = {f.name for f in dataclasses.fields(group.default) if isinstance(f.default, (int, float))}
+        assert numbers == ranges.keys()
+        for name, bounds in ranges.items():
+            flag = f"--{group.name}.{name.replace('_', '-')}"
+            assert re.search(rf"{flag} (INT|FLOAT) from {bounds.low:g} to {bounds.high:g}", said)
+            for value in (bounds.low - 1, bounds.high + 1, math.nan):
+                with pytest.raises(HandsError, match=f"{flag}: expected a number from {bounds.low} to {bounds.high}"):
+                    other = dataclasses.replace(group.default, **{name: value})
+                    layout(output=tmp_path / "new", **{group.name: other}).run()
+    assert not list(tmp_path.iterdir())
+
+
 def test_numbers_of_the_pose_network(tmp_path: Path) -> None:
     said = " ".join(inspect.getsource(training_options.TrainingOptions).split())
     for name, (low, high) in training_options.RANGES.items():

@@ -7,7 +7,7 @@ import tyro
 
 from nerfstudio_hands.cli.synthesize import synthesize
 from nerfstudio_hands.synthesis import capture_room, interhand
-from nerfstudio_hands.synthesis.options import CaptureRoomOptions, InterHandOptions
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions, InterHandOptions, SubjectOptions
 
 
 @pytest.fixture
@@ -40,6 +40,13 @@ def test_both_layouts_take_an_object(calls):
     assert [options.object for _, options, _ in calls] == ["mug", "box"]
     with pytest.raises(SystemExit):
         tyro.cli(synthesize, args=["capture-room", "--output", "a", "--object", "pen"])
+
+
+@pytest.mark.parametrize(("layout", "kind"), [("capture-room", CaptureRoomOptions), ("interhand", InterHandOptions)])
+def test_both_layouts_take_a_subject_of_another_build(calls, layout: str, kind):
+    words = f"{layout} --output x --subject.finger-thickness 1.15 --subject.nail-length 3"
+    tyro.cli(synthesize, args=words.split())
+    assert calls[0][1] == kind(subject=SubjectOptions(finger_thickness=1.15, nail_length=3.0))
 
 
 def test_a_layout_must_be_named(calls, capsys):

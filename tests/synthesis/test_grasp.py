@@ -10,6 +10,7 @@ from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis.grasp import CLEARANCE, find_grasp
 from nerfstudio_hands.synthesis.held_object import make_object
+from nerfstudio_hands.synthesis.physique import PersonalHand
 
 SHAPE = torch.tensor([0.5, -0.4, 0.8])
 
@@ -22,7 +23,7 @@ def _posed(side: str, local) -> np.ndarray:
 @pytest.fixture(scope="module")
 def hold():
     held = make_object("cylinder", 2)
-    return held, find_grasp(default_hand("right"), SHAPE, held)
+    return held, find_grasp(PersonalHand(default_hand("right"), SHAPE), held)
 
 
 def _distance(held, pose, points) -> np.ndarray:
