@@ -35,15 +35,18 @@ def ssim(a, b):
 
 
 def figures(pixels):
-    truth, raw, calibrated = (pixels[key] / 255 for key in ("truth", "prediction", "calibrated"))
-    region, counted, drawn = (pixels[key] > 0 for key in ("region", "counted", "drawn"))
-    target, raw, calibrated = truth * region[..., None], raw * counted[..., None], calibrated * counted[..., None]
+    truth, *images = (pixels[key] / 255 for key in ("truth", "prediction", "calibrated", "registered"))
+    region, counted, drawn, turned = (pixels[key] > 0 for key in ("region", "counted", "drawn", "registered_drawn"))
+    target, (raw, calibrated, registered) = truth * region[..., None], (image * counted[..., None] for image in images)
     found, shown = {"psnr": psnr(raw, target, counted | True), "ssim": ssim(raw, target)}, region | (drawn & counted)
     if region.any():
         found["hand_psnr"], found["hand_psnr_calibrated"] = psnr(raw, target, shown), psnr(calibrated, target, shown)
         found["hand_psnr_calibrated_unsaturated"] = psnr(calibrated, target, shown & (target < 0.99).all(-1))
         found["hand_ssim"] = ssim(crop(raw * shown[..., None], region), crop(target, region))
         found["mask_iou"] = (region & drawn).sum() / shown.sum()
+        either = region | (turned & counted)
+        found["hand_psnr_registered"] = psnr(registered, target, either)
+        found["mask_iou_registered"] = (region & turned).sum() / either.sum()
         found["hand_coverage"] = (region & drawn).sum() / region.sum()
     return found
 

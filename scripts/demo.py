@@ -52,7 +52,7 @@ def main() -> None:
 
     results = json.loads((REPOSITORY / metrics).read_text())["results"]
     print("\nSynthetic capture, cameras that took no part in fit and training:")
-    for key in ("hand_psnr", "hand_psnr_calibrated", "hand_ssim", "hand_lpips", "mask_iou"):
+    for key in ("hand_psnr", "hand_psnr_calibrated", "hand_psnr_registered", "hand_ssim", "hand_lpips", "mask_iou"):
         if key in results:
             print(f"  {key:22s} {results[key]:.3f}")
     print(f"\nDone in {(time.monotonic() - start) / 60:.1f} minutes. Look at:")

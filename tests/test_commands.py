@@ -74,7 +74,10 @@ def tiny_sdf(demo_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_anybody_recomputes_the_figures_of_ns_eval(tiny_run: Path, repository: Path, tmp_path: Path):
     ComputePSNR(load_config=tiny_run, output_path=tmp_path / "m.json", render_output_path=tmp_path / "pictures").main()
     results = json.loads((tmp_path / "m.json").read_text())["results"]
-    for key in ("psnr", "ssim", "hand_psnr", "hand_ssim", "hand_psnr_calibrated", "mask_iou", "hand_coverage"):
+    for key in (
+        "psnr", "ssim", "hand_psnr", "hand_ssim", "hand_psnr_calibrated", "mask_iou", "hand_coverage",
+        "hand_psnr_registered", "mask_iou_registered",
+    ):  # fmt: skip
         assert np.isfinite(results[key]), key
     # The fitted surface alone, without any learning, shows a hand in the right place.
     assert results["mask_iou"] > 0.7
@@ -88,7 +91,7 @@ def test_anybody_recomputes_the_figures_of_ns_eval(tiny_run: Path, repository: P
     ]
     assert len(found) == 2
     for said, again in found:
-        assert len(again) == 8
+        assert len(again) == 10
         # Decibels to a hundredth, shares and similarities to a thousandth.
         assert all(abs(said[key] - again[key]) < (0.01 if "psnr" in key else 0.001) for key in again)
     for key in found[0][1]:

@@ -24,6 +24,12 @@ CROP_MARGIN = 8
 """Pixels round the hand that its crop holds, so that a hand that is drawn too thick is seen in it."""
 MIN_CROP = 64
 """Side of the smallest picture that all layers of AlexNet's trunk and the 11-pixel window of SSIM take."""
+UNREGISTERED = {
+    "hand_psnr_registered": "hand_psnr_calibrated",
+    "hand_lpips_registered": "hand_lpips_calibrated",
+    "mask_iou_registered": "mask_iou",
+}
+"""Figures after a turn of the camera, and their like without it."""
 METRIC_NET = "alex"
 """LPIPS is reported with the AlexNet trunk, which its authors recommend for evaluation; VGG is for losses."""
 
@@ -153,7 +159,31 @@ def hand_metrics(prediction: Prediction, judged: Judged) -> dict[str, float]:
         Figures by key; those of the hand are NaN where the region is empty. The keys with `lpips` are absent when the
         trunk of LPIPS has not been fetched.
     """
-    return _metrics(prediction, judged, judged.region | (prediction.drawn & judged.counted))
+    return _metrics(prediction, judged, _shown(prediction, judged))
+
+
+def calibrated_psnr(prediction: Prediction, judged: Judged) -> float:
+    """`hand_psnr_calibrated` alone."""
+    return psnr(prediction.calibrated * judged.counted[..., None], judged.target, _shown(prediction, judged))
+
+
+def registered_metrics(prediction: Prediction, judged: Judged) -> dict[str, float]:
+    """Figures of a prediction whose camera has been turned onto the picture; each has one of `UNREGISTERED` beside it.
+
+    Args:
+        prediction: By the turned camera.
+        judged: The picture, and what its pixels say, as without the turn.
+    """
+    shown, region = _shown(prediction, judged), judged.region
+    figures = {
+        "hand_psnr_registered": calibrated_psnr(prediction, judged),
+        "mask_iou_registered": _ratio(prediction.drawn & region, shown),
+    }
+    try:
+        figures["hand_lpips_registered"] = _hand_lpips(prediction.calibrated, judged, shown)
+    except MissingWeights:
+        pass  # `hand_metrics`, which every picture goes through, has said so.
+    return figures
 
 
 def inner_metrics(prediction: Prediction, inner: Judged) -> dict[str, float]:
@@ -167,6 +197,11 @@ def inner_metrics(prediction: Prediction, inner: Judged) -> dict[str, float]:
         inner: The picture with `hand_region.inner_region` as its region.
     """
     return {f"inner_{key}": value for key, value in _metrics(prediction, inner, inner.region).items()}
+
+
+def _shown(prediction: Prediction, judged: Judged) -> Bool[Tensor, "H W"]:
+    """Pixels that show the hand in the picture or in the prediction; none where the picture has no hand."""
+    return (judged.region | (prediction.drawn & judged.counted)) & judged.region.any()
 
 
 def _metrics(prediction: Prediction, judged: Judged, shown: Bool[Tensor, "H W"]) -> dict[str, float]:
@@ -186,17 +221,27 @@ def _metrics(prediction: Prediction, judged: Judged, shown: Bool[Tensor, "H W"])
         "hand_coverage": _ratio(drawn & region, region),
         "hand_ssim": float("nan"),
     }
-    crops = None
     if has_hand:
-        crops = [crop_to_mask(image * shown[..., None], region) for image in (pred, calibrated, target)]
-        figures["hand_ssim"] = ssim(crops[0], crops[2])
+        figures["hand_ssim"] = ssim(*_crops(pred, judged, shown))
     try:
         figures["lpips"] = lpips(pred, target)
-        figures["hand_lpips"] = lpips(crops[0], crops[2]) if has_hand else float("nan")
-        figures["hand_lpips_calibrated"] = lpips(crops[1], crops[2]) if has_hand else float("nan")
+        figures["hand_lpips"] = _hand_lpips(pred, judged, shown)
+        figures["hand_lpips_calibrated"] = _hand_lpips(calibrated, judged, shown)
     except MissingWeights as error:
         warn_once(f"LPIPS is left out of the evaluation: {error}")
     return figures
+
+
+def _hand_lpips(image: Float[Tensor, "H W 3"], judged: Judged, shown: Bool[Tensor, "H W"]) -> float:
+    return lpips(*_crops(image, judged, shown)) if judged.region.any() else float("nan")
+
+
+def _crops(
+    image: Float[Tensor, "H W 3"], judged: Judged, shown: Bool[Tensor, "H W"]
+) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 3"]]:
+    """Image and truth round the hand, where either shows it."""
+    first, second = (crop_to_mask(pixels * shown[..., None], judged.region) for pixels in (image, judged.target))
+    return first, second
 
 
 @lru_cache(maxsize=4)

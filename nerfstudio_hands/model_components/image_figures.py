@@ -11,6 +11,7 @@ from nerfstudio_hands.datamanagers.batch import ImageBatch
 from nerfstudio_hands.evaluation.color_calibration import calibrate_colors
 from nerfstudio_hands.evaluation.image_metrics import (
     COVERED,
+    UNREGISTERED,
     Judged,
     hand_metrics,
     inner_metrics,
@@ -18,6 +19,7 @@ from nerfstudio_hands.evaluation.image_metrics import (
     psnr,
     reduced,
     reduced_image,
+    registered_metrics,
 )
 from nerfstudio_hands.labels import PixelLabel
 
@@ -45,8 +47,7 @@ def image_figures(
         size = small.truth.shape[:2]
         lesser = predict(reduced_image(radiance, size), reduced_image(accumulation, size)[..., 0], small)  # pyright: ignore[reportArgumentType]
         figures |= {f"reduced_{key}": value for key, value in hand_metrics(lesser, small).items()}
-    if batch["mask_is_own"]:
-        figures = {f"own_mask_{key.replace('mask_', '')}": value for key, value in figures.items()}
+    figures = {_key(key, batch): value for key, value in figures.items()}
     height, width = judged.truth.shape[:2]
     figures |= {"image_width": float(width), "image_height": float(height)}
     error = (prediction.calibrated * judged.counted[..., None] - judged.target).abs().mean(dim=-1, keepdim=True)
@@ -70,6 +71,28 @@ def image_figures(
     return figures, images
 
 
+def registered_figures(
+    outputs: dict[str, Tensor] | None, batch: ImageBatch, unturned: tuple[dict[str, float], dict[str, Tensor]]
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Figures of a held-out image after its camera has been turned onto it, and the images that they are taken of.
+
+    Args:
+        outputs: what the model shows in the turned camera; None where it is not turned.
+        batch: the held-out image.
+        unturned: its `image_figures`.
+    """
+    figures, images = unturned
+    if outputs is None:
+        same = {_key(key, batch): _key(of, batch) for key, of in UNREGISTERED.items()}
+        found = {key: figures[of] for key, of in same.items() if of in figures}
+        return found, {"registered": images["calibrated"], "registered_drawn": images["drawn"]}
+    radiance, accumulation = outputs["radiance"], outputs["accumulation"]
+    judged, _ = _judged(batch, radiance.device)
+    prediction = predict(radiance, accumulation[..., 0], judged)
+    found = {_key(key, batch): value for key, value in registered_metrics(prediction, judged).items()}
+    return found, {"registered": prediction.calibrated, "registered_drawn": prediction.drawn[..., None].float()}
+
+
 def object_figures(outputs: dict[str, Tensor], batch: ImageBatch) -> dict[str, float]:
     """`object_psnr_calibrated` of the pixels of a held object, and `object_iou`; arguments as for `image_figures`."""
     accumulation, found = outputs["accumulation"][..., 0], outputs["object_accumulation"][..., 0]
@@ -80,6 +103,10 @@ def object_figures(outputs: dict[str, Tensor], batch: ImageBatch) -> dict[str, f
     calibrated = calibrate_colors(outputs["radiance"], truth, covered, accumulation)
     iou = float((covered & known).sum() / (either & known).sum().clamp(min=1))
     return {"object_psnr_calibrated": psnr(calibrated, truth, held), "object_iou": iou}
+
+
+def _key(name: str, batch: ImageBatch) -> str:
+    return f"own_mask_{name.replace('mask_', '')}" if batch["mask_is_own"] else name
 
 
 def _judged(batch: ImageBatch, device: torch.device) -> tuple[Judged, Judged]:

@@ -12,12 +12,14 @@ from typing import Any, Dict, Optional, Type, cast
 import numpy as np
 import torch
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
-from nerfstudio.utils.rich_utils import get_progress
+from nerfstudio.utils.rich_utils import CONSOLE, get_progress
 from torchvision.utils import save_image
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.checkpoints import patch_loading, require_same_weights
+from nerfstudio_hands.model_components.image_figures import registered_figures
+from nerfstudio_hands.model_components.registered_cameras import register_cameras
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.program.memory import explain_out_of_memory
@@ -26,6 +28,9 @@ from nerfstudio_hands.viewer.nerfstudio_patches import patch_viewer
 
 ACCOUNT = "figures.json"
 """Name of the file beside evaluated pictures that holds the figures of each."""
+COLORS = ("truth", "prediction", "calibrated", "registered")
+FLAGS = ("region", "counted", "drawn", "registered_drawn")
+"""Images that figures are taken of."""
 
 
 @dataclass
@@ -100,7 +105,8 @@ class HandPipeline(VanillaPipeline):
         output_path: Optional[Path] = None,
         get_std: bool = False,
     ) -> Dict[str, float]:
-        """Evaluates every picture of a loader.
+        """Evaluates every picture of a loader, and once more after its camera, where it is held out, has been turned
+        onto its own pictures (`registered_cameras`); neither the model nor the loader's cameras change.
 
         Args:
             data_loader: yields (camera, batch).
@@ -117,11 +123,16 @@ class HandPipeline(VanillaPipeline):
             output_path.mkdir(exist_ok=True, parents=True)
         faults = explain_out_of_memory("evaluation", self.config.model.rendering_remedy())
         with get_progress("Evaluating held-out pictures") as progress, faults:
+            cameras = register_cameras(data_loader, self.model.get_outputs_for_camera)
             for number, (camera, batch) in enumerate(progress.track(data_loader, total=len(data_loader))):
                 start = monotonic()
                 outputs = self.model.get_outputs_for_camera(camera=camera)
                 fps = 1 / (monotonic() - start)
                 figures, images = self.model.get_image_metrics_and_images(outputs, batch)
+                turned = cameras.turned(camera)
+                again = None if turned is None else self.model.get_outputs_for_camera(camera=turned)
+                registered = registered_figures(again, batch, (figures, images))
+                figures, images = figures | registered[0], images | registered[1]
                 protocol = protocols[int(batch["image_idx"])] if protocols else None
                 for key, value in {**figures, "fps": fps}.items():
                     found[key].append(value)
@@ -131,7 +142,8 @@ class HandPipeline(VanillaPipeline):
                     name = f"{image_prefix}_{protocol}" if protocol else image_prefix
                     pixels = write_images(output_path, name, number, images)
                     source = Path(data_loader.dataset.image_filenames[int(batch["image_idx"])])
-                    account.append({"picture": source.name, "pixels": pixels, "figures": figures})
+                    turn = {"camera": cameras.name(camera), "turn_degrees": cameras.degrees(camera)}
+                    account.append({"picture": source.name, "pixels": pixels, **turn, "figures": figures})
         if output_path is not None:
             (output_path / ACCOUNT).write_text(json.dumps(account, indent=1))
         self.train()
@@ -142,7 +154,8 @@ class HandPipeline(VanillaPipeline):
             means[key] = float(known.mean())
             if get_std:
                 means[f"{key}_std"] = float(known.std(correction=0))
-        return means
+        CONSOLE.print(cameras.sentence(), markup=False, highlight=False, soft_wrap=True)
+        return means | {f"turn_degrees/{name}": degrees for name, degrees in cameras.angles().items()}
 
 
 def with_patches(config: HandPipelineConfig) -> HandPipelineConfig:
@@ -155,10 +168,10 @@ def with_patches(config: HandPipelineConfig) -> HandPipelineConfig:
 def write_images(folder: Path, name: str, number: int, images: Dict[str, torch.Tensor]) -> str:
     """Writes a held-out picture's images, each [H, W, 1 or 3] in [0, 1], as PNG, and those that figures are taken of
     once more as `<name>_pixels_<number>.npz`, so that anybody recomputes them: bytes as in the PNG, for `region`,
-    `counted` and `drawn` 0 or 1. Returns the name of the latter file."""
+    `counted`, `drawn` and `registered_drawn` 0 or 1. Returns the name of the latter file."""
     for key, image in images.items():
         save_image(image.permute(2, 0, 1).cpu(), folder / f"{name}_{key}_{number:04d}.png")
-    colors = {key: (images[key] * 255).round().byte().cpu().numpy() for key in ("truth", "prediction", "calibrated")}
-    flags = {key: images[key][..., 0].byte().cpu().numpy() for key in ("region", "counted", "drawn")}
+    colors = {key: (images[key] * 255).round().byte().cpu().numpy() for key in COLORS}
+    flags = {key: images[key][..., 0].byte().cpu().numpy() for key in FLAGS}
     np.savez_compressed(folder / f"{name}_pixels_{number:04d}.npz", **colors, **flags)  # pyright: ignore[reportArgumentType]
     return f"{name}_pixels_{number:04d}.npz"

@@ -20,13 +20,16 @@ PROTOCOLS = ["view", "view", "pose", "pose", "both"]
 
 
 class Loader(list):
-    dataset = SimpleNamespace(metadata={"protocols": PROTOCOLS})
+    image_indices = ()
+    """No camera is turned onto its pictures."""
 
 
 def evaluate(tmp_path, protocols):
-    loader = Loader((None, {"image_idx": row}) for row in range(len(PSNR)))
+    camera = SimpleNamespace(metadata={"camera_index": 1})
+    loader = Loader((camera, {"image_idx": row, "mask_is_own": False}) for row in range(len(PSNR)))
     names = [f"{row}.png" for row in range(len(PSNR))]
-    loader.dataset = SimpleNamespace(metadata={"protocols": protocols}, image_filenames=names)
+    metadata = {"protocols": protocols, "hands": SimpleNamespace(camera_names=["00", "01"])}
+    loader.dataset = loader.input_dataset = SimpleNamespace(metadata=metadata, image_filenames=names)
     rows = iter(PSNR)
     pictures = {key: torch.full((4, 4, 3), 0.25) for key in ("img", "truth", "prediction", "calibrated")}
     pictures |= {key: torch.ones(4, 4, 1) for key in ("region", "counted", "drawn")}
@@ -54,6 +57,7 @@ def test_protocols_are_kept_apart_and_pictures_without_a_hand_do_not_count(tmp_p
             assert (pixels["truth"] == 64).all() and pixels["drawn"].shape == (4, 4)
     account = json.loads((tmp_path / "figures.json").read_text())
     assert [(entry["picture"], entry["figures"]["psnr"]) for entry in account][3:] == [("3.png", 10), ("4.png", 26)]
+    assert account[0]["camera"] == "01" and account[0]["turn_degrees"] == [0, 0, 0]
 
 
 def test_a_capture_of_one_pose_has_no_protocols(tmp_path):
