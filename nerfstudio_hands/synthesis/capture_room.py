@@ -14,11 +14,13 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.program.option_range import check_ranges
+from nerfstudio_hands.synthesis.calibration import check_calibration, written_cameras
 from nerfstudio_hands.synthesis.detections import imperfect_detections, normalized_landmarks
 from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
 from nerfstudio_hands.synthesis.image_files import write_image, write_mask
+from nerfstudio_hands.synthesis.landmarks import mislaid, seen_joints
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, pose_sequence, posed_surfaces
-from nerfstudio_hands.synthesis.options import CaptureRoomOptions, write_options
+from nerfstudio_hands.synthesis.options import CaptureRoomOptions, LandmarkOptions, write_options
 from nerfstudio_hands.synthesis.physique import person_arrays
 from nerfstudio_hands.synthesis.range_of_motion import opening_and_closing
 from nerfstudio_hands.synthesis.render import render_frame
@@ -47,7 +49,9 @@ def synthesize_capture_room(
     with `truth.npz` and one `mesh_<frame>.ply` a frame. With an object there are masks of it in `obj_mask` beside
     `mask`, which shows what is seen of the hand; its pose in every frame (`object_to_world`) and its mesh in its own
     frame (`object_vertices`, `object_faces`) in `truth.npz`; and its mesh in the world as `object_<frame>.ply`. Of a
-    subject outside of the shape space `truth.npz` has what `person_arrays` says, and `options.json` how it was made.
+    subject that the shape space lacks `truth.npz` has what `person_arrays` says; with other landmarks `landmarks`, what
+    is taken for the joints before any scatter, and `landmark_is_outlier`; with a wrong calibration the true
+    `intrinsics` and `world_to_camera`; and `options.json` says how all was made where it is not the default.
     Everything is written to a temporary folder that takes its name in the end, so that an interruption leaves nothing
     that looks complete.
 
@@ -71,6 +75,7 @@ def synthesize_capture_room(
 
 def _check(options: CaptureRoomOptions) -> None:
     check_ranges(options)
+    check_calibration(options.calibration, options.num_cameras)
     if options.hand not in (*SIDES, "both"):
         raise HandsError(f"--hand: expected left, right or both, found '{options.hand}': give one of the three.")
     check_object(options.object, num_hands=2 if options.hand == "both" else 1)
@@ -115,6 +120,10 @@ def _write_capture(root: Path, options: CaptureRoomOptions, progress: Callable[[
         rng=np.random.default_rng([options.seed, 3]),
     )
     rig = CameraRig(room, cameras)
+    seen = seen_joints(motion, options.landmarks, options.seed)
+    by_camera = np.broadcast_to(seen[:, :, None], (*seen.shape[:2], len(cameras), *seen.shape[2:]))
+    found, is_outlier = mislaid(by_camera, options.landmarks, np.random.default_rng([options.seed, 11]))
+    written = written_cameras(cameras, options.calibration, options.seed)
     for t, frame in enumerate(motion.frames):
         scan = root / str(frame)
         images = render_frame(subject, motion, t, rig, FINE, supersampling=options.supersampling)
@@ -125,21 +134,28 @@ def _write_capture(root: Path, options: CaptureRoomOptions, progress: Callable[[
             if subject.held:
                 write_mask(scan / "obj_mask" / f"{camera.name}.png", image.held)
             progress(t * len(cameras) + number + 1, len(motion.frames) * len(cameras))
-        _write_detections(scan / "pose", cameras, motion, t, np.random.default_rng([options.seed, 5, t]))
-        _write_cameras(scan / "camera" / "param.npz", cameras, room.center, radius)
-    _write_truth(root / "truth", subject, cameras, motion, options)
+        own = {SIDES[s]: found[t, s] for s in np.flatnonzero(motion.is_there)}
+        _write_detections(scan / "pose", cameras, own, np.random.default_rng([options.seed, 5, t]))
+        _write_cameras(scan / "camera" / "param.npz", written, room.center, radius)
+    errors = {}
+    if options.landmarks != LandmarkOptions():
+        errors |= {"landmarks": seen[:, motion.is_there], "landmark_is_outlier": is_outlier[:, motion.is_there]}
+    if options.calibration.degrees > 0:
+        errors |= {name: np.stack([getattr(c, name) for c in cameras]) for name in ("intrinsics", "world_to_camera")}
+    _write_truth(root / "truth", subject, cameras, motion, errors, options)
 
 
 def _write_detections(
-    folder: Path, cameras: list[RigCamera], motion: MotionSequence, t: int, rng: np.random.Generator
+    folder: Path, cameras: list[RigCamera], seen: dict[str, Float[np.ndarray, "C 21 3"]], rng: np.random.Generator
 ) -> None:
+    """Landmarks of one frame, from what each camera takes for the joints of each hand, world meters."""
     folder.mkdir()
     size = cameras[0].width
     found = {
-        SIDES[s]: imperfect_detections(
-            np.stack([camera.project(motion.keypoints[t, s].astype(float)) for camera in cameras]), size, rng
+        side: imperfect_detections(
+            np.stack([camera.project(own) for camera, own in zip(cameras, points, strict=True)]), size, rng
         )
-        for s in np.flatnonzero(motion.is_there)
+        for side, points in seen.items()
     }
     for number, camera in enumerate(cameras):
         landmarks = {side.capitalize(): [] for side in SIDES}
@@ -164,7 +180,12 @@ def _write_cameras(path: Path, cameras: list[RigCamera], center: np.ndarray, rad
 
 
 def _write_truth(
-    folder: Path, subject: Subject, cameras: list[RigCamera], motion: MotionSequence, options: CaptureRoomOptions
+    folder: Path,
+    subject: Subject,
+    cameras: list[RigCamera],
+    motion: MotionSequence,
+    errors: dict[str, np.ndarray],
+    options: CaptureRoomOptions,
 ) -> None:
     """Parameters, vertices and joints of every frame in `truth.npz`, and the rendered skin as a mesh a frame."""
     folder.mkdir()
@@ -185,6 +206,7 @@ def _write_truth(
         "vertices": motion.vertices[:, motion.is_there].reshape(len(frames), -1, 3),
         "faces": faces.astype(np.int32),
         **person_arrays([hand.own for hand in subject.hands.values()]),
+        **errors,
     }
     if subject.held:
         arrays |= object_arrays(subject.held) | {"object_to_world": motion.object_to_world}

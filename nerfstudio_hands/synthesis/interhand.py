@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import whole_folder
@@ -23,12 +23,21 @@ from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import mirror_rotations
 from nerfstudio_hands.program.option_range import check_ranges, require_range
+from nerfstudio_hands.synthesis.calibration import check_calibration, written_cameras
 from nerfstudio_hands.synthesis.dome import dome, dome_cameras
 from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
 from nerfstudio_hands.synthesis.image_files import write_image, write_mask
 from nerfstudio_hands.synthesis.interhand_annotations import image_name, measure, write_annotations
+from nerfstudio_hands.synthesis.landmarks import mislaid, seen_joints
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, pose_sequence
-from nerfstudio_hands.synthesis.options import FRAME_STEPS, MOST_PROCESSES, SPLITS, InterHandOptions, write_options
+from nerfstudio_hands.synthesis.options import (
+    FRAME_STEPS,
+    MOST_PROCESSES,
+    SPLITS,
+    InterHandOptions,
+    LandmarkOptions,
+    write_options,
+)
 from nerfstudio_hands.synthesis.physique import person_arrays
 from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, play
 from nerfstudio_hands.synthesis.render import render_frame
@@ -61,7 +70,9 @@ def synthesize_interhand(
     for each picture `mask_hand/.../*.png` (what the hand model covers) and `mask_skin/.../*.png` (with the forearm).
     With an object there are masks of it in `obj_mask` beside `images`, its mesh in its own frame in `truth/subject.npz`
     (`object_vertices`, `object_faces`) and its poses in `truth/<sequence>.npz` (`object_to_world`). Of a subject that
-    the shape space lacks `truth/subject.npz` has what `person_arrays` says, and `truth/options.json` how it was made.
+    the shape space lacks `truth/subject.npz` has what `person_arrays` says; with other landmarks `<sequence>.npz` has
+    `landmarks`, what is taken for the joints before any scatter, and `landmark_is_outlier`; with a wrong calibration
+    `cameras.json` has the true matrices; and `options.json` says how all was made where it is not the default.
     The errors of the annotations are those of `interhand_annotations`. Everything is written to a temporary folder that
     takes its name in the end, so that an interruption leaves nothing that looks complete.
 
@@ -91,6 +102,7 @@ def synthesize_interhand(
 def _check(options: InterHandOptions, processes: int) -> None:
     check_ranges(options)
     require_range("--processes", processes, 1, MOST_PROCESSES)
+    check_calibration(options.calibration, options.num_cameras + options.grey_cameras)
     if options.split not in SPLITS:
         raise HandsError(f"--split: expected train, val or test, found '{options.split}': give one of the three.")
     if options.fps not in FRAME_STEPS:
@@ -153,9 +165,14 @@ def _write_files(root: Path, options: InterHandOptions) -> None:
 
     means = np.stack([hands_mean[side] for side in SIDES])
     shape = made.subject.shape.double().numpy()
+    seen = [seen_joints(truth, options.landmarks, options.seed) for truth in made.sequences]
+    found = [
+        mislaid(points, options.landmarks, np.random.default_rng([options.seed, 11, index]))
+        for index, points in enumerate(seen)
+    ]
     measured = [
-        measure(truth, shape, means, np.random.default_rng([options.seed, 5, index]))
-        for index, truth in enumerate(made.sequences)
+        measure(truth, points, shape, means, np.random.default_rng([options.seed, 5, index]))
+        for index, (truth, (points, _)) in enumerate(zip(made.sequences, found, strict=True))
     ]
     write_annotations(
         root / "annotations",
@@ -163,16 +180,21 @@ def _write_files(root: Path, options: InterHandOptions) -> None:
         capture=options.capture,
         subject=options.seed,
         cameras=made.rig.cameras,
+        written=written_cameras(made.rig.cameras, options.calibration, options.seed),
         sequences=list(zip(made.sequences, measured, strict=True)),
     )
-    _write_truth(root / "truth", made, means, [errors.is_outlier for errors in measured], options)
+    flags = [{"mano_is_outlier": errors.is_outlier} for errors in measured]
+    if options.landmarks != LandmarkOptions():
+        for own, points, (_, is_outlier) in zip(flags, seen, found, strict=True):
+            own |= {"landmarks": points, "landmark_is_outlier": is_outlier & ~np.isnan(points[..., 0])}
+    _write_truth(root / "truth", made, means, flags, options)
 
 
 def _write_truth(
     folder: Path,
     made: _Production,
     hands_mean: Float[np.ndarray, "2 15 3"],
-    is_outlier: list[Bool[np.ndarray, "T 2"]],
+    errors: list[dict[str, np.ndarray]],
     options: InterHandOptions,
 ) -> None:
     folder.mkdir()
@@ -188,9 +210,9 @@ def _write_truth(
     )
     names = ["frames", "is_there", "global_orient", "local_rotations", "translation", "keypoints", "vertices"]
     names += ["object_to_world"] if made.subject.held else []
-    for truth, outliers in zip(made.sequences, is_outlier, strict=True):
+    for truth, own in zip(made.sequences, errors, strict=True):
         arrays = {name: getattr(truth, name) for name in names}
-        np.savez_compressed(folder / f"{truth.name}.npz", **arrays, mano_is_outlier=outliers)
+        np.savez_compressed(folder / f"{truth.name}.npz", **arrays, **own)  # pyright: ignore[reportArgumentType]
     responses = {
         camera.name: {
             "gain": camera.gain.tolist(),
@@ -200,6 +222,10 @@ def _write_truth(
         }
         for camera in made.rig.cameras
     }
+    if options.calibration.degrees > 0:
+        for camera in made.rig.cameras:
+            matrices = {"intrinsics": camera.intrinsics, "world_to_camera": camera.world_to_camera}
+            responses[camera.name] |= {name: matrix.tolist() for name, matrix in matrices.items()}
     (folder / "cameras.json").write_text(json.dumps(responses, indent=1))
     write_options(folder, options)
 

@@ -17,7 +17,7 @@ from nerfstudio_hands.synthesis.motion_sequence import MotionSequence
 from nerfstudio_hands.synthesis.rig import RigCamera
 
 JOINT_NOISE = 1e-3
-"""Standard deviation in meters, a coordinate, of annotated joints around the true ones."""
+"""Standard deviation in meters, a coordinate, of annotated joints around those that are seen."""
 
 LOST_JOINTS = 0.01
 """Fraction of joints other than wrists that are invalid in hands that are there."""
@@ -57,6 +57,7 @@ class MeasuredSequence:
 
 def measure(
     truth: MotionSequence,
+    seen: Float[np.ndarray, "T 2 21 3"],
     shape: Float[np.ndarray, "10"],
     hands_mean: Float[np.ndarray, "2 15 3"],
     rng: np.random.Generator,
@@ -65,6 +66,7 @@ def measure(
 
     Args:
         truth: The true hands.
+        seen: What is taken for their joints, world meters.
         shape: Of the person.
         hands_mean: Mean rotations of the MANO files, by side.
         rng: Draws the errors.
@@ -72,7 +74,7 @@ def measure(
     count = len(truth.frames)
     valid = np.repeat(truth.is_there[None, :, None], count, axis=0).repeat(21, axis=2)
     valid[..., 1:] &= rng.random((count, 2, 20)) >= LOST_JOINTS
-    joints = np.where(valid[..., None], truth.keypoints + rng.normal(0, JOINT_NOISE, truth.keypoints.shape), 0)
+    joints = np.where(valid[..., None], seen + rng.normal(0, JOINT_NOISE, seen.shape), 0)
 
     is_null = np.repeat(~truth.is_there[None], count, axis=0)
     is_outlier = np.zeros((count, 2), dtype=bool)
@@ -100,6 +102,7 @@ def write_annotations(
     capture: int,
     subject: int,
     cameras: list[RigCamera],
+    written: list[RigCamera],
     sequences: list[tuple[MotionSequence, MeasuredSequence]],
 ) -> None:
     """Write `skeleton.txt`, `subject.txt` and the four files of a split.
@@ -113,6 +116,7 @@ def write_annotations(
         capture: Number of the capture.
         subject: Number of the person.
         cameras: All cameras.
+        written: What the files say of them.
         sequences: Truth and annotations of each sequence.
     """
     (folder / split).mkdir(parents=True)
@@ -121,7 +125,7 @@ def write_annotations(
     key = str(capture)
     contents = {
         "data": _data(capture, subject, cameras, sequences),
-        "camera": {key: _cameras(cameras)},
+        "camera": {key: _cameras(written)},
         "joint_3d": {key: dict(entry for pair in sequences for entry in _joints(*pair))},
         "MANO_NeuralAnnot": {key: dict(entry for pair in sequences for entry in _mano(*pair))},
     }

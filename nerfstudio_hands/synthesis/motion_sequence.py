@@ -36,10 +36,15 @@ class MotionSequence:
     keypoints: Float[np.ndarray, "T 2 21 3"]
     vertices: Float[np.ndarray, "T 2 V 3"]
     """Of the hand model."""
-    wrist_to_world: Float[np.ndarray, "T 2 4 4"]
-    """From the rest pose."""
+    bone_to_world: Float[np.ndarray, "T 2 16 4 4"]
+    """From the rest pose, in the order of MANO's joints."""
     object_to_world: Float[np.ndarray, "T 4 4"] | None = None
     """From the frame of the object that the hand holds."""
+
+    @property
+    def wrist_to_world(self) -> Float[np.ndarray, "T 2 4 4"]:
+        """From the rest pose."""
+        return self.bone_to_world[:, :, 0]
 
     @property
     def hand_type(self) -> str:
@@ -65,7 +70,7 @@ def pose_sequence(
     """
     count = len(frames)
     sizes = {"global_orient": (3,), "local_rotations": (15, 3), "translation": (3,), "keypoints": (21, 3)}
-    sizes |= {"vertices": (default_hand("right").num_vertices, 3), "wrist_to_world": (4, 4)}
+    sizes |= {"vertices": (default_hand("right").num_vertices, 3), "bone_to_world": (16, 4, 4)}
     tables = {key: np.full((count, 2, *size), np.nan, dtype=np.float32) for key, size in sizes.items()}
     object_to_world = None
     for side, motion in motions.items():
@@ -75,12 +80,11 @@ def pose_sequence(
         free = hand.pose(motion.global_orient, local, torch.zeros(count, 3))
         translation = torch.from_numpy(center + motion.middle).float() - free.keypoints[:, PALM_JOINTS].mean(1)
         posed = hand.pose(motion.global_orient, local, translation)
-        wrist = posed.bone_transforms[:, 0]
-        values = (motion.global_orient, local, translation, posed.keypoints, posed.vertices, wrist)
+        values = (motion.global_orient, local, translation, posed.keypoints, posed.vertices, posed.bone_transforms)
         for table, value in zip(tables.values(), values, strict=True):
             table[:, SIDES.index(side)] = value.numpy()
         if subject.held:
-            object_to_world = wrist.double().numpy() @ subject.grasps[side].object_to_rest
+            object_to_world = posed.bone_transforms[:, 0].double().numpy() @ subject.grasps[side].object_to_rest
     is_there = np.array([side in motions for side in SIDES])
     return MotionSequence(name, frames, is_there, **tables, object_to_world=object_to_world)
 

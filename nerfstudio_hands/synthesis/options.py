@@ -41,6 +41,29 @@ OF_THE_SHAPE_SPACE = SubjectOptions()
 
 
 @dataclass(frozen=True)
+class LandmarkOptions:
+    """What detectors do wrong, beyond the small errors that landmarks have in any case."""
+
+    bias: bounded(float, 0, 20) = 0.0
+    """Millimeters, a quarter more or less, by which landmarks lie off the joints of the bones, towards the skin of the
+    back: one offset a joint and person, which the bone carries."""
+    scatter: bounded(float, 0, 50) = 0.0
+    """Standard deviation in millimeters, a coordinate, of further errors."""
+    outliers: bounded(float, 0, 1) = 0.0
+    """Share of landmarks that are 20 to 60 mm off."""
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """How wrong the cameras of the files are; the truth has the right ones."""
+
+    degrees: bounded(float, 0, 15) = 0.0
+    """Angle by which wrong cameras are turned at most; it is half of it at least."""
+    cameras: bounded(int, 1, 1000) = 2
+    """How many are wrong, where --calibration.degrees is not 0."""
+
+
+@dataclass(frozen=True)
 class CaptureRoomOptions:
     """What to render; the same options give the same files, bit by bit, on the same machine."""
 
@@ -62,6 +85,10 @@ class CaptureRoomOptions:
     """What the hand holds; its masks go to `1/obj_mask`, its true mesh and pose to `truth`."""
     subject: SubjectOptions = OF_THE_SHAPE_SPACE
     """What the fit's shape space does not hold."""
+    landmarks: LandmarkOptions = LandmarkOptions()
+    """How far landmarks are from joints."""
+    calibration: CalibrationOptions = CalibrationOptions()
+    """How far the cameras of the files are from the true ones."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +120,10 @@ class InterHandOptions:
     object go to `obj_mask`, its true mesh and poses to `truth`."""
     subject: SubjectOptions = OF_THE_SHAPE_SPACE
     """What the fit's shape space does not hold."""
+    landmarks: LandmarkOptions = LandmarkOptions()
+    """How far landmarks are from joints."""
+    calibration: CalibrationOptions = CalibrationOptions()
+    """How far the cameras of the files are from the true ones."""
 
 
 def write_options(folder: Path, options: CaptureRoomOptions | InterHandOptions) -> None:

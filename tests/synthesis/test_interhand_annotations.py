@@ -36,8 +36,8 @@ def _truth(count: int) -> tuple[MotionSequence, torch.Tensor]:
     ]
     keypoints = torch.stack([hand.keypoints for hand in posed], dim=1)
     vertices = torch.stack([hand.vertices for hand in posed], dim=1)
-    wrist = torch.stack([hand.bone_transforms[:, 0] for hand in posed], dim=1)
-    tables = [values.numpy() for values in (orient, local, translation, keypoints, vertices, wrist)]
+    bones = torch.stack([hand.bone_transforms for hand in posed], dim=1)
+    tables = [values.numpy() for values in (orient, local, translation, keypoints, vertices, bones)]
     return MotionSequence("made-up", np.arange(count), np.array([True, True]), *tables), shape
 
 
@@ -45,7 +45,7 @@ def test_annotated_poses_are_relative_to_the_mean_and_off_by_a_little_or_by_a_lo
     truth, shape = _truth(60)
     hands = [load_hand(mano, side) for side in SIDES]
     means = np.stack([hand.hands_mean.numpy() for hand in hands])
-    measured = measure(truth, shape.numpy(), means, np.random.default_rng(0))
+    measured = measure(truth, truth.keypoints, shape.numpy(), means, np.random.default_rng(0))
     is_null = np.isnan(measured.pose).any(-1)
     assert is_null.sum(0).tolist() == measured.is_outlier.sum(0).tolist() == [3, 3]
     assert (is_null == np.isnan(measured.trans).any(-1)).all() and not (is_null & measured.is_outlier).any()
@@ -68,7 +68,7 @@ def test_annotated_poses_are_relative_to_the_mean_and_off_by_a_little_or_by_a_lo
 
 def test_lost_joints_are_few_and_never_wrists():
     truth, shape = _truth(60)
-    measured = measure(truth, shape.numpy(), np.zeros((2, 15, 3)), np.random.default_rng(1))
+    measured = measure(truth, truth.keypoints, shape.numpy(), np.zeros((2, 15, 3)), np.random.default_rng(1))
     lost = ~measured.joint_valid
     assert 0 < lost.mean() < 0.03 and not lost[:, :, 0].any()
     assert (measured.joints[lost] == 0).all()
