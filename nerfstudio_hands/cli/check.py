@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nerfstudio_hands.fitting.record import HandFit
     from nerfstudio_hands.hand_model import HandSurface
     from nerfstudio_hands.inspection.capture_report import CameraReport, CaptureReport
+    from nerfstudio_hands.inspection.view_measures import ViewMeasures
 
 
 def check(
@@ -35,8 +36,9 @@ def check(
     """Check a capture: a table per camera, what is wrong with it, and pictures of the fitted hands.
 
     Fits the hands on first use (the fit is cached and shared with training), then compares every camera with it:
-    calibration, detections, mask, exposure. Nothing is written into the capture. What is read of the capture and held
-    out is chosen as in training, by the same options, so that training finds the fit in the cache.
+    calibration, detections, mask, exposure, and the outline that its pictures show, with a mask or without. Nothing is
+    written into the capture. What is read of the capture and held out is chosen as in training, by the same options, so
+    that training finds the fit in the cache.
 
     Args:
         data: Folder of the capture.
@@ -67,6 +69,8 @@ def check(
     report = _measure_and_draw(capture, fit, surface, split.train_cameras, split.eval_cameras, frames, folder)
 
     CONSOLE.print(camera_table(report))
+    if report.joints.grade != "unknown":
+        CONSOLE.print(f"Fitted joints: {report.joints.distance_mm:.1f} mm off ({report.joints.meaning}).")
     for finding in report.findings:
         CONSOLE.print(f"- {finding}", markup=False, highlight=False)
     write_bytes(folder / "report.json", report.to_json().encode())
@@ -90,11 +94,12 @@ def camera_table(report: CaptureReport) -> Table:
         table.add_column(heading, justify="left" if heading in ("camera", "role") else "right", no_wrap=True)
     table.add_column("verdict", min_width=24)
     for camera in report.cameras:
-        table.add_row(*_row(camera), "; ".join(camera.faults) or "good", style=None if camera.exposure else "dim")
+        table.add_row(*_row(camera), camera.verdict, style=None if camera.exposure else "dim")
     table.caption = (
         "left, right: triangulated joints against detections (median), as calibrated > with the camera turned; "
         "fit: joints of the fitted hands, left/right; mask: share of the projected hands that it covers; "
-        "outline: distance of matched points (share matched); hand: median brightness, saturated share; "
+        "outline: of the projected hands, from the one that the picture shows, mask or not (share found); "
+        "hand: median brightness, saturated share; "
         "gain: relative exposure in linear light"
     )
     return table
@@ -102,7 +107,7 @@ def camera_table(report: CaptureReport) -> Table:
 
 def _row(camera: CameraReport) -> list[str]:
     left, right = camera.errors["left"], camera.errors["right"]
-    exposure, mask = camera.exposure, camera.mask
+    exposure, mask, outline = camera.exposure, camera.mask, camera.outline
     shown = exposure is not None and not math.isnan(exposure.median)
     return [
         camera.name,
@@ -111,7 +116,7 @@ def _row(camera: CameraReport) -> list[str]:
         *("-" if math.isnan(e.corrected) else f"{e.as_calibrated:.0f}>{e.corrected:.0f}" for e in (left, right)),
         f"{_number(left.fitted)}/{_number(right.fitted)}",
         "-" if mask is None else f"{mask.coverage:.0%}",
-        "-" if mask is None else f"{_number(mask.outline_distance, '{:.1f}')} ({mask.outline_matched:.0%})",
+        "-" if outline is None else f"{_number(outline.distance, '{:.1f}')} ({outline.matched:.0%})",
         f"{exposure.median:.0f} {exposure.saturated:.0%}" if shown else "-",
         _number(exposure.gain, "{:.2f}") if shown else "-",
     ]
@@ -147,21 +152,27 @@ def _measure_and_draw(
     for key in track(keys, "Looking at views"):
         view = observe(capture, fit, posed, *key)
         measures[key] = measure_view(view, len(surface.faces))
-        overlays[key] = draw_overlay(view)
-    report = report_capture(capture, fit, posed, measures, train)
+        outline = measures[key].outline
+        overlays[key] = draw_overlay(view, None if outline is None else outline.seen)
+    left_out = [name for name in capture.camera_names if name not in names]
+    report = report_capture(capture, fit, posed, measures, train, left_out)
     verdicts = {camera.name: camera for camera in report.cameras}
-    for (t, name), overlay in overlays.items():
-        frame = capture.frames[t].replace("/", "_")
-        overlays[t, name] = with_caption(overlay, _caption(verdicts[name], frame))
-        write_image(folder / f"{frame}_{name}.jpg", overlays[t, name])
-    write_image(folder / "contact_sheet.jpg", contact_sheet(list(overlays.values())))
+    captions = [_caption(verdicts[name], capture.frames[t], measures[t, name]) for t, name in keys]
+    for (t, name), caption in zip(keys, captions, strict=True):
+        file = f"{capture.frames[t].replace('/', '_')}_{name}.jpg"
+        write_image(folder / file, with_caption(overlays[t, name], caption))
+    write_image(folder / "contact_sheet.jpg", contact_sheet([overlays[key] for key in keys], captions))
     return report
 
 
-def _caption(camera: CameraReport, frame: str) -> list[str]:
+def _caption(camera: CameraReport, frame: str, measures: ViewMeasures) -> list[str]:
+    """The frame's own outline, and the verdict on its camera."""
     row = dict(zip(HEADINGS, _row(camera), strict=True))
+    quality = measures.outline and measures.outline.quality
+    outline = "no outline seen" if quality is None else f"outline {quality.distance:.1f} px off"
+    joints = f"joints {row['fit px']} px off"
+    mask = [] if camera.mask is None else [f"mask covers {row['mask']}"]
     return [
-        f"frame {frame} camera {camera.name} ({camera.role}): left {row['left px']}, right {row['right px']} px; "
-        f"mask covers {row['mask']}, outline {row['outline px']}",
-        "; ".join(camera.faults) or "good",
+        f"{camera.name} ({camera.role}), frame {frame}: {outline}",
+        f"camera: {'; '.join([joints, *mask, camera.verdict])}",
     ]

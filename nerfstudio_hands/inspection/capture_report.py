@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,8 @@ from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.inspection.hand_view import PosedCapture, observed_joints, project_points
+from nerfstudio_hands.inspection.joint_verdict import JointVerdict
+from nerfstudio_hands.inspection.picture_outline import OutlineQuality
 from nerfstudio_hands.inspection.view_measures import (
     MaskQuality,
     ViewMeasures,
@@ -38,6 +40,8 @@ OUTLIER_METRES = 0.016
 
 OVEREXPOSED = 0.5
 """Share of saturated hand pixels beyond which a camera is called overexposed."""
+
+Quality = TypeVar("Quality", MaskQuality, OutlineQuality)
 
 STALE_METRES = 0.015
 """Stored joints that are farther from the triangulated ones than this belong to something else."""
@@ -87,11 +91,12 @@ class CameraReport:
 
     Attributes:
         name: Name of the camera.
-        role: "fit" (took part), "held out" or "no pictures".
+        role: "fit" (took part), "held out", "left out" (by the options) or "no pictures".
         rotation_degrees: Size of the correction that the fit found; for a held-out camera, the correction that its
             detections ask for; NaN where neither is known.
         errors: By side.
         mask: None without masks.
+        outline: The fitted hands against the outline that the pictures show; None where they show none.
         exposure: None without pictures.
         miscalibrated: Whether it is turned, or misses every hand.
         outliers: Sides whose detections disagree with the other cameras.
@@ -103,10 +108,16 @@ class CameraReport:
     rotation_degrees: float
     errors: dict[str, HandErrors]
     mask: MaskQuality | None = None
+    outline: OutlineQuality | None = None
     exposure: Exposure | None = None
     miscalibrated: bool = False
     outliers: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """The faults; a camera is good only where its pictures confirm the hands."""
+        return "; ".join(self.faults) or ("good" if self.outline is not None else "no outline seen")
 
 
 @dataclass
@@ -115,11 +126,13 @@ class CaptureReport:
 
     Attributes:
         cameras: In the order of the capture.
+        joints: Distance of the fitted joints from those that they were fitted to.
         stored_keypoints_pixels: Median distance in pixels of the stored joints from the detections, NaN without a file.
         findings: Sentences for the user: miscalibrated cameras, unusable masks, outliers, stale joints, exposure.
     """
 
     cameras: list[CameraReport]
+    joints: JointVerdict
     stored_keypoints_pixels: float
     findings: list[str]
 
@@ -134,6 +147,7 @@ def report_capture(
     posed: PosedCapture,
     measures: dict[tuple[int, str], ViewMeasures],
     fit_cameras: Sequence[str],
+    left_out: Sequence[str] = (),
 ) -> CaptureReport:
     """Judge every camera of a capture.
 
@@ -143,16 +157,22 @@ def report_capture(
         posed: The posed fit (`pose_capture`).
         measures: Measured views by (index of the frame, camera).
         fit_cameras: Cameras that took part in the fit.
+        left_out: Cameras that neither train nor are held out.
     """
+
+    def role_of(name: str) -> str:
+        if name not in capture.cameras_with_images:
+            return "no pictures"
+        return "fit" if name in fit_cameras else "left out" if name in left_out else "held out"
+
     cameras = []
     for name in capture.camera_names:
-        role = (
-            "no pictures" if name not in capture.cameras_with_images else "fit" if name in fit_cameras else "held out"
-        )
+        role = role_of(name)
         degrees, errors = _hand_errors(capture, fit, posed, name)
         views = [view for (_, camera), view in measures.items() if camera == name]
         report = CameraReport(name, role, degrees, errors)
-        report.mask = _mean_mask([view.mask for view in views if view.mask is not None])
+        report.mask = _mean(MaskQuality, [view.mask for view in views])
+        report.outline = _mean(OutlineQuality, [view.outline and view.outline.quality for view in views])
         if views:
             report.exposure = Exposure(
                 finite_mean([v.median for v in views]), finite_mean([v.saturated for v in views]), float("nan")
@@ -162,7 +182,9 @@ def report_capture(
     for report in cameras:
         _judge(report, expects_masks=bool(capture.masks))
     stored_pixels, stored_metres = _stored_disagreement(capture, fit)
-    return CaptureReport(cameras, stored_pixels, _findings(capture, fit, cameras, stored_pixels, stored_metres))
+    joints = JointVerdict(float(fit.report.get("joint_distance_mm", "nan")))
+    findings = _findings(capture, fit, cameras, joints, stored_pixels, stored_metres)
+    return CaptureReport(cameras, joints, stored_pixels, findings)
 
 
 def _without_nan(value: Any) -> Any:
@@ -231,11 +253,13 @@ def _median_length(offsets: Float[np.ndarray, "*batch 2"]) -> float:
     return finite_median(np.linalg.norm(offsets, axis=-1))
 
 
-def _mean_mask(masks: list[MaskQuality]) -> MaskQuality | None:
-    if not masks:
+def _mean(kind: type[Quality], found: Sequence[Quality | None]) -> Quality | None:
+    """Means over the views that tell anything."""
+    known = [quality for quality in found if quality is not None]
+    if not known:
         return None
-    columns = ("coverage", "outline_distance", "outline_matched", "spilt")
-    return MaskQuality(*(finite_mean([getattr(mask, column) for mask in masks]) for column in columns))
+    columns = [column.name for column in dataclasses.fields(kind)]
+    return kind(*(finite_mean([getattr(quality, column) for quality in known]) for column in columns))
 
 
 def _fill_gains(cameras: list[CameraReport], measures: dict[tuple[int, str], ViewMeasures]) -> None:
@@ -254,8 +278,8 @@ def _fill_gains(cameras: list[CameraReport], measures: dict[tuple[int, str], Vie
 
 def _judge(report: CameraReport, *, expects_masks: bool) -> None:
     """Fill in the verdict from the figures."""
-    if report.role == "no pictures":
-        report.faults = ["no pictures"]
+    if report.role in ("no pictures", "left out"):
+        report.faults = [report.role]
         return
     detected = {
         side: errors
@@ -281,6 +305,8 @@ def _judge(report: CameraReport, *, expects_masks: bool) -> None:
         report.faults.append("no mask")
     elif report.mask is not None and report.mask.fault is not None:
         report.faults.append(report.mask.fault)
+    if report.outline is not None and report.outline.fault is not None:
+        report.faults.append(report.outline.fault)
     if report.exposure is not None and report.exposure.saturated > OVEREXPOSED:
         report.faults.append("overexposed")
 
@@ -300,9 +326,17 @@ def _stored_disagreement(capture: Capture, fit: HandFit) -> tuple[float, float]:
 
 
 def _findings(
-    capture: Capture, fit: HandFit, cameras: list[CameraReport], stored_pixels: float, stored_metres: float
+    capture: Capture,
+    fit: HandFit,
+    cameras: list[CameraReport],
+    joints: JointVerdict,
+    stored_pixels: float,
+    stored_metres: float,
 ) -> list[str]:
-    findings = [*capture.problems, *fit.report.get("doubts", [])]
+    doubts = fit.report.get("doubts", [])
+    findings = [*capture.problems, *doubts]
+    if joints.grade in ("doubtful", "wrong") and not any("joints are" in doubt for doubt in doubts):
+        findings.append(f"Fitted joints lie {joints.distance_mm:.1f} mm from the given ones: {joints.meaning}.")
     turned = [f"{c.name} ({_worst_error(c)})" for c in cameras if c.miscalibrated]
     if turned:
         findings.append(f"Miscalibrated cameras (median pixels as calibrated -> corrected): {', '.join(turned)}.")
@@ -313,6 +347,17 @@ def _findings(
     ]
     if masks:
         findings.append(f"Masks not to be trusted: {'; '.join(masks)}.")
+    beside = [f"{c.name} ({c.outline.fault})" for c in cameras if c.outline is not None and c.outline.fault is not None]
+    if beside:
+        findings.append(
+            f"Hands that are not where their pictures show them: {', '.join(beside)}; training learns what is seen "
+            "there as the hand's color. Look at the overlays."
+        )
+    unseen = [c.name for c in cameras if c.exposure is not None and c.outline is None]
+    if unseen:
+        findings.append(
+            f"No outline of a hand is seen in {', '.join(unseen)}: nothing but joints says where the hands are there."
+        )
     outliers = [f"{c.name} {side}" for c in cameras for side in c.outliers]
     if outliers:
         findings.append(f"Detections that disagree with the other cameras: {', '.join(outliers)}.")

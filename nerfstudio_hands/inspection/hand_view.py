@@ -16,7 +16,7 @@ from nerfstudio_hands.fitting.silhouettes.contours import ProjectedSilhouette, S
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, SurfacePose
-from nerfstudio_hands.hand_model.side_image import side_image
+from nerfstudio_hands.hand_model.side_image import NO_SIDE, side_image
 from nerfstudio_hands.transforms.projection import MIN_DEPTH, project
 
 POSED_AT_ONCE = 256
@@ -60,6 +60,7 @@ class HandView:
         triangulated_as_calibrated: The same through the camera as it stands in the file.
         fitted: Joints of the fitted hands through the corrected camera.
         outline: Outline of the fitted hands through the corrected camera.
+        forearm: Where the end of the fitted hands behind the wrist is seen.
         metres_per_pixel: What one pixel spans at the depth of each hand.
         hidden: Where an object is seen that may hide the hands, None without a mask of it.
     """
@@ -75,6 +76,7 @@ class HandView:
     triangulated_as_calibrated: Float[np.ndarray, "2 21 2"]
     fitted: Float[np.ndarray, "2 21 2"]
     outline: ProjectedSilhouette
+    forearm: Bool[np.ndarray, "H W"]
     metres_per_pixel: Float[np.ndarray, " 2"]
     hidden: Bool[np.ndarray, "H W"] | None = None
 
@@ -141,6 +143,7 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
         surface=posed.frames.index(frame),
     ).face
     sides = side_image(face, posed.surface.face_side)
+    before_wrist = side_image(face, posed.surface.face_side, posed.surface.face_is_hand) != NO_SIDE
     triangulated = np.asarray(fit.keypoints_3d[frame], dtype=np.float64)
     center = np.where(np.isfinite(triangulated), triangulated, posed.keypoints[frame])[:, 0]
     depth = center @ camera.world_to_camera[2, :3] + camera.world_to_camera[2, 3]
@@ -164,5 +167,6 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
             camera.world_to_camera,
             camera.size,
         ),
+        forearm=(face.numpy() >= 0) & ~before_wrist,
         metres_per_pixel=depth / camera.intrinsics[0, 0],
     )

@@ -1,4 +1,5 @@
-"""Pixel measurements of one view: its mask against the projected hands, and how brightly it shows them."""
+"""Pixel measurements of one view: its mask and its outlines against the projected hands, and how brightly it shows
+them."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from nerfstudio_hands.fitting.silhouettes.contours import away_from, contour_distance, mask_boundary
 from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills, mask_verdict
 from nerfstudio_hands.inspection.hand_view import HandView
+from nerfstudio_hands.inspection.picture_outline import PictureOutline, measure_outline
 
 SATURATED = 250
 """Values from here on, of 255, are taken as clipped."""
@@ -50,16 +52,18 @@ class MaskQuality:
 
 @dataclass
 class ViewMeasures:
-    """Pixel measurements of one view: its mask, and the brightness of the hand, also by face to compare cameras."""
+    """Pixel measurements of one view: its mask, the brightness of the hand, also by face to compare cameras, and the
+    outline that the picture itself shows."""
 
     mask: MaskQuality | None
     median: float
     saturated: float
     face_brightness: Float[np.ndarray, " F"]
+    outline: PictureOutline | None = None
 
 
 def measure_view(view: HandView, num_faces: int) -> ViewMeasures:
-    """Measure mask and exposure of a view; NaN where the hands project nowhere into the picture."""
+    """Measure mask, exposure and outline of a view; NaN where the hands project nowhere into the picture."""
     hand = view.sides >= 0
     # The rim of the projection may show background where the fit is a few pixels off.
     core = cv2.erode(hand.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
@@ -69,6 +73,7 @@ def measure_view(view: HandView, num_faces: int) -> ViewMeasures:
         median=float(np.median(values)) if values.size else float("nan"),
         saturated=float((values >= SATURATED).mean()) if values.size else float("nan"),
         face_brightness=_face_brightness(view, core, num_faces),
+        outline=measure_outline(view),
     )
 
 

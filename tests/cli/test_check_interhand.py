@@ -66,8 +66,21 @@ def test_check_measures_the_hands_against_the_given_joints(tmp_path: Path, fitte
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--sequences", ROM04, "--eval-cameras", "400412", "--eval-frame-fraction", "0.5"],
+        ["--cameras", "400002", "400004", "--eval-cameras"],
+        ["--exclude-cameras", "400412", "--no-refine-cameras"],
+        ["--frame-range", "18", "60"],
+        ["--frame-stride", "2", "--grey-cameras"],
+        ["--hand-type", "right", "--eval-frame-fraction", "0"],
+    ],
+)
 @pytest.mark.parametrize("command", [check, fit])
-def test_the_options_of_training_choose_what_is_read(command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_of_training_choose_what_is_read(
+    command, words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "ih"
     make_interhand(root)
     fits = []
@@ -77,13 +90,15 @@ def test_the_options_of_training_choose_what_is_read(command, tmp_path: Path, mo
         raise HandsError("enough")
 
     monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", note)
-    words = ["--sequences", ROM04, "--eval-cameras", "400412", "--eval-frame-fraction", "0.5"]
     with pytest.raises(HandsError, match="enough"):
         tyro.cli(command, args=[str(root), "--output", str(tmp_path / "out"), *words])
     config = tyro.cli(InterHandDataParserConfig, args=["--data", str(root), *words])
     with pytest.raises(HandsError, match="enough"):
         config.setup().get_dataparser_outputs()
-    assert fits[0] == fits[1] and all(ROM04 in frame for frame in fits[0][0])
+    assert fits[0] == fits[1]
+    with pytest.raises(HandsError, match="enough"):
+        tyro.cli(command, args=[str(root), "--output", str(tmp_path / "out")])
+    assert fits[2] != fits[0], "the options choose something"
     with pytest.raises(HandsError, match="--capture"):
         tyro.cli(command, args=[str(root), "--output", str(tmp_path / "out"), "--capture", "7"])
 

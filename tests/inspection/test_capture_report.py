@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,16 +13,24 @@ from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.inspection.capture_report import CaptureReport, report_capture
+from nerfstudio_hands.inspection.picture_outline import OutlineQuality, PictureOutline
 from nerfstudio_hands.inspection.view_measures import MaskQuality, ViewMeasures
 
 FOCAL, DEPTH = 1000.0, 1.0
 TURN = np.deg2rad(1.0)
 
 
-def make_report(*, stored_offset: float = 0.0) -> CaptureReport:
-    """Six cameras one metre from two hands.
+def make_report(
+    *,
+    stored_offset: float = 0.0,
+    outlines: dict[str, list[float]] | None = None,
+    joint_distance_mm: float = 1.5,
+    left_out: Sequence[str] = (),
+) -> CaptureReport:
+    """Six cameras one metre from two hands, in pictures without outlines but for the distances given, one a frame.
 
     Camera 1 is turned and in the fit, 2 is turned and held out, 3 sees the right hand in the wrong place, 4 has a bad
     mask and twice the brightness, 5 has no picture.
@@ -64,6 +74,7 @@ def make_report(*, stored_offset: float = 0.0) -> CaptureReport:
         pose=HandPose.rest(2, (1,)),
         camera_rotation=corrections,
         keypoints_3d=joints,
+        report={"joint_distance_mm": joint_distance_mm},
     )
     posed = SimpleNamespace(keypoints=joints)
     places = rng.uniform(0.05, 0.4, size=100)
@@ -73,7 +84,12 @@ def make_report(*, stored_offset: float = 0.0) -> CaptureReport:
         )
         for index in range(5)
     }
-    return report_capture(capture, fit, posed, measures, ["00", "01", "03", "04"])
+    for name, distances in (outlines or {}).items():
+        for frame, distance in enumerate(distances):
+            quality = OutlineQuality(distance, distance * DEPTH / FOCAL, matched=0.9, shown=0.8)
+            outline = PictureOutline(MaskBoundary(np.zeros((0, 2)), np.zeros((0, 2))), quality)
+            measures[frame, name] = replace(measures[0, name], outline=outline)
+    return report_capture(capture, fit, posed, measures, ["00", "01", "03", "04"], left_out)
 
 
 def test_names_the_faults_of_each_camera() -> None:
@@ -120,3 +136,26 @@ def test_json_has_no_nan() -> None:
     content = json.loads(make_report().to_json(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert content["cameras"][5]["errors"]["left"]["corrected"] is None
     assert content["cameras"][1]["rotation_degrees"] == pytest.approx(1.0)
+
+
+def test_a_hand_beside_its_pictures_is_not_good_and_no_picture_confirms_without_an_outline() -> None:
+    report = make_report(outlines={"00": [1.0, 1.4], "03": [9.0, 7.0]})
+    cameras = {camera.name: camera for camera in report.cameras}
+    assert cameras["00"].verdict == "good" and cameras["00"].outline.distance == pytest.approx(1.2)
+    assert cameras["03"].faults == ["right detections off", "hand 8 px (8 mm) beside its picture"]
+    assert make_report().cameras[0].verdict == "no outline seen"
+    text = "\n".join(report.findings)
+    assert "Hands that are not where their pictures show them: 03 (hand 8 px" in text
+    assert "No outline of a hand is seen in 01, 02, 04" in text
+
+
+def test_a_camera_that_the_options_leave_out_is_not_called_held_out() -> None:
+    report = make_report(left_out=["02"])
+    assert report.cameras[2].role == report.cameras[2].verdict == "left out"
+
+
+@pytest.mark.parametrize(("millimetres", "said"), [(6.0, False), (11.0, True), (16.0, True)])
+def test_joints_that_lie_far_from_the_given_ones_are_said(millimetres, said) -> None:
+    report = make_report(joint_distance_mm=millimetres)
+    found = [finding for finding in report.findings if finding.startswith("Fitted joints lie")]
+    assert bool(found) == said and report.joints.distance_mm == millimetres
