@@ -6,8 +6,8 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import Any
 
@@ -50,8 +50,24 @@ def launch(kernel: Any, count: int, arguments: Sequence[Any], *, chunk: int = CH
         while (start := next(starts)) < count:
             wp.launch(kernel, dim=min(chunk, count - start), inputs=[start, *arguments], device=device)
 
-    helpers = [_executor().submit(work) for _ in range(num_threads - 1)]
-    work()
+    _finish(work, num_threads - 1)
+
+
+def _finish(work: Callable[[], None], num_helpers: int) -> None:
+    """Works on this thread and on others, and returns or raises when all of them are done.
+
+    nerfstudio's viewer breaks a picture off by an exception out of the next line that Python traces, and a person by
+    Ctrl+C; what a thread still worked on would be freed under it, and the program end without a word.
+    """
+    trace = sys.gettrace()
+    sys.settrace(None)
+    sys._getframe().f_trace = None
+    helpers = [_executor().submit(work) for _ in range(num_helpers)]
+    try:
+        work()
+    finally:
+        wait(helpers)
+        sys.settrace(trace)
     for helper in helpers:
         helper.result()
 

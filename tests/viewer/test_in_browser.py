@@ -67,7 +67,7 @@ def training(capture: Path, cache: Path, folder: Path, method: str, *options: st
             "hands-data", "--resolution-scale", "0.5",
         ],
         cwd=folder,  # Where the viewer looks for pose tracks.
-        env={**os.environ, "NERFSTUDIO_HANDS_CACHE": str(cache)},
+        env={**os.environ, "NERFSTUDIO_HANDS_CACHE": str(cache), "PYTHONFAULTHANDLER": "1"},
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -81,6 +81,10 @@ def training(capture: Path, cache: Path, folder: Path, method: str, *options: st
     try:
         wait_for(listening, "the viewer's port")
         yield f"http://127.0.0.1:{port}"
+        assert process.poll() is None, (folder / "log").read_text()[-6000:]
+    except BaseException:
+        print((folder / "log").read_text()[-6000:])
+        raise
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
