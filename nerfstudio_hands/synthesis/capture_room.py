@@ -19,11 +19,18 @@ from nerfstudio_hands.synthesis.detections import imperfect_detections, normaliz
 from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
 from nerfstudio_hands.synthesis.image_files import write_image, write_mask
 from nerfstudio_hands.synthesis.landmarks import mislaid, seen_joints
+from nerfstudio_hands.synthesis.masks import made_mask
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, pose_sequence, posed_surfaces
-from nerfstudio_hands.synthesis.options import CaptureRoomOptions, LandmarkOptions, write_options
+from nerfstudio_hands.synthesis.options import (
+    CaptureRoomOptions,
+    LandmarkOptions,
+    MaskOptions,
+    check_pictures,
+    write_options,
+)
 from nerfstudio_hands.synthesis.physique import person_arrays
 from nerfstudio_hands.synthesis.range_of_motion import opening_and_closing
-from nerfstudio_hands.synthesis.render import render_frame
+from nerfstudio_hands.synthesis.render import RenderedImage, render_frame
 from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
 from nerfstudio_hands.synthesis.scene import FINE, join_meshes
 from nerfstudio_hands.synthesis.shading import GAMMA
@@ -51,7 +58,8 @@ def synthesize_capture_room(
     frame (`object_vertices`, `object_faces`) in `truth.npz`; and its mesh in the world as `object_<frame>.ply`. Of a
     subject that the shape space lacks `truth.npz` has what `person_arrays` says; with other landmarks `landmarks`, what
     is taken for the joints before any scatter, and `landmark_is_outlier`; with a wrong calibration the true
-    `intrinsics` and `world_to_camera`; and `options.json` says how all was made where it is not the default.
+    `intrinsics` and `world_to_camera`; with other masks whole ones as `mask_hand/<frame>/NN.png` and `mask_skin`, the
+    latter with the forearm; and `options.json` says how all was made where it is not the default.
     Everything is written to a temporary folder that takes its name in the end, so that an interruption leaves nothing
     that looks complete.
 
@@ -75,6 +83,7 @@ def synthesize_capture_room(
 
 def _check(options: CaptureRoomOptions) -> None:
     check_ranges(options)
+    check_pictures(options.pictures, options.frames)
     check_calibration(options.calibration, options.num_cameras)
     if options.hand not in (*SIDES, "both"):
         raise HandsError(f"--hand: expected left, right or both, found '{options.hand}': give one of the three.")
@@ -126,11 +135,13 @@ def _write_capture(root: Path, options: CaptureRoomOptions, progress: Callable[[
     written = written_cameras(cameras, options.calibration, options.seed)
     for t, frame in enumerate(motion.frames):
         scan = root / str(frame)
-        images = render_frame(subject, motion, t, rig, FINE, supersampling=options.supersampling)
+        images = render_frame(
+            subject, motion, t, rig, FINE, supersampling=options.supersampling, taken=options.pictures
+        )
         for number, (camera, image) in enumerate(images):
             noise = np.random.default_rng([options.seed, 4, t, number])
             write_image(scan / "img" / f"{camera.name}.png", camera.develop(image.color, noise), optimize=True)
-            write_mask(scan / "mask" / f"{camera.name}.png", image.skin)
+            _write_masks(root, f"{frame}", f"{camera.name}.png", image, options, [t, number])
             if subject.held:
                 write_mask(scan / "obj_mask" / f"{camera.name}.png", image.held)
             progress(t * len(cameras) + number + 1, len(motion.frames) * len(cameras))
@@ -143,6 +154,18 @@ def _write_capture(root: Path, options: CaptureRoomOptions, progress: Callable[[
     if options.calibration.degrees > 0:
         errors |= {name: np.stack([getattr(c, name) for c in cameras]) for name in ("intrinsics", "world_to_camera")}
     _write_truth(root / "truth", subject, cameras, motion, errors, options)
+
+
+def _write_masks(
+    root: Path, frame: str, name: str, image: RenderedImage, options: CaptureRoomOptions, place: list[int]
+) -> None:
+    """The mask of one picture, and whole ones in `truth` where it is not that of the skin."""
+    if options.masks.show != "none":
+        holes = np.random.default_rng([options.seed, 13, *place])
+        write_mask(root / frame / "mask" / name, made_mask(image, options.masks, holes))
+    if options.masks != MaskOptions():
+        write_mask(root / "truth" / "mask_hand" / frame / name, image.hand)
+        write_mask(root / "truth" / "mask_skin" / frame / name, image.skin)
 
 
 def _write_detections(
@@ -188,7 +211,7 @@ def _write_truth(
     options: CaptureRoomOptions,
 ) -> None:
     """Parameters, vertices and joints of every frame in `truth.npz`, and the rendered skin as a mesh a frame."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     names = ("global_orient", "local_rotations", "translation", "keypoints")
     models = [hand.model for hand in subject.hands.values()]
     _, faces = join_meshes([(model.template.numpy(), model.faces.numpy()) for model in models])

@@ -36,6 +36,7 @@ from nerfstudio_hands.synthesis.options import (
     SPLITS,
     InterHandOptions,
     LandmarkOptions,
+    check_pictures,
     write_options,
 )
 from nerfstudio_hands.synthesis.physique import person_arrays
@@ -102,6 +103,7 @@ def synthesize_interhand(
 def _check(options: InterHandOptions, processes: int) -> None:
     check_ranges(options)
     require_range("--processes", processes, 1, MOST_PROCESSES)
+    check_pictures(options.pictures, options.frames)
     check_calibration(options.calibration, options.num_cameras + options.grey_cameras)
     if options.split not in SPLITS:
         raise HandsError(f"--split: expected train, val or test, found '{options.split}': give one of the three.")
@@ -256,7 +258,9 @@ def _render_frame(root: Path, options: InterHandOptions, index: int, t: int) -> 
     with _one_thread():
         made = _production(options)
         truth = made.sequences[index]
-        images = render_frame(made.subject, truth, t, made.rig, QUICK, supersampling=options.supersampling)
+        images = render_frame(
+            made.subject, truth, t, made.rig, QUICK, supersampling=options.supersampling, taken=options.pictures
+        )
         for number, (camera, image) in enumerate(images):
             noise = np.random.default_rng([options.seed, 7, index, t, number])
             name = image_name(options.capture, truth.name, camera.name, int(truth.frames[t]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -87,6 +87,35 @@ def pose_sequence(
             object_to_world = posed.bone_transforms[:, 0].double().numpy() @ subject.grasps[side].object_to_rest
     is_there = np.array([side in motions for side in SIDES])
     return MotionSequence(name, frames, is_there, **tables, object_to_world=object_to_world)
+
+
+def moved(motion: MotionSequence, t: int, offset: float) -> MotionSequence:
+    """The surfaces between two frames, as a sequence of a single one.
+
+    Places are mixed linearly, which is good for small parts of the way; before the first frame and after the last the
+    hands move as they do behind it and before it.
+
+    Args:
+        motion: At least two frames.
+        t: Which frame.
+        offset: Frames from there, -1 to 1.
+    """
+    other = t + (1 if offset > 0 else -1)
+    if not 0 <= other < len(motion.frames):
+        other = 2 * t - other
+    share = offset * (other - t)
+
+    def mixed(table: Float[np.ndarray, "T *N"]) -> Float[np.ndarray, "1 *N"]:
+        return table[t : t + 1] + share * (table[other : other + 1] - table[t : t + 1])
+
+    held = None if motion.object_to_world is None else mixed(motion.object_to_world)
+    return replace(
+        motion,
+        frames=motion.frames[t : t + 1],
+        vertices=mixed(motion.vertices),
+        bone_to_world=mixed(motion.bone_to_world),
+        object_to_world=held,
+    )
 
 
 def posed_surfaces(subject: Subject, motion: MotionSequence, t: int) -> list[PosedMesh]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Literal
 
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.option_range import bounded
 
 SPLITS = ("train", "val", "test")
@@ -64,6 +65,30 @@ class CalibrationOptions:
 
 
 @dataclass(frozen=True)
+class MaskOptions:
+    """What the masks of a capture show; the truth has whole ones."""
+
+    show: Literal["hand", "forearm", "sleeve", "none"] = "forearm"
+    """Up to where the arm is in the masks: to the wrist, to the sleeve or with it; or no masks at all."""
+    holes: bounded(int, 0, 100) = 0
+    """Holes of each mask, from 4 to 12 hundredths of the picture wide, some of them over its edge."""
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """How the pictures are taken."""
+
+    exposure: bounded(float, 0.05, 50) = 1.0
+    """Factor on the light; from about 2 on skin is overexposed in the brighter places, from about 6 on most of it."""
+    shutter: bounded(float, 0, 1) = 0.0
+    """Share of the time from frame to frame in which the shutter is open, half before the true pose and half after it:
+    hands blur as they move. Rendering then takes five times as long."""
+
+
+AS_IT_IS = PictureOptions()
+
+
+@dataclass(frozen=True)
 class CaptureRoomOptions:
     """What to render; the same options give the same files, bit by bit, on the same machine."""
 
@@ -89,6 +114,10 @@ class CaptureRoomOptions:
     """How far landmarks are from joints."""
     calibration: CalibrationOptions = CalibrationOptions()
     """How far the cameras of the files are from the true ones."""
+    pictures: PictureOptions = AS_IT_IS
+    """How the pictures are taken."""
+    masks: MaskOptions = MaskOptions()
+    """What masks show."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +153,20 @@ class InterHandOptions:
     """How far landmarks are from joints."""
     calibration: CalibrationOptions = CalibrationOptions()
     """How far the cameras of the files are from the true ones."""
+    pictures: PictureOptions = AS_IT_IS
+    """How the pictures are taken."""
+
+
+def check_pictures(options: PictureOptions, num_frames: int) -> None:
+    """Refuse blur where nothing moves.
+
+    Raises:
+        HandsError: There is one frame alone.
+    """
+    if options.shutter > 0 and num_frames < 2:
+        raise HandsError(
+            "--pictures.shutter: expected at least two frames, between which hands move, found one: give --frames 2."
+        )
 
 
 def write_options(folder: Path, options: CaptureRoomOptions | InterHandOptions) -> None:

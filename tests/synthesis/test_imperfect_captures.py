@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
@@ -22,6 +23,8 @@ from nerfstudio_hands.synthesis.options import (
     CaptureRoomOptions,
     InterHandOptions,
     LandmarkOptions,
+    MaskOptions,
+    PictureOptions,
 )
 from nerfstudio_hands.synthesis.scene import QUICK
 
@@ -31,9 +34,18 @@ INTERHAND = InterHandOptions(
     landmarks=LandmarkOptions(bias=4.5, outliers=0.2), calibration=CalibrationOptions(1.0, 2),
 )  # fmt: skip
 ROOM = CaptureRoomOptions(
-    num_cameras=5, resolution=48, supersampling=1, subdivisions=1,
+    num_cameras=4, resolution=48, supersampling=1, subdivisions=1,
     landmarks=LandmarkOptions(bias=4.5, outliers=0.2), calibration=CalibrationOptions(1.0, 2),
+    masks=MaskOptions("sleeve", holes=2),
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Light takes most of the time and no part in what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capture_room, "FINE", QUICK)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +55,7 @@ def interhand(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        # Light takes most of the time and no part in what is tested.
-        patch.setattr(capture_room, "FINE", QUICK)
-        return synthesize_capture_room(tmp_path_factory.mktemp("room") / "capture", ROOM)
+    return synthesize_capture_room(tmp_path_factory.mktemp("room") / "capture", ROOM)
 
 
 def _check_cameras(written: list[np.ndarray], true: list[np.ndarray]) -> None:
@@ -97,7 +106,34 @@ def test_detections_are_seen_by_the_true_cameras_at_the_landmarks(room):
             distances.append(np.linalg.norm(found - points[:, :2] / points[:, 2:], axis=1)[usual])
     medians = {name: np.median(np.concatenate(distances)) for name, distances in errors.items()}
     assert medians["landmarks"] < 0.9 * medians["keypoints"]
-    assert truth["landmark_is_outlier"].shape == (1, 1, 5, 21) and 5 < truth["landmark_is_outlier"].sum() < 40
+    assert truth["landmark_is_outlier"].shape == (1, 1, 4, 21) and 4 < truth["landmark_is_outlier"].sum() < 40
+
+
+def test_masks_show_the_sleeve_and_have_holes_and_the_truth_has_whole_ones(room):
+    sizes = np.zeros(4)
+    for camera in read_capture_room(room).cameras:
+        found, hand, skin = (
+            np.asarray(Image.open(room / folder / f"{camera.name}.png")) > 0
+            for folder in ("1/mask", "truth/mask_hand/1", "truth/mask_skin/1")
+        )
+        assert (skin | ~hand).all()
+        sizes += [part.sum() for part in (hand, skin, found & ~skin, skin & ~found)]
+    # These cameras see hardly any sleeve.
+    assert 0.5 * sizes[1] < sizes[0] < sizes[1] and sizes[2] > 0 and 0.005 * sizes[1] < sizes[3] < 0.5 * sizes[1]
+
+
+def test_a_capture_without_masks_is_read(tmp_path):
+    options = CaptureRoomOptions(
+        num_cameras=2, resolution=32, supersampling=1, subdivisions=1, masks=MaskOptions("none"),
+        pictures=PictureOptions(exposure=8.0),
+    )  # fmt: skip
+    root = synthesize_capture_room(tmp_path / "capture", options)
+    capture = read_capture_room(root)
+    assert capture.masks == {} and len(capture.images) == 2
+    for image in capture.images.values():
+        skin = np.asarray(Image.open(root / "truth" / "mask_skin" / "1" / image.name)) > 0
+        assert (np.asarray(Image.open(image))[skin] == 255).any(-1).mean() > 0.6
+    assert json.loads((root / "truth" / "options.json").read_text())["pictures"]["exposure"] == 8.0
 
 
 def test_more_wrong_cameras_than_there_are(tmp_path):
