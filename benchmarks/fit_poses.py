@@ -248,7 +248,7 @@ def _terms(track: Track, hand_model: str) -> tuple[HandSurface, JointTerms]:
     seen = torch.einsum("cij,thkj->tchki", cameras[:, :3, :3], points) + cameras[:, None, None, :3, 3]
     weights = known[:, None].float().expand(-1, 4, -1, -1) / 4
     rays = torch.nn.functional.normalize(seen, dim=-1)
-    return surface, JointTerms(points, known.float(), rays, weights, cameras)
+    return surface, JointTerms(points, known.float(), rays, weights, torch.zeros_like(points[..., 0]), cameras)
 
 
 def together(results: list[Result]) -> Result:

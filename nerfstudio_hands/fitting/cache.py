@@ -19,6 +19,8 @@ from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.fit import fit_capture
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
+from nerfstudio_hands.fitting.silhouettes.mask_refinement import few_pictures
+from nerfstudio_hands.fitting.silhouettes.partial_registration import registration_file
 from nerfstudio_hands.hand_model import load_hand
 from nerfstudio_hands.program.progress import show_progress
 
@@ -38,10 +40,9 @@ def fit_key(capture: Capture, options: FitOptions) -> str:
     if capture.detections is None:
         settings["start"] = None if options.start is None else options.start.name
         _hash_joints(digest, capture)
-    else:
-        cameras = options.cameras_of(capture)
-        settings |= {"cameras": cameras, "refine_masks": options.refine_masks, "refine_cameras": options.refine_cameras}
-        _hash_images(digest, capture, cameras, options.refine_masks)
+    cameras = options.cameras_of(capture)
+    settings |= {"cameras": cameras, "refine_masks": options.refine_masks, "refine_cameras": options.refine_cameras}
+    _hash_images(digest, capture, cameras, options.refine_masks)
     digest.update(json.dumps(settings, sort_keys=True).encode())
     _hash_hand(digest, options.hand, options.sides)
     return digest.hexdigest()[:16]
@@ -85,6 +86,7 @@ def fit_or_load(
     kept = cache_path(capture, options, key=key)
     file = path or kept
     partial = file.with_name(f"{kept.stem}.partial.npz")
+    leftovers = (partial, registration_file(partial))
     if file.exists() and not refit:
         try:
             return HandFit.load(file)
@@ -94,7 +96,7 @@ def fit_or_load(
             CONSOLE.print(f"[yellow]Fitting the hands again: {error}")
     _check_writable(file)
     if refit:
-        partial.unlink(missing_ok=True)
+        _remove(leftovers)
     with show_progress("Fitting hands", 1.0) as report:
 
         def progress(stage: str, fraction: float) -> None:
@@ -105,18 +107,24 @@ def fit_or_load(
         else:
             fit = fit_capture(capture, options, progress=progress)
     fit.save(file)
-    partial.unlink(missing_ok=True)
+    _remove(leftovers)
     CONSOLE.print(f"Fitted {' and '.join(fit.sides)} hand in {fit.report['seconds']:.0f} s, kept in {file}")
     for sentence in fit.report.get("doubts", []):
         CONSOLE.print(f"[yellow]{sentence}", soft_wrap=True)
     return fit
 
 
+def _remove(files: Sequence[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
 def _hash_images(digest: hashlib._Hash, capture: Capture, cameras: Sequence[str], pictures: bool) -> None:
     seen = select_cameras(capture, list(cameras))
     for camera in seen.cameras:
         digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())
-    digest.update(seen.detections.tobytes())
+    if seen.detections is not None:
+        digest.update(seen.detections.tobytes())
     # Masks of all cameras, and where these stand, because the report speaks of all of them.
     for key in sorted(capture.masks):
         camera = capture.camera(key[1])
@@ -125,7 +133,7 @@ def _hash_images(digest: hashlib._Hash, capture: Capture, cameras: Sequence[str]
     for key in sorted(capture.object_masks):
         digest.update(b"object" + repr(key).encode() + capture.object_masks[key].read_bytes())
     # Pictures, because hands are cut out of them where masks are bad.
-    for key in sorted(seen.images) if pictures else ():
+    for key in sorted(few_pictures(seen).images) if pictures else ():
         digest.update(repr(key).encode() + seen.images[key].read_bytes())
 
 

@@ -11,15 +11,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.captures.capture import Capture
+from nerfstudio_hands.captures.capture import Capture, select_cameras
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.fit import limited_threads
+from nerfstudio_hands.fitting.fit import limited_threads, mask_coverages, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import JointTrackFit, fit_joint_track
 from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
 from nerfstudio_hands.fitting.joints.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
-from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, landmark_shift
+from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, landmark_shift, space_terms
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import HandFit
+from nerfstudio_hands.fitting.silhouettes.mask_refinement import refine_on_masks
+from nerfstudio_hands.fitting.silhouettes.partial_registration import registration_file
+from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
 from nerfstudio_hands.hand_model.load import mano_file_in
 
@@ -31,14 +34,14 @@ def fit_capture_joints(
     partial: Path | None = None,
     progress: Callable[[str, float], None] = lambda stage, fraction: None,
 ) -> HandFit:
-    """Fits the hands of a capture whose joints are known.
+    """Fits the hands of a capture whose joints are known to these, then to its pictures.
 
     Where the hand model is MANO's and the capture has MANO annotations, poses come from these; frames whose annotation
     is absent or disagrees with the joints are fitted to the joints.
 
     Args:
         capture: With `stored_keypoints`.
-        options: How; cameras, masks and pictures take no part.
+        options: How.
         partial: File that an interrupted fit goes on from, and is left behind by it.
         progress: Receives the stage and the fraction done.
 
@@ -66,18 +69,65 @@ def fit_capture_joints(
             )
         else:
             track = _complete(surface, joints, annotated, options, partial, progress)
-        seconds = time.monotonic() - started
-        report = _report(capture, surface, joints, track, annotated, seconds)
+        seen = select_cameras(capture, options.cameras_of(capture))
+        variables = _registered(capture, seen, surface, joints, track, options, partial, progress)
+        coverage = mask_coverages(capture, seen, surface, variables)
+        report = _report(capture, surface, joints, track, variables, annotated, time.monotonic() - started)
+        report["camera_rotation_degrees"] = turns_of_cameras(seen.camera_names, variables)
     return HandFit(
         sides=fitted,
         frames=list(capture.frames),
-        shape=track.shape,
-        displacement=torch.zeros(surface.num_vertices, 3),
-        pose=track.pose,
-        camera_rotation={},
+        shape=variables.shape,
+        displacement=variables.displacement,
+        pose=variables.pose,
+        camera_rotation={c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)},
         keypoints_3d=capture.stored_keypoints,  # pyright: ignore[reportArgumentType]
+        mask_coverage=coverage,
         report=report,
     )
+
+
+def _registered(
+    capture: Capture,
+    seen: Capture,
+    surface: HandSurface,
+    joints: Float[Tensor, "T H 21 3"],
+    track: JointTrackFit,
+    options: FitOptions,
+    partial: Path | None,
+    progress: Callable[[str, float], None],
+) -> Variables:
+    """The hands of a track, registered to the pictures of the cameras that take part."""
+    variables = Variables(
+        track.pose.global_orient,
+        track.pose.local_rotations,
+        track.pose.translation,
+        track.shape,
+        torch.zeros(surface.num_vertices, 3),
+        torch.zeros(len(seen.cameras), 3),
+        track.landmark_offset,
+        track.pose.valid,
+    )
+    if not options.refine_masks:
+        return variables
+    extrinsics = torch.from_numpy(np.stack([camera.world_to_camera for camera in seen.cameras]))
+    return refine_on_masks(
+        seen,
+        surface,
+        space_terms(joints, extrinsics),
+        variables,
+        mask_coverages(seen, seen, surface, variables),
+        learning=_shape_frames(capture, options),
+        refine_cameras=options.refine_cameras,
+        partial=None if partial is None else registration_file(partial),
+        progress=progress,
+    )
+
+
+def _shape_frames(capture: Capture, options: FitOptions) -> list[int]:
+    """Frames that what all frames share may be learnt from, in which a picture shows a hand that trains."""
+    frames = range(len(capture.frames)) if options.shape_frames is None else sorted(options.shape_frames)
+    return [frame for frame in frames if np.isfinite(capture.stored_keypoints[frame]).any()]
 
 
 def _fittable_sides(capture: Capture, sides: Sequence[str], shape_frames: Sequence[int] | None) -> tuple[str, ...]:
@@ -164,10 +214,11 @@ def _report(
     surface: HandSurface,
     joints: Float[Tensor, "T H 21 3"],
     track: JointTrackFit,
+    variables: Variables,
     annotated: AnnotatedPoses | None,
     seconds: float,
 ) -> dict:
-    distance = joint_distances(surface, joints, track.pose, track.shape)
+    distance = joint_distances(surface, joints, variables.pose, variables.shape)
     error = joint_distances(surface, joints, track.pose, track.shape, track.landmark_offset).nanmean(-1)
     known = error[error.isfinite()] * 1000
     count = int(track.pose.valid.sum())
@@ -186,13 +237,12 @@ def _report(
             "median": round(float(known.median()), 2),
             "95 %": round(float(known.quantile(0.95)), 2),
         },
-        "landmark_offset_mm": [[round(x * 1000, 2) for x in row] for row in track.landmark_offset.tolist()],
+        "landmark_offset_mm": [[round(x * 1000, 2) for x in row] for row in variables.landmark_offset.tolist()],
         "outlier_frames": listed(error > outlier_threshold(error), error),
         "hands": count,
         "hands_per_second": round(count / seconds, 1),
         "seconds": round(seconds, 1),
-        "displacement_mm": 0.0,
-        "camera_rotation_degrees": {},
+        "displacement_mm": round(float(variables.displacement.norm(dim=-1).mean()) * 1000, 3),
         "outlier_detections": [],
     }
     if annotated is not None:

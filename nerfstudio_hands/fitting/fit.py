@@ -94,7 +94,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
             more = fit_frames(part, found, hands.variables, fraction, 1 - fraction)
             hands = _in_order(hands, more, [*learning, *others])
         variables = hands.variables
-        coverage = _coverage(capture, seen, surface, variables)
+        coverage = mask_coverages(capture, seen, surface, variables)
         segmented = {}
         if options.refine_masks:
             progress("Cutting hands out of the pictures", 0.98)
@@ -148,10 +148,10 @@ def _fit_frames(
             surface,
             terms,
             variables,
-            _coverage(seen, seen, surface, variables),
+            mask_coverages(seen, seen, surface, variables),
+            learning=range(len(seen.frames)) if known is None else (),
             refine_cameras=options.refine_cameras,
-            shared=known is None,
-            progress=progress,
+            progress=lambda stage, fraction: progress(stage, 0.15 + 0.83 * fraction),
         )
     return _FittedFrames(found, terms, variables)
 
@@ -173,7 +173,7 @@ def _in_order(first: _FittedFrames, second: _FittedFrames, frames: Sequence[int]
 
     return _FittedFrames(
         joined(first.found, second.found, ("points", "weights", "errors", "hand_inlier")),
-        joined(first.terms, second.terms, ("points", "point_weights", "rays", "ray_weights")),  # pyright: ignore[reportArgumentType]
+        joined(first.terms, second.terms, ("points", "point_weights", "rays", "ray_weights", "space_weights")),  # pyright: ignore[reportArgumentType]
         joined(first.variables, second.variables, PER_FRAME),  # pyright: ignore[reportArgumentType]
     )
 
@@ -234,7 +234,7 @@ def _of_sides(found: Triangulation, chosen: list[int]) -> Triangulation:
     )
 
 
-def _coverage(
+def mask_coverages(
     capture: Capture, seen: Capture, surface: HandSurface, variables: Variables
 ) -> dict[tuple[str, str], float]:
     """Share of the projected hands that every mask of the capture covers; 0 where it covers all else as well."""
@@ -277,11 +277,15 @@ def _report(
         "joint_distance_mm": round(joint_distance_mm, 2),
         "doubts": doubts(found, seen.camera_names, joint_distance_mm),
         "displacement_mm": round(float(variables.displacement.norm(dim=-1).mean()) * 1000, 3),
-        "camera_rotation_degrees": {
-            c.name: round(float(variables.camera_rotation[i].norm().rad2deg()), 3) for i, c in enumerate(seen.cameras)
-        },
+        "camera_rotation_degrees": turns_of_cameras(seen.camera_names, variables),
         "outlier_detections": outliers,
     }
+
+
+def turns_of_cameras(names: Sequence[str], variables: Variables) -> dict[str, float]:
+    """By how many degrees a fit turned each camera."""
+    turns = variables.camera_rotation.norm(dim=-1).rad2deg().tolist()
+    return {name: round(degrees, 3) for name, degrees in zip(names, turns, strict=True)}
 
 
 @contextmanager

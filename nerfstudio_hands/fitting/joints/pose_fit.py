@@ -44,6 +44,7 @@ class JointTerms:
         point_weights: 1 where a joint was triangulated.
         rays: Unit rays in camera axes through detections.
         ray_weights: Worth of each detection, divided by the number of cameras that saw the joint.
+        space_weights: Worth of points that were measured in space and not triangulated from the detections.
         world_to_camera: As calibrated.
     """
 
@@ -51,6 +52,7 @@ class JointTerms:
     point_weights: Float[Tensor, "T H 21"]
     rays: Float[Tensor, "T C H 21 3"]
     ray_weights: Float[Tensor, "T C H 21"]
+    space_weights: Float[Tensor, "T H 21"]
     world_to_camera: Float[Tensor, "C 4 4"]
 
     def at(self, frames: Sequence[int]) -> JointTerms:
@@ -61,6 +63,7 @@ class JointTerms:
             self.point_weights[chosen],
             self.rays[chosen],
             self.ray_weights[chosen],
+            self.space_weights[chosen],
             self.world_to_camera,
         )
 
@@ -90,6 +93,26 @@ def joint_terms(
         point_weights=finite.float(),
         rays=rays.nan_to_num(0.0).float(),
         ray_weights=weights.float(),
+        space_weights=torch.zeros_like(finite, dtype=torch.float32),
+        world_to_camera=world_to_camera.float(),
+    )
+
+
+def space_terms(joints: Float[Tensor, "T H 21 3"], world_to_camera: Float[Tensor, "C 4 4"]) -> JointTerms:
+    """Prepares joints that were measured in space, in float32.
+
+    Args:
+        joints: World frame, metres, NaN where absent.
+        world_to_camera: Extrinsics as calibrated.
+    """
+    finite = torch.isfinite(joints).all(-1).float()
+    frames, hands, cameras = *joints.shape[:2], len(world_to_camera)
+    return JointTerms(
+        points=joints.nan_to_num(0.0).float(),
+        point_weights=finite,
+        rays=torch.zeros(frames, cameras, hands, 21, 3),
+        ray_weights=torch.zeros(frames, cameras, hands, 21),
+        space_weights=finite,
         world_to_camera=world_to_camera.float(),
     )
 

@@ -8,6 +8,7 @@ tangents.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from nerfstudio_hands.fitting.silhouettes.contours import (
     match_contours,
     projected_silhouette,
 )
-from nerfstudio_hands.fitting.silhouettes.gauss_newton import Pairs, Problem, Weights, smooth_modes
+from nerfstudio_hands.fitting.silhouettes.gauss_newton import WORKERS, Modes, Pairs, Problem, Weights
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
@@ -84,6 +85,7 @@ def refine_on_boundaries(
     variables: Variables,
     targets: Sequence[BoundaryTarget],
     intrinsics: Float[Tensor, "C 3 3"],
+    modes: Modes,
     *,
     refine_cameras: bool,
     shared: bool = True,
@@ -98,6 +100,7 @@ def refine_on_boundaries(
         variables: A fit to joints, no further than the first radius off.
         targets: Outlines of the masks that may be trusted.
         intrinsics: K, pixels.
+        modes: Smooth displacements of the hands.
         refine_cameras: Whether camera rotations may change.
         shared: Whether what all frames share may change: shape, displacement, cameras and the places of landmarks.
         schedule: Rounds of matching.
@@ -105,7 +108,7 @@ def refine_on_boundaries(
     """
     mesh = silhouette_mesh(surface)
     exact = surface.to(dtype=torch.float64)
-    problem = Problem(exact, terms, intrinsics, smooth_modes(surface))
+    problem = Problem(exact, terms, intrinsics, modes)
     moving = Variables(
         **{key: value.double() if value.is_floating_point() else value for key, value in vars(variables).items()}
     )
@@ -155,14 +158,14 @@ def _match(
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
     extrinsics = corrected_extrinsics(terms.world_to_camera.double(), variables.camera_rotation)
     intrinsics = intrinsics.double()
-    result = []
-    for target in targets:
+
+    def matched(target: BoundaryTarget) -> Pairs | None:
         camera, outline = target.camera, target.outline
         projected = silhouette_at(
             mesh, vertices[target.frame], normals[target.frame], intrinsics[camera], extrinsics[camera], target.size
         )
         if not len(projected.points) or not len(outline.points):
-            continue
+            return None
         pixels = radius / metres_per_pixel(vertices[target.frame], intrinsics[camera], extrinsics[camera])
         forward = match_contours(projected.points, projected.normals, outline.points, outline.normals, radius=pixels)
         there = np.flatnonzero((forward >= 0) & projected.is_hand)
@@ -174,20 +177,20 @@ def _match(
         kept = (backward >= 0) & projected.is_hand[backward]
         mesh_side = np.concatenate([there, backward[kept]])
         mask_side = np.concatenate([forward[there], sampled[kept]])
-        result.append(
-            Pairs(
-                frame=target.frame,
-                camera=camera,
-                ends=torch.from_numpy(projected.ends[mesh_side]),
-                fraction=torch.from_numpy(projected.fraction[mesh_side]),
-                points=torch.from_numpy(outline.points[mask_side]).double(),
-                normals=torch.from_numpy(outline.normals[mask_side]).double(),
-                # Both directions of matching together sample the outline about every pixel.
-                length=1.0,
-                weight=target.weight,
-            )
+        return Pairs(
+            frame=target.frame,
+            camera=camera,
+            ends=torch.from_numpy(projected.ends[mesh_side]),
+            fraction=torch.from_numpy(projected.fraction[mesh_side]),
+            points=torch.from_numpy(outline.points[mask_side]).double(),
+            normals=torch.from_numpy(outline.normals[mask_side]).double(),
+            # Both directions of matching together sample the outline about every pixel.
+            length=1.0,
+            weight=target.weight,
         )
-    return result
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return [pairs for pairs in pool.map(matched, targets) if pairs is not None]
 
 
 def metres_per_pixel(vertices: Tensor, intrinsics: Tensor, world_to_camera: Tensor) -> float:

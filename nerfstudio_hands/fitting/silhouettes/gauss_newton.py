@@ -9,6 +9,7 @@ unknowns hold all smooth changes and the normal equations are small and dense. E
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
@@ -34,6 +35,8 @@ from nerfstudio_hands.transforms.rotations import rotation_matrix, rotation_vect
 # Numbers of unknowns of one posed hand: orientation, 15 local rotations, translation.
 POSE_SIZE = 51
 STEP = 1e-6
+# Hands that are linearised at once.
+WORKERS = 2
 DAMPING = 1e-4
 
 # Scatter of mask boundaries at the depth of the hand.
@@ -179,13 +182,13 @@ class Problem:
         vector = torch.zeros(self.size, dtype=torch.float64)
         self._add_priors(variables, matrix, vector)
         extrinsics = corrected_extrinsics(self.terms.world_to_camera, variables.camera_rotation)
-        for hand in range(self.hands):
-            for frame in range(self.frames):
-                if not variables.valid[frame, hand]:
-                    continue
-                linear = self._linearise(variables, frame, hand)
-                self._add_joints(linear, extrinsics, weights.joints, matrix, vector)
-                self._add_outlines(linear, extrinsics, pairs, weights.outline_scale, matrix, vector)
+        there = [(frame, hand) for hand in range(self.hands) for frame in range(self.frames)]
+        there = [at for at in there if variables.valid[at]]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for linear in pool.map(lambda at: self._linearise(variables, *at, shape=weights.shape), there):
+                self._add_joints(linear, extrinsics, weights, matrix, vector)
+                self._add_points(linear, weights, matrix, vector)
+                self._add_outlines(linear, extrinsics, pairs, weights, matrix, vector)
         free = self._free(variables, weights)
         reduced = matrix[free][:, free]
         reduced = reduced + torch.diag(DAMPING * reduced.diagonal() + 1e-9)
@@ -208,8 +211,9 @@ class Problem:
         free[self.at_offset :] = weights.shape
         return free
 
-    def _linearise(self, variables: Variables, frame: int, hand: int) -> _LinearHand:
-        """Vertices and landmarks of one posed hand with their derivatives, by forward differences in float64."""
+    def _linearise(self, variables: Variables, frame: int, hand: int, *, shape: bool) -> _LinearHand:
+        """Vertices and landmarks of one posed hand with their derivatives by pose (and shape), by forward differences
+        in float64."""
         model = self.surface.hands[hand]
         part = self.surface.vertex_slices[hand]
         start = torch.cat(
@@ -220,7 +224,8 @@ class Problem:
                 variables.shape,
             ]
         )
-        x = start + STEP * torch.eye(len(start) + 1, len(start), dtype=torch.float64).roll(1, 0)
+        count = len(start) if shape else POSE_SIZE
+        x = start + STEP * torch.eye(count + 1, len(start), dtype=torch.float64).roll(1, 0)
         x[0] = start
         posed = pose_hand(
             model,
@@ -247,48 +252,60 @@ class Problem:
             offset_jacobian=offset_jacobian,
         )
 
+    def _shared_columns(self, linear: _LinearHand) -> Tensor:
+        """The unknowns by which a hand was linearised: its pose, and the shape where that is free."""
+        pose = self._pose_columns(linear.frame, linear.hand)
+        return torch.cat([pose, self.at_shape + torch.arange(linear.joint_jacobian.shape[-1] - POSE_SIZE)])
+
     def _add_joints(
-        self,
-        linear: _LinearHand,
-        extrinsics: Tensor,
-        weight: float,
-        matrix: Tensor,
-        vector: Tensor,
+        self, linear: _LinearHand, extrinsics: Tensor, weights: Weights, matrix: Tensor, vector: Tensor
     ) -> None:
         """Distances between landmarks and detected rays."""
         frame, hand, terms = linear.frame, linear.hand, self.terms
-        shared = torch.cat([self._pose_columns(frame, hand), self.at_shape + torch.arange(self.num_shape)])
         for camera in range(self.cameras):
             rotation, translation = extrinsics[camera, :3, :3], extrinsics[camera, :3, 3]
             rays = terms.rays[frame, camera, hand]
             across = torch.eye(3, dtype=torch.float64) - rays[:, :, None] * rays[:, None, :]
             point = linear.joints @ rotation.T + translation
             residual = (across @ point[..., None])[..., 0]
-            squared = (residual**2).sum(-1) / DETECTION_METRES**2
-            worth = weight * terms.ray_weights[frame, camera, hand] / (1 + squared / 9) ** 2 / DETECTION_METRES**2
+            worth = weights.joints * terms.ray_weights[frame, camera, hand] * _joint_worth(residual)
             if not bool((worth > 0).any()):
                 continue
             toward = across @ rotation
-            blocks = [toward @ linear.joint_jacobian, across @ -skew(point)]
+            rows = [toward @ linear.joint_jacobian]
+            columns = [self._shared_columns(linear)]
+            if weights.cameras:
+                rows.append(across @ -skew(point))
+                columns.append(self.at_cameras + 3 * camera + torch.arange(3))
+            self._add_landmarks(linear, toward, rows, columns, weights)
+            _accumulate(matrix, vector, columns, rows, residual, worth)
+
+    def _add_points(self, linear: _LinearHand, weights: Weights, matrix: Tensor, vector: Tensor) -> None:
+        """Distances between landmarks and joints that were measured in space."""
+        residual = linear.joints - self.terms.points[linear.frame, linear.hand]
+        worth = weights.joints * self.terms.space_weights[linear.frame, linear.hand] * _joint_worth(residual)
+        if not bool((worth > 0).any()):
+            return
+        rows, columns = [linear.joint_jacobian], [self._shared_columns(linear)]
+        self._add_landmarks(linear, torch.eye(3, dtype=torch.float64).expand(21, 3, 3), rows, columns, weights)
+        _accumulate(matrix, vector, columns, rows, residual, worth)
+
+    def _add_landmarks(
+        self, linear: _LinearHand, toward: Tensor, rows: list[Tensor], columns: list[Tensor], weights: Weights
+    ) -> None:
+        """Appends how the places of the landmarks move the residuals of the 21 joints, where they may change."""
+        if weights.shape:
             offsets = torch.zeros(21, 3, 21, 3, dtype=torch.float64)
             offsets[range(21), :, range(21)] = toward @ linear.offset_jacobian
-            rows = torch.cat([*blocks, offsets.reshape(21, 3, 63)], -1).reshape(63, -1)
-            columns = torch.cat(
-                [shared, self.at_cameras + 3 * camera + torch.arange(3), self.at_offset + torch.arange(63)]
-            )
-            _accumulate(matrix, vector, columns, rows, residual.reshape(-1), worth.repeat_interleave(3))
+            rows.append(offsets.reshape(21, 3, 63))
+            columns.append(self.at_offset + torch.arange(63))
 
     def _add_outlines(
-        self,
-        linear: _LinearHand,
-        extrinsics: Tensor,
-        pairs: Sequence[Pairs],
-        scale: float,
-        matrix: Tensor,
+        self, linear: _LinearHand, extrinsics: Tensor, pairs: Sequence[Pairs], weights: Weights, matrix: Tensor,
         vector: Tensor,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Distances of outline points from tangent lines, in metres at the depth of the hand."""
-        frame, hand = linear.frame, linear.hand
+        frame, hand, scale = linear.frame, linear.hand, weights.outline_scale
         basis = self.modes.vectors[hand]
         last = linear.first_vertex + len(linear.vertices)
         for pair in pairs:
@@ -312,24 +329,20 @@ class Problem:
             jacobian = (1 - fraction[..., None]) * linear.vertex_jacobian[first] + fraction[
                 ..., None
             ] * linear.vertex_jacobian[second]
-            pose_rows = (toward[:, None] @ jacobian)[:, 0]
-            one, other = (
-                (toward[:, None] @ linear.blended[index])[:, 0, :, None] * basis[index][:, None, :]
-                for index in (first, second)
-            )
-            mode_rows = ((1 - fraction[..., None]) * one + fraction[..., None] * other).reshape(len(residual), -1)
-            camera_rows = torch.linalg.cross(point, slope)
+            rows = [(toward[:, None] @ jacobian)[:, 0]]
+            columns = [self._shared_columns(linear)]
+            if weights.displacement:
+                one, other = (
+                    (toward[:, None] @ linear.blended[index])[:, 0, :, None] * basis[index][:, None, :]
+                    for index in (first, second)
+                )
+                rows.append(((1 - fraction[..., None]) * one + fraction[..., None] * other).flatten(1))
+                columns.append(self._mode_columns(hand))
+            if weights.cameras:
+                rows.append(torch.linalg.cross(point, slope))
+                columns.append(self.at_cameras + 3 * pair.camera + torch.arange(3))
             worth = pair.weight * pair.length * size / CORRELATION_METRES
             worth = worth / (1 + (residual / scale) ** 2) ** 2 / max(OUTLINE_METRES, scale / 3) ** 2
-            rows = torch.cat([pose_rows, mode_rows, camera_rows], -1)
-            columns = torch.cat(
-                [
-                    self._pose_columns(frame, hand),
-                    self.at_shape + torch.arange(self.num_shape),
-                    self._mode_columns(hand),
-                    self.at_cameras + 3 * pair.camera + torch.arange(3),
-                ]
-            )
             _accumulate(matrix, vector, columns, rows, residual, worth)
 
     def _add_priors(self, variables: Variables, matrix: Tensor, vector: Tensor) -> None:
@@ -347,7 +360,7 @@ class Problem:
                 for residual, sigma in ((angles, POSE_PRIOR_RADIANS), (beyond, LIMIT_RADIANS)):
                     active = (residual != 0).double() / sigma**2
                     for joint in range(15):
-                        _accumulate(matrix, vector, columns[joint], axes[joint], residual[joint], active[joint])
+                        _accumulate(matrix, vector, [columns[joint]], [axes[joint]], residual[joint], active[joint])
         for hand, part in enumerate(self.surface.vertex_slices):
             coefficients = self.modes.vectors[hand].T @ variables.displacement[part]
             precision = self.modes.precision[hand].expand(3, -1)
@@ -378,8 +391,31 @@ class Problem:
         )
 
 
-def _accumulate(matrix: Tensor, vector: Tensor, columns: Tensor, rows: Tensor, residual: Tensor, worth: Tensor) -> None:
-    """Adds weighted rows of a linearised residual to the normal equations; columns must not repeat."""
-    weighted = rows * worth[:, None]
-    matrix[columns[:, None], columns] += weighted.T @ rows
-    vector[columns] += weighted.T @ residual
+def _joint_worth(residual: Float[Tensor, "21 3"]) -> Float[Tensor, "21"]:
+    """What the distance of each joint is worth, less the further it is off."""
+    return 1 / (1 + (residual**2).sum(-1) / DETECTION_METRES**2 / 9) ** 2 / DETECTION_METRES**2
+
+
+def _accumulate(
+    matrix: Tensor,
+    vector: Tensor,
+    columns: Sequence[Int[Tensor, " _"]],
+    rows: Sequence[Float[Tensor, "*R _"]],
+    residual: Float[Tensor, "*R"],
+    worth: Float[Tensor, "*W"],
+) -> None:
+    """Adds weighted rows of a linearised residual to the normal equations.
+
+    Args:
+        matrix: Of the normal equations.
+        vector: Their right side.
+        columns: Unknowns that each block of rows belongs to; none twice.
+        rows: Blocks of derivatives.
+        residual: What is to vanish.
+        worth: Weights of the residuals, or one for all of a last axis.
+    """
+    block, unknowns = torch.cat(list(rows), -1).flatten(0, -2), torch.cat(list(columns))
+    worth = worth.repeat_interleave(residual.numel() // worth.numel())
+    weighted = block * worth[:, None]
+    matrix[unknowns[:, None], unknowns] += weighted.T @ block
+    vector[unknowns] += weighted.T @ residual.flatten()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
+from nerfstudio_hands.captures.splits import GOLDEN
 from nerfstudio_hands.fitting.joints.pose_fit import JointTerms
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     FINISHING,
@@ -26,7 +29,9 @@ from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     silhouette_mesh,
 )
 from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary, away_from, mask_boundary
+from nerfstudio_hands.fitting.silhouettes.gauss_newton import Modes, smooth_modes
 from nerfstudio_hands.fitting.silhouettes.mask_quality import boundary_weight
+from nerfstudio_hands.fitting.silhouettes.partial_registration import PartialRegistration
 from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, snap_boundary
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
@@ -38,11 +43,28 @@ SEGMENTED_MASK_WEIGHT = 0.5
 # Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those fixed,
 # since the normal equations grow with the square of the frames.
 FRAMES_AT_ONCE = 8
+# Pictures of a frame that it is registered on, where many cameras see it.
+PICTURES_OF_FRAME = 16
 # Pictures that are held in memory while hands are cut out of them.
 IMAGES_AT_ONCE = 8
 # How far the projection may be off when hands are cut out of pictures, metres: after joints alone, after masks, at
 # the end.
 BANDS = (0.015, 0.008, 0.005)
+STAGES = {True: "Registering shape, cameras and poses", False: "Registering poses"}
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Rounds of matching: on masks as they are, after the first segmentation, after the second."""
+
+    placing: tuple[Round, ...]
+    shaping: tuple[Round, ...]
+    finishing: tuple[Round, ...]
+
+
+ROUNDS = Rounds(PLACING, SHAPING, FINISHING)
+# Where only poses are left to be found, they come to rest sooner.
+LATER_ROUNDS = Rounds(PLACING[:4], SHAPING[:2], FINISHING[:2])
 
 
 def refine_on_masks(
@@ -52,8 +74,9 @@ def refine_on_masks(
     variables: Variables,
     coverage: dict[tuple[str, str], float],
     *,
+    learning: Sequence[int],
     refine_cameras: bool,
-    shared: bool = True,
+    partial: Path | None = None,
     progress: Callable[[str, float], None],
 ) -> Variables:
     """Refines hands that were fitted to joints, group of frames by group.
@@ -64,38 +87,50 @@ def refine_on_masks(
         terms: Joints and calibration.
         variables: The fit to joints.
         coverage: Share of the projected hands that each mask covers, by (frame, camera).
+        learning: Frames that what all frames share may be learnt from, which is done in a group of them; where there
+            are none, it stays as it is.
         refine_cameras: Whether cameras may be turned.
-        shared: Whether what all frames share is learnt (from the first group) or stays as it is.
-        progress: Called with the stage and the fraction of the whole fit that is behind.
+        partial: File that an interrupted registration goes on from, and is left behind by it.
+        progress: Called with the stage and the fraction that is behind.
     """
-    groups = frame_groups(len(seen.frames))
-    rounds, done = len(groups) * (len(PLACING) + len(SHAPING) + len(FINISHING)), 0
+    seen, modes = few_pictures(seen), smooth_modes(surface)
+    with PartialRegistration(partial, variables) as kept:
+        for frames, shared in frame_groups(len(seen.frames), learning):
+            if kept.done[frames].all():
+                continue
+            rounds = ROUNDS if shared else LATER_ROUNDS
+            done, total = int(kept.done.sum()), len(kept.done)
 
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        progress("Refining on outlines", 0.15 + 0.83 * min(done / rounds, 1.0))
+            def advance(
+                share: float, done: int = done, size: int = len(frames), stage: str = STAGES[shared], total: int = total
+            ) -> None:
+                progress(stage, (done + share * size) / total)
 
-    for number, frames in enumerate(groups):
-        part = _refine_frames(
-            frames_of(seen, frames),
-            surface,
-            terms.at(frames),
-            variables.at(frames),
-            coverage,
-            refine_cameras=refine_cameras,
-            shared=shared and number == 0,
-            advance=advance,
-        )
-        variables = variables.put(frames, part)
-    return variables
+            advance(0.0)
+            part = _refine_frames(
+                frames_of(seen, frames),
+                surface,
+                terms.at(frames),
+                kept.variables.at(frames),
+                coverage,
+                modes,
+                rounds,
+                refine_cameras=refine_cameras,
+                shared=shared,
+                advance=advance,
+            )
+            kept.put(frames, part)
+        return kept.variables
 
 
-def frame_groups(count: int, size: int = FRAMES_AT_ONCE) -> list[list[int]]:
-    """Frames in groups of at most `size`, the first of them spread evenly over all."""
-    first = sorted({round(k) for k in np.linspace(0, count - 1, min(count, size))})
-    rest = [frame for frame in range(count) if frame not in first]
-    return [first] + [rest[start : start + size] for start in range(0, len(rest), size)]
+def frame_groups(count: int, learning: Sequence[int], size: int = FRAMES_AT_ONCE) -> list[tuple[list[int], bool]]:
+    """Frames in groups of at most `size`, and whether what all frames share is learnt from them: from the first, which
+    is spread evenly over `learning`."""
+    learning = list(learning)
+    first = [learning[round(k)] for k in np.linspace(0, len(learning) - 1, min(len(learning), size))]
+    rest = [frame for frame in range(count) if frame not in set(first)]
+    later = [(rest[start : start + size], False) for start in range(0, len(rest), size)]
+    return [(first, True), *later] if first else later
 
 
 def frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
@@ -107,7 +142,7 @@ def frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
         images={key: path for key, path in seen.images.items() if key[0] in names},
         masks={key: path for key, path in seen.masks.items() if key[0] in names},
         object_masks={key: path for key, path in seen.object_masks.items() if key[0] in names},
-        detections=seen.detections[list(frames)],
+        detections=None if seen.detections is None else seen.detections[list(frames)],
     )
 
 
@@ -124,12 +159,14 @@ def _refine_frames(
     terms: JointTerms,
     variables: Variables,
     coverage: dict[tuple[str, str], float],
+    modes: Modes,
+    rounds: Rounds,
     *,
     refine_cameras: bool,
     shared: bool,
-    advance: Callable[[], None],
+    advance: Callable[[float], None],
 ) -> Variables:
-    given = []
+    given, total = [], sum(map(len, vars(rounds).values()))
     for frame, name in seen.masks:
         weight = boundary_weight(coverage[frame, name])
         if weight > 0:
@@ -142,6 +179,13 @@ def _refine_frames(
     covered = {(target.frame, target.camera) for target in good}
     intrinsics = torch.from_numpy(np.stack([camera.intrinsics for camera in seen.cameras]))
 
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        advance(done / total)
+
     def refine(targets: list[BoundaryTarget], schedule: Sequence[Round]) -> Variables:
         return refine_on_boundaries(
             surface,
@@ -149,17 +193,35 @@ def _refine_frames(
             variables,
             targets,
             intrinsics,
+            modes,
             refine_cameras=refine_cameras,
             shared=shared,
             schedule=schedule,
-            advance=advance,
+            advance=one_more,
         )
 
     if given:
-        variables = refine(given, PLACING)
-    for band, schedule in ((BANDS[1] if given else BANDS[0], SHAPING), (BANDS[2], FINISHING)):
-        variables = refine(good + _segment(seen, surface, variables, band, covered), schedule)
+        variables = refine(given, rounds.placing)
+    for band, schedule in ((BANDS[1] if given else BANDS[0], rounds.shaping), (BANDS[2], rounds.finishing)):
+        if schedule:
+            variables = refine(good + _segment(seen, surface, variables, band, covered), schedule)
     return variables
+
+
+def few_pictures(seen: Capture, most: int = PICTURES_OF_FRAME) -> Capture:
+    """The same capture with at most so many pictures of a frame, evenly spread over its cameras, other ones in every
+    frame."""
+    chosen = []
+    for frame in seen.frames:
+        keys = [(frame, name) for name in seen.camera_names if (frame, name) in seen.images]
+        if len(keys) > most:
+            step = len(keys) / most
+            keys = [keys[int((zlib.crc32(frame.encode()) * GOLDEN % 1 + k) * step)] for k in range(most)]
+        chosen += keys
+    if len(chosen) == len(seen.images):
+        return seen
+    images = {key: seen.images[key] for key in chosen}
+    return replace(seen, images=images, masks={key: path for key, path in seen.masks.items() if key in images})
 
 
 def segmented_masks(
