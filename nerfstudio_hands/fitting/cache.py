@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from torch import Tensor
 
-from nerfstudio_hands.captures.capture import Capture, select_cameras
+from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
@@ -40,9 +40,14 @@ def fit_key(capture: Capture, options: FitOptions) -> str:
     if capture.detections is None:
         settings["start"] = None if options.start is None else options.start.name
         _hash_joints(digest, capture)
-    cameras = options.cameras_of(capture)
-    settings |= {"cameras": cameras, "refine_masks": options.refine_masks, "refine_cameras": options.refine_cameras}
-    _hash_images(digest, capture, cameras, options.refine_masks)
+    seen = options.pictures_of(capture)
+    if seen.images:
+        settings |= {
+            "cameras": seen.camera_names,
+            "refine_masks": options.refine_masks,
+            "refine_cameras": options.refine_cameras,
+        }
+        _hash_images(digest, capture, seen, options.refine_masks)
     digest.update(json.dumps(settings, sort_keys=True).encode())
     _hash_hand(digest, options.hand, options.sides)
     return digest.hexdigest()[:16]
@@ -119,8 +124,7 @@ def _remove(files: Sequence[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
-def _hash_images(digest: hashlib._Hash, capture: Capture, cameras: Sequence[str], pictures: bool) -> None:
-    seen = select_cameras(capture, list(cameras))
+def _hash_images(digest: hashlib._Hash, capture: Capture, seen: Capture, pictures: bool) -> None:
     for camera in seen.cameras:
         digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())
     if seen.detections is not None:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.captures.capture import Capture, select_cameras
+from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.fit import limited_threads, mask_coverages, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import JointTrackFit, fit_joint_track
@@ -69,7 +69,7 @@ def fit_capture_joints(
             )
         else:
             track = _complete(surface, joints, annotated, options, partial, progress)
-        seen = select_cameras(capture, options.cameras_of(capture))
+        seen = options.pictures_of(capture)
         variables = _registered(capture, seen, surface, joints, track, options, partial, progress)
         coverage = mask_coverages(capture, seen, surface, variables)
         report = _report(capture, surface, joints, track, variables, annotated, time.monotonic() - started)
@@ -108,7 +108,7 @@ def _registered(
         track.landmark_offset,
         track.pose.valid,
     )
-    if not options.refine_masks:
+    if not (options.refine_masks and seen.images):
         return variables
     extrinsics = torch.from_numpy(np.stack([camera.world_to_camera for camera in seen.cameras]))
     return refine_on_masks(

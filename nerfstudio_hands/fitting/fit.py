@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels, select_cameras
+from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms
@@ -66,7 +66,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
     """
     started = time.monotonic()
     with limited_threads():
-        seen = select_cameras(capture, options.cameras_of(capture))
+        seen = options.pictures_of(capture)
         learning = sorted(range(len(seen.frames)) if options.shape_frames is None else options.shape_frames)
         others = [frame for frame in range(len(seen.frames)) if frame not in set(learning)]
         fraction = len(learning) / len(seen.frames)

@@ -101,7 +101,7 @@ def test_the_key_follows_joints_annotations_and_options(fits: Path):
     }
     assert len(names) == 6
     assert cache_path_name(capture) in names
-    # Neither takes part in a fit to joints.
+    # Neither takes part where there is no picture.
     assert cache_path_name(capture, cameras=["400002"], refine_cameras=False) == cache_path_name(capture)
 
 
