@@ -51,6 +51,12 @@ class CaptureOptions:
     eval_frame_fraction: bounded(Optional[float], 0, 0.99) = None
     """Share of the frames to hold out, from the end of every sequence that is not held out whole. By default a quarter
     where a capture has sequences and `eval_sequences` is empty, else nothing."""
+    refine_masks: bool = True
+    """Register the hands to the pictures of the cameras that train: to the outlines of good masks, and where there are
+    none to outlines that are cut out of the pictures; without, the fit ends at the joints."""
+    held_out_poses: Literal["pictures", "joints"] = "pictures"
+    """Poses of held-out frames: "pictures" registers them to those frames' pictures in the cameras that train, "joints"
+    takes them from joints alone."""
     refine_cameras: bool = True
     """Let the fit correct camera rotations by up to a few degrees (calibrations are often a degree off)."""
 

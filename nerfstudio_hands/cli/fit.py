@@ -20,23 +20,20 @@ def fit(
     data: Annotated[Path, tyro.conf.Positional],
     *,
     hand: Literal["left", "right", "both"] = "both",
-    refine_masks: bool = True,
     output: Optional[Path] = None,
     overwrite: bool = False,
     options: tyro.conf.OmitArgPrefixes[InterHandOptions] = InterHandOptions(layout="auto"),  # noqa: B008
 ) -> None:
     """Fit the hand model to a capture: pose, shape and placement of each hand, small camera rotations, smooth detail.
 
-    Joints are triangulated from the detections, the model is fitted to them, and then to the outlines of the masks and,
-    where those are bad, of the pictures themselves. Where the capture comes with joints in space (InterHand2.6M), the
-    model is fitted to these. The result is kept in the cache that training uses, and printed
-    as a table. Nothing is written into the capture. What is read and held out is chosen as in training, by the same
+    Joints are triangulated from the detections, or come with the capture (InterHand2.6M). The model is fitted to them,
+    and then to the outlines of the masks and, where those are bad or there are none, of the pictures themselves. The
+    result is kept in the cache that training uses, and printed as a table. Nothing is written into the capture. What is read and held out is chosen as in training, by the same
     options, so that training finds the fit in the cache.
 
     Args:
         data: Folder of the capture.
         hand: Which hand to fit; of both, one that was never detected is left out. Training looks for both.
-        refine_masks: Refine on outlines; without, the fit ends at the joints.
         output: File (.npz) to write the fit to instead of the cache; it is read where it exists.
         overwrite: Fit again even if a fit is there.
         options: What is read and what is held out.
@@ -60,7 +57,7 @@ def fit(
     capture, split = read_and_split(data, options_for(data, options))
     if hand != "both":
         require_side(capture, hand)
-    chosen = replace(fit_options(options, split), sides=SIDES if hand == "both" else (hand,), refine_masks=refine_masks)
+    chosen = replace(fit_options(options, split), sides=SIDES if hand == "both" else (hand,))
     result = fit_or_load(capture, chosen, path=output, refit=overwrite)
     if capture.masks:
         CONSOLE.print(

@@ -19,6 +19,8 @@ def fit_options(options: CaptureOptions, split: Split) -> FitOptions:
     return FitOptions(
         cameras=split.train_cameras,
         hand=options.hand_model,
+        refine_masks=options.refine_masks,
+        register_held_out=options.held_out_poses == "pictures",
         refine_cameras=options.refine_cameras,
         shape_frames=split.shape_frames,
         start=NetworkStart(),

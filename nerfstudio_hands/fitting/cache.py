@@ -45,6 +45,7 @@ def fit_key(capture: Capture, options: FitOptions) -> str:
         settings |= {
             "cameras": seen.camera_names,
             "refine_masks": options.refine_masks,
+            "register_held_out": options.register_held_out,
             "refine_cameras": options.refine_cameras,
         }
         _hash_images(digest, capture, seen, options.refine_masks)

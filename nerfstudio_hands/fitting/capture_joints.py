@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,21 +112,34 @@ def _registered(
     if not (options.refine_masks and seen.images):
         return variables
     extrinsics = torch.from_numpy(np.stack([camera.world_to_camera for camera in seen.cameras]))
-    return refine_on_masks(
+    learning = _shape_frames(capture, options)
+    registered = refine_on_masks(
         seen,
         surface,
         space_terms(joints, extrinsics),
         variables,
         mask_coverages(seen, seen, surface, variables),
-        learning=_shape_frames(capture, options),
+        learning=learning,
+        others=options.register_held_out,
         refine_cameras=options.refine_cameras,
         partial=None if partial is None else registration_file(partial),
         progress=progress,
     )
+    if options.register_held_out or options.shape_frames is None:
+        return registered
+    others = [frame for frame in range(len(joints)) if frame not in set(options.shape_frames)]
+    again = fit_joint_track(
+        surface,
+        joints[others],
+        shape=registered.shape,
+        landmark_offset=registered.landmark_offset,
+        start=options.start,
+    )
+    return registered.put(others, replace(registered, **vars(again.pose)))
 
 
 def _shape_frames(capture: Capture, options: FitOptions) -> list[int]:
-    """Frames that what all frames share may be learnt from, in which a picture shows a hand that trains."""
+    """Frames that what all frames share may be learnt from and that show a hand."""
     frames = range(len(capture.frames)) if options.shape_frames is None else sorted(options.shape_frames)
     return [frame for frame in frames if np.isfinite(capture.stored_keypoints[frame]).any()]
 

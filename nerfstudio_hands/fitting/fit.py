@@ -142,7 +142,7 @@ def _fit_frames(
     terms = joint_terms(detections[:, :, chosen], intrinsics, extrinsics, _of_sides(found, chosen))
     progress("Fitting pose and shape to joints", 0.02)
     variables = fit_joints(surface, terms, found.rotation, known=known)
-    if options.refine_masks:
+    if options.refine_masks and (known is None or options.register_held_out):
         variables = refine_on_masks(
             seen,
             surface,

@@ -22,6 +22,8 @@ class FitOptions:
         sides: The hands to fit; of two, one that was never detected is left out.
         refine_masks: Whether to register the hands to the pictures: to the outlines of good masks, and where there are
             none to those that are cut out of the pictures.
+        register_held_out: Whether poses of frames that nothing is learnt from are registered to pictures as well, or come
+            from joints alone.
         refine_cameras: Whether cameras may be turned (about their centres, about a degree).
         shape_frames: Frames that what all frames share (shape, displacement, cameras, places of landmarks, which hands
             there are) may be learnt from; by default all.
@@ -32,6 +34,7 @@ class FitOptions:
     hand: str | Path = "default"
     sides: Sequence[str] = SIDES
     refine_masks: bool = True
+    register_held_out: bool = True
     refine_cameras: bool = True
     shape_frames: Sequence[int] | None = None
     start: PoseStart | None = None

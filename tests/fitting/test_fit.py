@@ -75,9 +75,12 @@ def test_of_one_detected_hand_that_one_is_fitted(made_up_capture, truth):
         fit_capture(alone, FitOptions(alone.camera_names, sides=("left",)))
 
 
-@pytest.mark.parametrize(("count", "size"), [(1, 8), (5, 8), (8, 8), (30, 8)])
-def test_frame_groups_hold_every_frame_once(count: int, size: int):
-    groups = frame_groups(count, size)
-    assert sorted(frame for group in groups for frame in group) == list(range(count))
-    assert all(0 < len(group) <= size for group in groups)
-    assert groups[0][0] == 0 and groups[0][-1] == count - 1
+@pytest.mark.parametrize(("count", "learning"), [(1, 1), (5, 5), (8, 8), (30, 30), (30, 20), (30, 0)])
+def test_frame_groups_hold_every_frame_once(count: int, learning: int):
+    groups = frame_groups(count, range(learning), 8)
+    assert sorted(frame for group, _ in groups for frame in group) == list(range(count))
+    assert all(0 < len(group) <= 8 for group, _ in groups)
+    assert all(len({frame < learning for frame in group}) == 1 for group, _ in groups)
+    assert [shared for _, shared in groups] == [bool(learning)] * bool(groups) + [False] * (len(groups) - 1)
+    if learning:
+        assert groups[0][0][0] == 0 and groups[0][0][-1] == learning - 1

@@ -11,12 +11,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels, read_image
+from nerfstudio_hands.captures.capture import (
+    Capture,
+    CaptureCamera,
+    check_size,
+    hand_mask,
+    object_pixels,
+    read_image,
+)
 from nerfstudio_hands.captures.splits import GOLDEN
-from nerfstudio_hands.fitting.joints.pose_fit import JointTerms
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.joints.pose_fit import JointTerms, landmarks
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     FINISHING,
     PLACING,
@@ -33,7 +41,7 @@ from nerfstudio_hands.fitting.silhouettes.gauss_newton import Modes, smooth_mode
 from nerfstudio_hands.fitting.silhouettes.mask_quality import boundary_weight
 from nerfstudio_hands.fitting.silhouettes.partial_registration import PartialRegistration
 from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, snap_boundary
-from nerfstudio_hands.fitting.variables import Variables
+from nerfstudio_hands.fitting.variables import PER_FRAME, Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.transforms.projection import corrected_extrinsics, project
@@ -50,6 +58,8 @@ IMAGES_AT_ONCE = 8
 # How far the projection may be off when hands are cut out of pictures, metres: after joints alone, after masks, at
 # the end.
 BANDS = (0.015, 0.008, 0.005)
+# Metres, on average over a hand, by which pictures may draw its landmarks away from joints that were measured in space.
+FARTHEST_FROM_JOINTS = 0.008
 STAGES = {True: "Registering shape, cameras and poses", False: "Registering poses"}
 
 
@@ -75,6 +85,7 @@ def refine_on_masks(
     coverage: dict[tuple[str, str], float],
     *,
     learning: Sequence[int],
+    others: bool = True,
     refine_cameras: bool,
     partial: Path | None = None,
     progress: Callable[[str, float], None],
@@ -89,6 +100,7 @@ def refine_on_masks(
         coverage: Share of the projected hands that each mask covers, by (frame, camera).
         learning: Frames that what all frames share may be learnt from, which is done in a group of them; where there
             are none, it stays as it is.
+        others: Whether the frames that nothing is learnt from are registered, too.
         refine_cameras: Whether cameras may be turned.
         partial: File that an interrupted registration goes on from, and is left behind by it.
         progress: Called with the stage and the fraction that is behind.
@@ -96,7 +108,7 @@ def refine_on_masks(
     seen, modes = few_pictures(seen), smooth_modes(surface)
     with PartialRegistration(partial, variables) as kept:
         for frames, shared in frame_groups(len(seen.frames), learning):
-            if kept.done[frames].all():
+            if kept.done[frames].all() or not (others or set(frames) & set(learning)):
                 continue
             rounds = ROUNDS if shared else LATER_ROUNDS
             done, total = int(kept.done.sum()), len(kept.done)
@@ -119,18 +131,38 @@ def refine_on_masks(
                 shared=shared,
                 advance=advance,
             )
-            kept.put(frames, part)
+            kept.put(frames, _where_near(surface, terms.at(frames), kept.variables.at(frames), part))
         return kept.variables
+
+
+def _where_near(surface: HandSurface, terms: JointTerms, before: Variables, after: Variables) -> Variables:
+    """The registered hands, but as the joints alone had them where pictures drew one away from joints that were measured
+    in space: something else was followed there."""
+    measured = terms.space_weights > 0
+
+    def distance(variables: Variables) -> Tensor:
+        found = landmarks(surface, surface.pose(variables.pose, variables.shape, None), variables.landmark_offset)
+        return torch.where(measured, (found - terms.points).norm(dim=-1), torch.nan).nanmean(-1)
+
+    led_astray = distance(after) > distance(before) + FARTHEST_FROM_JOINTS
+
+
+    def chosen(name: str) -> Tensor:
+        old, new = getattr(before, name), getattr(after, name)
+        return torch.where(led_astray.reshape(*led_astray.shape, *[1] * (new.ndim - 2)), old, new)
+
+    return replace(after, **{name: chosen(name) for name in PER_FRAME})
 
 
 def frame_groups(count: int, learning: Sequence[int], size: int = FRAMES_AT_ONCE) -> list[tuple[list[int], bool]]:
     """Frames in groups of at most `size`, and whether what all frames share is learnt from them: from the first, which
-    is spread evenly over `learning`."""
+    is spread evenly over `learning`. None holds frames of `learning` and others: a group decides the last bit."""
     learning = list(learning)
     first = [learning[round(k)] for k in np.linspace(0, len(learning) - 1, min(len(learning), size))]
-    rest = [frame for frame in range(count) if frame not in set(first)]
-    later = [(rest[start : start + size], False) for start in range(0, len(rest), size)]
-    return [(first, True), *later] if first else later
+    followers = [frame for frame in learning if frame not in set(first)]
+    others = [frame for frame in range(count) if frame not in set(learning)]
+    later = [part[start : start + size] for part in (followers, others) for start in range(0, len(part), size)]
+    return [(first, True)] * bool(first) + [(frames, False) for frames in later]
 
 
 def frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
@@ -255,6 +287,20 @@ def _segment(
     return targets
 
 
+def _picture(seen: Capture, key: tuple[str, str]) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture, or a black one, in which nothing is found, for one that cannot be read in a capture whose joints are
+    known: of its thousands some may be broken, and training names them."""
+    width, height = seen.camera(key[1]).size
+    try:
+        image = read_image(seen.images[key])
+        check_size(seen.images[key], (image.shape[1], image.shape[0]), (width, height))
+    except HandsError:
+        if seen.detections is not None:
+            raise
+        return np.zeros((height, width, 3), np.uint8)
+    return image
+
+
 def _cut_out(
     seen: Capture, surface: HandSurface, variables: Variables, band: float, keys: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray, np.ndarray]]:
@@ -275,7 +321,7 @@ def _cut_out(
             if bool((depth > 0.05).all()) and float(pixels.abs().max()) < 4 * max(camera.size):
                 cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), (1,))
         pixels = band / metres_per_pixel(vertices[t].double(), k, e)
-        image, silhouette, hidden = read_image(seen.images[key]), projected.silhouette, object_pixels(seen, key)
+        image, silhouette, hidden = _picture(seen, key), projected.silhouette, object_pixels(seen, key)
         if hidden is None:
             return image, *segment_hands(image, silhouette, forearm > 0, band=pixels)
         mask, trusted = segment_hands(image, silhouette & ~hidden, forearm > 0, band=pixels)
