@@ -23,7 +23,7 @@ from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
-FIT_VERSION = 4
+FIT_VERSION = 5
 
 UNREADABLE = (OSError, LookupError, TypeError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error)
 """What numpy and json raise for a damaged file."""
