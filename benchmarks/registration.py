@@ -90,7 +90,7 @@ def read_truth(capture: Capture) -> Truth:
 
 def measure(capture: Capture, split: Split, fit: HandFit, truth: Truth) -> dict[str, float]:
     """The figures of one fit."""
-    surface = load_surface(fit.sides)
+    surface = load_surface(fit.sides, "default")
     mesh = silhouette_mesh(surface)
     vertices = surface.pose(fit.pose, fit.shape, fit.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
