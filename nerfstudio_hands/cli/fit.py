@@ -28,8 +28,8 @@ def fit(
 
     Joints are triangulated from the detections, or come with the capture (InterHand2.6M). The model is fitted to them,
     and then to the outlines of the masks and, where those are bad or there are none, of the pictures themselves. The
-    result is kept in the cache that training uses, and printed as a table. Nothing is written into the capture. What is read and held out is chosen as in training, by the same
-    options, so that training finds the fit in the cache.
+    result is kept in the cache that training uses, and printed as a table. Nothing is written into the capture. What is
+    read and held out is chosen as in training, by the same options, so that training finds the fit in the cache.
 
     Args:
         data: Folder of the capture.

@@ -22,7 +22,7 @@ class FitOptions:
         sides: The hands to fit; of two, one that was never detected is left out.
         refine_masks: Whether to register the hands to the pictures: to the outlines of good masks, and where there are
             none to those that are cut out of the pictures.
-        register_held_out: Whether poses of frames that nothing is learnt from are registered to pictures as well, or come
+        register_held_out: Whether poses of frames that nothing is learnt from are registered to pictures, too, or come
             from joints alone.
         refine_cameras: Whether cameras may be turned (about their centres, about a degree).
         shape_frames: Frames that what all frames share (shape, displacement, cameras, places of landmarks, which hands

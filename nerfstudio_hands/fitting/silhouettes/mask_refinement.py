@@ -136,8 +136,8 @@ def refine_on_masks(
 
 
 def _where_near(surface: HandSurface, terms: JointTerms, before: Variables, after: Variables) -> Variables:
-    """The registered hands, but as the joints alone had them where pictures drew one away from joints that were measured
-    in space: something else was followed there."""
+    """The registered hands, but as they were before where pictures drew one away from joints that were measured in
+    space: something else was followed there."""
     measured = terms.space_weights > 0
 
     def distance(variables: Variables) -> Tensor:
