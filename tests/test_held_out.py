@@ -29,6 +29,7 @@ from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_dat
 from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture
 from nerfstudio_hands.fitting.joints import pose_fit
 from nerfstudio_hands.fitting.silhouettes import boundary_fit, mask_refinement
+from nerfstudio_hands.fitting.silhouettes.mask_refinement import Rounds
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
@@ -46,16 +47,17 @@ def quick_fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def end_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    modes, found = boundary_fit.smooth_modes, {}
+    modes, found = mask_refinement.smooth_modes, {}
 
     def smooth_modes(surface):
         if surface.sides not in found:
             found[surface.sides] = modes(surface)
         return found[surface.sides]
 
-    monkeypatch.setattr(boundary_fit, "smooth_modes", smooth_modes)
-    for name in ("PLACING", "SHAPING", "FINISHING"):
-        monkeypatch.setattr(mask_refinement, name, getattr(mask_refinement, name)[-1:])
+    monkeypatch.setattr(mask_refinement, "smooth_modes", smooth_modes)
+    for name in ("ROUNDS", "LATER_ROUNDS"):
+        rounds = vars(getattr(mask_refinement, name))
+        monkeypatch.setattr(mask_refinement, name, Rounds(**{key: value[-1:] for key, value in rounds.items()}))
     monkeypatch.setattr(boundary_fit, "STEPS", 1)
     minimize = pose_fit.minimize
     monkeypatch.setattr(pose_fit, "minimize", lambda *args, iterations: minimize(*args, iterations=10))
