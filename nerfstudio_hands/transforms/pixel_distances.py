@@ -11,7 +11,9 @@ def distance_to(pixels: Bool[np.ndarray, "H W"]) -> np.ndarray:
     """Euclidean distance in pixels from each pixel center to the nearest of `pixels`, infinite where there are none."""
     if not pixels.any():
         return np.full(pixels.shape, np.inf, dtype=np.float32)
-    return cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    found = cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Roots of whole numbers, whose last bit hangs on where the memory of the picture lies: ties would change sides.
+    return np.sqrt(np.rint(found * found))
 
 
 def distance_to_boundary(mask: Bool[np.ndarray, "H W"]) -> np.ndarray:
