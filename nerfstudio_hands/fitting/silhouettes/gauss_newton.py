@@ -45,8 +45,11 @@ OUTLINE_METRES = 0.0008
 CORRELATION_METRES = 0.004
 # Most cameras of a rig are as calibrated and a few were knocked: heavy tails (Cauchy) leave the first ones where they
 # are. Without that, hands and all cameras could drift together at no cost, away from the cameras that take no part.
+# Joints that were measured in space hold the hands where they are, and less will do: a camera that was turned about its
+# own axis moves the outlines of a hand in the middle of its picture by little.
 CAMERA_PRIOR_RADIANS = 0.2 * torch.pi / 180
 CAMERA_PRIOR_WEIGHT = 20.0
+CAMERA_PRIOR_WEIGHT_IN_SPACE = 3.0
 # Smooth changes of form up to some millimetres, roughness (distance from the neighbours' mean) up to a tenth of one.
 DISPLACEMENT_METRES = 0.0015
 ROUGHNESS_METRES = 0.0001
@@ -368,7 +371,8 @@ class Problem:
         shape = variables.shape
         diagonal(self.at_shape + torch.arange(self.num_shape), shape, torch.full_like(shape, SHAPE_PRIOR))
         turn = variables.camera_rotation
-        precision = CAMERA_PRIOR_WEIGHT / (CAMERA_PRIOR_RADIANS**2 + (turn**2).sum(-1, keepdim=True))
+        weight = CAMERA_PRIOR_WEIGHT_IN_SPACE if self.terms.space_weights.any() else CAMERA_PRIOR_WEIGHT
+        precision = weight / (CAMERA_PRIOR_RADIANS**2 + (turn**2).sum(-1, keepdim=True))
         diagonal(self.at_cameras + torch.arange(3 * self.cameras), turn, precision.expand(-1, 3))
         offset = variables.landmark_offset
         diagonal(self.at_offset + torch.arange(63), offset, torch.full_like(offset, LANDMARK_OFFSET_METRES**-2))
