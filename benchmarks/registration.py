@@ -23,7 +23,7 @@ from typing import Literal, Tuple
 import numpy as np
 import torch
 import tyro
-from captures import SYNTHETIC, title_of
+from captures import title_of
 from jaxtyping import Bool, Float
 from PIL import Image
 from recording import Recorded, record
@@ -182,12 +182,13 @@ def main(args: Registration) -> None:
         table.add_column(title, justify="right")
     for name in rows["joints alone"]:
         table.add_row(name, *(f"{row[name]:.3f}" if name != "seconds" else f"{row[name]:.0f}" for row in rows.values()))
-    record("registration", args, [table], notes=[SYNTHETIC, NOTE], figures=rows)
+    record("registration", args, [table], notes=[NOTE], figures=rows)
 
 
 NOTE = (
-    "Options of the subject, its landmarks and its calibration stand in the capture's truth/options.json; they are "
-    "outside of the shape space that is fitted."
+    "Synthetic: rendered from the template and skinning weights that are then fitted; no photograph took part. What the "
+    "fit's shape space does not hold of the subject, its landmarks and its calibration stands in the capture's "
+    "truth/options.json."
 )
 
 
