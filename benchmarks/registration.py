@@ -186,8 +186,8 @@ def main(args: Registration) -> None:
 
 
 NOTE = (
-    "Synthetic: rendered from the template and skinning weights that are then fitted; no photograph took part. What the "
-    "fit's shape space does not hold of the subject, its landmarks and its calibration stands in the capture's "
+    "Synthetic: rendered from the template and skinning weights that are then fitted; no photograph took part. What "
+    "the fit's shape space does not hold of the subject, its landmarks and its calibration stands in the capture's "
     "truth/options.json."
 )
 
