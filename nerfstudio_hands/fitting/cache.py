@@ -137,8 +137,9 @@ def _hash_images(digest: hashlib._Hash, capture: Capture, seen: Capture, picture
         digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())
     for key in sorted(capture.object_masks):
         digest.update(b"object" + repr(key).encode() + capture.object_masks[key].read_bytes())
-    # Pictures, because hands are cut out of them where masks are bad.
-    for key in sorted(few_pictures(seen).images) if pictures else ():
+    # Pictures, because hands are cut out of them where masks are bad; where joints are known, out of some of many.
+    looked_at = few_pictures(seen) if capture.detections is None else seen
+    for key in sorted(looked_at.images) if pictures else ():
         digest.update(repr(key).encode() + seen.images[key].read_bytes())
 
 

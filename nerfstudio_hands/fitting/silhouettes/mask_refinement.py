@@ -51,8 +51,9 @@ SEGMENTED_MASK_WEIGHT = 0.5
 # Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those fixed,
 # since the normal equations grow with the square of the frames.
 FRAMES_AT_ONCE = 8
-# Pictures of a frame that it is registered on, where many cameras see it.
-PICTURES_OF_FRAME = 16
+# Pictures of a frame that what all frames share is learnt from, and that a pose alone is found from, where many cameras
+# see it.
+PICTURES_OF_FRAME, LATER_PICTURES = 16, 8
 # Pictures that are held in memory while hands are cut out of them.
 IMAGES_AT_ONCE = 8
 # How far the projection may be off when hands are cut out of pictures, metres: after joints alone, after masks, at
@@ -110,29 +111,30 @@ def refine_on_masks(
         for frames, shared in frame_groups(len(seen.frames), learning):
             if kept.done[frames].all() or not (others or set(frames) & set(learning)):
                 continue
-            rounds = ROUNDS if shared else LATER_ROUNDS
-            done, total = int(kept.done.sum()), len(kept.done)
-
-            def advance(
-                share: float, done: int = done, size: int = len(frames), stage: str = STAGES[shared], total: int = total
-            ) -> None:
-                progress(stage, (done + share * size) / total)
-
-            advance(0.0)
+            before = float(kept.done.float().mean())
+            share = len(frames) / len(kept.done)
+            progress(STAGES[shared], before)
             part = _refine_frames(
-                frames_of(seen, frames),
+                frames_of(seen if shared else few_pictures(seen, LATER_PICTURES), frames),
                 surface,
                 terms.at(frames),
                 kept.variables.at(frames),
                 coverage,
                 modes,
-                rounds,
+                ROUNDS if shared else LATER_ROUNDS,
                 refine_cameras=refine_cameras,
                 shared=shared,
-                advance=advance,
+                advance=_part_of(progress, STAGES[shared], before, share),
             )
             kept.put(frames, _where_near(surface, terms.at(frames), kept.variables.at(frames), part))
         return kept.variables
+
+
+def _part_of(
+    progress: Callable[[str, float], None], stage: str, before: float, share: float
+) -> Callable[[float], None]:
+    """What is called with the fraction that is done of a part, which is this share of the whole."""
+    return lambda done: progress(stage, before + share * done)
 
 
 def _where_near(surface: HandSurface, terms: JointTerms, before: Variables, after: Variables) -> Variables:
@@ -145,7 +147,6 @@ def _where_near(surface: HandSurface, terms: JointTerms, before: Variables, afte
         return torch.where(measured, (found - terms.points).norm(dim=-1), torch.nan).nanmean(-1)
 
     led_astray = distance(after) > distance(before) + FARTHEST_FROM_JOINTS
-
 
     def chosen(name: str) -> Tensor:
         old, new = getattr(before, name), getattr(after, name)
