@@ -1,4 +1,4 @@
-"""From detections and masks to posed hands: robust triangulation, model fitting, refinement on outlines."""
+"""From detections or joints, and pictures, to posed hands: triangulation, model fitting, registration to outlines."""
 
 from nerfstudio_hands.fitting.cache import cache_path, fit_key, fit_or_load
 from nerfstudio_hands.fitting.fit import fit_capture, fit_contour_distances

@@ -1,4 +1,4 @@
-"""The refinement of a fit on masks: those of the capture where they are good, masks of our own elsewhere."""
+"""The registration of a fit to pictures: to masks of the capture where they are good, to masks of our own elsewhere."""
 
 from __future__ import annotations
 
