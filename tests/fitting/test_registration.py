@@ -149,6 +149,16 @@ def test_a_broken_picture_is_passed_over_and_changes_the_key(moving: Moving, tmp
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_frame_without_a_picture_that_shows_the_hand_keeps_the_pose_of_its_joints(moving: Moving, tmp_path: Path):
+    black = tmp_path / "black.png"
+    cv2.imwrite(str(black), np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
+    images = {key: black if key[0] == "b" else path for key, path in moving.capture.images.items()}
+    alone, kept = fit(moving, refine_masks=False), fit(moving, replace(moving.capture, images=images))
+    torch.testing.assert_close(kept.pose.local_rotations[1], alone.pose.local_rotations[1])
+    assert not torch.equal(kept.pose.local_rotations[0], alone.pose.local_rotations[0])
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_hand_that_the_pictures_lead_astray_stays_where_its_joints_are(moving: Moving, monkeypatch):
     """The pictures of the second frame show the first one's hand, moved by centimeters."""
     monkeypatch.setattr(mask_refinement, "FARTHEST_FROM_JOINTS", -1.0)

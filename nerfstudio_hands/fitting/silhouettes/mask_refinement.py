@@ -233,12 +233,17 @@ def _refine_frames(
             advance=one_more,
         )
 
+    start, targets = variables, given
     if given:
         variables = refine(given, rounds.placing)
     for band, schedule in ((BANDS[1] if given else BANDS[0], rounds.shaping), (BANDS[2], rounds.finishing)):
-        if schedule:
-            variables = refine(good + _segment(seen, surface, variables, band, covered), schedule)
-    return variables
+        targets = good + _segment(seen, surface, variables, band, covered)
+        if targets or seen.detections is not None:
+            variables = refine(targets, schedule)
+    if seen.detections is not None:
+        return variables
+    # Where no picture shows an outline, joints that came with the capture say more than they do here.
+    return start.put(shown, variables.at(shown)) if (shown := sorted({target.frame for target in targets})) else start
 
 
 def few_pictures(seen: Capture, most: int = PICTURES_OF_FRAME) -> Capture:
@@ -281,8 +286,8 @@ def _segment(
         outline = away_from(mask_boundary(mask), object_pixels(seen, key))
         x, y = outline.points.astype(int).T
         kept = trusted[y, x]
-        if kept.any():
-            outline = snap_boundary(image, MaskBoundary(outline.points[kept], outline.normals[kept]))
+        outline = snap_boundary(image, MaskBoundary(outline.points[kept], outline.normals[kept]))
+        if len(outline.points):
             t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
             targets.append(BoundaryTarget(t, c, seen.cameras[c].size, outline, SEGMENTED_MASK_WEIGHT))
     return targets
