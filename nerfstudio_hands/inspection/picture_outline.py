@@ -16,11 +16,9 @@ from jaxtyping import Bool, UInt8
 from nerfstudio_hands.fitting.silhouettes.contours import (
     MaskBoundary,
     ProjectedSilhouette,
-    away_from,
     contour_distance,
-    mask_boundary,
 )
-from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, snap_boundary
+from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, trusted_outline
 from nerfstudio_hands.inspection.hand_view import HandView
 from nerfstudio_hands.transforms.pixel_distances import distance_to
 
@@ -136,10 +134,7 @@ def _seen_outline(picture: _Picture, reach: float) -> MaskBoundary:
     """Edges of the picture where its colors change from the hand's to those beside it."""
     silhouette = picture.outline.silhouette & ~picture.hidden
     mask, trusted = segment_hands(picture.image, silhouette, picture.forearm, band=reach)
-    outline = away_from(mask_boundary(mask & ~picture.hidden), picture.hidden)
-    x, y = outline.points.astype(int).T
-    kept = trusted[y, x]
-    return snap_boundary(picture.image, MaskBoundary(outline.points[kept], outline.normals[kept]))
+    return trusted_outline(picture.image, mask & ~picture.hidden, trusted, picture.hidden)
 
 
 def _counted(picture: _Picture, reach: float) -> ProjectedSilhouette:

@@ -36,11 +36,11 @@ from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     silhouette_at,
     silhouette_mesh,
 )
-from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary, away_from, mask_boundary
+from nerfstudio_hands.fitting.silhouettes.contours import away_from, mask_boundary
 from nerfstudio_hands.fitting.silhouettes.gauss_newton import Modes, smooth_modes
 from nerfstudio_hands.fitting.silhouettes.mask_quality import boundary_weight
 from nerfstudio_hands.fitting.silhouettes.partial_registration import PartialRegistration
-from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, snap_boundary
+from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, trusted_outline
 from nerfstudio_hands.fitting.variables import PER_FRAME, Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
@@ -111,11 +111,12 @@ def refine_on_masks(
         for frames, shared in frame_groups(len(seen.frames), learning):
             if kept.done[frames].all() or not (others or set(frames) & set(learning)):
                 continue
+            of_group = frames_of(seen, frames)
             before = float(kept.done.float().mean())
             share = len(frames) / len(kept.done)
             progress(STAGES[shared], before)
             part = _refine_frames(
-                frames_of(seen if shared else few_pictures(seen, LATER_PICTURES), frames),
+                of_group if shared else few_pictures(of_group, LATER_PICTURES),
                 surface,
                 terms.at(frames),
                 kept.variables.at(frames),
@@ -283,10 +284,7 @@ def _segment(
     keys = [key for key in seen.images if (seen.frames.index(key[0]), seen.camera_index(key[1])) not in covered]
     targets = []
     for key, image, mask, trusted in _cut_out(seen, surface, variables, band, keys):
-        outline = away_from(mask_boundary(mask), object_pixels(seen, key))
-        x, y = outline.points.astype(int).T
-        kept = trusted[y, x]
-        outline = snap_boundary(image, MaskBoundary(outline.points[kept], outline.normals[kept]))
+        outline = trusted_outline(image, mask, trusted, object_pixels(seen, key))
         if len(outline.points):
             t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
             targets.append(BoundaryTarget(t, c, seen.cameras[c].size, outline, SEGMENTED_MASK_WEIGHT))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary
+from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary, away_from, mask_boundary
 from nerfstudio_hands.transforms.pixel_distances import distance_to
 
 GRABCUT_ITERATIONS = 3
@@ -113,6 +113,27 @@ def _pieces_of_hands(mask: Bool[np.ndarray, "H W"], sides: Int[np.ndarray, "H W"
             if shares[1:].any():
                 kept.add(1 + int(shares[1:].argmax()))
     return np.isin(pieces, list(kept))
+
+
+def trusted_outline(
+    image: UInt8[np.ndarray, "H W 3"],
+    mask: Bool[np.ndarray, "H W"],
+    trusted: Bool[np.ndarray, "H W"],
+    hidden: Bool[np.ndarray, "H W"] | None,
+) -> MaskBoundary:
+    """Outline of a mask of our own where it may be trusted, on the edges of the picture; without points where there is
+    none.
+
+    Args:
+        image: RGB.
+        mask: See `segment_hands`.
+        trusted: See `segment_hands`.
+        hidden: Where an object is seen; the outline beside it is the object's.
+    """
+    outline = away_from(mask_boundary(mask), hidden)
+    x, y = outline.points.astype(int).T
+    kept = trusted[y, x]
+    return snap_boundary(image, MaskBoundary(outline.points[kept], outline.normals[kept]))
 
 
 def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> MaskBoundary:
