@@ -14,16 +14,11 @@ from nerfstudio_hands.captures.calibration_checks import check_intrinsics, check
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, has_alpha, read_mask
 from nerfstudio_hands.captures.image_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
 from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks, read_object_poses
+from nerfstudio_hands.captures.pose_json import read_poses
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json, read_npz, read_text
-
-DETECTION_KEYS = ("Left", "Right")
-"""Anatomical sides as the files name them, in the order of our sides."""
+from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz, read_text
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-
-MAX_NORMALISED = 4.0
-"""Landmarks are in [-1, 1] and may lie somewhat outside of the picture; a median beyond this means pixels."""
 
 ON_HAND = 0.25
 """Share of the landmarks, of which most lie on a hand, and of the picture, of which a hand is a small part."""
@@ -50,14 +45,14 @@ def read_capture_room(root: Path) -> Capture:
     Layout of a scan: `img/NN.png`, `mask/NN.png`, `pose/NN.json`, `camera/param.npz` with `int_i` (K), `ext_i` (world
     to camera), `world_mat_i` (their product) and `scale_mat_i` (normalised cube to world), `keypoints_3d_<scan>.xyz`
     (42x3 in the cube, left then right). Detections are `{"Left": 63 floats or [], "Right": ...}`, (x, y, z) of 21
-    landmarks with x, y in [-1, 1]: pixel = (x + 1) / 2 * width; z has no use. Masks come in several forms, see
-    `read_mask`; a picture with an alpha channel needs none. Whether hands are white or black in them is judged by the
-    detections. Of what the hand holds, every scan may have masks `obj_mask/NN.png` (255 where it is seen, else 0) and a
-    first guess of its pose, `object_pose.npz` (see `read_object_poses`); `mask` then shows what is seen of the hand. A
-    calibrated camera may lack any of its files: that is said in `problems`. The size of a camera is that most common
-    among its pictures, else among its masks, else the size most common among the other cameras; a file of another size
-    is left out, which is said too. Pictures are left to `read_image` and `read_mask`; headers and sizes are checked
-    here.
+    landmarks with x, y in [-1, 1]: pixel = (x + 1) / 2 * width; z has no use; see `read_poses` for others. Masks come
+    in several forms, see `read_mask`; a picture with an alpha channel needs none. Whether hands are white or black in
+    them is judged by the detections. Of what the hand holds, every scan may have masks `obj_mask/NN.png` (255 where it
+    is seen, else 0) and a first guess of its pose, `object_pose.npz` (see `read_object_poses`); `mask` then shows what
+    is seen of the hand. A calibrated camera may lack any of its files: that is said in `problems`. The size of a camera
+    is that most common among its pictures, else among its masks, else the size most common among the other cameras; a
+    file of another size is left out, which is said too. Pictures are left to `read_image` and `read_mask`; headers and
+    sizes are checked here.
 
     Args:
         root: The scan (it contains `img/` and `camera/`) or a folder with scans directly in it.
@@ -102,15 +97,14 @@ def read_capture_room(root: Path) -> Capture:
     cameras = _cameras(shared, names, sizes, problems)
     check_object_masks(root, object_masks, frames, cameras)
 
-    detections = np.full((len(frames), len(names), 2, 21, 2), np.nan)
+    poses: dict[tuple[int, int], Path] = {}
     for t, (frame, scan) in enumerate(zip(frames, scans, strict=True)):
         found = _files_by_camera(scan / "pose", (".json",), names, problems)
-        for name, path in found.items():
-            camera = cameras[names.index(name)]
-            detections[t, names.index(name)] = _read_detections(path) * camera.size
+        poses.update({(t, names.index(name)): path for name, path in found.items()})
         problems += _missing(
             scan, names, {n for f, n in images if f == frame}, {n for f, n in masks if f == frame}, set(found)
         )
+    detections = _detections(poses, len(frames), cameras, problems)
 
     inverted = _inverted_masks(masks, cameras, detections, frames)
     if inverted:
@@ -284,6 +278,18 @@ def _cameras(
     return cameras
 
 
+def _detections(
+    poses: dict[tuple[int, int], Path], frames: int, cameras: list[CaptureCamera], problems: list[str]
+) -> Float[np.ndarray, "T C 2 21 2"]:
+    """Landmarks in pixels from the file of each (frame, camera)."""
+    detections = np.full((frames, len(cameras), 2, 21, 2), np.nan)
+    pixels, odd = read_poses(list(poses.values()), [cameras[index].size for _, index in poses])
+    for key, hands in zip(poses, pixels, strict=True):
+        detections[key] = hands
+    problems += odd
+    return detections
+
+
 def _inverted_masks(
     masks: dict[tuple[str, str], Path],
     cameras: list[CaptureCamera],
@@ -309,44 +315,6 @@ def _is_inverted(mask: Bool[np.ndarray, "H W"], landmarks: Int[np.ndarray, "N 2"
     most of the picture shows none; one that is white all over tells nothing."""
     on_hand = mask[landmarks[:, 1], landmarks[:, 0]].mean() if len(landmarks) else 0.0
     return bool(on_hand < ON_HAND and 1 - ON_HAND < mask.mean() < 1)
-
-
-def _read_detections(path: Path) -> Float[np.ndarray, "2 21 2"]:
-    """Landmarks of both sides as fractions of width and height; NaN where absent (a side as [], a landmark as null)."""
-    remedy = "write the landmarks as the detector gave them, or [] where it saw no hand."
-    try:
-        content = read_json(path)
-    except UnreadableFile as error:
-        raise HandsError(f"{path}: expected JSON with Left and Right, found '{error}': {remedy}") from error
-    if not isinstance(content, dict) or not set(content) & set(DETECTION_KEYS):
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise HandsError(
-            f"{path}: expected an object with the keys Left and Right, found {found or 'no keys'}: {remedy}"
-        )
-    detections = np.full((2, 21, 2), np.nan)
-    for side, key in enumerate(DETECTION_KEYS):
-        values = content.get(key) or []
-        if not isinstance(values, list) or len(values) not in (0, 63):
-            found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
-            raise HandsError(
-                f"{path}: expected 63 numbers (21 landmarks of x, y, z) or [] under {key}, found {found}: {remedy}"
-            )
-        try:
-            numbers = np.array(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise HandsError(f"{path}: expected 63 numbers under {key}, found '{error}': {remedy}") from error
-        if numbers.ndim != 1:
-            raise HandsError(f"{path}: expected 63 numbers in a flat list under {key}, found nested lists: {remedy}")
-        landmarks = numbers.reshape(-1, 3)[:, :2]
-        extents = np.abs(landmarks[~np.isnan(landmarks)])
-        if extents.size and (np.isinf(extents).any() or np.median(extents) > MAX_NORMALISED):
-            raise HandsError(
-                f"{path}: expected x and y under {key} in [-1, 1] across the picture, found values up to "
-                f"{extents.max():g}: divide pixels by half the width and height and subtract 1."
-            )
-        if len(landmarks):
-            detections[side] = (landmarks + 1) / 2
-    return detections
 
 
 def _read_stored_keypoints(
