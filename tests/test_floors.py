@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "labels", "files", "program", "transforms"),
     ("geometry",),
     ("hand_model",),
-    ("motion", "captures", "synthesis", "fields", "estimators"),
+    ("motion", "captures", "calibration", "synthesis", "fields", "estimators"),
     ("fitting",),
     ("inspection", "dataparsers"),
     ("datamanagers", "evaluation", "viewer", "model_components"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ import numpy as np
 from PIL import Image
 
 from nerfstudio_hands.errors import HandsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 MAX_FILE_BYTES = 4 * 2**30
 """Bytes that a text or an unpacked archive may have; those of a capture have far fewer."""
@@ -96,6 +102,21 @@ def read_json(path: Path) -> Any:
     text = read_text(path)
     try:
         return json.loads(text, parse_int=_integer)
+    except RecursionError as error:
+        raise UnreadableFile("lists within lists without end") from error
+    except ValueError as error:
+        raise UnreadableFile(str(error)) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; its whole numbers may be too long for 64 bits.
+
+    Raises:
+        UnreadableFile: It cannot be read or is no such TOML.
+    """
+    text = read_text(path)
+    try:
+        return tomllib.loads(text)
     except RecursionError as error:
         raise UnreadableFile("lists within lists without end") from error
     except ValueError as error:

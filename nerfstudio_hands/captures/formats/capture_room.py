@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nerfstudio_hands.captures.calibration_checks import check_intrinsics, check_rigid
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, has_alpha, read_mask
+from nerfstudio_hands.captures.formats.param_npz import RoomCalibration, read_room_calibration
 from nerfstudio_hands.captures.image_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
 from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.captures.pose_json import read_poses
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz, read_text
+from nerfstudio_hands.files.guarded_files import read_text
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 ON_HAND = 0.25
 """Share of the landmarks, of which most lie on a hand, and of the picture, of which a hand is a small part."""
-
-
-@dataclass(frozen=True)
-class _Calibration:
-    """Cameras of one scan by name; `scale` maps the normalised cube to the world, None where the file has none."""
-
-    path: Path
-    intrinsics: dict[str, Float[np.ndarray, "3 3"]]
-    world_to_camera: dict[str, Float[np.ndarray, "4 4"]]
-    scale: Float[np.ndarray, "4 4"] | None
 
 
 def is_capture_room(root: Path) -> bool:
@@ -77,7 +66,7 @@ def read_capture_room(root: Path) -> Capture:
         for folder in _subfolders(root)
         if (folder / "img").is_dir() and folder not in scans and root not in scans
     ]
-    calibrations = [_read_calibration(scan / "camera" / "param.npz") for scan in scans]
+    calibrations = [read_room_calibration(scan / "camera" / "param.npz") for scan in scans]
     shared = _share(calibrations)
     names = sorted(shared.intrinsics)
     frames = [scan.name if scan != root else root.resolve().name for scan in scans]
@@ -149,66 +138,7 @@ def _scan_folders(root: Path) -> list[Path]:
     return [folder for folder in _subfolders(root) if (folder / "img").is_dir() and (folder / "camera").is_dir()]
 
 
-def _read_calibration(path: Path) -> _Calibration:
-    try:
-        arrays = read_npz(path)
-    except UnreadableFile as error:
-        raise HandsError(
-            f"{path}: expected a NumPy archive with int_i, ext_i, world_mat_i and scale_mat_i, found '{error}': "
-            "export the calibration of the scan again."
-        ) from error
-    indices = sorted({int(m[2]) for m in (re.fullmatch(r"(int|ext)_(\d+)", key) for key in arrays) if m})
-    if not indices:
-        raise HandsError(
-            f"{path}: expected arrays int_i and ext_i for each camera i, found "
-            f"{', '.join(sorted(arrays)[:6]) or 'an empty archive'}: export the calibration under these names."
-        )
-    intrinsics, world_to_camera = {}, {}
-    for index in indices:
-        matrices = {name: _matrix(path, arrays, f"{name}_{index}") for name in ("int", "ext")}
-        check_intrinsics(path, f"int_{index}", matrices["int"])
-        check_rigid(path, f"ext_{index}", matrices["ext"])
-        if f"world_mat_{index}" in arrays:
-            _check_product(path, index, _matrix(path, arrays, f"world_mat_{index}"), matrices["int"] @ matrices["ext"])
-        intrinsics[f"{index:02d}"] = matrices["int"][:3, :3]
-        world_to_camera[f"{index:02d}"] = matrices["ext"]
-    scales = [_matrix(path, arrays, key) for key in sorted(arrays) if re.fullmatch(r"scale_mat_\d+", key)]
-    for scale in scales:
-        if not np.allclose(scale, scales[0], atol=1e-6):
-            raise HandsError(
-                f"{path}: expected the same scale_mat_i for all cameras, found different ones: "
-                "export the calibration with one normalised cube."
-            )
-    return _Calibration(path, intrinsics, world_to_camera, scales[0] if scales else None)
-
-
-def _matrix(path: Path, arrays: dict[str, np.ndarray], key: str) -> Float[np.ndarray, "4 4"]:
-    if key not in arrays:
-        raise HandsError(f"{path}: expected {key}, found no such array: export int_i and ext_i of every camera.")
-    array = arrays[key]
-    if array.shape != (4, 4) or array.dtype.kind not in "fiu":
-        raise HandsError(
-            f"{path}: expected {key} to be a 4x4 matrix of numbers, found shape {array.shape} of {array.dtype}: "
-            "pad K and extrinsics to 4x4."
-        )
-    if not np.isfinite(array).all():
-        raise HandsError(
-            f"{path}: expected finite numbers in {key}, found NaN or infinity: calibrate this camera again."
-        )
-    return array.astype(np.float64)
-
-
-def _check_product(path: Path, index: int, found: np.ndarray, expected: np.ndarray) -> None:
-    # The factor is for files that store the product in float32.
-    difference = np.abs(found - expected).max()
-    if difference > 1e-5 * np.abs(expected).max():
-        raise HandsError(
-            f"{path}: expected world_mat_{index} = int_{index} @ ext_{index}, found a difference of up to "
-            f"{difference:.3g}: export all three from the same calibration, or leave world_mat_i out."
-        )
-
-
-def _share(calibrations: list[_Calibration]) -> _Calibration:
+def _share(calibrations: list[RoomCalibration]) -> RoomCalibration:
     """One calibration for all scans: each camera as the scans that know it agree on."""
     first = calibrations[0]
     intrinsics, world_to_camera = dict(first.intrinsics), dict(first.world_to_camera)
@@ -225,7 +155,7 @@ def _share(calibrations: list[_Calibration]) -> _Calibration:
                 )
             if not known:
                 intrinsics[name], world_to_camera[name] = other.intrinsics[name], other.world_to_camera[name]
-    return _Calibration(first.path, intrinsics, world_to_camera, None)
+    return RoomCalibration(first.path, intrinsics, world_to_camera, None)
 
 
 def _files_by_camera(folder: Path, suffixes: tuple[str, ...], names: list[str], problems: list[str]) -> dict[str, Path]:
@@ -245,7 +175,7 @@ def _files_by_camera(folder: Path, suffixes: tuple[str, ...], names: list[str], 
 
 
 def _sizes(
-    calibration: _Calibration,
+    calibration: RoomCalibration,
     images: dict[tuple[str, str], Path],
     masks: dict[tuple[str, str], Path],
     object_masks: dict[tuple[str, str], Path],
@@ -262,7 +192,7 @@ def _sizes(
 
 
 def _cameras(
-    calibration: _Calibration, names: list[str], sizes: dict[str, tuple[int, int]], problems: list[str]
+    calibration: RoomCalibration, names: list[str], sizes: dict[str, tuple[int, int]], problems: list[str]
 ) -> list[CaptureCamera]:
     usual = Counter(sizes.values()).most_common(1)[0][0]
     cameras = []
@@ -318,7 +248,7 @@ def _is_inverted(mask: Bool[np.ndarray, "H W"], landmarks: Int[np.ndarray, "N 2"
 
 
 def _read_stored_keypoints(
-    scan: Path, calibration: _Calibration, problems: list[str]
+    scan: Path, calibration: RoomCalibration, problems: list[str]
 ) -> Float[np.ndarray, "2 21 3"] | None:
     """Joints of the optional .xyz in world metres; it is recomputed anyway, so a broken one is only reported."""
     path = next(iter(sorted(scan.glob("keypoints_3d_*.xyz"))), None)

@@ -1,0 +1,1 @@
+"""Calibrations of cameras: read, found out, made."""
