@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -34,6 +34,22 @@ class CalibratedCamera:
     lens: Lens | None = None
     world_to_camera: Float[np.ndarray, "4 4"] | None = None
     size: tuple[int, int] | None = None
+
+    @property
+    def transform(self) -> Float[np.ndarray, "4 4"]:
+        """`world_to_camera` of a camera that has a place.
+
+        Raises:
+            ValueError: It has none.
+        """
+        if self.world_to_camera is None:
+            raise ValueError(f"camera {self.name} has no place")
+        return self.world_to_camera
+
+
+def transforms(cameras: Iterable[CalibratedCamera]) -> Float[np.ndarray, "C 4 4"]:
+    """World-to-camera transforms of cameras that have a place."""
+    return np.stack([camera.transform for camera in cameras])
 
 
 @dataclass(frozen=True)

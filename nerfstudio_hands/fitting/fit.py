@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nerfstudio_hands.calibration.conventions import misread
 from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
@@ -74,7 +75,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
         progress("Triangulating joints", 0.0)
         part = frames_of(seen, learning)
         found = triangulate(*_measured(part), refine_rotations=options.refine_cameras)
-        fitted = _fittable_sides(capture, found, seen.camera_names, options.sides)
+        fitted = _fittable_sides(part, found, options.sides)
         surface = load_surface(fitted, options.hand)
 
         def fit_frames(part: Capture, found: Triangulation, known: Variables | None, behind: float, fraction: float):
@@ -207,19 +208,20 @@ def fit_contour_distances(
     return result
 
 
-def _fittable_sides(
-    capture: Capture, found: Triangulation, names: Sequence[str], sides: Sequence[str]
-) -> tuple[str, ...]:
+def _fittable_sides(seen: Capture, found: Triangulation, sides: Sequence[str]) -> tuple[str, ...]:
     joints = torch.isfinite(found.points).all(-1).sum(-1).amax(0)
     fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= MIN_JOINTS)
     if not fitted:
         most = int(max(joints[SIDES.index(side)] for side in sides))
-        outlying = outlying_cameras(found, names)
+        outlying = outlying_cameras(found, seen.camera_names)
         culprit = f" (camera {', '.join(outlying)} disagrees with the others)" if outlying else ""
+        reading = misread(seen)
+        remedy = f"{reading} Write the calibration as it is read here: metres, world-to-camera, x right, y down."
+        if reading is None:
+            remedy = "check the calibration, detect the hand in more cameras, or ask for the other hand."
         raise HandsError(
-            f"{capture.root}: expected detections of the {' or '.join(sides)} hand that agree in at least two cameras "
-            f"of a frame, found {most} of 21 joints in common{culprit}: check the calibration, detect the hand in more "
-            "cameras, or ask for the other hand."
+            f"{seen.root}: expected detections of the {' or '.join(sides)} hand that agree in at least two cameras "
+            f"of a frame, found {most} of 21 joints in common{culprit}: {remedy}"
         )
     return fitted
 
@@ -272,10 +274,12 @@ def _report(
         for h, side in enumerate(SIDES)
         if torch.isfinite(found.errors[t, c, h]).any() and not found.hand_inlier[t, c, h]
     ]
+    said = doubts(found, seen.camera_names, joint_distance_mm)
+    reading = misread(seen) if said else None
     return {
         "hand_model": surface.hands[0].name,
         "joint_distance_mm": round(joint_distance_mm, 2),
-        "doubts": doubts(found, seen.camera_names, joint_distance_mm),
+        "doubts": said if reading is None else [*said, reading],
         "displacement_mm": round(float(variables.displacement.norm(dim=-1).mean()) * 1000, 3),
         "camera_rotation_degrees": turns_of_cameras(seen.camera_names, variables),
         "outlier_detections": outliers,
