@@ -15,7 +15,7 @@ FLOORS = (
     ("hand_model",),
     ("motion", "captures", "calibration", "synthesis", "fields", "estimators"),
     ("fitting",),
-    ("inspection", "dataparsers"),
+    ("inspection", "dataparsers", "preparation"),
     ("datamanagers", "evaluation", "viewer", "model_components"),
     ("models",),
     ("training", "export", "video"),
