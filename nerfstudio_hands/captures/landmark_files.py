@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from nerfstudio_hands.captures.capture import PIXEL_CENTER
+from nerfstudio_hands.captures.foreign_landmarks import ForeignHands, read_foreign_hands
 from nerfstudio_hands.captures.pose_json import DETECTION_KEYS, pose_pixels, pose_values
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
@@ -18,6 +20,9 @@ from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json
 
 MAX_OUTSIDE = 1.25
 """Times the picture's size within which the median landmark of a hand lies; beyond it another picture is meant."""
+
+MAX_FRACTION, MIN_FRACTION = 2.0, -0.1
+"""Between these lie fractions of a picture, beyond its border too; below the second one they count from its middle."""
 
 REMEDY = "write it again with `ns-hands detect`, or remove it."
 
@@ -103,7 +108,9 @@ def read_landmarks(path: Path, size: tuple[int, int]) -> PictureLandmarks:
 def read_landmark_files(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> list[PictureLandmarks]:
     """Read the landmarks of many pictures, which tell together how one program normalised them.
 
-    Known are our own form (`write_landmarks`) and that of a capture room (`pose_json.read_poses`).
+    Known are our own form (`write_landmarks`), that of a capture room (`pose_json.read_poses`), and those of OpenPose,
+    MMPose and COCO-WholeBody (`foreign_landmarks.read_foreign_hands`). Numbers that turn out to be fractions of a
+    picture, or pixels of one whose size the file says, are brought to the picture's pixels, and that is said.
 
     Args:
         paths: File of each picture.
@@ -117,10 +124,13 @@ def read_landmark_files(paths: Sequence[Path], sizes: Sequence[tuple[int, int]])
     """
     found: list[PictureLandmarks] = []
     poses: dict[int, Float[np.ndarray, "2 21 2"]] = {}
-    for path in paths:
+    for path, size in zip(paths, sizes, strict=True):
         content = _content(path)
-        if _is_ours(content):
-            found.append(_read_ours(path, content))
+        foreign = read_foreign_hands(path, content)
+        if foreign is not None:
+            found.append(_from_foreign(path, foreign, size))
+        elif _is_ours(content):
+            found.append(_unnormalised(path, _read_ours(path, content), size, 0.0))
         else:
             poses[len(found)] = pose_values(path, content)
             found.append(no_landmarks())
@@ -169,6 +179,37 @@ def _array(path: Path, key: str, values: Any, shape: tuple[int, ...]) -> Float[n
         found = "infinity" if array.shape == shape else f"shape {array.shape}"
         raise HandsError(f"{path}: expected {kind} under {key}, found {found}: {REMEDY}")
     return array
+
+
+def _from_foreign(path: Path, hands: ForeignHands, size: tuple[int, int]) -> PictureLandmarks:
+    landmarks = replace(no_landmarks(), pixels=hands.pixels, score=hands.score, problems=hands.problems)
+    if hands.size is None or hands.size == size:
+        return _unnormalised(path, landmarks, size, PIXEL_CENTER)
+    said = (
+        f"{path}: the landmarks are of a picture of {hands.size[0]}x{hands.size[1]} pixels and were scaled to "
+        f"{size[0]}x{size[1]}."
+    )
+    return replace(landmarks, pixels=hands.pixels * np.array(size) / hands.size, problems=(*landmarks.problems, said))
+
+
+def _unnormalised(path: Path, landmarks: PictureLandmarks, size: tuple[int, int], offset: float) -> PictureLandmarks:
+    """Pixels of landmarks that turn out to be fractions of the picture: no hand has its landmarks in two pixels.
+
+    Args:
+        path: Their file.
+        landmarks: As they were read.
+        size: Width and height of the picture, pixels.
+        offset: What has been added to name the centre of a pixel.
+    """
+    fractions = landmarks.pixels - offset
+    if not any(landmarks.present) or np.nanmax(np.abs(fractions)) > MAX_FRACTION:
+        return landmarks
+    centred = bool(np.nanmin(fractions) < MIN_FRACTION)
+    pixels = ((fractions + 1) / 2 if centred else fractions) * np.array(size)
+    said = (
+        f"{path}: the landmarks are in {'[-1, 1]' if centred else '[0, 1]'} across the picture, not in pixels; read so."
+    )
+    return replace(landmarks, pixels=pixels, problems=(*landmarks.problems, said))
 
 
 def _place_poses(
