@@ -99,6 +99,9 @@ class Capture:
         fps: Frames a second; None where nothing tells.
         masks_inverted: (frame, camera) of the masks in which hands are black on white (`hand_mask` takes care of it).
         true_masks: Of a synthetic capture the skin that is seen, of (frame, camera): to judge by, never to learn from.
+        metric_landmarks: What a detector says of the form of each hand that it saw: the landmarks of `detections` in
+            metres about the hand's own centre, camera axes; NaN where it says nothing.
+        times: Seconds at which the frames of a film were taken; None for frames that are no film.
     """
 
     root: Path
@@ -117,6 +120,14 @@ class Capture:
     fps: float | None = None
     masks_inverted: set[tuple[str, str]] = field(default_factory=set)
     true_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
+    metric_landmarks: Float[np.ndarray, "T C 2 21 3"] | None = None
+    times: Float[np.ndarray, " T"] | None = None
+
+    @property
+    def has_track(self) -> bool:
+        """Whether hands are placed frame by frame before pictures are looked at: in a film, or where joints are known
+        in space."""
+        return self.detections is None or self.times is not None
 
     @property
     def camera_names(self) -> list[str]:
@@ -169,6 +180,7 @@ def select_cameras(capture: Capture, names: Sequence[str]) -> Capture:
         masks={key: path for key, path in capture.masks.items() if key[1] in kept},
         object_masks={key: path for key, path in capture.object_masks.items() if key[1] in kept},
         detections=None if capture.detections is None else capture.detections[:, indices],
+        metric_landmarks=None if capture.metric_landmarks is None else capture.metric_landmarks[:, indices],
     )
 
 

@@ -16,6 +16,7 @@ from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
+from nerfstudio_hands.fitting.capture_landmarks import fit_capture_landmarks
 from nerfstudio_hands.fitting.fit import fit_capture
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
@@ -37,9 +38,12 @@ def fit_key(capture: Capture, options: FitOptions) -> str:
         "sides": list(options.sides),
         "shape_frames": learning,
     }
-    if capture.detections is None:
+    if capture.has_track:
         settings["start"] = None if options.start is None else options.start.name
+    if capture.detections is None:
         _hash_joints(digest, capture)
+    if capture.times is not None:
+        digest.update(capture.times.tobytes())
     seen = options.pictures_of(capture)
     if seen.images:
         settings |= {
@@ -108,7 +112,9 @@ def fit_or_load(
         def progress(stage: str, fraction: float) -> None:
             report(fraction, description=stage)
 
-        if capture.detections is None:
+        if capture.times is not None:
+            fit = fit_capture_landmarks(capture, options, partial=partial, progress=progress)
+        elif capture.detections is None:
             fit = fit_capture_joints(capture, options, partial=partial, progress=progress)
         else:
             fit = fit_capture(capture, options, progress=progress)
@@ -130,6 +136,8 @@ def _hash_images(digest: hashlib._Hash, capture: Capture, seen: Capture, picture
         digest.update(camera.intrinsics.tobytes() + camera.world_to_camera.tobytes())
     if seen.detections is not None:
         digest.update(seen.detections.tobytes())
+    if seen.metric_landmarks is not None:
+        digest.update(seen.metric_landmarks.tobytes())
     # Masks of all cameras, and where these stand, because the report speaks of all of them.
     for key in sorted(capture.masks):
         camera = capture.camera(key[1])
@@ -138,7 +146,7 @@ def _hash_images(digest: hashlib._Hash, capture: Capture, seen: Capture, picture
     for key in sorted(capture.object_masks):
         digest.update(b"object" + repr(key).encode() + capture.object_masks[key].read_bytes())
     # Pictures, because hands are cut out of them where masks are bad; where joints are known, out of some of many.
-    looked_at = few_pictures(seen) if capture.detections is None else seen
+    looked_at = few_pictures(seen) if capture.has_track else seen
     for key in sorted(looked_at.images) if pictures else ():
         digest.update(repr(key).encode() + seen.images[key].read_bytes())
 

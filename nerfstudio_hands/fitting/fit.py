@@ -30,7 +30,7 @@ from nerfstudio_hands.fitting.silhouettes.mask_refinement import (
     refine_on_masks,
     segmented_masks,
 )
-from nerfstudio_hands.fitting.variables import PER_FRAME, Variables
+from nerfstudio_hands.fitting.variables import PER_FRAME, Variables, in_order
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, load_surface
 from nerfstudio_hands.transforms.projection import corrected_extrinsics
@@ -167,15 +167,10 @@ def _triangulate_again(seen: Capture, known: Variables) -> Triangulation:
 
 def _in_order(first: _FittedFrames, second: _FittedFrames, frames: Sequence[int]) -> _FittedFrames:
     """The frames of both, which are these, in order of time; what all frames share is that of the first."""
-    order = np.argsort(frames)
-
-    def joined(one, other, names: Sequence[str]):
-        return replace(one, **{name: torch.cat([getattr(one, name), getattr(other, name)])[order] for name in names})
-
     return _FittedFrames(
-        joined(first.found, second.found, ("points", "weights", "errors", "hand_inlier")),
-        joined(first.terms, second.terms, ("points", "point_weights", "rays", "ray_weights", "space_weights")),  # pyright: ignore[reportArgumentType]
-        joined(first.variables, second.variables, PER_FRAME),  # pyright: ignore[reportArgumentType]
+        first.found.with_frames(second.found, frames),
+        first.terms.with_frames(second.terms, frames),
+        replace(first.variables, **in_order(first.variables, second.variables, frames, PER_FRAME)),
     )
 
 

@@ -58,6 +58,19 @@ PER_FRAME = ("global_orient", "local_rotations", "translation", "valid")
 """Fields of `Variables` with a leading axis of frames."""
 
 
+def in_order(one: object, other: object, frames: Sequence[int], names: Sequence[str]) -> dict[str, Tensor]:
+    """Fields of two records of some frames each, together these frames, in order of time.
+
+    Args:
+        one: A record.
+        other: Another of the same kind.
+        frames: Indices of the frames of the first, then of the second.
+        names: Fields with a leading axis of frames.
+    """
+    order = torch.as_tensor(frames).argsort()
+    return {name: torch.cat([getattr(one, name), getattr(other, name)])[order] for name in names}
+
+
 # How far, in metres, the surface moves for a unit of each variable: a hand is 0.1 m long, a finger 0.05 m, one
 # standard deviation of shape is some millimetres, and cameras stand about a metre away.
 METRES_PER_UNIT = {

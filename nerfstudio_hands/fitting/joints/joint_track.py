@@ -70,6 +70,8 @@ class _Targets:
 
     points: Float[Tensor, "N 21 3"]
     present: Float[Tensor, "N 21"]
+    precision: Float[Tensor, "N 21 3 3"] | None = None
+    """Root of each joint's information over that of an annotated one; None for joints as good in all directions."""
 
     @property
     def joints(self) -> Float[Tensor, "N 21 3"]:
@@ -77,13 +79,21 @@ class _Targets:
         return torch.where(self.present[..., None] > 0, self.points, torch.nan)
 
     def at(self, chosen: Tensor) -> _Targets:
-        return _Targets(self.points[chosen], self.present[chosen])
+        precision = None if self.precision is None else self.precision[chosen]
+        return _Targets(self.points[chosen], self.present[chosen], precision)
+
+    def weighed(self, derivatives: Float[Tensor, "N 21 3 *K"]) -> Float[Tensor, "N 21 3 *K"]:
+        """Residuals, or their derivatives, in units in which each counts as that of an annotated joint."""
+        if self.precision is None:
+            return derivatives
+        return torch.einsum("njab,njb...->nja...", self.precision, derivatives)
 
 
 def fit_joint_track(
     surface: HandSurface,
     joints: Float[Tensor, "T H 21 3"],
     *,
+    precision: Float[Tensor, "T H 21 3 3"] | None = None,
     shape: Float[Tensor, " K"] | None = None,
     landmark_offset: Float[Tensor, "21 3"] | None = None,
     shape_frames: Sequence[int] | None = None,
@@ -99,6 +109,8 @@ def fit_joint_track(
     Args:
         surface: The H hands.
         joints: World frame, metres, NaN where absent. A hand with fewer than `MIN_JOINTS` is taken as absent.
+        precision: How well each joint is known, in directions: its error, times this, is `ANNOTATION_METRES` or so. By
+            default all are as good as annotated ones.
         shape: Where it is known; only poses are fitted then.
         landmark_offset: Goes with a known shape; zero if not given.
         shape_frames: Frames from which shape and landmarks may be learnt; by default all.
@@ -119,7 +131,8 @@ def fit_joint_track(
     learnt = allowed[frames]
     order = (~learnt).int().argsort(stable=True)
     frames, hands, first = frames[order], hands[order], int(learnt.sum())
-    targets = _Targets(joints.nan_to_num(0.0)[frames, hands], finite[frames, hands].double())
+    roots = None if precision is None else precision.to("cpu", torch.float64)[frames, hands]
+    targets = _Targets(joints.nan_to_num(0.0)[frames, hands], finite[frames, hands].double(), roots)
     with PartialTrack(partial, len(hands)) as done:
         if shape is not None:
             offset = torch.zeros(21, 3) if landmark_offset is None else landmark_offset
@@ -187,7 +200,7 @@ def _fit_person(chain: KeypointChain, targets: _Targets, hand: Tensor) -> tuple[
             rest, offsets = _rest_and_offsets(chain, pose, shared[:size], shared[size:].reshape(21, 3))
             posed = chain.pose(pose, rest, offsets)
             normal, gradient, weighted = _normal_equations(chain, targets, pose, posed, scale)
-            jacobian = _shared_jacobian(chain, pose, posed)
+            jacobian = targets.weighed(_shared_jacobian(chain, pose, posed)).flatten(1, 2)
             worth = _worth(targets, posed, scale).repeat_interleave(3, -1)[..., None]
             residual = _residuals(targets, posed).reshape(-1, 1)
             cross = weighted.mT.contiguous() @ jacobian
@@ -216,7 +229,7 @@ def _fit_person(chain: KeypointChain, targets: _Targets, hand: Tensor) -> tuple[
     return shared[:size], shared[size:].reshape(21, 3)
 
 
-def _shared_jacobian(chain: KeypointChain, pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 63 S"]:
+def _shared_jacobian(chain: KeypointChain, pose: ChainPose, posed: PosedChain) -> Float[Tensor, "N 21 3 S"]:
     """Derivatives of the landmarks by the shape and the landmark offset."""
     size = chain.shape_dirs.shape[-1]
     jacobian = torch.zeros(len(pose), 21, 3, size + 63, dtype=torch.float64)
@@ -224,7 +237,7 @@ def _shared_jacobian(chain: KeypointChain, pose: ChainPose, posed: PosedChain) -
     turned = carried_by(pose, posed) * chain.mirror[pose.hand][:, None, None]
     joint = torch.arange(21)
     jacobian[..., size:].unflatten(-1, (21, 3))[:, joint, :, joint] = turned.transpose(0, 1)
-    return jacobian.flatten(1, 2)
+    return jacobian
 
 
 def _fit_poses(
@@ -256,7 +269,8 @@ def _fit_from(
     for scale, still in ROUNDS if chain.is_rigid else (*ROUNDS, ROUNDS[-1]):
         pose = _minimize(chain, targets, pose, shape, offset, scale, still)
     posed = chain.pose(pose, *_rest_and_offsets(chain, pose, shape, offset))
-    return pose, _cost(chain, targets, pose, posed, ROUNDS[-1][0]), _residuals(targets, posed).norm(dim=-1)
+    distance = (posed.landmarks - targets.points).norm(dim=-1) * targets.present
+    return pose, _cost(chain, targets, pose, posed, ROUNDS[-1][0]), distance
 
 
 def _minimize(
@@ -294,7 +308,7 @@ def _rest_and_offsets(chain: KeypointChain, pose: ChainPose, shape: Tensor, offs
 
 
 def _residuals(targets: _Targets, posed: PosedChain) -> Float[Tensor, "N 21 3"]:
-    return (posed.landmarks - targets.points) * targets.present[..., None]
+    return targets.weighed((posed.landmarks - targets.points) * targets.present[..., None])
 
 
 def _worth(targets: _Targets, posed: PosedChain, scale: float) -> Float[Tensor, "N 21"]:
@@ -323,7 +337,7 @@ def _normal_equations(
     chain: KeypointChain, targets: _Targets, pose: ChainPose, posed: PosedChain, scale: float
 ) -> tuple[Float[Tensor, "N 51 51"], Float[Tensor, "N 51"], Float[Tensor, "N 63 51"]]:
     """Half the Hessian of the cost after Gauss and Newton, half the gradient, and the weighted jacobian."""
-    jacobian = chain.pose_jacobian(pose, posed).flatten(1, 2)
+    jacobian = targets.weighed(chain.pose_jacobian(pose, posed)).flatten(1, 2)
     weighted = jacobian * _worth(targets, posed, scale).repeat_interleave(3, -1)[..., None]
     # The transpose is copied: float64 products of a transposed view are several times slower in torch.
     normal = jacobian.mT.contiguous() @ weighted

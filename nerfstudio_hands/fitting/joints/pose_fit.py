@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation
-from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimize
+from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, in_order, minimize
 from nerfstudio_hands.hand_model import HandSurface, SurfacePose
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES, MANO_TO_JOINTS, TIP_JOINTS
@@ -66,6 +66,14 @@ class JointTerms:
             self.space_weights[chosen],
             self.world_to_camera,
         )
+
+    def with_frames(self, others: JointTerms, frames: Sequence[int]) -> JointTerms:
+        """The measurements of both, of these frames, in order of time."""
+        return replace(self, **in_order(self, others, frames, OF_FRAMES))
+
+
+OF_FRAMES = ("points", "point_weights", "rays", "ray_weights", "space_weights")
+"""Fields of `JointTerms` with a leading axis of frames."""
 
 
 def joint_terms(

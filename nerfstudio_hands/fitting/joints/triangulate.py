@@ -4,7 +4,10 @@ All errors are measured in metres at the depth of the joint (pixels times depth 
 thresholds serve every image size and focal length.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nerfstudio_hands.fitting.variables import in_order
 from nerfstudio_hands.transforms.projection import corrected_extrinsics, project
 
 # A 2D detector is right to within about 6 mm on a hand; a hand given to the wrong side or made up misses by far more.
@@ -46,6 +50,10 @@ class Triangulation:
     errors: Float[Tensor, "T C H 21"]
     rotation: Float[Tensor, "C 3"]
     hand_inlier: Float[Tensor, "T C H"]
+
+    def with_frames(self, others: Triangulation, frames: Sequence[int]) -> Triangulation:
+        """What was found in both, in these frames, in order of time; cameras are turned as the first says."""
+        return replace(self, **in_order(self, others, frames, ("points", "weights", "errors", "hand_inlier")))
 
 
 def triangulate(

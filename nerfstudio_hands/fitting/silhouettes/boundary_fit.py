@@ -88,6 +88,7 @@ def refine_on_boundaries(
     modes: Modes,
     *,
     refine_cameras: bool,
+    refine_landmarks: bool = True,
     shared: bool = True,
     schedule: Sequence[Round],
     advance: Callable[[], None] = lambda: None,
@@ -102,7 +103,8 @@ def refine_on_boundaries(
         intrinsics: K, pixels.
         modes: Smooth displacements of the hands.
         refine_cameras: Whether camera rotations may change.
-        shared: Whether what all frames share may change: shape, displacement, cameras and the places of landmarks.
+        refine_landmarks: Whether the places of landmarks may change.
+        shared: Whether what all frames share may change at all: shape, displacement, cameras, places of landmarks.
         schedule: Rounds of matching.
         advance: Called after every round, for a progress bar.
     """
@@ -114,7 +116,14 @@ def refine_on_boundaries(
     )
     for step in schedule:
         pairs = _match(exact, mesh, moving, targets, terms, intrinsics, step.radius)
-        weights = Weights(JOINT_WEIGHT, step.scale, refine_cameras and shared, step.displacement and shared, shared)
+        weights = Weights(
+            joints=JOINT_WEIGHT,
+            outline_scale=step.scale,
+            cameras=refine_cameras and shared,
+            displacement=step.displacement and shared,
+            shape=shared,
+            landmarks=refine_landmarks and shared,
+        )
         for _ in range(STEPS):
             moving = problem.step(moving, pairs, weights)
         advance()

@@ -119,7 +119,8 @@ class Weights:
         outline_scale: Misfit at which an outline pair begins to be taken for an outlier, metres.
         cameras: Whether cameras may turn.
         displacement: Whether vertices may move.
-        shape: Whether the shape and the places of landmarks may change.
+        shape: Whether the shape may change.
+        landmarks: Whether the places of landmarks may change.
     """
 
     joints: float
@@ -127,6 +128,7 @@ class Weights:
     cameras: bool
     displacement: bool
     shape: bool
+    landmarks: bool
 
 
 def smooth_modes(surface: HandSurface, count: int = DISPLACEMENT_MODES) -> Modes:
@@ -211,7 +213,7 @@ class Problem:
         free[self.at_modes : self.at_shape] = weights.displacement
         free[self.at_shape : self.at_cameras] = weights.shape
         free[self.at_cameras : self.at_offset] = weights.cameras
-        free[self.at_offset :] = weights.shape
+        free[self.at_offset :] = weights.landmarks
         return free
 
     def _linearise(self, variables: Variables, frame: int, hand: int, *, shape: bool) -> _LinearHand:
@@ -286,7 +288,8 @@ class Problem:
     def _add_points(self, linear: _LinearHand, weights: Weights, matrix: Tensor, vector: Tensor) -> None:
         """Distances between landmarks and joints that were measured in space."""
         residual = linear.joints - self.terms.points[linear.frame, linear.hand]
-        worth = weights.joints * self.terms.space_weights[linear.frame, linear.hand] * _joint_worth(residual)
+        known = self.terms.space_weights[linear.frame, linear.hand]
+        worth = weights.joints * known * _joint_worth(known.sqrt()[:, None] * residual)
         if not bool((worth > 0).any()):
             return
         rows, columns = [linear.joint_jacobian], [self._shared_columns(linear)]
@@ -297,7 +300,7 @@ class Problem:
         self, linear: _LinearHand, toward: Tensor, rows: list[Tensor], columns: list[Tensor], weights: Weights
     ) -> None:
         """Appends how the places of the landmarks move the residuals of the 21 joints, where they may change."""
-        if weights.shape:
+        if weights.landmarks:
             offsets = torch.zeros(21, 3, 21, 3, dtype=torch.float64)
             offsets[range(21), :, range(21)] = toward @ linear.offset_jacobian
             rows.append(offsets.reshape(21, 3, 63))

@@ -49,8 +49,8 @@ from nerfstudio_hands.transforms.projection import corrected_extrinsics, project
 # Boundaries found by colour are right nearly as often as those of a good mask.
 SEGMENTED_MASK_WEIGHT = 0.5
 # Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those fixed,
-# since the normal equations grow with the square of the frames.
-FRAMES_AT_ONCE = 8
+# since the normal equations grow with the square of the frames. Where few cameras see each, more frames take part.
+FRAMES_AT_ONCE, PICTURES_AT_ONCE = 8, 32
 # Pictures of a frame that what all frames share is learnt from, and that a pose alone is found from, where many cameras
 # see it.
 PICTURES_OF_FRAME, LATER_PICTURES = 16, 8
@@ -89,6 +89,7 @@ def refine_on_masks(
     others: bool = True,
     refine_cameras: bool,
     partial: Path | None = None,
+    again: Callable[[Variables], Variables] | None = None,
     progress: Callable[[str, float], None],
 ) -> Variables:
     """Refines hands that were fitted to joints, group of frames by group.
@@ -104,11 +105,14 @@ def refine_on_masks(
         others: Whether the frames that nothing is learnt from are registered, too.
         refine_cameras: Whether cameras may be turned.
         partial: File that an interrupted registration goes on from, and is left behind by it.
+        again: Fits the poses to joints again once the shape has been learnt; by default the other frames start from
+            what they had.
         progress: Called with the stage and the fraction that is behind.
     """
     seen, modes = few_pictures(seen), smooth_modes(surface)
     with PartialRegistration(partial, variables) as kept:
-        for frames, shared in frame_groups(len(seen.frames), learning):
+        size = max(FRAMES_AT_ONCE, PICTURES_AT_ONCE // max(len(seen.cameras), 1))
+        for frames, shared in frame_groups(len(seen.frames), learning, size):
             if kept.done[frames].all() or not (others or set(frames) & set(learning)):
                 continue
             of_group = frames_of(seen, frames)
@@ -128,6 +132,8 @@ def refine_on_masks(
                 advance=_part_of(progress, STAGES[shared], before, share),
             )
             kept.put(frames, _where_near(surface, terms.at(frames), kept.variables.at(frames), part))
+            if shared and again is not None:
+                kept.variables = again(kept.variables).put(frames, kept.variables.at(frames))
         return kept.variables
 
 
@@ -141,11 +147,11 @@ def _part_of(
 def _where_near(surface: HandSurface, terms: JointTerms, before: Variables, after: Variables) -> Variables:
     """The registered hands, but as they were before where pictures drew one away from joints that were measured in
     space: something else was followed there."""
-    measured = terms.space_weights > 0
+    measured, known = terms.space_weights > 0, terms.space_weights.sqrt()
 
     def distance(variables: Variables) -> Tensor:
         found = landmarks(surface, surface.pose(variables.pose, variables.shape, None), variables.landmark_offset)
-        return torch.where(measured, (found - terms.points).norm(dim=-1), torch.nan).nanmean(-1)
+        return torch.where(measured, known * (found - terms.points).norm(dim=-1), torch.nan).nanmean(-1)
 
     led_astray = distance(after) > distance(before) + FARTHEST_FROM_JOINTS
 
@@ -177,6 +183,8 @@ def frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
         masks={key: path for key, path in seen.masks.items() if key[0] in names},
         object_masks={key: path for key, path in seen.object_masks.items() if key[0] in names},
         detections=None if seen.detections is None else seen.detections[list(frames)],
+        metric_landmarks=None if seen.metric_landmarks is None else seen.metric_landmarks[list(frames)],
+        times=None if seen.times is None else seen.times[list(frames)],
     )
 
 
@@ -229,6 +237,8 @@ def _refine_frames(
             intrinsics,
             modes,
             refine_cameras=refine_cameras,
+            # A film's come from far more frames than these.
+            refine_landmarks=seen.times is None,
             shared=shared,
             schedule=schedule,
             advance=one_more,
@@ -239,11 +249,11 @@ def _refine_frames(
         variables = refine(given, rounds.placing)
     for band, schedule in ((BANDS[1] if given else BANDS[0], rounds.shaping), (BANDS[2], rounds.finishing)):
         targets = good + _segment(seen, surface, variables, band, covered)
-        if targets or seen.detections is not None:
+        if targets or not seen.has_track:
             variables = refine(targets, schedule)
-    if seen.detections is not None:
+    if not seen.has_track:
         return variables
-    # Where no picture shows an outline, joints that came with the capture say more than they do here.
+    # Where no picture shows an outline, the track says more than joints do here.
     return start.put(shown, variables.at(shown)) if (shown := sorted({target.frame for target in targets})) else start
 
 
@@ -292,14 +302,14 @@ def _segment(
 
 
 def _picture(seen: Capture, key: tuple[str, str]) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture, or a black one, in which nothing is found, for one that cannot be read in a capture whose joints are
-    known: of its thousands some may be broken, and training names them."""
+    """The picture, or a black one, in which nothing is found, for one that cannot be read in a capture with a track: of
+    its thousands some may be broken, and training names them."""
     width, height = seen.camera(key[1]).size
     try:
         image = read_image(seen.images[key])
         check_size(seen.images[key], (image.shape[1], image.shape[0]), (width, height))
     except HandsError:
-        if seen.detections is not None:
+        if not seen.has_track:
             raise
         return np.zeros((height, width, 3), np.uint8)
     return image
