@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8, UInt16
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, opened_image
@@ -27,6 +27,12 @@ SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")
 
 WHITE = {1: 255, 2: 65535}
 """The largest value of a mask by the bytes of a pixel."""
+
+ORIENTATION = 0x0112
+"""EXIF's tag of how the camera was held."""
+
+PHONE_FORMATS = ("JPEG", "MPO", "WEBP")
+"""Formats whose EXIF stands before the pixels."""
 
 MAX_LABELS = 8
 """A mask of so few values, 0 among them, holds labels; an outline with soft edges has more."""
@@ -102,6 +108,7 @@ class Capture:
         metric_landmarks: What a detector says of the form of each hand that it saw: the landmarks of `detections` in
             metres about the hand's own centre, camera axes; NaN where it says nothing.
         times: Seconds at which the frames of a film were taken; None for frames that are no film.
+        metric: Whether the unit of the world is known to be the metre; else it has to be told from the hand.
     """
 
     root: Path
@@ -122,6 +129,7 @@ class Capture:
     true_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
     metric_landmarks: Float[np.ndarray, "T C 2 21 3"] | None = None
     times: Float[np.ndarray, " T"] | None = None
+    metric: bool = True
 
     @property
     def has_track(self) -> bool:
@@ -214,6 +222,15 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         HandsError: The file is absent, truncated, no picture, or has more than 8 bits a channel.
     """
     return np.asarray(_decode(path, "RGB"))
+
+
+def read_image_with_alpha(path: Path) -> UInt8[np.ndarray, "H W channels"]:
+    """Read a picture as 8-bit RGB, or RGBA where its alpha channel tells something.
+
+    Raises:
+        HandsError: See `read_image`.
+    """
+    return np.asarray(_decode(path, "RGBA" if has_alpha(path) else "RGB"))
 
 
 def read_mask(path: Path, size: tuple[int, int], *, inverted: bool = False) -> Bool[np.ndarray, "H W"]:
@@ -354,12 +371,22 @@ def _readable_image(path: Path) -> Iterator[Image.Image]:
     """A picture, whose faults become one sentence."""
     try:
         with opened_image(path) as picture:
-            yield picture
+            yield _upright(picture)
     except UnreadableFile as error:
         raise HandsError(
             f"{path}: expected a complete picture, found {_quoted(error)}: copy the file again, or remove it to go "
             "without it."
         ) from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture as its camera was held, which phones note beside pixels that they leave lying."""
+    # Of other formats Pillow would decode the picture to find out.
+    if picture.format not in PHONE_FORMATS or picture.getexif().get(ORIENTATION, 1) == 1:
+        return picture
+    turned = ImageOps.exif_transpose(picture)
+    turned.format = picture.format
+    return turned
 
 
 def _quoted(error: UnreadableFile) -> str:

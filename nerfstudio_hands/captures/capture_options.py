@@ -36,7 +36,8 @@ class CaptureOptions:
     """Options of every layout."""
 
     layout: str = "auto"
-    """Layout of the folder: "auto" recognises it, "capture-room", "interhand" or "deephandmesh" insists on one."""
+    """Layout of the folder: "auto" recognises it, "capture-room", "interhand", "deephandmesh" or "pictures"
+    insists on one."""
     hand_model: str = "default"
     """Hand model: "default" is the built-in CC0 hand; or a folder with MANO_LEFT.pkl and MANO_RIGHT.pkl."""
     cameras: Optional[Tuple[str, ...]] = None
@@ -51,6 +52,9 @@ class CaptureOptions:
     eval_frame_fraction: bounded(Optional[float], 0, 0.99) = None
     """Share of the frames to hold out, from the end of every sequence that is not held out whole. By default a quarter
     where a capture has sequences and `eval_sequences` is empty, else nothing."""
+    eval_frame_every: bounded(Optional[int], 0, 10**6) = None
+    """Hold out every n-th frame, too: poses between those that train. By default every tenth of a film that no camera
+    is held out of, else none; 0 for none."""
     refine_masks: bool = True
     """Register the hands to the pictures of the cameras that train: to the outlines of good masks, and where there are
     none to outlines that are cut out of the pictures; without, the fit ends at the joints."""
@@ -74,7 +78,8 @@ class InterHandOptions(CaptureOptions):
     """Options of InterHand2.6M's layout on top of those."""
 
     layout: str = "interhand"
-    """Layout of the folder: "auto" recognises it, "capture-room", "interhand" or "deephandmesh" insists on one."""
+    """Layout of the folder: "auto" recognises it, "capture-room", "interhand", "deephandmesh" or "pictures"
+    insists on one."""
     split: Literal["train", "val", "test"] = "test"
     """Split that the capture belongs to; it says nothing of what trains here."""
     capture: bounded(int, 0, 10**6) = 0

@@ -26,8 +26,14 @@ def read_and_split(data: Path, options: CaptureOptions) -> tuple[Capture, Split]
     if find_layout(root, options.layout).has_joints:
 
         def trains(sequences: list[str]) -> Bool[np.ndarray, " T"]:
-            held_out, fraction = options.eval_sequences, options.eval_frame_fraction
-            return frames_that_train(root, sequences, len(sequences), held_out=held_out, fraction=fraction)
+            return frames_that_train(
+                root,
+                sequences,
+                len(sequences),
+                held_out=options.eval_sequences,
+                fraction=options.eval_frame_fraction,
+                every=options.eval_frame_every,
+            )
 
         reader_options["trains"] = trains
     capture = read_capture(root, layout=options.layout, **reader_options)
@@ -38,6 +44,7 @@ def read_and_split(data: Path, options: CaptureOptions) -> tuple[Capture, Split]
         eval_cameras=options.eval_cameras,
         eval_sequences=options.eval_sequences,
         eval_frame_fraction=options.eval_frame_fraction,
+        eval_frame_every=options.eval_frame_every,
     )
     return capture, split
 

@@ -16,6 +16,9 @@ from nerfstudio_hands.errors import HandsError
 HELD_OUT_EVERY = 7
 """Without names, every seventh camera is held out: two of a rig of fourteen."""
 
+HELD_OUT_FRAME = 10
+"""Without other wishes, every so many-th frame of a film is held out that no camera is held out of."""
+
 HELD_OUT_FRACTION = 0.25
 """Without other wishes, this share of every sequence is held out where a capture has sequences."""
 
@@ -58,16 +61,22 @@ def split_capture(
     eval_cameras: Sequence[str] | None = None,
     eval_sequences: Sequence[str] = (),
     eval_frame_fraction: float | None = None,
+    eval_frame_every: int | None = None,
 ) -> Split:
     """Splits a capture; see :func:`choose_cameras` and :func:`choose_frames`."""
     train, held_out = choose_cameras(capture, cameras=cameras, exclude=exclude_cameras, held_out=eval_cameras)
-    return Split(train, held_out, choose_frames(capture, held_out=eval_sequences, fraction=eval_frame_fraction))
+    if eval_frame_every is None and eval_frame_fraction is None and capture.times is not None and not held_out:
+        eval_frame_every = HELD_OUT_FRAME
+    frames = choose_frames(capture, held_out=eval_sequences, fraction=eval_frame_fraction, every=eval_frame_every)
+    return Split(train, held_out, frames)
 
 
-def choose_frames(capture: Capture, *, held_out: Sequence[str] = (), fraction: float | None = None) -> np.ndarray:
+def choose_frames(
+    capture: Capture, *, held_out: Sequence[str] = (), fraction: float | None = None, every: int | None = None
+) -> np.ndarray:
     """Which frames of a capture train, bool [T]; see :func:`frames_that_train`."""
     sequences, count = capture.sequences, len(capture.frames)
-    return frames_that_train(capture.root, sequences, count, held_out=held_out, fraction=fraction)
+    return frames_that_train(capture.root, sequences, count, held_out=held_out, fraction=fraction, every=every)
 
 
 def frames_that_train(
@@ -77,6 +86,7 @@ def frames_that_train(
     *,
     held_out: Sequence[str] = (),
     fraction: float | None = None,
+    every: int | None = None,
 ) -> np.ndarray:
     """Which frames train, bool [T].
 
@@ -88,6 +98,8 @@ def frames_that_train(
         fraction: share of every other sequence that is held out: its end, in one piece, so that no held-out pose stands
             between two training ones. None is a quarter where a capture has sequences and none is held out whole, else
             nothing. A capture without sequences counts as one.
+        every: of each sequence every so many-th frame is held out, too, from the middle of the first so many on; none
+            with 0 or None.
 
     Raises:
         HandsError: a sequence that the capture does not have, a fraction out of range, or no training frame left.
@@ -110,6 +122,8 @@ def frames_that_train(
     for name in np.unique(of_frames[train]):
         rows = np.flatnonzero(of_frames == name)
         train[rows[len(rows) - round(fraction * len(rows)) :]] = False
+        if every:
+            train[rows[every // 2 :: every]] = False
     if not train.any():
         raise HandsError(
             f"{root}: expected at least one training frame, found none after --eval-sequences and "
