@@ -42,7 +42,7 @@ LAYOUTS = {
     "deephandmesh": Layout(
         is_deephandmesh, read_deephandmesh, "images/subject_N/ and annotations/KRT_512", has_joints=True
     ),
-    "pictures": Layout(is_pictures, read_pictures, "transforms.json, as `ns-hands prepare` or ns-process-data write it"),
+    "pictures": Layout(is_pictures, read_pictures, "transforms.json of `ns-hands prepare` or ns-process-data"),
 }
 """Layouts by name, in the order in which they are tried."""
 

@@ -21,7 +21,7 @@ def undistorted_image(path: Path, camera: CalibratedCamera, *, labels: bool = Fa
 
     Args:
         path: Picture.
-        camera: Its camera, with `size`.
+        camera: Its camera.
         labels: Whether it is a mask.
 
     Raises:
@@ -33,9 +33,9 @@ def undistorted_image(path: Path, camera: CalibratedCamera, *, labels: bool = Fa
     made_of = (str(path.resolve()), status.st_size, status.st_mtime_ns, camera.lens, camera.intrinsics.tolist())
     kept = cache_folder() / "undistorted" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:24]}.png"
     if not kept.is_file():
-        new = undistorted_camera(camera.intrinsics, camera.lens, camera.size)
-        image = undistort(read_image_with_alpha(path), camera.intrinsics, camera.lens, new, labels=labels)
-        _write(kept, image)
+        image = read_image_with_alpha(path)
+        new = undistorted_camera(camera.intrinsics, camera.lens, (image.shape[1], image.shape[0]))
+        _write(kept, undistort(image, camera.intrinsics, camera.lens, new, labels=labels))
     return kept
 
 

@@ -83,7 +83,7 @@ def choose_frames(films: Sequence[Film], offsets: Sequence[float], count: int) -
             f"--videos: expected films of the same time, found none in common with offsets of "
             f"{', '.join(f'{offset:.2f}' for offset in offsets)} s: correct --offset."
         )
-    rows = [[_nearest(film, clock[i] - offset, period) for film, offset in zip(films, offsets, strict=True)]
+    rows = [[_nearest(film, float(clock[i]) - offset, period) for film, offset in zip(films, offsets, strict=True)]
             for i in instants]  # fmt: skip
     # Sharp in all cameras: the worst one tells.
     sharp = np.array([min(_sharpness(film, i) for film, i in zip(films, row, strict=True)) for row in rows])

@@ -128,7 +128,7 @@ def with_landmarks(
         new = capture.camera(picture.camera).intrinsics
         detections[at] = undistort_points(found.pixels, camera.intrinsics, camera.lens, new)
         metric[at] = found.metric
-    fps = None if capture.times is None else float(1 / np.median(np.diff(capture.times)))
+    fps = None if capture.times is None or len(numbers) < 2 else float(1 / np.median(np.diff(capture.times)))
     return replace(capture, detections=detections, metric_landmarks=metric, fps=fps)
 
 
@@ -198,10 +198,16 @@ def _cameras(
 ) -> tuple[list[CaptureCamera], dict[str, CalibratedCamera]]:
     """Cameras for undistorted pictures, and as they are, by name."""
     seen: dict[str, CalibratedCamera] = {}
+    cameras: dict[str, CaptureCamera] = {}
     for picture in pictures:
-        camera, size = calibration.images[picture.file], image_size(picture.path)
-        check_size(picture.path, size, camera.size or size)
-        first = seen.setdefault(picture.camera, replace(camera, name=picture.camera, size=size))
+        own, size = calibration.images[picture.file], image_size(picture.path)
+        check_size(picture.path, size, own.size or size)
+        camera = CaptureCamera(
+            picture.camera, undistorted_camera(own.intrinsics, own.lens, size), own.world_to_camera, *size  # pyright: ignore[reportArgumentType]
+        )
+        first = cameras.setdefault(picture.camera, camera)
+        seen.setdefault(picture.camera, own)
+        check_size(picture.path, size, first.size)
         moved = np.abs(first.world_to_camera - camera.world_to_camera).max()
         if moved > SAME_PLACE or np.abs(first.intrinsics - camera.intrinsics).max() > SAME_PLACE:
             raise HandsError(
@@ -209,17 +215,12 @@ def _cameras(
                 f"{picture.file}: leave out the names of cameras where one moves round a still hand; a hand that moves "
                 "before a moving camera cannot be read."
             )
-        check_size(picture.path, size, first.size)
-    cameras = [
-        CaptureCamera(name, undistorted_camera(c.intrinsics, c.lens, c.size), c.world_to_camera, *c.size)
-        for name, c in sorted(seen.items())
-    ]
-    return cameras, seen
+    return [camera for _, camera in sorted(cameras.items())], seen
 
 
 def _times(pictures: Sequence[Picture], numbers: Sequence[int]) -> np.ndarray | None:
-    """Seconds of each frame of a film: as said, or as many as its number; None of a single frame."""
-    if len(numbers) < 2:
+    """Seconds of each frame of a film: as said, or as many as its number; None of a single frame of several cameras."""
+    if len(numbers) == 1 and len({picture.camera for picture in pictures}) > 1:
         return None
     said = {picture.frame: picture.time for picture in pictures if picture.time is not None}
     return np.array([said.get(number, number) if len(said) == len(numbers) else number for number in numbers], float)
