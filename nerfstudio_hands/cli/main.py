@@ -13,6 +13,7 @@ from nerfstudio_hands.cli.compare_mesh import compare_mesh
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.fetch_weights import fetch_weights
 from nerfstudio_hands.cli.fit import fit
+from nerfstudio_hands.cli.prepare import prepare
 from nerfstudio_hands.cli.synthesize import synthesize
 from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
@@ -21,6 +22,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.interruption import exit_status, sigterm_interrupts
 
 COMMANDS = {
+    "prepare": prepare,
     "check": check,
     "fit": fit,
     "export": export,

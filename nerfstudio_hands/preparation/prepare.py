@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from nerfstudio_hands.calibration.conventions import AS_WRITTEN, find_convention
-from nerfstudio_hands.calibration.hand_scale import ADULT_HAND_MM, MIDDLE_FINGER
+from nerfstudio_hands.calibration.hand_scale import MIDDLE_FINGER
 from nerfstudio_hands.calibration.lens import undistort, undistort_points, undistorted_camera
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
@@ -19,45 +19,16 @@ from nerfstudio_hands.captures.capture import CaptureCamera, read_mask
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
 from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.preparation.frames import Film, choose_frames, find_offsets, sharpness
 from nerfstudio_hands.preparation.layout_writing import CaptureWriter
+from nerfstudio_hands.preparation.options import PrepareOptions
 from nerfstudio_hands.preparation.sides import SidedHands, decide_sides
 from nerfstudio_hands.preparation.sources import Source, folder_sources, single_pictures, video_sources
-from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.program.progress import show_progress
 
 DEFAULT_FOV = 55.0
 """Degrees along the longer side of a picture: that of usual phones and webcams, where nothing says more."""
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """What `ns-hands prepare` is told.
-
-    Attributes:
-        videos: A film a camera.
-        images: A folder of pictures a camera, or one folder of a picture a camera.
-        calibration: File or folder of a calibration; None where there is one camera, taken as `fov` says.
-        masks: Folder of masks named as the pictures, white where hands are seen.
-        fov: Degrees of the angle of view along the longer side of pictures without a calibration.
-        hand_length: Millimetres from the wrist to the tip of the middle finger.
-        max_frames: At most so many frames of films.
-        offsets: Seconds by which each film's clock is behind the first one's; None to find them.
-        fix: Whether a calibration that rays contradict is read as they say.
-        detector_weights: Folder of the detector's weights.
-    """
-
-    videos: tuple[Path, ...] = ()
-    images: tuple[Path, ...] = ()
-    calibration: Path | None = None
-    masks: Path | None = None
-    fov: float | None = None
-    hand_length: float = ADULT_HAND_MM
-    max_frames: int = 300
-    offsets: tuple[float, ...] | None = None
-    fix: bool = False
-    detector_weights: Path | None = None
-    unit: float | None = None
 
 
 @dataclass
@@ -110,13 +81,12 @@ def prepare(options: PrepareOptions, output: Path) -> Preparation:
         lenses = [_assumed(source, one.size, options, sentences) for source, one in zip(sources, watched, strict=True)]
     lenses = _sized(lenses, watched, options)
     names = [lens.name for lens in lenses]
-    hands = [
-        [[] if i is None else _without_distortion(one.hands[i], lens) for one, lens, i in zip(watched, lenses, row, strict=True)]
-        for row in rows
-    ]
+    flat = [_without_distortion(one.hands, lens) for one, lens in zip(watched, lenses, strict=True)]
+    hands = [[[] if i is None else of[i] for of, i in zip(flat, row, strict=True)] for row in rows]
     sides = decide_sides(hands, names)
     if len(lenses) > 1:
-        lenses = _as_rays_say(options, lenses, sides, sentences)
+        unit = None if calibration is None else calibration.unit
+        lenses = _as_rays_say(options, unit, lenses, sides, sentences)
         sides = decide_sides(hands, names, _pinholes(lenses))
     sentences += sides.problems
     with whole_folder(output) as partial:
@@ -132,9 +102,16 @@ def prepare(options: PrepareOptions, output: Path) -> Preparation:
     return Preparation(output, len(rows), names, found, sum(i is not None for row in rows for i in row), sentences)
 
 
-def _without_distortion(hands: Sequence[DetectedHand], lens: CalibratedCamera) -> list[DetectedHand]:
+def _without_distortion(
+    hands: Sequence[Sequence[DetectedHand]], lens: CalibratedCamera
+) -> list[list[DetectedHand]]:
+    """The hands of each picture where the undistorted one shows them."""
     new = _pinhole(lens).intrinsics
-    return [replace(hand, pixels=undistort_points(hand.pixels, lens.intrinsics, lens.lens, new)) for hand in hands]
+
+    def moved(hand: DetectedHand) -> DetectedHand:
+        return replace(hand, pixels=undistort_points(hand.pixels, lens.intrinsics, lens.lens, new))
+
+    return [[moved(hand) for hand in seen] for seen in hands]
 
 
 def _sources(options: PrepareOptions, calibration: Calibration | None) -> tuple[list[Source], bool]:
@@ -217,12 +194,12 @@ def _rows(watched: Sequence[_Watched], options: PrepareOptions, sentences: list[
     films = [one.film for one in watched]
     if len(films) == 1:
         return choose_frames(films, [0.0], options.max_frames)
-    if options.offsets is None:
+    if options.offset is None:
         offsets = find_offsets(films)
         said = ", ".join(f"{offset:+.2f}" for offset in offsets[1:])
         sentences.append(f"Clocks, told by when the hand moves: {said} s against the first camera (--offset sets it).")
     else:
-        offsets = [0.0, *options.offsets]
+        offsets = [0.0, *options.offset]
     if len(offsets) != len(films):
         raise HandsError(
             f"--offset: expected seconds for each camera but the first ({len(films) - 1}), found {len(offsets) - 1}: "
@@ -279,7 +256,11 @@ def _pinholes(lenses: Sequence[CalibratedCamera]) -> list[CaptureCamera]:
 
 
 def _as_rays_say(
-    options: PrepareOptions, lenses: Sequence[CalibratedCamera], sides: SidedHands, sentences: list[str]
+    options: PrepareOptions,
+    unit: float | None,
+    lenses: Sequence[CalibratedCamera],
+    sides: SidedHands,
+    sentences: list[str],
 ) -> list[CalibratedCamera]:
     """The cameras in metres, under the convention that makes rays of landmarks meet.
 
@@ -298,7 +279,7 @@ def _as_rays_say(
     }
     names = [lens.name for lens in lenses]
     found = find_convention(
-        Calibration(path, pinholes, unit=options.unit),
+        Calibration(path, pinholes, unit=unit),
         names,
         sides.pixels,
         sizes=[lens.size for lens in lenses],  # pyright: ignore[reportArgumentType]
