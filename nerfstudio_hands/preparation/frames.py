@@ -119,16 +119,16 @@ def _offset(first: Film, second: Film) -> float:
 def _speeds(film: Film) -> Float[np.ndarray, " S"]:
     """Logarithm of the speed of the hand in hand sizes a second, at even times; NaN where it was not seen."""
     seen = film.landmarks
-    size = np.nanmax(np.ptp(np.nan_to_num(seen, nan=np.nan), axis=1), axis=-1)
     moved = np.linalg.norm(np.diff(seen, axis=0), axis=-1)
     known = np.isfinite(moved).any(-1)
-    speed = np.full(len(moved), np.nan)
-    speed[known] = np.nanmean(moved[known], -1) / np.diff(film.times)[known] / np.maximum(size[1:][known], 1.0)
+    size = np.array([np.nanmax(np.nanmax(hand, 0) - np.nanmin(hand, 0)) for hand in seen[1:][known]])
+    step = np.nanmean(moved[known], -1) / np.diff(film.times)[known]
+    speed = step / np.maximum(size, 1.0)
     middle = (film.times[1:] + film.times[:-1]) / 2
     at = np.arange(film.times[0], film.times[-1], 1 / SAMPLES_PER_SECOND)
     if known.sum() < 2:
         return np.full(len(at), np.nan)
-    found = np.interp(at, middle[known], np.log(speed[known] + 0.05))
+    found = np.interp(at, middle[known], np.log(speed + 0.05))
     near = np.abs(at[:, None] - middle[known]).min(1) < 2 * film.period
     return np.where(near, found, np.nan)
 

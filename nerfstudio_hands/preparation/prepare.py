@@ -97,8 +97,9 @@ def prepare(options: PrepareOptions, output: Path) -> Preparation:
             {"hand_length_mm": options.hand_length, "notes": sentences},
         )
         _write(writer, sources, lenses, watched, rows, _scaled(sides, options), options)
-    seen = np.isfinite(sides.pixels).all((-1, -2))
-    found = {side: int(seen[:, :, index].sum()) for index, side in enumerate(SIDES)}
+    found = {
+        side: int(np.isfinite(sides.pixels[:, :, index]).all((-1, -2)).sum()) for index, side in enumerate(SIDES)
+    }
     return Preparation(output, len(rows), names, found, sum(i is not None for row in rows for i in row), sentences)
 
 

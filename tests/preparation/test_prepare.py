@@ -1,0 +1,101 @@
+"""`ns-hands prepare` on real pictures: a rig without detections, a film of one camera, and what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.video_reading import read_video
+from nerfstudio_hands.preparation.options import PrepareOptions
+from nerfstudio_hands.preparation.overview import overview
+from nerfstudio_hands.preparation.prepare import prepare
+
+CAMERAS = ("00", "03", "06", "07", "08")
+
+
+def write_video(path: Path, images: list[np.ndarray], fps: int) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=fps)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.bit_rate = 4_000_000
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def signing(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a second of the real film of one camera, at half size."""
+    source = repository.parent / "shared" / "captures" / "signing-hand" / "asl_hand.25fps.mp4"
+    if not source.is_file():
+        pytest.skip(f"the real film is not at {source}")
+    images = [cv2.resize(p.image, (310, 540), interpolation=cv2.INTER_AREA) for p in islice(read_video(source), 12)]
+    return write_video(tmp_path_factory.mktemp("signing") / "phone.mp4", images, 25)
+
+
+def test_a_rig_without_detections_has_the_same_hands(fmhr_demo: Path, tmp_path: Path) -> None:
+    shutil.copytree(fmhr_demo / "camera", tmp_path / "camera")
+    (tmp_path / "img").mkdir()
+    for name in CAMERAS:
+        shutil.copy(fmhr_demo / "img" / f"{name}.png", tmp_path / "img")
+    made = prepare(
+        PrepareOptions(
+            images=(tmp_path / "img",), calibration=tmp_path / "camera/param.npz", masks=fmhr_demo / "mask"
+        ),
+        tmp_path / "made",
+    )
+    given, own = read_capture(fmhr_demo), read_capture(tmp_path / "made")
+    assert own.camera_names == list(CAMERAS) and len(own.frames) == 1 and own.times is None
+    assert made.found["left"] >= 4 and made.found["right"] >= 4
+    for name in CAMERAS:
+        one, other = given.camera(name), own.camera(name)
+        np.testing.assert_allclose(one.world_to_camera, other.world_to_camera, atol=1e-6)
+        np.testing.assert_allclose(one.intrinsics, other.intrinsics)
+    picked = given.detections[:, [given.camera_index(name) for name in CAMERAS]]
+    distance = np.linalg.norm(own.detections - picked, axis=-1)
+    assert np.nanmedian(distance) < 12
+    assert set(own.masks) == {("0", name) for name in CAMERAS}
+
+
+def test_a_film_of_one_camera(signing: Path, tmp_path: Path) -> None:
+    made = prepare(PrepareOptions(videos=(signing,), max_frames=6, fov=60.0, hand_length=170.0), tmp_path / "made")
+    assert made.found == {"left": 0, "right": 6} and made.frames == 6
+    capture = read_capture(tmp_path / "made")
+    assert capture.metric and np.all(np.diff(capture.times) > 0)
+    assert capture.cameras[0].intrinsics[1, 1] == pytest.approx(270 / np.tan(np.radians(30)))
+    chain = capture.metric_landmarks[:, 0, 1][:, [0, 9, 10, 11, 12]]
+    length = np.median(np.linalg.norm(np.diff(chain, axis=1), axis=-1).sum(-1))
+    assert length == pytest.approx(0.17, abs=1e-4)
+    sheet = overview(tmp_path / "made")
+    assert sheet.shape[1] == 4 * 320 and sheet.any()
+
+
+def test_what_is_wrong_is_one_sentence(signing: Path, tmp_path: Path) -> None:
+    def refused(match: str, **options) -> None:
+        with pytest.raises(HandsError, match=match):
+            prepare(PrepareOptions(**options), tmp_path / "made")
+        assert not list(tmp_path.glob("*made*"))
+
+    grey = write_video(tmp_path / "grey.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 3, 25)
+    (tmp_path / "empty").mkdir()
+    refused("expected one of them, found neither")
+    refused("expected one of them, found both", videos=(signing,), images=(tmp_path / "empty",))
+    refused("expected pictures .*, found an empty folder", images=(tmp_path / "empty",))
+    refused("no such file at", videos=(tmp_path / "absent.mp4",))
+    refused("a hand in some picture, found none in 3", videos=(grey,))
+    other = tmp_path / "other.mp4"
+    shutil.copy(signing, other)
+    refused("the places of 2 cameras, found none: calibrate the rig", videos=(signing, other))
+    refused("expected seconds for each camera but the first", videos=(signing, other), offset=(0.0, 0.0))
+    intrinsics = tmp_path / "lens.toml"
+    intrinsics.write_text('[cam_0]\nname = "phone"\nsize = [640, 480]\nmatrix = [[500.0,0,320],[0,500,240],[0,0,1]]\n')
+    refused("calibrated at the size of its pictures 310x540, found 640x480", videos=(signing,), calibration=intrinsics)
