@@ -10,6 +10,7 @@ from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.announced import announced
 from nerfstudio_hands.cli.check import check
 from nerfstudio_hands.cli.compare_mesh import compare_mesh
+from nerfstudio_hands.cli.detect import detect
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.fetch_weights import fetch_weights
 from nerfstudio_hands.cli.fit import fit
@@ -30,6 +31,7 @@ COMMANDS = {
     "animate": animate,
     "view": view,
     "compare-mesh": compare_mesh,
+    "detect": detect,
     "synthesize": synthesize,
     "fetch-weights": fetch_weights,
     "train-pose-network": train_pose_network,

@@ -173,7 +173,9 @@ def _one_person(groups: Sequence[list[Tracklet]], problems: list[str]) -> list[l
 
 def _sides_of_groups(groups: Sequence[list[Tracklet]], problems: list[str]) -> list[int]:
     """Side of each hand: hands seen together are opposite, and all that hangs together is exchanged together."""
-    together = np.array([[a is not b and _together(a, b) for b in groups] for a in groups]).reshape(len(groups), -1)
+    together = np.zeros((len(groups), len(groups)), dtype=bool)
+    for a, b in combinations(range(len(groups)), 2):
+        together[a, b] = together[b, a] = _together(groups[a], groups[b])
     prior = 0.0 if together.any() else ONE_HAND_LOG_ODDS * np.sign(sum(map(_log_odds, groups)))
     signs = np.zeros(len(groups), dtype=int)
     unsure = 0

@@ -68,7 +68,7 @@ def follow_hands(
     max_gap = 1 if others_bridge else MAX_GAP
     for frame, hands in enumerate(frames):
         recent = [t for t in tracklets if frame - max(t.hands) <= max_gap]
-        steps = _steps([t.hands[max(t.hands)] for t in recent], hands)
+        steps = hand_steps([t.hands[max(t.hands)] for t in recent], hands)
         taken = set()
         for before, now in zip(*linear_sum_assignment(steps), strict=True):
             if steps[before, now] < MAX_STEP and not (others_bridge and _has_rival(steps, before, now)):
@@ -84,7 +84,7 @@ def _has_rival(steps: Float[np.ndarray, "B N"], before: int, now: int) -> bool:
     return bool((others < max(2 * steps[before, now], MIN_LEAD)).any())
 
 
-def _steps(before: Sequence[DetectedHand], now: Sequence[DetectedHand]) -> Float[np.ndarray, "B N"]:
+def hand_steps(before: Sequence[DetectedHand], now: Sequence[DetectedHand]) -> Float[np.ndarray, "B N"]:
     """Mean way of the landmarks from each hand to each, in sizes of the hand."""
     steps = np.zeros((len(before), len(now)))
     for row, first in enumerate(before):
