@@ -14,8 +14,10 @@ from nerfstudio_hands.cli.detect import detect
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.fetch_weights import fetch_weights
 from nerfstudio_hands.cli.fit import fit
+from nerfstudio_hands.cli.forecast import forecast
 from nerfstudio_hands.cli.prepare import prepare
 from nerfstudio_hands.cli.synthesize import synthesize
+from nerfstudio_hands.cli.train_forecaster import train_forecaster
 from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.cli.view import view
@@ -35,6 +37,8 @@ COMMANDS = {
     "synthesize": synthesize,
     "fetch-weights": fetch_weights,
     "train-pose-network": train_pose_network,
+    "train-forecaster": train_forecaster,
+    "forecast": forecast,
 }
 
 

@@ -1,4 +1,4 @@
-"""`ns-hands synthesize`: renders a capture whose truth is known."""
+"""`ns-hands synthesize`: renders a capture whose truth is known, or makes tracks of hands that move."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nerfstudio_hands.cli.output_folder import check_can_be_made
 from nerfstudio_hands.files.whole_folder import check_new_folder
 from nerfstudio_hands.program.option_range import bounded, check_ranges
 from nerfstudio_hands.program.progress import say, show_progress
-from nerfstudio_hands.synthesis.options import MOST_PROCESSES, CaptureRoomOptions, InterHandOptions
+from nerfstudio_hands.synthesis.options import MOST_PROCESSES, CaptureRoomOptions, InterHandOptions, MotionOptions
 
-Options = TypeVar("Options", CaptureRoomOptions, InterHandOptions)
+Options = TypeVar("Options", CaptureRoomOptions, InterHandOptions, MotionOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +62,35 @@ class InterHand(InterHandOptions):
         say(f"Capture: {self.output}; truth: {self.output}/truth")
 
 
-def _announce(layout: CaptureRoom | InterHand) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Motion(MotionOptions):
+    """Make pose tracks of hands that move in natural time, without pictures: ranges of motion, reaching, grasping,
+    counting, chains of signs.
+
+    Writes <output>/train and <output>/test, whose people have nothing in common, and the options beside them. The same
+    options give the same tracks.
+    """
+
+    output: Path
+    """Folder to make; it must not exist."""
+
+    def run(self) -> None:
+        _announce(self)
+
+        from nerfstudio_hands.synthesis.motion_tracks import count_tracks, synthesize_motion
+
+        options = _options(self, MotionOptions)
+        with show_progress("Making tracks", count_tracks(options)) as report:
+            synthesize_motion(self.output, options, progress=report)
+        say(f"Tracks: {self.output}/train and {self.output}/test")
+
+
+def _announce(layout: CaptureRoom | InterHand | Motion) -> None:
     """Refuse what can be refused at once, then say what is made."""
     check_ranges(layout)
     check_new_folder(layout.output.expanduser())
     check_can_be_made(layout.output.parent, "--output")
-    say(f"Making the capture {layout.output} ...")
+    say(f"Making {layout.output} ...")
 
 
 def _options(layout: Options, kind: type[Options]) -> Options:
@@ -78,11 +101,12 @@ def _options(layout: Options, kind: type[Options]) -> Options:
 @tyro.conf.configure(tyro.conf.OmitSubcommandPrefixes)
 def synthesize(
     layout: Annotated[CaptureRoom, tyro.conf.subcommand("capture-room")]
-    | Annotated[InterHand, tyro.conf.subcommand("interhand")],
+    | Annotated[InterHand, tyro.conf.subcommand("interhand")]
+    | Annotated[Motion, tyro.conf.subcommand("motion")],
 ) -> None:
-    """Render a capture of the built-in hand with made-up skin, in the layout of real captures, and its truth beside it.
+    """Render a capture of the built-in hand with made-up skin, in the layout of real captures, and its truth beside it;
+    or make tracks of hands that move, without pictures.
 
-    The pictures are synthetic: good for trying things out and for tests, no substitute for a real capture in a
-    comparison.
+    All of it is synthetic: good for trying things out and for tests, no substitute for a real capture in a comparison.
     """
     layout.run()

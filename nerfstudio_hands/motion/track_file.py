@@ -19,6 +19,7 @@ from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.hand_model.mano_json import mano_parameters
 from nerfstudio_hands.motion.foreign_track import foreign_track
 from nerfstudio_hands.motion.frame_clock import frame_clock
+from nerfstudio_hands.motion.frame_files import read_frame_folder
 from nerfstudio_hands.motion.pose_track import PoseTrack
 from nerfstudio_hands.motion.track_convention import CONVENTIONS
 
@@ -66,7 +67,7 @@ def read_any_track(
     """Read a track of whatever tool, see :func:`read_track`, :func:`read_mano_json` and `foreign_track`.
 
     Args:
-        path: The file.
+        path: The file, or a folder with one a frame, see `read_frame_folder`.
         hands: The avatar's hands, for what MANO's poses refer to.
         convention: How another tool's numbers are to be read, a name of `CONVENTIONS`.
         capture: Which capture of a JSON file that holds several.
@@ -76,6 +77,8 @@ def read_any_track(
         HandsError: It is no such file.
     """
     path = Path(path)
+    if path.is_dir():
+        return read_frame_folder(path, hands, convention=convention)
     if path.suffix == ".json":
         return read_mano_json(path, hands, capture=capture, frames=frames, convention=convention or "mano-mean")
     arrays = _arrays(path)

@@ -157,6 +157,26 @@ class InterHandOptions:
     """How the pictures are taken."""
 
 
+@dataclass(frozen=True)
+class MotionOptions:
+    """What to make; the same options give the same tracks."""
+
+    subjects: bounded(int, 1, 1000) = 12
+    """People to learn from."""
+    test_subjects: bounded(int, 0, 1000) = 4
+    """Other people, to measure on."""
+    takes: bounded(int, 1, 1000) = 1
+    """Tracks of each kind a person: ranges of motion, reaching, grasping, counting, chains of signs."""
+    seconds: bounded(float, 1, 3600) = 30.0
+    """Length of a track."""
+    fps: bounded(float, 1, 240) = 30.0
+    """Poses a second."""
+    hand: Literal["right", "left", "both"] = "right"
+    """Which hand moves; two hands do the same kind of thing, each in its own way."""
+    seed: bounded(int, 0, 2**32 - 1) = 0
+    """Another seed is other people who do other things."""
+
+
 def check_pictures(options: PictureOptions, num_frames: int) -> None:
     """Refuse blur where nothing moves.
 

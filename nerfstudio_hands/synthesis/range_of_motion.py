@@ -174,7 +174,7 @@ def opening_and_closing(sides: tuple[str, ...], num_frames: int) -> dict[str, Ha
     lean = np.stack([20 + 30 * closing, np.full(num_frames, 14), np.full(num_frames, -10)], axis=1)
     spin = Rotation.from_euler("zyx", lean, degrees=True)
     away = -HAND_SPACING / 2 if len(sides) == 2 else 0.0
-    motion = _right_motion(angles, spin, np.tile([away, 0.0, 0.0], (num_frames, 1)))
+    motion = right_motion(angles, spin, np.tile([away, 0.0, 0.0], (num_frames, 1)))
     return {side: motion.on_side(side) for side in sides}
 
 
@@ -207,10 +207,10 @@ def _play_right(keyframes: list[Keyframe], num_frames: int, rng: np.random.Gener
     # In the world of the upright hand: z along the forearm, x along the knuckles, y out of the back.
     spin = Rotation.from_euler("ZXY", through([k.rotation for k in keyframes], SWAY[0]), degrees=True)
     middle = 1e-3 * through([k.shift for k in keyframes], 1e3 * SWAY[1])
-    return _right_motion(np.clip(angles, limits[..., 0], limits[..., 1]), spin, middle)
+    return right_motion(np.clip(angles, limits[..., 0], limits[..., 1]), spin, middle)
 
 
-def _right_motion(angles: Float[np.ndarray, "T 15 3"], spin: Rotation, middle: Float[np.ndarray, "T 3"]) -> HandMotion:
+def right_motion(angles: Float[np.ndarray, "T 15 3"], spin: Rotation, middle: Float[np.ndarray, "T 3"]) -> HandMotion:
     """Motion of a right hand from the angles of its joints in degrees and its rotation from upright."""
     axes = joint_axes(default_hand("right"))
     local = angles_to_rotations(axes, torch.from_numpy(np.radians(angles)).float())

@@ -14,6 +14,8 @@ import viser
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.motion.forecasting.continuation import continue_track, fill_gaps
+from nerfstudio_hands.motion.forecasting.weights_file import shipped_forecaster
 from nerfstudio_hands.motion.pose_track import PoseTrack, join_poses
 from nerfstudio_hands.motion.track_file import read_track, save_track
 
@@ -28,6 +30,12 @@ FRAMES, KEYFRAMES = "Frames of the capture", "Keyframes"
 
 KEYFRAME_SECONDS = 1.0
 """From a keyframe made by hand to the next."""
+
+CONTINUED_SECONDS = 2.0
+"""By how much a track goes on at a time."""
+
+CONTINUED, FILLED = ", continued", ", filled"
+"""Ends of the names of tracks that were made from others, until they are saved."""
 
 TICK = 1 / 24
 """Seconds between two poses at least. nerfstudio begins a sharp picture when nothing has moved for 0.2 s."""
@@ -46,7 +54,8 @@ class ShowsPoses(Protocol):
 
 
 class Player:
-    """A folder "Play": picks a track, plays it over and over, and makes one of keyframes.
+    """A folder "Play": picks a track, plays it over and over, makes one of keyframes, lets one go on and fills its
+    gaps.
 
     Poses are shown as those of the sliders are, see :class:`ShowsPoses`; a pose that a person sets there ends the
     playing, and so does the last browser that leaves.
@@ -60,6 +69,7 @@ class Player:
         self._controls = controls
         self._hands = hands
         self._keyframes: list[HandPose] = []
+        self._made: dict[str, PoseTrack] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._stop.set()
@@ -79,6 +89,8 @@ class Player:
             self._in_place = gui.add_checkbox("In place", False, hint="Only fingers move, wrists stay")
             add = gui.add_button("Add keyframe", icon=viser.Icon.PLUS, hint="Append the pose that is shown")
             clear = gui.add_button("Clear keyframes", icon=viser.Icon.TRASH, hint="Begin anew")
+            go_on = gui.add_button("Continue", icon=viser.Icon.PLAYER_TRACK_NEXT, hint="What the hands may do next")
+            fill = gui.add_button("Fill gap", icon=viser.Icon.ARROWS_JOIN, hint="What may lie where hands are missing")
             self._name = gui.add_text("Name", "my-track", hint=f"Of the file in {TRACKS_FOLDER}/")
             save = gui.add_button("Save track", icon=viser.Icon.DEVICE_FLOPPY, hint="Write the track to a new file")
             self._status = gui.add_markdown("")
@@ -89,6 +101,8 @@ class Player:
             (self._pause, self._controls.settle),
             (add, self.add_keyframe),
             (clear, self.clear_keyframes),
+            (go_on, self.go_on),
+            (fill, self.fill),
             (save, self.save),
         ):
             button.on_click(lambda _, action=action: self._try(action))
@@ -143,6 +157,24 @@ class Player:
         self._controls.settle()
         self._say("No keyframes")
 
+    def go_on(self) -> None:
+        """Lets the chosen track go on, each hand by itself, and chooses what comes of it."""
+        track, forecaster = self._track(), shipped_forecaster()
+        frames = round(CONTINUED_SECONDS * forecaster.config.fps)
+        # What is drawn depends on the track alone, so that the same track goes on in the same way.
+        draw = torch.Generator().manual_seed(track.num_keys)
+        longer = continue_track(forecaster, track, self._hands.surface.hands, frames, generator=draw)
+        self._choose_made(self._picker.value.removesuffix(CONTINUED) + CONTINUED, longer)
+        self._say(f"{CONTINUED_SECONDS:g} s added, {longer.duration:.1f} s in all; 'Save track' keeps them")
+
+    def fill(self) -> None:
+        """Fills the gaps of the chosen track, and chooses what comes of it."""
+        track, filled, left = fill_gaps(shipped_forecaster(), self._track(), self._hands.surface.hands)
+        if not filled:
+            raise HandsError(f"No gap filled, {left} found with too little before or after.")
+        self._choose_made(self._picker.value.removesuffix(FILLED) + FILLED, track)
+        self._say(f"{filled} gap(s) filled, {left} left; 'Save track' keeps them")
+
     def save(self) -> None:
         """Writes the chosen track to a new file, and chooses that."""
         name = self._name.value.strip()
@@ -171,7 +203,9 @@ class Player:
     def _track(self) -> PoseTrack:
         """The chosen track, for the avatar's hands."""
         chosen, sides, reference = self._picker.value, self._hands.surface.sides, self._hands.reference().to("cpu")
-        if chosen == FRAMES:
+        if chosen in self._made:
+            track = self._made[chosen]
+        elif chosen == FRAMES:
             track = self._hands.frames_track().to("cpu")
         elif chosen != KEYFRAMES:
             track = read_track(TRACKS_FOLDER / chosen).for_hands(sides, reference)
@@ -188,7 +222,13 @@ class Player:
 
     def _options(self) -> list[str]:
         frames = [FRAMES] if self._hands.num_frames > 1 else []
-        return [*frames, KEYFRAMES, *sorted(path.name for path in TRACKS_FOLDER.glob("*.npz"))]
+        return [*frames, KEYFRAMES, *self._made, *sorted(path.name for path in TRACKS_FOLDER.glob("*.npz"))]
+
+    def _choose_made(self, name: str, track: PoseTrack) -> None:
+        self._made[name] = replace(track, name=name)
+        self._offer()
+        self._picker.value = name
+        self.rewind()
 
     def _offer(self) -> None:
         """Brings the picker up to date with the folder."""

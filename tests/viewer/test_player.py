@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -251,3 +252,43 @@ def test_a_capture_of_one_frame_offers_no_frames(hands: PosedHands, server: Fake
     for name in ("global_orient", "local_rotations", "translation", "valid"):
         setattr(hands, name, getattr(hands, name)[:1])
     assert player.Player(controls, hands)._options() == [player.KEYFRAMES]
+
+
+def test_a_track_goes_on_and_can_be_saved(hands: PosedHands, panel: Panel) -> None:
+    panel.use("Add keyframe")
+    panel.use("Continue")
+    assert "found 0.00 s: give a longer track" in panel.status
+    track = moving_track(hands)
+    slow = replace(track, times=track.times * 10)
+    save_track(Path("pose_tracks/slow.npz"), slow)
+    panel.use("connect")
+    panel.use("Track", "slow.npz")
+    panel.use("Continue")
+    longer = "slow.npz" + player.CONTINUED
+    assert panel.value("Track") == longer and longer in panel.offered()
+    assert panel.status.startswith(f"{player.CONTINUED_SECONDS:g} s added")
+    panel.use("Continue")
+    assert panel.value("Track") == longer
+    panel.use("Name", "longer")
+    panel.use("Save track")
+    saved = read_track(Path("pose_tracks/longer.npz"))
+    assert saved.duration == pytest.approx(slow.duration + 2 * player.CONTINUED_SECONDS, abs=0.01)
+    assert torch.equal(saved.pose.local_rotations[:3], slow.pose.local_rotations)
+    # What was made plays like any other track.
+    panel.use("Track", longer)
+    panel.use("Progress", 100.0)
+    assert is_seen(hands, saved.at(torch.tensor([saved.duration])))
+
+
+def test_gaps_are_filled_or_it_says_why_not(hands: PosedHands, panel: Panel) -> None:
+    track = moving_track(hands)
+    times = torch.arange(61) / 30
+    whole = PoseTrack(track.sides, track.at(times * track.duration / 2), times, "whole")
+    whole.pose.valid[25:35, 0] = False
+    save_track(Path("pose_tracks/holed.npz"), whole)
+    panel.use("connect")
+    panel.use("Track", "holed.npz")
+    panel.use("Fill gap")
+    assert panel.value("Track") == "holed.npz" + player.FILLED and panel.status.startswith("1 gap(s) filled")
+    panel.use("Fill gap")
+    assert panel.status == "No gap filled, 0 found with too little before or after."
