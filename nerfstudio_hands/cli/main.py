@@ -8,6 +8,7 @@ import tyro
 
 from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.announced import announced
+from nerfstudio_hands.cli.calibrate import calibrate
 from nerfstudio_hands.cli.check import check
 from nerfstudio_hands.cli.compare_mesh import compare_mesh
 from nerfstudio_hands.cli.detect import detect
@@ -26,6 +27,7 @@ from nerfstudio_hands.program.interruption import exit_status, sigterm_interrupt
 
 COMMANDS = {
     "prepare": prepare,
+    "calibrate": calibrate,
     "check": check,
     "fit": fit,
     "export": export,

@@ -12,6 +12,7 @@ import pytest
 from written_calibrations import SIZE, WRITERS, made_up_rig, write_anipose, write_easymocap, write_transforms
 
 from nerfstudio_hands.calibration.formats.anipose import anipose_text
+from nerfstudio_hands.calibration.formats.transforms_json import transforms_text
 from nerfstudio_hands.calibration.lens import Lens
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import in_metres
@@ -57,6 +58,18 @@ def test_what_we_write_is_read_back(tmp_path: Path, lens: Lens | None):
     np.testing.assert_allclose(
         in_metres(found, 0.001).cameras["cam01"].world_to_camera[:3, 3], rig[1].world_to_camera[:3, 3] / 1000
     )
+
+
+@pytest.mark.parametrize("lens", [None, FISHEYE, made_up_rig()[0].lens])
+def test_pictures_that_we_write_are_read_back(tmp_path: Path, lens: Lens | None):
+    rig = {f"{camera.name}.png": camera for camera in made_up_rig(lens)}
+    (tmp_path / "transforms.json").write_text(transforms_text(rig))
+    found = read_calibration(tmp_path).images
+    assert list(found) == list(rig)
+    for name, camera in rig.items():
+        np.testing.assert_allclose(found[name].intrinsics, camera.intrinsics, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(found[name].world_to_camera, camera.world_to_camera, atol=1e-9)
+        assert found[name].size == camera.size and (found[name].lens is None) == (lens is None)
 
 
 def test_pictures_find_their_cameras(tmp_path: Path):

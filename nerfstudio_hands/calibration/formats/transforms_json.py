@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,32 @@ def read_transforms_json(path: Path, content: dict[str, Any]) -> Calibration:
             raise HandsError(f"{path}: expected a file_path of its own in frame {number}, found {found}: correct it.")
         images[name] = _camera(path, name, {**content, **frame})
     return Calibration(path, _lenses(images), images)
+
+
+def transforms_text(images: Mapping[str, CalibratedCamera]) -> str:
+    """A transforms.json that nerfstudio, instant-ngp and `read_transforms_json` read.
+
+    Args:
+        images: Camera of each picture, placed, with its size; all lenses are of one kind.
+    """
+    frames = [{"file_path": name, **_written_camera(camera)} for name, camera in images.items()]
+    fisheye = any(camera.lens is not None and camera.lens.model == "fisheye" for camera in images.values())
+    return json.dumps({"camera_model": "OPENCV_FISHEYE" if fisheye else "OPENCV", "frames": frames}, indent=1)
+
+
+def _written_camera(camera: CalibratedCamera) -> dict[str, Any]:
+    k = camera.intrinsics
+    values = {"fl_x": k[0, 0], "fl_y": k[1, 1], "cx": k[0, 2], "cy": k[1, 2]}
+    if camera.size is not None:
+        values |= {"w": camera.size[0], "h": camera.size[1]}
+    if camera.lens is not None:
+        values |= dict(zip(_lens_keys(camera.lens.model == "fisheye"), camera.lens.coefficients, strict=False))
+    to_world = np.linalg.inv(camera.transform) @ OPENGL_TO_OPENCV
+    return {**values, "transform_matrix": to_world.tolist()}
+
+
+def _lens_keys(fisheye: bool) -> tuple[str, ...]:
+    return ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
 def _lenses(images: dict[str, CalibratedCamera]) -> dict[str, CalibratedCamera]:
@@ -134,6 +162,5 @@ def _lens(path: Path, name: str, values: dict[str, Any]) -> Lens | None:
             f"'{str(model)[:40]}': undistort the pictures to a pinhole camera first."
         )
     fisheye = model in FISHEYE_MODELS or values.get("is_fisheye") is True
-    keys = ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-    coefficients = [values.get(key, 0.0) for key in keys]
+    coefficients = [values.get(key, 0.0) for key in _lens_keys(fisheye)]
     return opencv_lens(path, f"k1 and so on of {name}", coefficients, fisheye=fisheye)
