@@ -184,7 +184,7 @@ class ForecasterTrainer:
             )
             first, second = distance.chunk(2)
             chance = nn.functional.cross_entropy(forecaster.likelihood(features.flatten(1)), nearest)
-            return first.mean() + self.options.futures * (second.mean() + 0.05 * chance)
+            return first.mean() + self.options.futures_weight * (second.mean() + 0.05 * chance)
         said = forecaster.continued(features, config.frames_out, truth if forced else None)
         return self._distance(representation.joints(forecaster.decode(said, anchor)), wanted, past[:, -1:]).mean()
 

@@ -24,7 +24,7 @@ class ForecasterTraining:
     only where a forecast is made in several steps."""
     velocity: bounded(float, 0, 100) = 1.0
     """Weight of the error of joints' steps from frame to frame."""
-    futures: bounded(float, 0, 100) = 1.0
+    futures_weight: bounded(float, 0, 100) = 1.0
     """Weight of the nearest of several continuations, where there are some."""
     scale: bounded(float, 0, 0.5) = 0.15
     """Part by which joint positions are enlarged or reduced at random, as people's hands differ; angles need none."""
