@@ -32,7 +32,6 @@ from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.capture_options import InterHandOptions
-from nerfstudio_hands.captures.chosen_capture import read_and_split
 from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.dataparsers.fit_options import fit_options
 from nerfstudio_hands.fitting import HandFit
@@ -42,6 +41,7 @@ from nerfstudio_hands.fitting.silhouettes.mask_refinement import camera_tensors
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, load_surface
+from nerfstudio_hands.preparation.chosen_capture import read_and_split
 from nerfstudio_hands.program.progress import show_progress
 
 SUPERSAMPLING = 4

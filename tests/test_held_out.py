@@ -20,7 +20,6 @@ from held_out_room import CAMERAS, FRAMES, make_room, spoil
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.plugins.types import MethodSpecification
 
-from nerfstudio_hands.captures.chosen_capture import read_and_split
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.datamanagers.crop_cutting import load_or_build_crops
 from nerfstudio_hands.datamanagers.training_images import TrainingImages
@@ -35,6 +34,7 @@ from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neura
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from nerfstudio_hands.model_components.posed_hands import PosedHands
+from nerfstudio_hands.preparation.chosen_capture import read_and_split
 
 
 @pytest.fixture(scope="module")

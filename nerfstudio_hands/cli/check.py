@@ -56,11 +56,11 @@ def check(
 
     from nerfstudio.utils.rich_utils import CONSOLE
 
-    from nerfstudio_hands.captures.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.dataparsers.fit_options import fit_options
     from nerfstudio_hands.fitting import fit_or_load
     from nerfstudio_hands.hand_model import load_surface
+    from nerfstudio_hands.preparation.chosen_capture import options_for, read_and_split
 
     capture, split = read_and_split(data, options_for(data, options))
     folder = prepare_output_folder(folder, keep_out_of=data)

@@ -49,10 +49,10 @@ def fit(
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.captures.capture import require_side
-    from nerfstudio_hands.captures.chosen_capture import options_for, read_and_split
     from nerfstudio_hands.dataparsers.fit_options import fit_options
     from nerfstudio_hands.fitting import fit_contour_distances, fit_or_load
     from nerfstudio_hands.hand_model import SIDES
+    from nerfstudio_hands.preparation.chosen_capture import options_for, read_and_split
 
     capture, split = read_and_split(data, options_for(data, options))
     if hand != "both":

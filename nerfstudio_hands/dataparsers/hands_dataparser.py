@@ -164,7 +164,7 @@ class HandsDataParser(DataParser):
             )
 
     def _read(self) -> typing.Tuple[Capture, Split]:
-        from nerfstudio_hands.captures.chosen_capture import read_and_split
+        from nerfstudio_hands.preparation.chosen_capture import read_and_split
 
         return read_and_split(self.config.data, self.config)
 

@@ -211,9 +211,10 @@ def _held_in_depth(terms: JointTerms, surface: HandSurface, variables: Variables
 
 
 def _report(film: _Film, surface: HandSurface, variables: Variables) -> dict:
-    keypoints = surface.pose(variables.pose, variables.shape, variables.displacement).keypoints
+    # A detector's landmarks lie beside the heads of bones; the fit knows by how much.
+    places = landmarks(surface, surface.pose(variables.pose, variables.shape, None), variables.landmark_offset)
     terms, found = film.found.terms, film.found.triangulation
-    distance = (keypoints - terms.points).norm(dim=-1)[(terms.point_weights > 0) & variables.valid[..., None]]
+    distance = (places - terms.points).norm(dim=-1)[(terms.point_weights > 0) & variables.valid[..., None]]
     lifted = (terms.space_weights > 0).all(-1)
     names, joint_distance_mm = film.seen.camera_names, float(distance.mean()) * 1000
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from itertools import islice
 from pathlib import Path
@@ -11,12 +12,14 @@ import cv2
 import numpy as np
 import pytest
 
+from nerfstudio_hands.captures.capture_options import CaptureOptions
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.video_reading import read_video
+from nerfstudio_hands.preparation.chosen_capture import read_and_split
 from nerfstudio_hands.preparation.options import PrepareOptions
 from nerfstudio_hands.preparation.overview import overview
-from nerfstudio_hands.preparation.prepare import prepare
+from nerfstudio_hands.preparation.prepare import Preparation, prepare
 
 CAMERAS = ("00", "03", "06", "07", "08")
 
@@ -42,18 +45,21 @@ def signing(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("signing") / "phone.mp4", images, 25)
 
 
-def test_a_rig_without_detections_has_the_same_hands(fmhr_demo: Path, tmp_path: Path) -> None:
-    shutil.copytree(fmhr_demo / "camera", tmp_path / "camera")
-    (tmp_path / "img").mkdir()
+@pytest.fixture(scope="module")
+def rig(fmhr_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Preparation:
+    """Some pictures of the real rig, prepared without their detections."""
+    root = tmp_path_factory.mktemp("rig")
+    (root / "img").mkdir()
     for name in CAMERAS:
-        shutil.copy(fmhr_demo / "img" / f"{name}.png", tmp_path / "img")
-    made = prepare(
-        PrepareOptions(
-            images=(tmp_path / "img",), calibration=tmp_path / "camera/param.npz", masks=fmhr_demo / "mask"
-        ),
-        tmp_path / "made",
+        shutil.copy(fmhr_demo / "img" / f"{name}.png", root / "img")
+    options = PrepareOptions(
+        images=(root / "img",), calibration=fmhr_demo / "camera/param.npz", masks=fmhr_demo / "mask"
     )
-    given, own = read_capture(fmhr_demo), read_capture(tmp_path / "made")
+    return prepare(options, root / "made")
+
+
+def test_a_rig_without_detections_has_the_same_hands(fmhr_demo: Path, rig: Preparation) -> None:
+    made, given, own = rig, read_capture(fmhr_demo), read_capture(rig.output)
     assert own.camera_names == list(CAMERAS) and len(own.frames) == 1 and own.times is None
     assert made.found["left"] >= 4 and made.found["right"] >= 4
     for name in CAMERAS:
@@ -64,6 +70,26 @@ def test_a_rig_without_detections_has_the_same_hands(fmhr_demo: Path, tmp_path: 
     distance = np.linalg.norm(own.detections - picked, axis=-1)
     assert np.nanmedian(distance) < 12
     assert set(own.masks) == {("0", name) for name in CAMERAS}
+
+
+def test_a_plain_folder_of_nerfstudio_works_as_it_is(rig: Preparation, tmp_path: Path) -> None:
+    shutil.copytree(rig.output / "images", tmp_path / "images")
+    content = json.loads((rig.output / "transforms.json").read_text())
+    del content["metric"]
+    for frame in content["frames"]:
+        frame.pop("mask_path", None)
+        for row in frame["transform_matrix"][:3]:
+            row[3] *= 7.3
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    capture, _ = read_and_split(tmp_path, CaptureOptions())
+    own = read_capture(rig.output)
+    assert capture.metric
+    for one, other in zip(own.cameras, capture.cameras, strict=True):
+        np.testing.assert_allclose(one.world_to_camera[:3, 3], other.world_to_camera[:3, 3], rtol=0.05, atol=0.02)
+    assert np.array_equal(np.isfinite(own.detections), np.isfinite(capture.detections))
+    assert np.nanmedian(np.abs(own.detections - capture.detections)) < 1
+    again, _ = read_and_split(tmp_path, CaptureOptions())
+    np.testing.assert_array_equal(again.detections, capture.detections)
 
 
 def test_a_film_of_one_camera(signing: Path, tmp_path: Path) -> None:

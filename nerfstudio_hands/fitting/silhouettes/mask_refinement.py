@@ -291,14 +291,21 @@ def _segment(
     seen: Capture, surface: HandSurface, variables: Variables, band: float, covered: set[tuple[int, int]]
 ) -> list[BoundaryTarget]:
     """Outlines of our own for the pictures whose masks are not good; `band` in metres at the depth of the hands."""
-    keys = [key for key in seen.images if (seen.frames.index(key[0]), seen.camera_index(key[1])) not in covered]
+    places = {key: (seen.frames.index(key[0]), seen.camera_index(key[1])) for key in seen.images}
+    keys = [key for key, place in places.items() if place not in covered and _shows_hand(seen, place)]
     targets = []
     for key, image, mask, trusted in _cut_out(seen, surface, variables, band, keys):
         outline = trusted_outline(image, mask, trusted, object_pixels(seen, key))
         if len(outline.points):
-            t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
+            t, c = places[key]
             targets.append(BoundaryTarget(t, c, seen.cameras[c].size, outline, SEGMENTED_MASK_WEIGHT))
     return targets
+
+
+def _shows_hand(seen: Capture, place: tuple[int, int]) -> bool:
+    """Whether the picture of a frame and camera can show a hand: in a film one was found there, because those that one
+    camera sees alone are too roughly placed for the others."""
+    return seen.times is None or bool(np.isfinite(seen.detections[place]).any())
 
 
 def _picture(seen: Capture, key: tuple[str, str]) -> UInt8[np.ndarray, "H W 3"]:

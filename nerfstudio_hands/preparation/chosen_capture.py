@@ -13,6 +13,7 @@ from nerfstudio_hands.captures.capture_options import CaptureOptions, InterHandO
 from nerfstudio_hands.captures.layouts import LAYOUTS, find_layout, read_capture
 from nerfstudio_hands.captures.splits import Split, frames_that_train, split_capture
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.preparation.completion import completed
 
 
 def read_and_split(data: Path, options: CaptureOptions) -> tuple[Capture, Split]:
@@ -36,7 +37,7 @@ def read_and_split(data: Path, options: CaptureOptions) -> tuple[Capture, Split]
             )
 
         reader_options["trains"] = trains
-    capture = read_capture(root, layout=options.layout, **reader_options)
+    capture = completed(read_capture(root, layout=options.layout, **reader_options))
     split = split_capture(
         capture,
         cameras=options.cameras,

@@ -1,0 +1,115 @@
+"""What pictures and cameras lack to be a capture of hands, told by the hands in them: landmarks, the unit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nerfstudio_hands.calibration.conventions import AS_WRITTEN, find_convention
+from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
+from nerfstudio_hands.captures.capture import Capture, read_image
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
+from nerfstudio_hands.files.cache_folder import cache_folder
+from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
+from nerfstudio_hands.files.npz_writing import write_npz
+from nerfstudio_hands.preparation.sides import decide_sides
+from nerfstudio_hands.program.progress import track
+
+FIELDS = ("pixels", "metric")
+
+
+def completed(capture: Capture) -> Capture:
+    """The capture with landmarks, found in its pictures where it has none, and in metres.
+
+    Args:
+        capture: As it was read; one with landmarks in a known unit is given back as it is.
+
+    Raises:
+        HandsError: No hand is found, or its cameras show that they are to be read in another way.
+    """
+    if capture.metric_landmarks is not None and not np.isfinite(capture.detections).any():  # pyright: ignore[reportArgumentType, reportCallIssue]
+        capture = _with_landmarks(capture)
+    return capture if capture.metric or len(capture.cameras) < 2 else _in_metres(capture)
+
+
+def _with_landmarks(capture: Capture) -> Capture:
+    """With what the detector finds; it is kept in the cache."""
+    file = cache_folder() / "landmarks" / f"{_key(capture)}.npz"
+    try:
+        kept = read_npz(file)
+        if {name: kept[name].shape for name in FIELDS} == _shapes(capture):
+            return replace(capture, detections=kept["pixels"], metric_landmarks=kept["metric"])
+    except (UnreadableFile, KeyError):
+        pass
+    found = _detected(capture)
+    sides = decide_sides(found, capture.camera_names, capture.cameras if len(capture.cameras) > 1 else None)
+    if not np.isfinite(sides.pixels).any():
+        raise HandsError(
+            f"{capture.root}: expected a hand in some picture, found none in {len(capture.images)}: hands should fill "
+            "a fifth of the picture's height or more and be lit; `ns-hands detect` draws what it sees."
+        )
+    write_npz(file, {"pixels": sides.pixels, "metric": sides.metric}, expected="to keep landmarks")
+    return replace(
+        capture,
+        detections=sides.pixels,
+        metric_landmarks=sides.metric,
+        problems=[*capture.problems, *sides.problems],
+    )
+
+
+def _shapes(capture: Capture) -> dict[str, tuple[int, ...]]:
+    size = (len(capture.frames), len(capture.cameras), 2, 21)
+    return {"pixels": (*size, 2), "metric": (*size, 3)}
+
+
+def _key(capture: Capture) -> str:
+    digest = hashlib.sha256()
+    for key, path in sorted(capture.images.items()):
+        status = path.stat()
+        digest.update(repr((key, str(path.resolve()), status.st_size, status.st_mtime_ns)).encode())
+    return digest.hexdigest()[:24]
+
+
+def _detected(capture: Capture) -> list[list[list[DetectedHand]]]:
+    """Hands of each frame and camera, camera by camera so that hands are followed."""
+    hands = [[[] for _ in capture.cameras] for _ in capture.frames]
+    keys = sorted(capture.images, key=lambda key: (key[1], key[0]))
+    detector = HandDetector()
+    for frame, name in track(keys, "Finding hands"):
+        found = detector.detect(read_image(capture.images[frame, name]))
+        hands[capture.frames.index(frame)][capture.camera_index(name)] = found
+    return hands
+
+
+def _in_metres(capture: Capture) -> Capture:
+    """With cameras whose unit is told by the size of an adult's hand.
+
+    Raises:
+        HandsError: Rays of landmarks meet in no reading, or in another than the file's.
+    """
+    path = Path(capture.root) / "transforms.json"
+    cameras = {
+        camera.name: CalibratedCamera(camera.name, camera.intrinsics, None, camera.world_to_camera, camera.size)
+        for camera in capture.cameras
+    }
+    found = find_convention(
+        Calibration(path, cameras, unit=None),
+        capture.camera_names,
+        capture.detections,  # pyright: ignore[reportArgumentType]
+        sizes=[camera.size for camera in capture.cameras],
+    )
+    if found.variant != AS_WRITTEN:
+        raise HandsError(
+            f"{found.sentence} `ns-hands prepare --images .. --calibration {path.name} --fix` reads it so."
+        )
+    read = found.calibration.cameras
+    return replace(
+        capture,
+        cameras=[replace(c, world_to_camera=read[c.name].world_to_camera) for c in capture.cameras],
+        problems=[*capture.problems, found.sentence],
+        metric=True,
+    )
