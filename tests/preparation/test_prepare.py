@@ -102,7 +102,7 @@ def test_a_film_of_one_camera(signing: Path, tmp_path: Path) -> None:
     length = np.median(np.linalg.norm(np.diff(chain, axis=1), axis=-1).sum(-1))
     assert length == pytest.approx(0.17, abs=1e-4)
     sheet = overview(tmp_path / "made")
-    assert sheet.shape[1] == 4 * 320 and sheet.any()
+    assert sheet.shape[1] == 4 * 360 and sheet.any()
 
 
 def test_what_is_wrong_is_one_sentence(signing: Path, tmp_path: Path) -> None:
