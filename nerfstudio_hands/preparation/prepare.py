@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +137,7 @@ def _lens(options: PrepareOptions, calibration: Calibration, source: Source) -> 
 def _watch(sources: Sequence[Source], options: PrepareOptions) -> list[_Watched]:
     """Looks through all pictures once: where hands are, how sharp they are, when it was."""
     with show_progress("Finding hands", len(sources)) as report:
-        watched = []
+        watched: list[_Watched] = []
         for done, source in enumerate(sources):
             watched.append(_watched(source, options, lambda part, done=done: report(done + part)))
         report(len(sources))
@@ -150,34 +150,28 @@ def _watch(sources: Sequence[Source], options: PrepareOptions) -> list[_Watched]
     return watched
 
 
-def _watched(source: Source, options: PrepareOptions, report) -> _Watched:
+def _watched(source: Source, options: PrepareOptions, report: Callable[[float], None]) -> _Watched:
+    """Looks through the pictures of a camera, one at a time."""
     detector = HandDetector(options.detector_weights)
-    times, sharp, hands, size = [], [], [], (0, 0)
-    pictures = source.pictures()
-    first = next(pictures)
-    ahead: list = [first]
-
-    def images() -> Iterator:
-        for picture in chain([first], pictures):
-            ahead[0] = picture
-            yield picture.image
-
-    found = detector.detect_video(images()) if source.is_video else ([*detector.detect(i)] for i in images())
-    for index, seen in enumerate(found):
-        picture = ahead[0]
-        pixels = np.concatenate([hand.pixels for hand in seen]) if seen else np.zeros((0, 2))
-        size = size if index else (picture.image.shape[1], picture.image.shape[0])
-        if (picture.image.shape[1], picture.image.shape[0]) != size:
+    times, sharp, hands = [], [], []
+    pictures, again = tee(source.pictures())
+    images = (picture.image for picture in again)
+    found = detector.detect_video(images) if source.is_video else map(detector.detect, images)
+    size = None
+    for index, (picture, seen) in enumerate(zip(pictures, found, strict=False)):
+        height, width = picture.image.shape[:2]
+        size = size or (width, height)
+        if (width, height) != size:
             raise HandsError(
                 f"{source.files[min(index, len(source.files) - 1)]}: expected {size[0]}x{size[1]} pixels as in the "
-                f"first picture of camera {source.name}, found {picture.image.shape[1]}x{picture.image.shape[0]}: give "
-                "each camera a folder of its own."
+                f"first picture of camera {source.name}, found {width}x{height}: give each camera a folder of its own."
             )
+        pixels = np.concatenate([hand.pixels for hand in seen]) if seen else np.zeros((0, 2))
         times.append(picture.seconds if np.isfinite(picture.seconds) else float(index))
         sharp.append(sharpness(picture.image, pixels))
         hands.append(seen)
-        report(min(index / max(len(source.files), 300), 1.0))
-    return _Watched(Film(np.array(times), np.array(sharp), _two_hands(hands)), hands, size)
+        report(min(index / max(len(source.files), options.max_frames), 1.0))
+    return _Watched(Film(np.array(times), np.array(sharp), _two_hands(hands)), hands, size or (0, 0))
 
 
 def _two_hands(hands: Sequence[Sequence[DetectedHand]]) -> Float[np.ndarray, "N 42 2"]:
