@@ -13,7 +13,7 @@ from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import FitOptions, fit_key
 from nerfstudio_hands.fitting.capture_landmarks import fit_capture_landmarks
-from nerfstudio_hands.fitting.joints.landmarks_in_space import hand_scale, lifted
+from nerfstudio_hands.fitting.joints.landmarks_in_space import lifted
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 from nerfstudio_hands.transforms.rotations import rigid_registration
@@ -129,9 +129,3 @@ def test_a_hand_that_nobody_placed_is_one_sentence(joints: np.ndarray) -> None:
         fit_capture_landmarks(capture, OPTIONS)
     with pytest.raises(HandsError, match="expected landmarks of the left hand"):
         fit_capture_landmarks(filmed(joints, 1), replace(OPTIONS, sides=("left",)))
-
-
-def test_hands_are_as_long_as_said(joints: np.ndarray) -> None:
-    metric = filmed(joints, 1).metric_landmarks
-    bones = np.linalg.norm(np.diff(metric[..., [0, 9, 10, 11, 12], :], axis=-2), axis=-1).sum(-1)
-    assert np.nanmedian(hand_scale(metric, 0.2) * bones) == pytest.approx(0.2)

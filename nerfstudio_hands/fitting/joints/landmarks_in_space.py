@@ -23,12 +23,6 @@ SIDEWAYS_METRES = 0.004
 DEPTH_METRES = 0.015
 """Error, along its ray, of a landmark that one picture shows, beside that of the whole hand."""
 
-MIDDLE_FINGER = (0, 9, 10, 11, 12)
-"""From the wrist to the tip: the length of a hand."""
-
-HAND_LENGTH = 0.185
-"""Metres from wrist to middle fingertip of an adult, along the bones, where nothing says how large a hand is."""
-
 
 @dataclass
 class LandmarksInSpace:
@@ -56,17 +50,6 @@ class LandmarksInSpace:
             torch.cat([self.precision, others.precision])[np.argsort(frames)],
             self.triangulation.with_frames(others.triangulation, frames),
         )
-
-
-def hand_scale(metric: Float[np.ndarray, "*B 21 3"], length: float = HAND_LENGTH) -> float:
-    """What makes the hands of a detector as long as they are, on the median over all of them.
-
-    Args:
-        metric: Landmarks in the detector's metres, NaN where absent.
-        length: Metres from wrist to middle fingertip.
-    """
-    bones = np.linalg.norm(np.diff(metric[..., MIDDLE_FINGER, :], axis=-2), axis=-1).sum(-1)
-    return length / float(np.nanmedian(bones))
 
 
 def landmarks_in_space(
