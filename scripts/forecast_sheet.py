@@ -28,7 +28,7 @@ COLUMNS = ("seen, then what came", "most probable", "drawn", "drawn", "drawn")
 GIVEN, DRAWN, HEADER = (30, 30, 30), (40, 150, 90), 24
 
 
-def main(output: Path = SHEET, begin: float = 3.0, seconds: float = 2.5, tile: int = 150, seed: int = 4) -> None:
+def main(output: Path = SHEET, begin: float = 3.0, seconds: float = 2.5, tile: int = 120, seed: int = 4) -> None:
     """Write the sheet.
 
     Args:
@@ -71,7 +71,7 @@ def main(output: Path = SHEET, begin: float = 3.0, seconds: float = 2.5, tile: i
                     cv2.putText(place, kind, (4, tile - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.36, TEXT, 1, cv2.LINE_AA)
         frames.append(Image.fromarray(picture))
     duration = round(2000 / config.fps)
-    frames[0].save(output, save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=70, method=6)
+    frames[0].save(output, save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=50, method=6)
     print(
         f"{output}: {len(frames)} pictures of {frames[0].width}x{frames[0].height}, {output.stat().st_size / 1e6:.2f} "
         "MB"
