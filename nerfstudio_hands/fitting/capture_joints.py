@@ -140,8 +140,7 @@ def _registered(
 
 def _shape_frames(capture: Capture, options: FitOptions) -> list[int]:
     """Frames that what all frames share may be learnt from and that show a hand."""
-    frames = range(len(capture.frames)) if options.shape_frames is None else sorted(options.shape_frames)
-    return [frame for frame in frames if np.isfinite(capture.stored_keypoints[frame]).any()]
+    return [frame for frame in options.learning_frames(capture) if np.isfinite(capture.stored_keypoints[frame]).any()]
 
 
 def _fittable_sides(capture: Capture, sides: Sequence[str], shape_frames: Sequence[int] | None) -> tuple[str, ...]:

@@ -97,13 +97,9 @@ def fit_capture_landmarks(
     )
 
 
-def _learning(capture: Capture, options: FitOptions) -> list[int]:
-    return sorted(range(len(capture.frames)) if options.shape_frames is None else options.shape_frames)
-
-
 def _fittable_sides(capture: Capture, options: FitOptions) -> tuple[str, ...]:
     """Sides with a hand in a training frame that two cameras see, or one that knows its form."""
-    part = frames_of(options.pictures_of(capture), _learning(capture, options))
+    part = frames_of(options.pictures_of(capture), options.learning_frames(capture))
     seen = np.isfinite(part.detections).all(-1).sum(-1) >= MIN_JOINTS  # pyright: ignore[reportArgumentType, reportCallIssue]
     formed = np.zeros_like(seen) if part.metric_landmarks is None else np.isfinite(part.metric_landmarks).all((-1, -2))
     placed = ((seen.sum(1) >= 2) | (seen & formed).any(1)).any(0)
@@ -119,7 +115,7 @@ def _fittable_sides(capture: Capture, options: FitOptions) -> tuple[str, ...]:
 
 def _film(seen: Capture, sides: Sequence[str], options: FitOptions) -> _Film:
     """Landmarks of all frames in space; cameras are corrected by the frames that may be learnt from alone."""
-    learning = _learning(seen, options)
+    learning = options.learning_frames(seen)
     chosen = [SIDES.index(side) for side in sides]
     turn = options.refine_cameras and len(seen.cameras) >= MIN_CAMERAS_TO_TURN
     found = landmarks_in_space(frames_of(seen, learning), chosen, None, refine_rotations=turn)

@@ -68,7 +68,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
     started = time.monotonic()
     with limited_threads():
         seen = options.pictures_of(capture)
-        learning = sorted(range(len(seen.frames)) if options.shape_frames is None else options.shape_frames)
+        learning = options.learning_frames(seen)
         others = [frame for frame in range(len(seen.frames)) if frame not in set(learning)]
         fraction = len(learning) / len(seen.frames)
 

@@ -39,6 +39,10 @@ class FitOptions:
     shape_frames: Sequence[int] | None = None
     start: PoseStart | None = None
 
+    def learning_frames(self, capture: Capture) -> list[int]:
+        """Indices, ascending, of the frames of a capture that may be learnt from."""
+        return sorted(range(len(capture.frames)) if self.shape_frames is None else self.shape_frames)
+
     def cameras_of(self, capture: Capture) -> list[str]:
         """Names of the cameras of a capture that take part."""
         return capture.cameras_with_images if self.cameras is None else list(self.cameras)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from nerfstudio_hands.calibration.conventions import AS_WRITTEN, find_convention
-from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
+from nerfstudio_hands.calibration.conventions import AS_WRITTEN, convention_of_capture
 from nerfstudio_hands.captures.capture import Capture, read_image
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
@@ -75,7 +73,7 @@ def _key(capture: Capture) -> str:
 
 
 def _detected(capture: Capture) -> list[list[list[DetectedHand]]]:
-    """Hands of each frame and camera, camera by camera so that hands are followed."""
+    """Hands of each frame and camera, each picture by itself."""
     hands = [[[] for _ in capture.cameras] for _ in capture.frames]
     keys = sorted(capture.images, key=lambda key: (key[1], key[0]))
     detector = HandDetector()
@@ -91,20 +89,10 @@ def _in_metres(capture: Capture) -> Capture:
     Raises:
         HandsError: Rays of landmarks meet in no reading, or in another than the file's.
     """
-    path = Path(capture.root) / "transforms.json"
-    cameras = {
-        camera.name: CalibratedCamera(camera.name, camera.intrinsics, None, camera.world_to_camera, camera.size)
-        for camera in capture.cameras
-    }
-    found = find_convention(
-        Calibration(path, cameras, unit=None),
-        capture.camera_names,
-        capture.detections,  # pyright: ignore[reportArgumentType]
-        sizes=[camera.size for camera in capture.cameras],
-    )
+    found = convention_of_capture(capture)
     if found.variant != AS_WRITTEN:
         raise HandsError(
-            f"{found.sentence} `ns-hands prepare --images .. --calibration {path.name} --fix` reads it so."
+            f"{found.sentence} `ns-hands prepare --images .. --calibration transforms.json --fix` reads it so."
         )
     read = found.calibration.cameras
     return replace(

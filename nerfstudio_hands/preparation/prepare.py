@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nerfstudio_hands.calibration.conventions import AS_WRITTEN, find_convention
+from nerfstudio_hands.calibration.conventions import AS_WRITTEN, as_calibrated, find_convention
 from nerfstudio_hands.calibration.hand_scale import MIDDLE_FINGER
 from nerfstudio_hands.calibration.lens import undistort, undistort_points, undistorted_camera
 from nerfstudio_hands.calibration.read import read_calibration
@@ -268,10 +268,7 @@ def _as_rays_say(
             f"{path}: expected the places of {len(lenses)} cameras, found none: calibrate the rig with "
             "`ns-hands calibrate`, from a board or from the hands themselves, and give its file as --calibration."
         )
-    pinholes = {
-        camera.name: CalibratedCamera(camera.name, camera.intrinsics, None, camera.world_to_camera, camera.size)
-        for camera in _pinholes(lenses)
-    }
+    pinholes = {camera.name: as_calibrated(camera) for camera in _pinholes(lenses)}
     names = [lens.name for lens in lenses]
     found = find_convention(
         Calibration(path, pinholes, unit=unit),
