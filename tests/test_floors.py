@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "labels", "files", "program", "transforms"),
     ("geometry",),
     ("hand_model",),
-    ("motion", "captures", "calibration", "synthesis", "fields", "estimators"),
+    ("motion", "captures", "hand_images", "calibration", "synthesis", "fields", "estimators"),
     ("fitting",),
     ("inspection", "dataparsers", "preparation"),
     ("datamanagers", "evaluation", "viewer", "model_components"),
