@@ -15,8 +15,8 @@ from nerfstudio_hands.hand_model.joints import SIDES
 class HandLabels:
     """What is known of a hand in a picture; what is not known is None.
 
-    Frame of all places in space: the camera's in OpenCV axes (x right, y down, z forward), meters. The center of the upper
-    left pixel is (0.5, 0.5).
+    Frame of all places in space: the camera's in OpenCV axes (x right, y down, z forward), meters. The center of the
+    upper left pixel is (0.5, 0.5).
 
     Attributes:
         side: ``left`` or ``right``.
@@ -63,8 +63,8 @@ class HandImage:
 class HandImages(Protocol):
     """A source of pictures: a data set on disk, a capture, or a renderer that draws a picture when it is asked for.
 
-    What `read` and `labels` say of an index is always the same, in every process. A source can be pickled, opens its files
-    late, and holds no array that grows with their number but memory-mapped ones.
+    What `read` and `labels` say of an index is always the same, in every process. A source can be pickled, opens its
+    files late, and holds no array that grows with their number but memory-mapped ones.
     """
 
     name: str
