@@ -96,13 +96,17 @@ def mirrored(picture: HandImage) -> HandImage:
             side=SIDES[1 - SIDES.index(labels.side)],
             intrinsics=intrinsics,
             joints=_times(labels.joints, (-1, 1, 1)),
-            pixels=None if labels.pixels is None else labels.pixels * np.float32([-1, 1]) + np.float32([width, 0]),
+            pixels=None if labels.pixels is None else labels.pixels * _single(-1, 1) + _single(width, 0),
             vertices=_times(labels.vertices, (-1, 1, 1)),
             rotations=_times(labels.rotations, (1, -1, -1)),
             box=None if box is None else np.stack([width - box[2], box[1], width - box[0], box[3]]),
         ),
         mask=None if picture.mask is None else np.ascontiguousarray(picture.mask[:, ::-1]),
     )
+
+
+def _single(*numbers: float) -> Float32[np.ndarray, "N"]:
+    return np.array(numbers, np.float32)
 
 
 def _times(values: np.ndarray | None, factors: tuple[int, int, int]) -> np.ndarray | None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from nerfstudio_hands.geometry.laplacian import Laplacian
 from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.hand_model.model import HandModel, PosedHand, pose_hand, rest_joints, shaped_template
+from nerfstudio_hands.hand_model.model import HandModel, PosedHand, mirror_hand, pose_hand, rest_joints, shaped_template
 from nerfstudio_hands.synthesis.anatomy import Anatomy, dorsality, finger_membership, read_anatomy
 from nerfstudio_hands.synthesis.body import mesh_normals
 from nerfstudio_hands.synthesis.noise import fractal_noise
@@ -40,7 +40,7 @@ class PersonalHand:
     """A hand model of one side that has become a person's; V vertices."""
 
     model: HandModel
-    """The default hand; in its template are the lengths of the person's fingers."""
+    """The default hand or another; in its template are the lengths of the person's fingers."""
     shape: Float[Tensor, "K"]
     displacement: Float[Tensor, "V 3"] | None = None
     """Offsets of rest vertices that leave the joints where they are, meters; None for a hand of the shape space."""
@@ -69,11 +69,18 @@ def personal_hand(side: str, shape: Float[Tensor, "K"], options: SubjectOptions,
         options: What that lacks; where they are the default, the hand is one of the shape space, bit by bit.
         seed: Another seed is another person.
     """
-    model = default_hand(side)
+    return personal_hand_of(default_hand(side), shape, options, seed)
+
+
+def personal_hand_of(
+    model: HandModel, shape: Float[Tensor, "K"], options: SubjectOptions, seed: int
+) -> PersonalHand:
+    """The same of any hand model that lies at rest as the default one does; see `personal_hand`."""
     if options == OF_THE_SHAPE_SPACE:
         return PersonalHand(model, shape)
-    lengthening, displacement = (torch.from_numpy(part).float() for part in _offsets(shape, options, seed))
-    flip = model.template.new_tensor([1.0 if side == "right" else -1.0, 1.0, 1.0])
+    right = model if model.side == "right" else mirror_hand(model)
+    lengthening, displacement = (torch.from_numpy(part).float() for part in _offsets(right, shape, options, seed))
+    flip = model.template.new_tensor([1.0 if model.side == "right" else -1.0, 1.0, 1.0])
     return PersonalHand(replace(model, template=model.template + flip * lengthening), shape, flip * displacement)
 
 
@@ -94,10 +101,9 @@ def person_arrays(hands: list[PersonalHand]) -> dict[str, np.ndarray]:
 
 
 def _offsets(
-    shape: Float[Tensor, "K"], options: SubjectOptions, seed: int
+    right: HandModel, shape: Float[Tensor, "K"], options: SubjectOptions, seed: int
 ) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3"]]:
     """Offsets of the right hand's rest vertices that move its joints, and those that do not, meters."""
-    right = default_hand("right")
     weights = right.weights.double().numpy()
     lengths, girths = _finger_factors(options, seed)
     shaped = shaped_template(right, shape[None])[0].double().numpy()

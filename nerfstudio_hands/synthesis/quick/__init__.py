@@ -1,0 +1,1 @@
+"""Parts of pictures of hands that are drawn by the thousand."""
