@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
@@ -35,6 +36,9 @@ from nerfstudio_hands.synthesis.quick.views import crop_intrinsics, drawn_place
 
 HELD, BEFORE, SECOND = 0.35, 0.12, 0.12
 """Shares of pictures with something in the hand, something before it, and another hand."""
+
+SHADOW = 0.35
+"""Share of pictures with a shadow on what is behind."""
 
 SAMPLES = 2
 """Samples a pixel along each axis."""
@@ -102,8 +106,8 @@ class SyntheticHands:
         layout = self._laid_out(index)
         light, covered = self._lit(layout)
         behind = self._background(layout.rng)
-        rest = 1 - covered.sum(-1, keepdims=True)
-        rgb = taken(light + rest * behind * behind, layout.rng)
+        rest = 1 - covered @ np.ones((3, 1), np.float32)
+        rgb = taken(light + rest * _shaded(behind * behind, rest, layout.rng), layout.rng)
         return HandImage(rgb, layout.labels, covered[..., HAND] > 0.5)
 
     @cached_property
@@ -156,7 +160,7 @@ class SyntheticHands:
         hand = radiance[: len(layout.who.albedo)]
         albedo = layout.who.albedo.mean()
         # Exposed for what the hand is lit by, a little for how bright it is itself.
-        exposure = rng.uniform(0.3, 0.75) * (0.35 / albedo) ** 0.5 / max(float(hand.mean()) / albedo, 1e-3)
+        exposure = rng.uniform(0.38, 0.95) * (0.35 / albedo) ** 0.5 / max(float(hand.mean()) / albedo, 1e-3)
         intrinsics = layout.labels.intrinsics
         colors = radiance * np.float32(exposure)
         return draw_colors(surface, colors, intrinsics, self.options.size, samples=SAMPLES, layers=3)
@@ -204,6 +208,20 @@ def _posed(who: Somebody, rotations: Float32[np.ndarray, "16 3"], middle: Float[
     transforms = posed.bone_transforms.clone()
     transforms[..., :3, 3] += shift
     return PosedHand(posed.vertices + shift, posed.keypoints + shift, transforms)
+
+
+def _shaded(
+    behind: Float32[np.ndarray, "h w 3"], free: Float32[np.ndarray, "h w 1"], rng: np.random.Generator
+) -> Float32[np.ndarray, "h w 3"]:
+    """Light from what is behind, now and then with a soft shadow on it of what is before."""
+    if rng.random() > SHADOW:
+        return behind
+    size = len(behind)
+    shift = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+    shift[:, 2] = rng.normal(0, 0.07, 2) * size
+    shadow = cv2.warpAffine(1 - free, shift, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    shadow = cv2.GaussianBlur(shadow, (0, 0), size * rng.uniform(0.008, 0.05))
+    return behind * (1 - np.float32(rng.uniform(0.25, 0.8)) * shadow[..., None])
 
 
 def _projected(points: Float32[np.ndarray, "N 3"], intrinsics: Float[np.ndarray, "3 3"]) -> Float32[np.ndarray, "N 2"]:

@@ -12,6 +12,7 @@ import torch
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.hand_image import HandImage
 from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES
 from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
@@ -97,6 +98,14 @@ def test_backgrounds_of_a_folder_are_apart_too(tmp_path: Path):
 def test_a_folder_without_pictures_is_refused(tmp_path: Path):
     with pytest.raises(HandsError, match="expected at least 5 pictures"):
         SyntheticHands(replace(OPTIONS, backgrounds=tmp_path))
+
+
+def test_hands_of_manos_files_are_drawn_too(tmp_path: Path):
+    write_mano_pickle(tmp_path / "MANO_RIGHT.pkl", default_hand("right"), np.zeros((15, 3)))
+    drawn = SyntheticHands(replace(OPTIONS, hand_model=str(tmp_path)))
+    assert drawn.hand_model == "mano"
+    picture = drawn.read(0)
+    assert picture.mask.mean() > 0.03 and picture.labels.vertices.shape == (1609, 3)
 
 
 @pytest.mark.parametrize("size", [31, 2000])

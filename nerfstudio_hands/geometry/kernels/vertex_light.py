@@ -125,6 +125,8 @@ def vertex_light_kernel(
         frame = frames[k]
         toward = wp.vec3(frame[2, 0], frame[2, 1], frame[2, 2])
         cosine = wp.dot(normal, toward)
+        if cosine <= -wp.max(wrap):
+            continue
         visible = seen_share(map_place(off, frame, center, reach, cells), depth, k)
         soft = wp.vec3(
             wp.max(cosine + wrap[0], 0.0) / (1.0 + wrap[0]),

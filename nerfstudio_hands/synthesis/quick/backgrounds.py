@@ -65,10 +65,10 @@ def made_background(size: int, rng: np.random.Generator) -> Picture:
     if rng.random() < 0.3:
         _body(base, rng)
     if rng.random() < 0.75:
-        base += _noise(size, rng, rough=rng.uniform(0.7, 1.3)) * np.float32(rng.uniform(0.01, 0.08))
+        base += _noise(size, rng, rough=rng.uniform(0.7, 1.3), gray=rng.random() < 0.8) * rng.uniform(0.01, 0.06)
     if rng.random() < 0.6:
         base = cv2.GaussianBlur(base, (0, 0), float(np.exp(rng.uniform(np.log(0.4), np.log(size / 25)))))
-    return np.clip(base, 0, 1)
+    return np.clip(base, 0, 1).astype(np.float32, copy=False)
 
 
 def _noise(size: int, rng: np.random.Generator, *, rough: float, gray: bool = False) -> Picture:
@@ -97,11 +97,22 @@ def _slope(size: int, rng: np.random.Generator, most: float) -> Picture:
 
 
 def _blotched(size: int, rng: np.random.Generator) -> Picture:
-    """Colored noise between natural and white."""
-    noise = _noise(size, rng, rough=rng.uniform(0.5, 1.6))
-    together = noise.mean(2, keepdims=True)
-    colored = np.float32(rng.uniform(0.1, 1.0))
-    return _color(rng) + np.float32(rng.uniform(0.08, 0.3)) * (together + colored * (noise - together))
+    """Noise between natural and white, from one color to another; a few times of all colors."""
+    rough, strength = rng.uniform(0.5, 1.6), np.float32(rng.uniform(0.08, 0.3))
+    if rng.random() < 0.15:
+        return _color(rng) + strength * _noise(size, rng, rough=rough)
+    noise = strength * _noise(size, rng, rough=rough, gray=True)
+    first, second = _color(rng), _color(rng)
+    return first + noise * (0.3 + second) + np.maximum(noise, 0) * (second - first)
+
+
+def _heaped(size: int, rng: np.random.Generator) -> Picture:
+    """Things behind each other: noise cut into steps, each of one color."""
+    levels = int(rng.integers(3, 9))
+    noise = _noise(size, rng, rough=rng.uniform(-0.4, 0.6), gray=True)[..., 0]
+    step = np.clip((noise * 1.2 + levels / 2), 0, levels - 1).astype(int)
+    colors = np.stack([_color(rng) for _ in range(levels)])
+    return colors[step] * (1 + np.float32(0.1) * _noise(size, rng, rough=0.8, gray=True))
 
 
 def _grained(size: int, rng: np.random.Generator) -> Picture:
@@ -140,8 +151,8 @@ def _tiled(size: int, rng: np.random.Generator) -> Picture:
 
 def _room(size: int, rng: np.random.Generator) -> Picture:
     """A wall over a floor or table, with a boundary that runs through the picture."""
-    upper = BASES[rng.integers(3)](size, rng)
-    lower = BASES[rng.integers(3)](size, rng)
+    upper = BASES[rng.integers(4)](size, rng)
+    lower = BASES[rng.integers(4)](size, rng)
     across = np.linspace(-1, 1, size, dtype=np.float32)
     line = rng.uniform(-0.6, 0.6) + rng.normal(0, 0.25) * across[None] - across[:, None]
     share = np.clip(0.5 + line * np.float32(size / 4), 0, 1)[..., None]
@@ -151,9 +162,9 @@ def _room(size: int, rng: np.random.Generator) -> Picture:
 def _color(rng: np.random.Generator) -> Float32[np.ndarray, "3"]:
     """Pixel values; often nearly gray, sometimes near those of skin."""
     value = rng.beta(1.1, 1.1)
-    if rng.random() < 0.12:
+    if rng.random() < 0.15:
         return SKIN * np.float32(0.3 + 0.75 * value)
-    tint = rng.normal(0, 1, 3) * rng.choice([0.03, 0.12, 0.35], p=[0.5, 0.3, 0.2])
+    tint = rng.normal(0, 1, 3) * rng.choice([0.03, 0.1, 0.3], p=[0.55, 0.33, 0.12])
     return np.clip(value * (1 + tint), 0.01, 1).astype(np.float32)
 
 
@@ -205,6 +216,6 @@ def _whole(numbers: np.ndarray) -> tuple[int, int]:
     return int(numbers[0]), int(numbers[1])
 
 
-BASES: tuple[Callable[[int, np.random.Generator], Picture], ...] = (_plain, _blotched, _grained, _tiled, _room)
-BASE_SHARES = (0.18, 0.27, 0.2, 0.15, 0.2)
+BASES: tuple[Callable[[int, np.random.Generator], Picture], ...] = (_plain, _blotched, _grained, _heaped, _tiled, _room)
+BASE_SHARES = (0.2, 0.15, 0.17, 0.16, 0.12, 0.2)
 """What a background begins with, and how often."""

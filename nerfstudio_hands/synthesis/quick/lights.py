@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from nerfstudio_hands.geometry.raster.vertex_pictures import DirectedLight
 
-AMBIENT_DIRECTIONS = 14
+AMBIENT_DIRECTIONS = 13
 """Directions from which the light of the surroundings comes."""
 
 
@@ -27,7 +27,7 @@ def drawn_light(rng: np.random.Generator) -> DirectedLight:
     warmth = np.array([_warmth(rng) for _ in range(number)]).reshape(number, 3)
     power = (strength * rng.uniform(0.5, 2.5))[:, None] * warmth
     share = rng.uniform(0.35, 0.9)
-    frames = np.stack([_frame(direction) for direction in np.concatenate([around, lamps])])
+    frames = _frames(np.concatenate([around, lamps]))
     softness = np.concatenate([np.full(AMBIENT_DIRECTIONS, 0.3), rng.uniform(0.0, 0.25, number)])
     together = np.concatenate([share * ambient, power])
     return DirectedLight(frames.astype(np.float32), together.astype(np.float32), softness.astype(np.float32))
@@ -49,10 +49,10 @@ def _spread_directions(count: int, rng: np.random.Generator) -> Float[np.ndarray
     return points @ basis
 
 
-def _frame(direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    helper = np.eye(3)[np.abs(direction).argmin()]
-    right = _unit(np.cross(helper, direction))
-    return np.stack([right, np.cross(direction, right), direction])
+def _frames(directions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3 3"]:
+    helper = np.eye(3)[np.abs(directions).argmin(1)]
+    right = _unit(np.cross(helper, directions))
+    return np.stack([right, np.cross(directions, right), directions], axis=1)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

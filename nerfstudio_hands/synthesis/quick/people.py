@@ -27,6 +27,9 @@ FEW_VERTICES = 1000
 MOST_MELANIN = 2.4
 """Of the darkest skin, beyond that of the fair tone of `skin`; the palm keeps a part of it."""
 
+SATURATION = (0.65, 1.0)
+"""Factor on how far colors of skin are from gray: cameras show them paler than they are in oblique daylight."""
+
 PALM_SHARE = 0.45
 """Share of its melanin that dark skin has on the palm and under the nails."""
 
@@ -92,6 +95,8 @@ def somebody(source: str, seed: int) -> Somebody:
     skin, points = Skin(plan.anatomy, seed), plan.body.points
     material = skin.material(points)
     albedo = material.albedo * _complexion(points, rng)
+    gray = albedo.mean(1, keepdims=True)
+    albedo = gray + rng.uniform(*SATURATION) * (albedo - gray)
     gloss = np.stack([material.roughness * rng.uniform(0.75, 1.1), material.reflectance * rng.uniform(0.8, 1.6)], 1)
     lift = skin.relief(points) + skin.fine_relief(points)
     numbers = (np.ascontiguousarray(part, np.float32) for part in (albedo, gloss, lift))
@@ -118,9 +123,9 @@ def _physique(rng: np.random.Generator) -> SubjectOptions:
 def _complexion(points: SkinPoints, rng: np.random.Generator) -> Float[np.ndarray, "N 3"]:
     """Factor on the albedo: from fair to dark, ruddy or sallow; palms keep lighter."""
     palm = np.clip(0.5 - 0.7 * points.dorsal, 0, 1)
-    amount = MOST_MELANIN * rng.beta(0.9, 1.5) * (1 - (1 - PALM_SHARE) * palm)
+    amount = MOST_MELANIN * rng.beta(0.7, 1.9) * (1 - (1 - PALM_SHARE) * palm)
     ruddy = rng.normal(0, 0.16) * np.array([0.16, 0.85, 0.72])
-    return np.exp(-amount[:, None] * MELANIN - ruddy) * np.exp(rng.normal(0, 0.08))
+    return np.exp(-amount[:, None] * MELANIN - ruddy + rng.normal(0, 0.1))
 
 
 def _nearest_shape(model: HandModel, own: PersonalHand) -> Float32[np.ndarray, " K"]:

@@ -54,6 +54,10 @@ WAYS: tuple[tuple[float, Held], ...] = (
 )
 
 
+MOST_AWAY = 0.8
+"""Cosine between fingers and the camera's view up to which the forearm does not hide the hand."""
+
+
 @lru_cache(maxsize=4)
 def pose_pool(source: str, seed: int) -> Float32[np.ndarray, "P 15 3"]:
     """Flexion, spread and twist of many hands of a model (see `body_plan`), radians; see `joint_limits`."""
@@ -98,7 +102,14 @@ def _limits(source: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def drawn_orientation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    """Rotation of a right hand from the rest frame to the camera's."""
+    """Rotation of a right hand from the rest frame to the camera's; none points straight away behind its own arm."""
+    while True:
+        rotation = _some_orientation(rng)
+        if -rotation[2, 0] < MOST_AWAY:
+            return rotation
+
+
+def _some_orientation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
     way = WAYS[rng.choice(len(WAYS), p=[share for share, _ in WAYS])][1]
     fingers = np.array(way.fingers) / np.linalg.norm(way.fingers)
     toward_palm = 180.0 if rng.random() < way.palm else 0.0

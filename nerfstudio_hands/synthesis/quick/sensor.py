@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+THIRD = np.full(3, 1 / 3, np.float32)
+
 
 def taken(light: Float32[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
     """A picture of some light.
@@ -15,7 +17,7 @@ def taken(light: Float32[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt
         rng: Draws what camera it is.
     """
     image = _blurred(light, rng)
-    balance = np.float32(np.exp(rng.normal(0, 0.06, 3) + rng.normal(0, 0.22)))
+    balance = np.float32(np.exp(rng.normal(0, 0.06, 3) + rng.normal(0, 0.2)))
     image = np.sqrt(np.maximum(image * balance, 0))
     # A shoulder instead of a hard edge at white, as cameras have it.
     image = np.where(image > 0.8, 1 - 0.2 * np.exp(-(image - 0.8) / 0.2), image)
@@ -50,7 +52,7 @@ def _blurred(light: Float32[np.ndarray, "h w 3"], rng: np.random.Generator) -> F
 
 def _toned(image: Float32[np.ndarray, "h w 3"], rng: np.random.Generator) -> Float32[np.ndarray, "h w 3"]:
     """Contrast about the middle, saturation, now and then none."""
-    gray = image.mean(2, keepdims=True)
+    gray = (image @ THIRD)[..., None]
     saturation = 0.0 if rng.random() < 0.03 else np.exp(rng.normal(0, 0.2))
     image = gray + np.float32(saturation) * (image - gray)
     return np.float32(0.5) + np.float32(np.exp(rng.normal(0, 0.12))) * (image - np.float32(0.5))
@@ -58,10 +60,10 @@ def _toned(image: Float32[np.ndarray, "h w 3"], rng: np.random.Generator) -> Flo
 
 def _noisy(image: Float32[np.ndarray, "h w 3"], rng: np.random.Generator) -> Float32[np.ndarray, "h w 3"]:
     """Noise that grows in the dark of pixel values, alike in all channels or not."""
-    amount = np.float32(rng.gamma(1.2, 0.012))
+    amount = np.float32(rng.gamma(1.1, 0.009))
     noise = rng.standard_normal(image.shape, np.float32)
     if rng.random() < 0.4:
-        noise = noise.mean(2, keepdims=True) * np.float32(1.7)
+        noise = (noise @ THIRD)[..., None] * np.float32(1.7)
     return np.clip(image + amount * noise * (1.3 - image), 0, 1)
 
 
