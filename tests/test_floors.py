@@ -18,7 +18,7 @@ FLOORS = (
     ("inspection", "dataparsers", "preparation"),
     ("datamanagers", "evaluation", "viewer", "model_components"),
     ("models",),
-    ("training", "export", "video"),
+    ("training", "export", "video", "fleet"),
     ("cli", "method_configs", "data"),
 )
 """What stands on each floor, from the ground up."""

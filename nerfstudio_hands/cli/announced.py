@@ -18,6 +18,8 @@ INPUTS = {
     "camera_path": "a camera path",
 }
 """Options that name a file to read."""
+LIGHT = ("batch",)
+"""Commands that have others do the work."""
 
 
 def announced(name: str, command: Callable[..., None]) -> Callable[..., None]:
@@ -32,7 +34,8 @@ def announced(name: str, command: Callable[..., None]) -> Callable[..., None]:
         require_working_folder()
         _require_inputs(options)
         quieten_imports()
-        print(f"ns-hands {name}: loading PyTorch and nerfstudio ..", file=sys.stderr, flush=True)
+        if name not in LIGHT:
+            print(f"ns-hands {name}: loading PyTorch and nerfstudio ..", file=sys.stderr, flush=True)
         command(**options)
 
     return announce_and_run

@@ -8,6 +8,7 @@ import tyro
 
 from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.announced import announced
+from nerfstudio_hands.cli.batch import batch
 from nerfstudio_hands.cli.calibrate import calibrate
 from nerfstudio_hands.cli.check import check
 from nerfstudio_hands.cli.compare_mesh import compare_mesh
@@ -31,6 +32,7 @@ COMMANDS = {
     "check": check,
     "fit": fit,
     "export": export,
+    "batch": batch,
     "turntable": turntable,
     "animate": animate,
     "view": view,

@@ -1,0 +1,194 @@
+"""`ns-hands batch`: avatars of many captures, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
+
+import tyro
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.option_range import require_range
+from nerfstudio_hands.program.progress import say
+
+MOST_WORKERS = 1024
+
+
+def batch(
+    plan: Annotated[tuple[str, ...], tyro.conf.Positional],
+    *,
+    results: Optional[str] = None,
+    method: tuple[str, ...] = ("hand-uvnerf",),
+    steps: tuple[Literal["fit", "train", "eval", "export"], ...] = ("fit", "train", "eval", "export"),
+    parser: str = "hands-data",
+    data_options: tuple[str, ...] = (),
+    train_options: tuple[str, ...] = (),
+    export_options: tuple[str, ...] = (),
+    workers: int = 1,
+    address: Optional[str] = None,
+    scratch: Optional[Path] = None,
+    retry: bool = False,
+    check: bool = False,
+) -> None:
+    """Fit, train, evaluate and export many captures; what is done is not done again.
+
+    `ns-hands batch PLAN.yaml` carries out a plan (docs/fleet.md), `ns-hands batch CAPTURE .. --results RESULTS` makes
+    one of folders, patterns such as 'takes/*/1' and URLs. `ns-hands batch status RESULTS` tells how far one has come.
+    Stop it at any moment and give the same command again: it goes on. At the end results.csv, results.md and a sheet
+    of held-out pictures lie beside the results.
+
+    Args:
+        plan: A plan (.yaml), or captures: folders, patterns or URLs; or the word `status` and results.
+        results: Folder or URL for the results of captures; a plan names its own.
+        method: Methods of ns-train, of captures.
+        steps: What is done, of captures.
+        parser: Data parser that reads them, of captures.
+        data_options: Options of the data parser as NAME=VALUE, of captures.
+        train_options: Options of ns-train as NAME=VALUE, of captures.
+        export_options: Options of `ns-hands export` as NAME=VALUE, of captures.
+        workers: Steps at a time on this machine, 1 to 1024; with --address local, cores of its Ray.
+        address: Run on Ray: `auto` for the cluster that this machine is part of, ray://HOST:PORT, or `local`.
+        scratch: Folder on each worker for copies of captures and for what is half made; by default among the temporary
+            ones.
+        retry: Try the steps that failed again.
+        check: Look at the plan alone, and say what would be done.
+    """
+    if plan[:1] == ("status",):
+        status(plan[1:])
+        return
+    require_range("--workers", workers, 1, MOST_WORKERS)
+    from nerfstudio_hands.fleet.plan import make_plan, read_plan
+
+    if len(plan) == 1 and plan[0].endswith((".yaml", ".yml")):
+        if results is not None:
+            raise HandsError("--results: expected captures with it, found a plan, which names its own; leave it out.")
+        asked = read_plan(Path(plan[0]).expanduser())
+    else:
+        if results is None:
+            raise HandsError(
+                "--results: expected a folder or URL for the results of these captures, found none; add it."
+            )
+        content = {
+            "results": results,
+            "captures": list(plan),
+            "steps": list(steps),
+            "methods": list(method),
+            "parser": parser,
+            "data": _options(data_options, "--data-options"),
+            "train": _options(train_options, "--train-options"),
+            "export": _options(export_options, "--export-options"),
+        }
+        asked = make_plan(content, base=Path.cwd(), source="ns-hands batch")
+    _carry_out(asked, workers=workers, address=address, scratch=scratch, retry=retry, check=check)
+
+
+def _options(given: tuple[str, ...], option: str) -> dict[str, Any]:
+    """NAME=VALUE .. with values as YAML has them."""
+    import yaml
+
+    found = {}
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise HandsError(f"{option}: expected NAME=VALUE, found '{word}'; write it so.")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise HandsError(f"{option}: expected a value in YAML for {name}, found '{value}'; quote it.") from error
+    return found
+
+
+def _carry_out(asked, *, workers, address, scratch, retry, check) -> None:
+    """Checks a plan, does what is left of it and writes the report."""
+    from nerfstudio_hands.fleet.board import Board, Progress
+    from nerfstudio_hands.fleet.driver import Driver, opened_results
+    from nerfstudio_hands.fleet.graph import make_steps
+    from nerfstudio_hands.fleet.report import write_report
+    from nerfstudio_hands.fleet.task import default_scratch
+
+    made = make_steps(asked)
+    say(f"{len(asked.captures)} captures, {len(made)} steps; results in {asked.results}")
+    if check:
+        _check_plan(asked)
+        say("The plan can be carried out.")
+        return
+    with opened_results(asked.results) as (ledger, identity):
+        driver = Driver(made, ledger, asked.results, identity, scratch or default_scratch(), asked.resources)
+        driver.recover(retry=retry)
+        _check_once(asked, ledger)
+        if ledger.rows("waiting"):
+            engine = _engine(address, workers)
+            with Board(engine.description) as board:
+                driver.run(engine, board)
+        say(Progress.of(ledger).sentence())
+        for row in ledger.rows("failed"):
+            say(f"{row['key']}: {row['sentence']} (log: {row['log']})")
+        for written in write_report(ledger, asked.results):
+            say(f"Wrote {written}")
+        failed = len(ledger.rows("failed"))
+    if failed:
+        raise HandsError(
+            f"{asked.results}: expected all steps to end well, found {failed} that failed; see above, and try them "
+            "again with --retry."
+        )
+
+
+def _check_once(asked, ledger) -> None:
+    """Looks at methods and options with the commands' own parsers, unless this version has done so for these steps."""
+    from nerfstudio_hands.fleet.addresses import short_digest
+    from nerfstudio_hands.fleet.task import versions
+
+    told = json.dumps([sorted({row["inputs"] for row in ledger.rows()}), versions()], sort_keys=True)
+    if ledger.fact("checked") != short_digest(told):
+        _check_plan(asked)
+        ledger.state_fact("checked", short_digest(told))
+
+
+def _check_plan(asked) -> None:
+    from nerfstudio_hands.cli.export import export
+    from nerfstudio_hands.cli.fit import fit
+    from nerfstudio_hands.fleet.plan import words
+    from nerfstudio_hands.fleet.plan_options import check_command, check_methods, fit_words
+
+    say("Looking at methods and options ..")
+    if "fit" in asked.steps:
+        for given in {tuple(fit_words(capture, asked)) for capture in asked.captures}:
+            check_command(fit, ["CAPTURE", *given], "ns-hands fit")
+    if "export" in asked.steps:
+        given = ["--load-config", "CONFIG", "--output-dir", "OUT", *words(asked.export, flags=True)]
+        check_command(export, given, "ns-hands export")
+    check_methods(asked)
+
+
+def _engine(address: str | None, workers: int):
+    if address is not None:
+        from nerfstudio_hands.fleet.ray_engine import RayEngine
+
+        return RayEngine(address, workers=workers)
+    from nerfstudio_hands.fleet.engines import LocalEngine, visible_gpus
+
+    return LocalEngine(workers, gpus=visible_gpus())
+
+
+def status(words: tuple[str, ...]) -> None:
+    """Prints how far a batch has come, by its ledger alone, also while it runs."""
+    from rich.console import Console
+
+    from nerfstudio_hands.fleet.addresses import settled
+    from nerfstudio_hands.fleet.board import tables
+    from nerfstudio_hands.fleet.driver import ledger_folder
+    from nerfstudio_hands.fleet.ledger import LEDGER_FILE, Ledger
+
+    if len(words) != 1:
+        raise HandsError(
+            f"ns-hands batch status: expected the results folder after it, found {len(words)} words; give it."
+        )
+    file = ledger_folder(settled(words[0], Path.cwd())) / LEDGER_FILE
+    if not file.is_file():
+        raise HandsError(
+            f"{words[0]}: expected the results of a batch, found no {LEDGER_FILE} there; check the folder."
+        )
+    ledger = Ledger(file)
+    Console().print(tables(ledger))
+    ledger.close()
