@@ -136,12 +136,17 @@ def _carry_out(asked, *, workers, address, scratch, retry, check) -> None:
 
 def _check_once(asked, ledger) -> None:
     """Looks at methods and options with the commands' own parsers, unless this version has done so for these steps."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     from nerfstudio_hands.fleet.addresses import short_digest
     from nerfstudio_hands.fleet.task import versions
 
     told = json.dumps([sorted({row["inputs"] for row in ledger.rows()}), versions()], sort_keys=True)
     if ledger.fact("checked") != short_digest(told):
-        _check_plan(asked)
+        # In a process of its own: nerfstudio would stay in the memory of this one, which may run for days.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+            other.submit(_check_plan, asked).result()
         ledger.state_fact("checked", short_digest(told))
 
 

@@ -26,7 +26,7 @@ def check_methods(plan: Plan) -> None:
     Raises:
         HandsError: There is one; it is named.
     """
-    from nerfstudio.configs.method_configs import AnnotatedBaseConfigUnion, all_methods
+    from nerfstudio.configs.method_configs import all_methods
 
     from nerfstudio_hands.training.trainer import HandTrainerConfig
 
@@ -34,7 +34,9 @@ def check_methods(plan: Plan) -> None:
     for method in plan.methods:
         if method.method not in known:
             raise HandsError(f"methods: expected one of {', '.join(known)}, found '{method.method}'; correct the name.")
-        config = parsed(AnnotatedBaseConfigUnion, method_words(method), f"ns-train {method.method}")
+        kind = tyro.conf.SuppressFixed[tyro.conf.FlagConversionOff[HandTrainerConfig]]
+        given = words(method.options, flags=False)
+        config = parsed(kind, given, f"ns-train {method.method}", default=all_methods[method.method])
         _named(lambda config=config: check_ranges(config), f"ns-train {method.method}")
     _check_data(plan)
 
@@ -101,13 +103,14 @@ def fit_words(capture: PlannedCapture, plan: Plan) -> list[str]:
     return words(both, flags=True)
 
 
-def parsed(kind: Any, given: list[str], command: str) -> Any:
+def parsed(kind: Any, given: list[str], command: str, *, default: Any = tyro.MISSING_NONPROP) -> Any:
     """What tyro makes of words.
 
     Args:
         kind: What it is to make.
         given: The words.
         command: What gets them.
+        default: What it is without any words.
 
     Raises:
         HandsError: They are not those of such a thing; with tyro's own reason and what comes nearest.
@@ -115,7 +118,7 @@ def parsed(kind: Any, given: list[str], command: str) -> Any:
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
-            return tyro.cli(kind, args=given)
+            return tyro.cli(kind, args=given, default=default)
     except SystemExit as error:
         raise HandsError(f"{command}: expected its options, found {_reason(printed.getvalue())}") from error
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from nerfstudio_hands.errors import HandsError
@@ -56,7 +55,7 @@ class RayEngine:
         self._keys: dict[Any, str] = {}
         self._board = ray.remote(num_cpus=0)(_Board).remote()
         self._asked = time.monotonic()
-        self._task = ray.remote(max_retries=0)(partial(_do, work))
+        self._task, self._work = ray.remote(max_retries=0)(_do), work
 
     def has_room(self) -> bool:
         return len(self._keys) < MOST_PENDING
@@ -66,7 +65,7 @@ class RayEngine:
         gpus = (1 if self._has_gpus else 0) if needs.gpus is None else needs.gpus
         memory = {"memory": int(needs.memory_gb * 2**30)} if needs.memory_gb else {}
         wanted = self._task.options(num_cpus=cpus, num_gpus=gpus, name=task.step.key, **memory)
-        self._keys[wanted.remote(replace(task, cpus=cpus), self._board)] = task.step.key
+        self._keys[wanted.remote(self._work, replace(task, cpus=cpus), self._board)] = task.step.key
 
     def events(self, seconds: float) -> list[Event]:
         ready, _ = self._ray.wait(list(self._keys), num_returns=1, timeout=seconds)

@@ -1,0 +1,298 @@
+"""A batch does each step once, whatever is killed, and says what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import fsspec
+import pytest
+from plans import carry_out, figures, make_captures, plan_of, stand_ins
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fleet import driver as drivers
+from nerfstudio_hands.fleet import scratch, worker
+from nerfstudio_hands.fleet.driver import opened_results
+from nerfstudio_hands.fleet.engines import LocalEngine
+from nerfstudio_hands.fleet.ledger import Ledger
+
+
+@pytest.fixture
+def captures(tmp_path: Path) -> list[str]:
+    return make_captures(tmp_path / "takes", 2)
+
+
+def test_every_step_is_done_once(captures: list[str], tmp_path: Path):
+    methods = {"a": {"method": "hand-uvnerf"}, "b": {"method": "hand-mesh"}}
+    plan = plan_of(captures, tmp_path / "out", methods=methods)
+    rows = carry_out(plan, tmp_path)
+    assert len(rows) == 2 * 7 and {row["state"] for row in rows.values()} == {"done"}
+    assert figures(rows)["take1/b/eval"] == {"hand_psnr": 1.5, "mask_iou": 0.5}
+    assert (tmp_path / "out/take1/a/export/hands.glb").read_text() == "hand-uvnerf"
+    assert all((tmp_path / "out" / row["log"]).is_file() and row["host"] for row in rows.values())
+    assert json.loads(rows["take0/fit"]["versions"])["nerfstudio-hands"]
+    assert list((tmp_path / "out/.work").iterdir()) == []
+    # Again, nothing runs; with one more capture, only that.
+    again = carry_out(plan, tmp_path, programs=dict.fromkeys(("ns-hands", "ns-train", "ns-eval"), ("false",)))
+    assert {key: row["ended"] for key, row in again.items()} == {key: row["ended"] for key, row in rows.items()}
+    (more,) = make_captures(tmp_path / "more", 1)
+    rows = carry_out(plan_of([*captures, {"data": more, "name": "new"}], tmp_path / "out", methods=methods), tmp_path)
+    assert {key for key, row in rows.items() if row["ended"] not in [old["ended"] for old in again.values()]} == {
+        key for key in rows if key.startswith("new/")
+    }
+
+
+def test_a_capture_that_fails_holds_nobody_up_until_it_is_tried_again(captures: list[str], tmp_path: Path):
+    (Path(captures[1]) / "broken").touch()
+    plan = plan_of(captures, tmp_path / "out")
+    rows = carry_out(plan, tmp_path)
+    assert rows["take1/fit"]["state"] == "failed" and rows["take1/fit"]["exit"] == 1
+    assert rows["take1/fit"]["sentence"] == "take1: expected hands, found none; leave it out."
+    assert {rows[f"take1/hand-uvnerf/{step}"]["state"] for step in ("train", "eval", "export")} == {"waiting"}
+    assert list(figures(rows)) == ["take0/hand-uvnerf/eval"]
+    (Path(captures[1]) / "broken").unlink()
+    assert carry_out(plan, tmp_path)["take1/fit"]["state"] == "failed"
+    rows = carry_out(plan, tmp_path, retry=True)
+    assert {row["state"] for row in rows.values()} == {"done"} and rows["take1/fit"]["attempts"] == 2
+    assert rows["take1/fit"]["sentence"] == ""
+
+
+def test_what_was_removed_is_done_again(captures: list[str], tmp_path: Path):
+    plan = plan_of(captures, tmp_path / "out")
+    carry_out(plan, tmp_path)
+    shutil.rmtree(tmp_path / "out/take1/hand-uvnerf/export")
+    rows = carry_out(plan, tmp_path)
+    assert [key for key, row in rows.items() if row["attempts"] == 2] == ["take1/hand-uvnerf/export"]
+    assert (tmp_path / "out/take1/hand-uvnerf/export/hands.glb").is_file()
+
+
+def test_results_tell_what_they_are_without_the_ledger(captures: list[str], tmp_path: Path):
+    plan = plan_of(captures, tmp_path / "out")
+    before = carry_out(plan, tmp_path)
+    for file in (tmp_path / "out").glob("ledger.sqlite*"):
+        file.unlink()
+    after = carry_out(plan, tmp_path, programs={})
+    assert figures(after) == figures(before) and {row["state"] for row in after.values()} == {"done"}
+
+
+DRIVE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from plans import carry_out, plan_of, stand_ins
+folder = Path(sys.argv[2])
+takes = sorted(map(str, (folder / "takes").iterdir()))
+print("begun", flush=True)
+carry_out(plan_of(takes, folder / "out"), folder)
+"""
+
+
+def test_a_driver_that_is_killed_leaves_nothing_half_done(captures: list[str], tmp_path: Path, monkeypatch):
+    undisturbed = carry_out(plan_of(captures, tmp_path / "whole"), tmp_path)
+    monkeypatch.setenv("STEP_SECONDS", "0.05")
+    command = [sys.executable, "-c", DRIVE, str(Path(__file__).parent), str(tmp_path)]
+    for seconds in (0.1, 0.35, 0.2):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"begun\n"
+            time.sleep(seconds)
+            process.kill()
+        # Whatever is in its place is whole.
+        for receipt in (tmp_path / "out").glob("take*/**/step.json"):
+            assert json.loads(receipt.read_text())["outcome"]["state"] == "done"
+    rows = carry_out(plan_of(captures, tmp_path / "out"), tmp_path)
+    assert {row["state"] for row in rows.values()} == {"done"}
+    assert figures(rows) == figures(undisturbed)
+    assert len(list((tmp_path / "out").glob("take*/**/step.json"))) == len(rows)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a command with its parent")
+def test_a_command_dies_with_its_driver(captures: list[str], tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("STEP_SECONDS", "60")
+    command = [sys.executable, "-c", DRIVE, str(Path(__file__).parent), str(tmp_path)]
+
+    def running() -> list[int]:
+        found = []
+        for status in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = status.read_bytes()
+            except OSError:
+                continue
+            if str(tmp_path / "stands_in.py").encode() in words:
+                found.append(int(status.parent.name))
+        return found
+
+    with subprocess.Popen(command) as process:
+        wait_until(lambda: len(running()) == 2)
+        process.kill()
+    wait_until(lambda: not running())
+
+
+def wait_until(holds) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_command_that_is_killed_is_run_again_and_not_for_ever(captures: list[str], tmp_path: Path):
+    """By a stand-in that kills itself, as a machine without memory would, twice or always."""
+    programs = stand_ins(tmp_path)
+    tries = tmp_path / "tries"
+    fatal = f"echo >> {tries}; [ $(wc -l < {tries}) -gt 2 ] || kill -9 $$; exec " + " ".join(programs["ns-train"])
+    programs["ns-train"] = ("sh", "-c", fatal + ' "$@"', "sh")
+    rows = carry_out(plan_of(captures[:1], tmp_path / "out"), tmp_path, programs=programs)
+    assert rows["take0/hand-uvnerf/train"]["attempts"] == 3 and rows["take0/hand-uvnerf/export"]["state"] == "done"
+    programs["ns-train"] = ("sh", "-c", "kill -9 $$")
+    rows = carry_out(plan_of(captures[:1], tmp_path / "other"), tmp_path, programs=programs)
+    assert rows["take0/hand-uvnerf/train"]["state"] == "failed"
+    sentence = rows["take0/hand-uvnerf/train"]["sentence"]
+    assert sentence == "lost 3 times, perhaps for want of memory: its process was killed by signal 9."
+
+
+def test_a_second_driver_says_so(captures: list[str], tmp_path: Path):
+    plan = plan_of(captures, tmp_path / "out")
+    with opened_results(plan.results):
+        with pytest.raises(HandsError, match=f"found a driver at work .process {os.getpid()} on"):
+            carry_out(plan, tmp_path)
+    assert len(carry_out(plan, tmp_path)) == 8
+
+
+def test_results_of_another_plan(captures: list[str], tmp_path: Path):
+    results = tmp_path / "out"
+    carry_out(plan_of(captures, results), tmp_path)
+    with pytest.raises(HandsError, match="found those of another .take0/hand-uvnerf/train: the plan has other options"):
+        carry_out(plan_of(captures, results, train={"max-num-iterations": 7}), tmp_path)
+    with pytest.raises(HandsError, match="found those of another .take0/fit: the plan has no such step"):
+        carry_out(plan_of(captures[1:], results), tmp_path)
+    for file in results.glob("ledger.sqlite*"):
+        file.unlink()
+    with pytest.raises(HandsError, match="found one made with other options"):
+        carry_out(plan_of(captures, results, train={"max-num-iterations": 7}), tmp_path)
+
+
+def test_a_folder_of_something_else(captures: list[str], tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    with pytest.raises(HandsError, match="expected a new folder or one of a batch's results, found other files"):
+        carry_out(plan_of(captures, tmp_path / "out"), tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(HandsError, match="expected a place for results"):
+        carry_out(plan_of(captures, tmp_path / "file" / "out"), tmp_path)
+
+
+def test_a_worker_of_another_version(captures: list[str], tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(worker, "versions", lambda: {"nerfstudio-hands": "0.0.9"})
+    plan = plan_of(captures, tmp_path / "out")
+    with pytest.raises(HandsError, match="expected nerfstudio-hands .* as the driver has it, found 0.0.9"):
+        carry_out(plan, tmp_path)
+    # No capture has failed by that.
+    ledger = Ledger(tmp_path / "out" / "ledger.sqlite")
+    assert {row["state"] for row in ledger.rows()} == {"waiting"}
+
+
+def test_a_worker_that_does_not_see_the_results(captures: list[str], tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(worker, "RESULTS_FILE", "elsewhere.json")
+    with pytest.raises(HandsError, match="expected the results folder .*, found none of this batch there"):
+        carry_out(plan_of(captures, tmp_path / "out"), tmp_path)
+
+
+def test_a_full_disk(captures: list[str], tmp_path: Path, monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(scratch.shutil, "disk_usage", lambda path: usage(free=2**20))
+    rows = carry_out(plan_of(captures[:1], tmp_path / "out"), tmp_path)
+    assert rows["take0/fit"]["state"] == "failed"
+    assert "expected 256 MB of free disk, found 1 MB; free some" in rows["take0/fit"]["sentence"]
+
+
+def test_a_step_that_leaves_nothing(captures: list[str], tmp_path: Path):
+    programs = {**stand_ins(tmp_path), "ns-eval": ("true",), "ns-hands": ("true",)}
+    plan = plan_of(captures[:1], tmp_path / "out", steps=["train", "eval", "export"])
+    rows = carry_out(plan, tmp_path, programs=programs)
+    assert "expected a result, found none though the command ended well" in rows["take0/hand-uvnerf/eval"]["sentence"]
+
+
+def test_stopping_asks_the_commands_to_end(captures: list[str], tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("STEP_SECONDS", "60")
+    begin = time.monotonic()
+
+    class Interrupted(LocalEngine):
+        def events(self, seconds: float):
+            if time.monotonic() - begin > 0.5:
+                raise KeyboardInterrupt
+            return super().events(0.1)
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(plan_of(captures, tmp_path / "out"), tmp_path, Interrupted(2))
+    assert time.monotonic() - begin < 30
+    ledger = Ledger(tmp_path / "out" / "ledger.sqlite")
+    assert {row["state"] for row in ledger.rows()} == {"waiting"}
+
+
+def test_captures_and_results_at_urls(captures: list[str], tmp_path: Path):
+    files = fsspec.filesystem("memory")
+    for number in range(2):
+        files.pipe_file(f"/takes/take{number}/hand", f"{number}.5".encode())
+    plan = plan_of(["memory://takes/take*"], "memory://results/all")
+    assert [capture.name for capture in plan.captures] == ["take0", "take1"]
+    rows = carry_out(plan, tmp_path)
+    assert figures(rows) == {f"take{n}/hand-uvnerf/eval": {"hand_psnr": n + 0.5, "mask_iou": 0.5} for n in range(2)}
+    assert files.cat_file("/results/all/take1/hand-uvnerf/export/hands.glb") == b"hand-uvnerf"
+    assert files.isfile(f"/results/all/{rows['take0/fit']['log']}")
+    assert list((tmp_path / "scratch" / "steps").iterdir()) == []
+    # A capture was fetched once for its fit, training and evaluation.
+    assert len([path for path in (tmp_path / "scratch" / "captures").iterdir() if path.is_dir()]) == 2
+    # A folder whose receipt did not arrive is no result.
+    files.rm_file("/results/all/take1/hand-uvnerf/train/step.json")
+    assert worker.read_receipt(plan.results, "take1/hand-uvnerf/train") is None
+
+
+def test_two_drivers_at_a_url(captures: list[str], tmp_path: Path):
+    results = "memory://results/two"
+    other = json.dumps({"driver": "other", "who": "far", "when": time.time() - 1}).encode()
+    fsspec.filesystem("memory").pipe_file("/results/two/driver.json", other)
+    with pytest.raises(HandsError, match="found a driver at work .on far"):
+        carry_out(plan_of(captures, results), tmp_path)
+    other = json.dumps({"driver": "other", "who": "far", "when": time.time() - drivers.LEASE_SECONDS}).encode()
+    fsspec.filesystem("memory").pipe_file("/results/two/driver.json", other)
+    assert {row["state"] for row in carry_out(plan_of(captures, results), tmp_path).values()} == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        (
+            "nosuch://bucket/take",
+            "expected an address that can be read and written, found 'Protocol not known: nosuch'",
+        ),
+        ("memory://takes/nowhere", "expected a folder with a capture, found none"),
+        ("s3://bucket/take", "found that a package is missing .*s3fs"),
+    ],
+)
+def test_no_such_address(tmp_path: Path, address: str, sentence: str):
+    with pytest.raises(HandsError, match=sentence):
+        plan_of([address], tmp_path / "out")
+
+
+def test_old_copies_make_room(tmp_path: Path, monkeypatch):
+    files = fsspec.filesystem("memory")
+    for name in ("old", "used", "new"):
+        files.pipe_file(f"/room/{name}/hand", b"1.0")
+    usage = namedtuple("usage", "free")
+
+    def free(path):
+        there = [copy for copy in (tmp_path / "captures").iterdir() if copy.is_dir()]
+        return usage(free=scratch.SPARE_BYTES + 3 if len(there) < 2 else 0)
+
+    with scratch.fetched_capture("memory://room/old", tmp_path) as old:
+        os.utime(old, (0, 0))
+    with scratch.fetched_capture("memory://room/used", tmp_path) as used:
+        os.utime(used, (1, 1))
+        monkeypatch.setattr(scratch.shutil, "disk_usage", free)
+        with scratch.fetched_capture("memory://room/new", tmp_path) as new:
+            assert new.is_dir() and used.is_dir() and not old.exists()
