@@ -113,7 +113,7 @@ def fetch(address: str, folder: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     with opened(address) as (files, path):
         partial.mkdir(parents=True)
-        root = files._strip_protocol(path).rstrip("/")
+        root = path.rstrip("/")
         for name in files.find(root):
             target = partial / name.removeprefix(root).lstrip("/")
             if not target.resolve().is_relative_to(partial.resolve()):
@@ -137,7 +137,7 @@ def send(folder: Path, address: str, *, last: str) -> None:
             files.rm(root, recursive=True)
         for path in sorted(paths, key=lambda path: path == folder / last):
             target = f"{root}/{path.relative_to(folder).as_posix()}"
-            files.makedirs(files._parent(target), exist_ok=True)
+            files.makedirs(target.rpartition("/")[0], exist_ok=True)
             files.put_file(str(path), target)
 
 
@@ -171,7 +171,7 @@ def write_file(address: str, content: bytes) -> None:
             temporary.write_bytes(content)
         return
     with opened(address) as (files, path):
-        files.makedirs(files._parent(path), exist_ok=True)
+        files.makedirs(path.rpartition("/")[0], exist_ok=True)
         files.pipe_file(path, content)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import time
@@ -23,7 +22,7 @@ from nerfstudio_hands.fleet.engines import Engine, Started
 from nerfstudio_hands.fleet.graph import Step
 from nerfstudio_hands.fleet.ledger import LEDGER_FILE, Ledger, Outcome
 from nerfstudio_hands.fleet.plan import Resources
-from nerfstudio_hands.fleet.scratch import locked
+from nerfstudio_hands.fleet.scratch import locked, remove_abandoned
 from nerfstudio_hands.fleet.task import Task, versions
 from nerfstudio_hands.fleet.worker import RECEIPT, RESULTS_FILE, WORK_FOLDER, read_receipt
 
@@ -54,24 +53,23 @@ def opened_results(results: str) -> Iterator[tuple[Ledger, str]]:
         HandsError: Another driver is at work, or there is no place to write.
     """
     folder = ledger_folder(results)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / ".driver.lock", wait=False) as lock:
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(locked(folder / ".driver.lock", wait=False))
             if lock is None:
                 raise _already_driven(results, (folder / ".driver.lock").read_text())
-            lock.seek(0)
-            lock.truncate()
+            lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}")
             lock.flush()
-            with ExitStack() as stack:
-                identity = _identity(results, folder)
-                ledger = Ledger(folder / LEDGER_FILE)
-                stack.callback(ledger.close)
-                yield ledger, identity
-    except OSError as error:
-        raise HandsError(
-            f"{results}: expected a place for results, found '{error.strerror or error}'; give another one."
-        ) from error
+            identity = _identity(results, folder)
+        except OSError as error:
+            raise HandsError(
+                f"{results}: expected a place for results, found '{error.strerror or error}'; give another one."
+            ) from error
+        ledger = Ledger(folder / LEDGER_FILE)
+        stack.callback(ledger.close)
+        yield ledger, identity
 
 
 def _already_driven(results: str, who: str) -> HandsError:
@@ -191,7 +189,7 @@ class Driver:
         self.ledger.add(self.steps)
         local = not addresses.is_url(self.results)
         if local:
-            shutil.rmtree(Path(self.results) / WORK_FOLDER, ignore_errors=True)
+            remove_abandoned(Path(self.results) / WORK_FOLDER)
         new = self.ledger.fact("recovered") is None
         for row in self.ledger.rows():
             if local or new or row["state"] == "running":

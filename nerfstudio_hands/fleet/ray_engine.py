@@ -44,7 +44,8 @@ class RayEngine:
         local = {"num_cpus": workers, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
         try:
             context = ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
-        except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
+        # Ray raises exceptions of every kind, among them `Exception` itself where a machine is too slow to start it.
+        except Exception as error:
             raise HandsError(
                 f"--address {address}: expected a Ray cluster, found '{_one_line(error)}'; start one (`ray start "
                 "--head`), correct the address, or leave it out to use this machine alone."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,35 @@ def require_space(folder: Path, needed: int = SPARE_BYTES) -> None:
             f"{folder}: expected {needed / 2**20:,.0f} MB of free disk, found {free / 2**20:,.0f} MB; free some, or "
             "give another --scratch."
         )
+
+
+@contextmanager
+def work_folder(base: Path, name: str) -> Iterator[Path]:
+    """A new folder of this process' own, gone afterwards; those of processes that were killed go, too.
+
+    Raises:
+        HandsError: The disk is full.
+    """
+    require_space(base)
+    remove_abandoned(base)
+    folder = base / f"{name}-{uuid.uuid4().hex}"
+    lock = folder.with_suffix(".lock")
+    with locked(lock):
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+
+
+def remove_abandoned(base: Path) -> None:
+    """Removes folders of work whose process is gone."""
+    for lock in base.glob("*.lock"):
+        with locked(lock, wait=False) as held:
+            if held is not None:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,7 +25,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector.weights import FOLDER_VARIABLE, weights_folder
 from nerfstudio_hands.fleet import addresses, leash
 from nerfstudio_hands.fleet.ledger import Outcome
-from nerfstudio_hands.fleet.scratch import fetched_capture, require_space
+from nerfstudio_hands.fleet.scratch import fetched_capture, work_folder
 from nerfstudio_hands.fleet.task import Task, versions
 
 RECEIPT = "step.json"
@@ -125,13 +124,8 @@ def _require_results(task: Task, host: str) -> None:
 def _work_folder(task: Task) -> Iterator[Path]:
     """A folder of this try's own, gone afterwards."""
     base = task.scratch / "steps" if addresses.is_url(task.results) else Path(task.results) / WORK_FOLDER
-    require_space(base)
-    folder = base / f"{addresses.short_digest(task.step.key)}-{uuid.uuid4().hex}"
-    folder.mkdir()
-    try:
+    with work_folder(base, addresses.short_digest(task.step.key)) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _carry_out(task: Task, work: Path, outcome: Outcome, stop: threading.Event) -> None:

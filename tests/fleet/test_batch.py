@@ -279,6 +279,16 @@ def test_no_such_address(tmp_path: Path, address: str, sentence: str):
         plan_of([address], tmp_path / "out")
 
 
+def test_what_a_killed_worker_left_is_removed(tmp_path: Path):
+    left = "from nerfstudio_hands.fleet.scratch import work_folder; import os, pathlib; "
+    left += f"held = work_folder(pathlib.Path({str(tmp_path)!r}), 'left'); held.__enter__(); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", left]).returncode == -9
+    (abandoned,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    with scratch.work_folder(tmp_path, "one") as one, scratch.work_folder(tmp_path, "two") as two:
+        assert one.is_dir() and two.is_dir() and not abandoned.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_old_copies_make_room(tmp_path: Path, monkeypatch):
     files = fsspec.filesystem("memory")
     for name in ("old", "used", "new"):

@@ -1,0 +1,258 @@
+"""What does it cost to have captures done as a batch, and does it survive being killed?
+
+python benchmarks/fleet.py overhead
+python benchmarks/fleet.py tiny
+python benchmarks/fleet.py kill
+
+`overhead` does nothing in each step, here and by Ray, and asks for the status of a ledger of ten thousand captures.
+`tiny` does tiny synthetic captures through fit, a few steps of training, evaluation and export. `kill` ends commands
+and drivers by SIGKILL at random moments and compares what comes out with an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Union
+
+import tyro
+import yaml
+from recording import Recorded, record
+from rich.table import Table
+
+from nerfstudio_hands.fleet.driver import Driver, opened_results
+from nerfstudio_hands.fleet.engines import Engine, LocalEngine
+from nerfstudio_hands.fleet.graph import Step, make_steps
+from nerfstudio_hands.fleet.ledger import LEDGER_FILE, Ledger, Outcome
+from nerfstudio_hands.fleet.plan import make_plan
+from nerfstudio_hands.fleet.task import Task
+
+NS_HANDS = str(Path(sys.executable).parent / "ns-hands")
+
+
+@dataclass(kw_only=True)
+class Overhead(Recorded):
+    """Time of the driver for steps that do nothing, and of `ns-hands batch status`."""
+
+    steps: int = 2000
+    """Steps of the plan."""
+    captures: int = 10000
+    """Captures in the ledger that is asked."""
+    engines: tuple[str, ...] = ("local", "ray")
+    """What runs the steps."""
+
+    def main(self) -> None:
+        table = Table("engine", "steps", "seconds", "ms a step", title="Steps that do nothing")
+        for name in self.engines:
+            seconds = time_nothing(name, self.steps)
+            table.add_row(name, str(self.steps), f"{seconds:.2f}", f"{1000 * seconds / self.steps:.2f}")
+        status = Table("captures", "steps", "seconds", title="ns-hands batch status, the best of three")
+        status.add_row(str(self.captures), str(4 * self.captures), f"{time_status(self.captures):.2f}")
+        record(__file__, self, [table, status], notes=["Without the start of Ray; its first workers start within."])
+
+
+@dataclass(kw_only=True)
+class Tiny(Recorded):
+    """Tiny synthetic captures, by Ray and by this machine's processes, against the sum of their steps."""
+
+    captures: int = 12
+    """Captures; each another person."""
+    workers: int = 2
+    """Steps at a time."""
+    iterations: int = 30
+    """Steps of each training."""
+    output: Path = Path("outputs/fleet")
+    """Folder for captures and results; captures that are there are used again."""
+
+    def main(self) -> None:
+        table = Table("engine", "wall s", "sum of steps s", "wall over sum / workers", "done", title="Tiny captures")
+        for name in ("processes", "ray"):
+            plan = write_plan(self, self.output / name)
+            start = time.monotonic()
+            address = ("--address", "local") if name == "ray" else ()
+            subprocess.run([NS_HANDS, "batch", str(plan), "--workers", str(self.workers), *address], check=True)
+            wall = time.monotonic() - start
+            rows = ledger_rows(self.output / name)
+            steps = sum(row["ended"] - row["started"] for row in rows)
+            done = f"{sum(row['state'] == 'done' for row in rows)} of {len(rows)}"
+            table.add_row(name, f"{wall:.0f}", f"{steps:.0f}", f"{wall * self.workers / steps:.2f}", done)
+        note = "Synthetic. Wall time includes the look at the plan's options and, of Ray, its start and end."
+        record(__file__, self, [table], notes=[note])
+
+
+@dataclass(kw_only=True)
+class Kill(Recorded):
+    """Kills at random moments, until all is done, and a comparison of figures with an undisturbed run."""
+
+    captures: int = 3
+    """Captures; each another person."""
+    workers: int = 2
+    """Steps at a time."""
+    iterations: int = 30
+    """Steps of each training."""
+    kills: int = 20
+    """How often something is killed: by turns the driver and one of its commands."""
+    longest: float = 60
+    """Most seconds between two."""
+    seed: int = 0
+    """Of the moments."""
+    output: Path = Path("outputs/fleet")
+    """Folder for captures and results; captures that are there are used again."""
+
+    def main(self) -> None:
+        whole, broken = write_plan(self, self.output / "whole"), write_plan(self, self.output / "killed")
+        command = [NS_HANDS, "batch", "--workers", str(self.workers), "--retry"]
+        subprocess.run([*command, str(whole)], check=True)
+        killed = kill_at_random([*command, str(broken)], self)
+        subprocess.run([*command, str(broken)], check=True)
+        here, there = (eval_figures(self.output / name) for name in ("whole", "killed"))
+        most = max(abs(here[key][name] - there[key][name]) for key in here for name in here[key] if name != "fps")
+        rows = ledger_rows(self.output / "killed")
+        table = Table(
+            "drivers killed", "commands killed", "steps done", "largest difference of a figure", title="Kills"
+        )
+        done = f"{sum(row['state'] == 'done' for row in rows)} of {len(rows)}"
+        table.add_row(str(killed["driver"]), str(killed["command"]), done, f"{most:.3g}")
+        record(__file__, self, [table], notes=["Synthetic. Figures are all of ns-eval but its pictures a second."])
+
+
+def do_nothing(task: Task, **told) -> Outcome:
+    """A step that is done at once."""
+    now = time.time()
+    return Outcome(task.step.key, "done", started=now, ended=now, host="here")
+
+
+def nothing_steps(count: int) -> Iterator[Step]:
+    """Steps of captures of four each, chained as real ones are."""
+    for number in range(count // 4):
+        capture = f"take{number}"
+        keys = [f"{capture}/fit", *(f"{capture}/m/{step}" for step in ("train", "eval", "export"))]
+        needs = [(), (keys[0],), (keys[1],), (keys[1],)]
+        for key, needed in zip(keys, needs, strict=True):
+            step = key.rpartition("/")[2]
+            yield Step(key, capture, "" if step == "fit" else "m", step, capture, (), needed, inputs=key)
+
+
+def time_nothing(name: str, count: int) -> float:
+    """Seconds of a driver for steps that do nothing."""
+    with tempfile.TemporaryDirectory() as folder, opened_results(f"{folder}/out") as (ledger, identity):
+        engine = engine_of_nothing(name)
+        driver = Driver(list(nothing_steps(count)), ledger, f"{folder}/out", identity, Path(folder))
+        start = time.monotonic()
+        driver.recover()
+        driver.run(engine, lambda *_: None)
+        assert {row["state"] for row in ledger.rows()} == {"done"}
+        return time.monotonic() - start
+
+
+def engine_of_nothing(name: str) -> Engine:
+    if name == "local":
+        return LocalEngine(2, work=do_nothing)
+    from nerfstudio_hands.fleet.ray_engine import RayEngine
+
+    return RayEngine("local", workers=2, work=do_nothing)
+
+
+def time_status(captures: int) -> float:
+    """Seconds of the command, its start included."""
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / LEDGER_FILE)
+        ledger.add(nothing_steps(4 * captures))
+        ledger.close()
+        with closing(sqlite3.connect(Path(folder) / LEDGER_FILE)) as rows, rows:
+            rows.execute("UPDATE steps SET state = 'done', started = 0, ended = 60 WHERE position % 7 < 5")
+            rows.execute(
+                "UPDATE steps SET state = 'failed', sentence = 'no hand' WHERE step = 'fit' AND position % 70 = 0"
+            )
+        times = []
+        for _ in range(3):
+            start = time.monotonic()
+            subprocess.run([NS_HANDS, "batch", "status", folder], check=True, stdout=subprocess.DEVNULL)
+            times.append(time.monotonic() - start)
+        return min(times)
+
+
+def write_plan(args: Tiny | Kill, results: Path) -> Path:
+    """A plan of tiny captures, which are rendered where they are not there."""
+    for seed in range(args.captures):
+        capture = args.output / "captures" / f"person{seed}"
+        if not capture.exists():
+            subprocess.run(
+                [NS_HANDS, "synthesize", "capture-room", "--num-cameras", "7", "--resolution", "96",
+                 "--supersampling", "1", "--subdivisions", "1", "--seed", str(seed), "--output", str(capture)],
+                check=True,
+            )  # fmt: skip
+    plan = {
+        "results": str(results.absolute()),
+        "captures": [
+            str((args.output / "captures" / f"person{seed}" / "1").absolute()) for seed in range(args.captures)
+        ],
+        "data": {"max-eval-images": 2},
+        "methods": ["hand-uvnerf"],
+        "train": {"max-num-iterations": args.iterations, "pipeline.datamanager.train-num-rays-per-batch": 256},
+        "export": {"texture-size": 256, "format": ["glb"]},
+    }
+    make_steps(make_plan(plan, base=Path.cwd(), source="benchmark"))
+    path = results.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(plan))
+    return path
+
+
+def kill_at_random(command: list[str], args: Kill) -> dict[str, int]:
+    """Starts the batch again and again, and kills it or one of its commands."""
+    moments, killed = random.Random(args.seed), {"driver": 0, "command": 0}
+    process = subprocess.Popen(command)
+    for number in range(args.kills):
+        time.sleep(moments.uniform(0, args.longest))
+        victims = children(process.pid)
+        if number % 2 and victims:
+            os.kill(moments.choice(victims), signal.SIGKILL)
+            killed["command"] += 1
+        else:
+            process.kill()
+            killed["driver"] += 1
+        if process.poll() is not None or not number % 2:
+            process.wait()
+            process = subprocess.Popen(command)
+    process.kill()
+    process.wait()
+    return killed
+
+
+def children(parent: int) -> list[int]:
+    """Processes that a process has begun (Linux)."""
+    found = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(pid) for path in found for pid in path.read_text().split()]
+
+
+def ledger_rows(results: Path) -> list[sqlite3.Row]:
+    ledger = Ledger(results / LEDGER_FILE)
+    try:
+        return ledger.rows()
+    finally:
+        ledger.close()
+
+
+def eval_figures(results: Path) -> dict[str, dict[str, float]]:
+    """What was measured, by step."""
+    return {row["key"]: json.loads(row["figures"]) for row in ledger_rows(results) if row["step"] == "eval"}
+
+
+if __name__ == "__main__":
+    choices = Union[
+        Annotated[Overhead, tyro.conf.subcommand("overhead")],
+        Annotated[Tiny, tyro.conf.subcommand("tiny")],
+        Annotated[Kill, tyro.conf.subcommand("kill")],
+    ]
+    tyro.cli(tyro.conf.OmitSubcommandPrefixes[choices]).main()
