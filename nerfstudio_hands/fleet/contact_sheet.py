@@ -1,4 +1,4 @@
-"""A sheet of held-out pictures of many captures: of each, one in the middle, photograph beside avatar."""
+"""A sheet of held-out pictures of many captures: of each, the one in the middle beside the avatar."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile
@@ -79,5 +79,4 @@ def cut_pair(picture: np.ndarray) -> Image.Image:
     top, left = max(rows.min() - margin, 0), max(columns.min() - margin, 0)
     window = (slice(top, rows.max() + margin + 1), slice(left, columns.max() + margin + 1))
     pair = Image.fromarray(np.concatenate([truth[window], avatar[window]], axis=1))
-    pair.thumbnail(TILE)
-    return pair
+    return ImageOps.contain(pair, TILE)

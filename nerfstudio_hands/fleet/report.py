@@ -125,7 +125,7 @@ def as_markdown(found: list[Avatar], *, has_sheet: bool) -> str:
     lines = ["# Results", "", counts, ""]
     lines += _means(found)
     if has_sheet:
-        lines += ["Held-out pictures, photograph and avatar side by side:", "", f"![held-out pictures]({SHEET})", ""]
+        lines += ["Held-out pictures, each beside its avatar with calibrated color:", "", f"![held-out pictures]({SHEET})", ""]
     return "\n".join([*lines, *_captures(found), ""])
 
 
