@@ -1,4 +1,4 @@
-"""`ns-hands synthesize`: renders a capture whose truth is known, or makes tracks of hands that move."""
+"""`ns-hands synthesize`: renders a capture or pictures whose truth is known, or makes tracks of hands that move."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from nerfstudio_hands.cli.output_folder import check_can_be_made
 from nerfstudio_hands.files.whole_folder import check_new_folder
 from nerfstudio_hands.program.option_range import bounded, check_ranges
 from nerfstudio_hands.program.progress import say, show_progress
-from nerfstudio_hands.synthesis.options import MOST_PROCESSES, CaptureRoomOptions, InterHandOptions, MotionOptions
+from nerfstudio_hands.synthesis.options import (
+    MOST_PROCESSES,
+    CaptureRoomOptions,
+    FreiHandOptions,
+    Ho3dOptions,
+    InterHandOptions,
+    MotionOptions,
+)
 
-Options = TypeVar("Options", CaptureRoomOptions, InterHandOptions, MotionOptions)
+Options = TypeVar("Options", CaptureRoomOptions, InterHandOptions, MotionOptions, FreiHandOptions, Ho3dOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +92,50 @@ class Motion(MotionOptions):
         say(f"Tracks: {self.output}/train and {self.output}/test")
 
 
-def _announce(layout: CaptureRoom | InterHand | Motion) -> None:
+@dataclass(frozen=True, kw_only=True)
+class FreiHandPictures(FreiHandOptions):
+    """Draw pictures of single right hands in the layout of FreiHAND: about 20 a second.
+
+    Writes <output>/{training,evaluation} and their JSON files as FreiHAND has them, and the built-in hand in MANO's own
+    file in <output>/mano. Training pictures need no files: `ns-train hand-monocular` draws them when it wants them.
+    """
+
+    output: Path
+    """Folder to make; it must not exist."""
+
+    def run(self) -> None:
+        _announce(self)
+
+        from nerfstudio_hands.synthesis.freihand_files import synthesize_freihand
+
+        total = self.training * self.copies + self.evaluation
+        with show_progress("Drawing hands", total) as report:
+            synthesize_freihand(self.output, _options(self, FreiHandOptions), progress=report)
+        say(f"Pictures: {self.output}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ho3dPictures(Ho3dOptions):
+    """Draw the same pictures in the layout of HO-3D: what it says of hands, in its order of joints and its axes.
+
+    Writes <output>/{train,evaluation}, the lists of their pictures, and the built-in hand in MANO's own file in
+    <output>/mano. Sequences are single pictures, and poses of the things in hands are not written.
+    """
+
+    output: Path
+    """Folder to make; it must not exist."""
+
+    def run(self) -> None:
+        _announce(self)
+
+        from nerfstudio_hands.synthesis.ho3d_files import synthesize_ho3d
+
+        with show_progress("Drawing hands", self.training + self.evaluation) as report:
+            synthesize_ho3d(self.output, _options(self, Ho3dOptions), progress=report)
+        say(f"Pictures: {self.output}")
+
+
+def _announce(layout: CaptureRoom | InterHand | Motion | FreiHandPictures | Ho3dPictures) -> None:
     """Refuse what can be refused at once, then say what is made."""
     check_ranges(layout)
     check_new_folder(layout.output.expanduser())
@@ -102,10 +152,12 @@ def _options(layout: Options, kind: type[Options]) -> Options:
 def synthesize(
     layout: Annotated[CaptureRoom, tyro.conf.subcommand("capture-room")]
     | Annotated[InterHand, tyro.conf.subcommand("interhand")]
-    | Annotated[Motion, tyro.conf.subcommand("motion")],
+    | Annotated[Motion, tyro.conf.subcommand("motion")]
+    | Annotated[FreiHandPictures, tyro.conf.subcommand("freihand")]
+    | Annotated[Ho3dPictures, tyro.conf.subcommand("ho3d")],
 ) -> None:
     """Render a capture of the built-in hand with made-up skin, in the layout of real captures, and its truth beside it;
-    or make tracks of hands that move, without pictures.
+    or pictures of single hands, in the layouts of data sets; or make tracks of hands that move, without pictures.
 
     All of it is synthetic: good for trying things out and for tests, no substitute for a real capture in a comparison.
     """

@@ -159,8 +159,7 @@ def _production(options: InterHandOptions) -> _Production:
 def _write_files(root: Path, options: InterHandOptions) -> None:
     """Everything but pictures."""
     made = _production(options)
-    mean = bend_fingers(default_hand("right"), torch.tensor([0.1, 0.22, 0.26, 0.28, 0.26]), torch.zeros(5))
-    hands_mean = {"left": mirror_rotations(mean).double().numpy(), "right": mean.double().numpy()}
+    hands_mean = made_up_means()
     (root / "mano").mkdir()
     for side in SIDES:
         write_mano_pickle(root / "mano" / f"MANO_{side.upper()}.pkl", default_hand(side), hands_mean[side])
@@ -190,6 +189,12 @@ def _write_files(root: Path, options: InterHandOptions) -> None:
         for own, points, (_, is_outlier) in zip(flags, seen, found, strict=True):
             own |= {"landmarks": points, "landmark_is_outlier": is_outlier & ~np.isnan(points[..., 0])}
     _write_truth(root / "truth", made, means, flags, options)
+
+
+def made_up_means() -> dict[str, Float[np.ndarray, "15 3"]]:
+    """Mean poses by side for hands of ours in MANO's files: MANO's own are curled, too."""
+    mean = bend_fingers(default_hand("right"), torch.tensor([0.1, 0.22, 0.26, 0.28, 0.26]), torch.zeros(5))
+    return {"left": mirror_rotations(mean).double().numpy(), "right": mean.double().numpy()}
 
 
 def _write_truth(

@@ -177,6 +177,40 @@ class MotionOptions:
     """Another seed is other people who do other things."""
 
 
+@dataclass(frozen=True)
+class HandPictureOptions:
+    """Which pictures of single hands to draw; the same options give the same files."""
+
+    training: bounded(int, 2, 10**6) = 64
+    """Hands to learn from."""
+    evaluation: bounded(int, 1, 10**6) = 16
+    """Hands of other people, with other things and backgrounds, to measure on."""
+    size: bounded(int, 32, 1024) = 224
+    """Pixels of a picture's side."""
+    truth: bool = True
+    """Whether the evaluation split has its joints, too; the published ones came without for years."""
+    seed: bounded(int, 0, 2**31 - 1) = 0
+    """Another seed is other pictures of other people."""
+
+
+@dataclass(frozen=True)
+class FreiHandOptions(HandPictureOptions):
+    """Which pictures to draw in FreiHAND's layout."""
+
+    copies: Literal[1, 4] = 4
+    """How often each hand to learn from comes, before other backgrounds."""
+
+
+@dataclass(frozen=True)
+class Ho3dOptions(HandPictureOptions):
+    """Which pictures to draw in HO-3D's layout."""
+
+    frames: bounded(int, 1, 10**4) = 8
+    """Pictures of a sequence."""
+    version: Literal[2, 3] = 3
+    """Of the data set: version 2 has PNG, version 3 JPEG."""
+
+
 def check_pictures(options: PictureOptions, num_frames: int) -> None:
     """Refuse blur where nothing moves.
 

@@ -72,9 +72,7 @@ def personal_hand(side: str, shape: Float[Tensor, "K"], options: SubjectOptions,
     return personal_hand_of(default_hand(side), shape, options, seed)
 
 
-def personal_hand_of(
-    model: HandModel, shape: Float[Tensor, "K"], options: SubjectOptions, seed: int
-) -> PersonalHand:
+def personal_hand_of(model: HandModel, shape: Float[Tensor, "K"], options: SubjectOptions, seed: int) -> PersonalHand:
     """The same of any hand model that lies at rest as the default one does; see `personal_hand`."""
     if options == OF_THE_SHAPE_SPACE:
         return PersonalHand(model, shape)

@@ -65,6 +65,9 @@ class SyntheticHandsOptions:
     """Pixels of a side."""
     people: bounded(int, 1, 256) = 96
     """How many people there are."""
+    of_the_shape_space: bool = False
+    """Whether hands are exactly those of the model's shape space, as data sets' labels have it; else fingers are
+    longer or thicker than it knows, nails grow, skin is uneven."""
     hand_model: str = "default"
     """`default`, or MANO's file or folder."""
     backgrounds: Path | None = None
@@ -79,7 +82,7 @@ class _Layout:
     posed: PosedHand
     labels: HandLabels
     rng: np.random.Generator
-    """Draws all else."""
+    """Draws light, arm and things."""
 
 
 class SyntheticHands:
@@ -103,11 +106,16 @@ class SyntheticHands:
 
     def read(self, index: int) -> HandImage:
         """Picture, labels and mask."""
+        return self.read_copy(index, 0)
+
+    def read_copy(self, index: int, copy: int) -> HandImage:
+        """The same hand before another background and by another camera; copy 0 is what `read` gives."""
         layout = self._laid_out(index)
         light, covered = self._lit(layout)
-        behind = self._background(layout.rng)
+        rng = np.random.default_rng([self.options.seed, self._is_test, index, 1 + copy])
+        behind = self._background(rng)
         rest = 1 - covered @ np.ones((3, 1), np.float32)
-        rgb = taken(light + rest * _shaded(behind * behind, rest, layout.rng), layout.rng)
+        rgb = taken(light + rest * _shaded(behind * behind, rest, rng), rng)
         return HandImage(rgb, layout.labels, covered[..., HAND] > 0.5)
 
     @cached_property
@@ -125,7 +133,7 @@ class SyntheticHands:
     def _person(self, rng: np.random.Generator) -> Somebody:
         """Somebody out of the split's people; their seeds are odd for testing and even for learning."""
         number = 2 * (self.options.seed * 100_000 + int(rng.integers(self.options.people))) + self._is_test
-        return somebody(self.options.hand_model, number)
+        return somebody(self.options.hand_model, number, self.options.of_the_shape_space)
 
     def _laid_out(self, index: int) -> _Layout:
         rng = np.random.default_rng([self.options.seed, self._is_test, index])

@@ -6,8 +6,14 @@ import pytest
 import tyro
 
 from nerfstudio_hands.cli.synthesize import synthesize
-from nerfstudio_hands.synthesis import capture_room, interhand
-from nerfstudio_hands.synthesis.options import CaptureRoomOptions, InterHandOptions, SubjectOptions
+from nerfstudio_hands.synthesis import capture_room, freihand_files, ho3d_files, interhand
+from nerfstudio_hands.synthesis.options import (
+    CaptureRoomOptions,
+    FreiHandOptions,
+    Ho3dOptions,
+    InterHandOptions,
+    SubjectOptions,
+)
 
 
 @pytest.fixture
@@ -19,6 +25,8 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(capture_room, "synthesize_capture_room", note)
     monkeypatch.setattr(interhand, "synthesize_interhand", note)
+    monkeypatch.setattr(freihand_files, "synthesize_freihand", note)
+    monkeypatch.setattr(ho3d_files, "synthesize_ho3d", note)
     return made
 
 
@@ -47,6 +55,15 @@ def test_both_layouts_take_a_subject_of_another_build(calls, layout: str, kind):
     words = f"{layout} --output x --subject.finger-thickness 1.15 --subject.nail-length 3"
     tyro.cli(synthesize, args=words.split())
     assert calls[0][1] == kind(subject=SubjectOptions(finger_thickness=1.15, nail_length=3.0))
+
+
+def test_pictures_of_single_hands_take_their_layouts_options(calls):
+    tyro.cli(synthesize, args=["freihand", "--output", "a", "--training", "9", "--copies", "1"])
+    tyro.cli(synthesize, args=["ho3d", "--output", "b", "--version", "2", "--no-truth"])
+    assert [options for _, options, _ in calls] == [
+        FreiHandOptions(training=9, copies=1),
+        Ho3dOptions(version=2, truth=False),
+    ]
 
 
 def test_a_layout_must_be_named(calls, capsys):

@@ -14,7 +14,7 @@ from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.synthesis.anatomy import Anatomy, SkinPoints, read_anatomy
 from nerfstudio_hands.synthesis.body import Tessellation, tessellate
-from nerfstudio_hands.synthesis.options import SubjectOptions
+from nerfstudio_hands.synthesis.options import OF_THE_SHAPE_SPACE, SubjectOptions
 from nerfstudio_hands.synthesis.physique import PersonalHand, personal_hand_of
 from nerfstudio_hands.synthesis.skin import MELANIN, Skin
 
@@ -86,12 +86,13 @@ def faces_to_vertices(faces: Int32[np.ndarray, "F 3"], num_vertices: int) -> spa
 
 
 @lru_cache(maxsize=256)
-def somebody(source: str, seed: int) -> Somebody:
-    """The person of a seed, with hands of a model; see `body_plan`."""
+def somebody(source: str, seed: int, of_the_shape_space: bool = False) -> Somebody:
+    """The person of a seed, with hands of a model (see `body_plan`), or of exactly its shape space."""
     plan = body_plan(source)
     rng = np.random.default_rng([seed, 31])
     shape = torch.from_numpy(SHAPE_SPREAD * rng.standard_normal(plan.model.num_shape)).float()
-    own = personal_hand_of(plan.model, shape, _physique(rng), seed)
+    physique = _physique(rng)
+    own = personal_hand_of(plan.model, shape, OF_THE_SHAPE_SPACE if of_the_shape_space else physique, seed)
     skin, points = Skin(plan.anatomy, seed), plan.body.points
     material = skin.material(points)
     albedo = material.albedo * _complexion(points, rng)
@@ -99,8 +100,9 @@ def somebody(source: str, seed: int) -> Somebody:
     albedo = gray + rng.uniform(*SATURATION) * (albedo - gray)
     gloss = np.stack([material.roughness * rng.uniform(0.75, 1.1), material.reflectance * rng.uniform(0.8, 1.6)], 1)
     lift = skin.relief(points) + skin.fine_relief(points)
+    nearest = shape.numpy() if of_the_shape_space else _nearest_shape(plan.model, own)
     numbers = (np.ascontiguousarray(part, np.float32) for part in (albedo, gloss, lift))
-    return Somebody(own, own.rest.double().numpy(), _nearest_shape(plan.model, own), *numbers)
+    return Somebody(own, own.rest.double().numpy(), nearest, *numbers)
 
 
 def _physique(rng: np.random.Generator) -> SubjectOptions:

@@ -1,0 +1,106 @@
+"""Pictures of single hands in FreiHAND's layout, with our hand in MANO's file: what reads the one reads the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.hand_images.hand_image import HandLabels
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
+from nerfstudio_hands.synthesis.image_files import write_image, write_mask
+from nerfstudio_hands.synthesis.interhand import made_up_means
+from nerfstudio_hands.synthesis.options import FreiHandOptions, HandPictureOptions
+from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+
+JPEG_QUALITY = 95
+
+DIGITS = 6
+"""Decimals of the numbers in the files: micrometers."""
+
+PICTURES_A_PERSON = 8
+"""So many at least, as making somebody takes as long as drawing ten."""
+
+MIDDLE_BASE = 9
+"""The joint that FreiHAND's MANO entries place."""
+
+
+def synthesize_freihand(
+    output: Path, options: FreiHandOptions, *, progress: Callable[[int], None] = lambda done: None
+) -> Path:
+    """Draw the pictures of both splits and write FreiHAND's files.
+
+    Args:
+        output: Folder to make; it appears whole or not at all.
+        options: What is drawn.
+        progress: Receives the number of pictures done.
+
+    Raises:
+        HandsError: There is such a folder, or it cannot be written.
+    """
+    done = 0
+    with whole_folder(output.expanduser()) as folder:
+        mean = write_made_up_mano(folder)
+        for part, source in picture_sources(options):
+            copies = options.copies if part == "training" else 1
+            for index in range(len(source)):
+                for copy in range(copies):
+                    picture = source.read_copy(index, copy)
+                    number = index + copy * len(source)
+                    write_image(folder / part / "rgb" / f"{number:08d}.jpg", picture.rgb, quality=JPEG_QUALITY)
+                    progress(done := done + 1)
+                if part == "training":
+                    write_mask(folder / part / "mask" / f"{index:08d}.jpg", picture.mask.astype(float))
+            _write_lists(folder, part, source, mean, truth=part == "training" or options.truth)
+    return output
+
+
+def write_made_up_mano(folder: Path) -> Float[np.ndarray, "15 3"]:
+    """Our right hand as `mano/MANO_RIGHT.pkl`; returns its mean pose."""
+    mean = made_up_means()["right"]
+    (folder / "mano").mkdir()
+    write_mano_pickle(folder / "mano" / "MANO_RIGHT.pkl", default_hand("right"), mean)
+    return mean
+
+
+def picture_sources(options: HandPictureOptions) -> list[tuple[str, SyntheticHands]]:
+    """Pictures of both splits, by the name of FreiHAND's folder."""
+    common = SyntheticHandsOptions(seed=options.seed, size=options.size, of_the_shape_space=True)
+
+    def source(split: Literal["train", "test"], count: int) -> SyntheticHands:
+        people = min(max(count // PICTURES_A_PERSON, 1), common.people)
+        return SyntheticHands(replace(common, split=split, count=count, people=people))
+
+    return [("training", source("train", options.training)), ("evaluation", source("test", options.evaluation))]
+
+
+def _write_lists(
+    folder: Path, part: str, source: SyntheticHands, mean: Float[np.ndarray, "15 3"], *, truth: bool
+) -> None:
+    labels = [source.labels(index) for index in range(len(source))]
+    lists = {"K": [own.intrinsics for own in labels], "scale": [own.bone_length for own in labels]}
+    if truth:
+        lists |= {
+            "xyz": [own.joints for own in labels],
+            "verts": [own.vertices for own in labels],
+            "mano": [_mano_entry(own, mean)[None] for own in labels],
+        }
+    for name, values in lists.items():
+        rounded = [np.round(np.asarray(value, np.float64), DIGITS).tolist() for value in values]
+        (folder / f"{part}_{name}.json").write_text(json.dumps(rounded))
+
+
+def _mano_entry(labels: HandLabels, mean: Float[np.ndarray, "15 3"]) -> Float[np.ndarray, "61"]:
+    """Pose relative to the mean one, shape, and the scaled orthographic camera: u, v, and pixels a meter."""
+    pose = labels.rotations.astype(np.float64).copy()
+    pose[1:] -= mean
+    place, intrinsics = labels.joints[MIDDLE_BASE], labels.intrinsics
+    scale = (intrinsics[0, 0] + intrinsics[1, 1]) / 2 / place[2]
+    return np.array([*pose.ravel(), *labels.shape, *(scale * place[:2] + intrinsics[:2, 2]), scale])  # pyright: ignore[reportOptionalIterable]
