@@ -19,9 +19,11 @@ def posed_vertices(
     rotations: Float32[np.ndarray, "16 3"],
     shape: Float32[np.ndarray, " K"],
     wrist: Float32[np.ndarray, "3"],
+    *,
+    side: str = "right",
 ) -> Float32[np.ndarray, "V 3"]:
-    """Vertices of a right hand whose wrist joint is at a place, meters; rotations as of `HandLabels`."""
-    model: HandModel = _hand(source, "right")
+    """Vertices of a hand of a side whose wrist joint is at a place, meters; rotations as of `HandLabels`."""
+    model: HandModel = _hand(source, side)
     turns = torch.from_numpy(rotations)[None]
     posed = pose_hand(model, turns[:, 0], turns[:, 1:], torch.zeros(1, 3), torch.from_numpy(shape))
     return (posed.vertices[0] - posed.keypoints[0, 0]).numpy() + wrist
