@@ -125,7 +125,8 @@ def as_markdown(found: list[Avatar], *, has_sheet: bool) -> str:
     lines = ["# Results", "", counts, ""]
     lines += _means(found)
     if has_sheet:
-        lines += ["Held-out pictures, each beside its avatar with calibrated color:", "", f"![held-out pictures]({SHEET})", ""]
+        caption = "Held-out pictures, each beside its avatar with calibrated color:"
+        lines += [caption, "", f"![held-out pictures]({SHEET})", ""]
     return "\n".join([*lines, *_captures(found), ""])
 
 
