@@ -35,10 +35,16 @@ def load_run(load_config: Path, data: Path | None = None) -> tuple[HandTrainerCo
     import torch
 
     from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
+    from nerfstudio_hands.training.pipeline import HandPipelineConfig
     from nerfstudio_hands.training.run_config import load_config as read_config
     from nerfstudio_hands.training.trainer import default_device
 
     config = read_config(load_config)
+    if not isinstance(config.pipeline, HandPipelineConfig):
+        raise HandsError(
+            f"{load_config}: expected the run of an avatar, found one of {config.method_name}, which looks at pictures: "
+            "use `ns-hands predict`, ns-eval or ns-viewer."
+        )
     folder = load_config.absolute().parent
     manager = config.pipeline.datamanager
     manager.dataparser.run = folder  # pyright: ignore[reportAttributeAccessIssue]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 
+from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.dataparsers.interhand_dataparser import InterHandDataParserConfig
 from nerfstudio_hands.program.environment import announce_training
@@ -28,6 +29,22 @@ class PicturesDataParserConfig(HandsDataParserConfig):
     """Layout of the folder: "auto" recognises it, "pictures" insists on this one."""
 
 
+@dataclass
+class FreiHandDataParserConfig(HandImagesDataParserConfig):
+    """FreiHAND: pictures of 224 x 224 with MANO's hand."""
+
+    layout: str = "freihand"
+    """Layout of the folder: "auto" recognises it, "freihand" insists on this one."""
+
+
+@dataclass
+class HO3DDataParserConfig(HandImagesDataParserConfig):
+    """HO-3D: video of hands that hold objects."""
+
+    layout: str = "ho3d"
+    """Layout of the folder: "auto" recognises it, "ho3d" insists on this one."""
+
+
 hands_data = DataParserSpecification(
     config=HandsDataParserConfig(), description="Calibrated pictures of hands; the layout is recognised."
 )
@@ -40,3 +57,10 @@ pictures_data = DataParserSpecification(
 interhand_data = DataParserSpecification(
     config=InterHandDataParserConfig(), description="InterHand2.6M: hands in motion before many cameras."
 )
+hand_images_data = DataParserSpecification(
+    config=HandImagesDataParserConfig(), description="Labelled pictures of a hand each; without a folder they are drawn."
+)
+freihand_data = DataParserSpecification(
+    config=FreiHandDataParserConfig(), description="FreiHAND: single pictures of hands."
+)
+ho3d_data = DataParserSpecification(config=HO3DDataParserConfig(), description="HO-3D: hands that hold objects.")

@@ -27,6 +27,9 @@ JOINT_NAMES: tuple[str, ...] = ("wrist",) + tuple(f"{finger}_{k}" for finger in 
 JOINT_PARENTS: tuple[int, ...] = (-1,) + tuple(0 if k == 0 else 4 * f + k for f in range(5) for k in range(4))
 """Parent of each of the 21 joints, -1 for the wrist."""
 
+BONES: tuple[tuple[int, int], ...] = tuple((JOINT_PARENTS[joint], joint) for joint in range(1, 21))
+"""The 20 bones, each from a joint's parent to the joint, in the order of the latter."""
+
 MANO_FINGERS: tuple[str, ...] = ("index", "middle", "pinky", "ring", "thumb")
 """Fingers in the order of MANO's joints."""
 

@@ -7,24 +7,24 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, Dict, Optional, Type, cast
+from typing import Dict, Optional, Type, cast
 
 import numpy as np
 import torch
-from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.utils.rich_utils import CONSOLE, get_progress
 from torchvision.utils import save_image
 
+from nerfstudio_hands.captures.layouts import find_layout
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
+from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.checkpoints import patch_loading, require_same_weights
 from nerfstudio_hands.model_components.image_figures import registered_figures
 from nerfstudio_hands.model_components.registered_cameras import register_cameras
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
-from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.program.memory import explain_out_of_memory
+from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig
 from nerfstudio_hands.video.render_paths import patch_render_paths
-from nerfstudio_hands.viewer.nerfstudio_patches import patch_viewer
 
 ACCOUNT = "figures.json"
 """Name of the file beside evaluated pictures that holds the figures of each."""
@@ -32,9 +32,17 @@ COLORS = ("truth", "prediction", "calibrated", "registered")
 FLAGS = ("region", "counted", "drawn", "registered_drawn")
 """Images that figures are taken of."""
 
+NEXT_COMMANDS = (
+    "ns-hands view --load-config {config}",
+    "ns-eval --load-config {config} --output-path eval.json",
+    "ns-hands turntable --load-config {config}",
+    "ns-hands export --load-config {config} --output-dir exports",
+)
+"""What to do with a run."""
+
 
 @dataclass
-class HandPipelineConfig(VanillaPipelineConfig):
+class HandPipelineConfig(SoundPipelineConfig):
     """Data manager and model of a hand avatar."""
 
     _target: Type = field(default_factory=lambda: HandPipeline)
@@ -44,8 +52,18 @@ class HandPipelineConfig(VanillaPipelineConfig):
     model: PosedHandModelConfig = field(default_factory=PosedHandModelConfig)
     """What is learned of the hands."""
 
+    def check_data(self) -> str:
+        data = self.datamanager
+        require_hands(data.dataparser)
+        capture = Path(data.data or data.dataparser.data).expanduser()
+        find_layout(capture, data.dataparser.layout)  # pyright: ignore[reportAttributeAccessIssue]
+        return f"capture {data.data or data.dataparser.data}"
 
-class HandPipeline(VanillaPipeline):
+    def next_commands(self) -> tuple[str, ...]:
+        return NEXT_COMMANDS
+
+
+class HandPipeline(SoundPipeline):
     """Averages the figures of held-out pictures, over all of them and a protocol each.
 
     With held-out frames every key comes four times: as it is, and with the prefixes `view/` (held-out camera, frame of
@@ -61,41 +79,12 @@ class HandPipeline(VanillaPipeline):
         return cast(PosedHandModel, super().model)
 
     def __init__(self, config: HandPipelineConfig, device: str, **kwargs) -> None:
-        offer_ffmpeg()  # before `ns-render` looks for one
-        patch_viewer()  # before a trainer or `ns-viewer` opens one
         super().__init__(with_patches(config), device, **kwargs)
         patch_render_paths(self)  # before `ns-render` asks for a way of the camera
-        patch_loading(HandPipeline)  # before nerfstudio's commands look for a checkpoint
 
-    def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
-        """nerfstudio's, which takes what fits and leaves the rest; weights of something else end the program with one
-        sentence."""
-        # Training by several processes wraps the model.
-        loaded = {
-            name.removeprefix("_model.").removeprefix("module."): value
-            for name, value in loaded_state.items()
-            if name.startswith("_model.")
-        }
-        try:
-            require_same_weights(self.model.state_dict(), loaded)
-        except HandsError as error:
-            raise SystemExit(f"error: {error}") from error
-        super().load_pipeline(loaded_state, step)
-
-    def get_train_loss_dict(self, step: int):
-        """nerfstudio's, but a loss that is not finite stops the training before it spoils the parameters.
-
-        Raises:
-            HandsError: A term of the loss is not a finite number.
-        """
-        outputs, losses, metrics = super().get_train_loss_dict(step)
-        for name, value in losses.items():
-            if not value.isfinite().all():
-                raise HandsError(
-                    f"training: expected finite losses, found {float(value)} for '{name}' at step {step}; "
-                    "lower its weight or the learning rates."
-                )
-        return outputs, losses, metrics
+    def held_out_psnr(self, step: int) -> Optional[float]:
+        _, _, metrics = self.get_eval_loss_dict(step)
+        return float(metrics["psnr"].detach())
 
     def get_average_image_metrics(
         self,
@@ -163,6 +152,15 @@ def with_patches(config: HandPipelineConfig) -> HandPipelineConfig:
     sampler = config.datamanager.pixel_sampler
     sampler = replace(sampler, draws_patches=sampler.draws_patches or config.model.perceptual_loss_weight > 0)
     return replace(config, datamanager=replace(config.datamanager, pixel_sampler=sampler))
+
+
+def require_hands(dataparser: DataParserConfig) -> None:
+    """Raises a HandsError unless it is a data parser of captures of hands."""
+    if not isinstance(dataparser, HandsDataParserConfig):
+        raise HandsError(
+            f"{type(dataparser).__name__}: expected a data parser of hands, found one that fits none: train with "
+            "hands-data, capture-room-data or interhand-data."
+        )
 
 
 def write_images(folder: Path, name: str, number: int, images: Dict[str, torch.Tensor]) -> str:

@@ -115,9 +115,9 @@ def _check_parts(config: HandTrainerConfig) -> None:
     from nerfstudio.engine.optimizers import OptimizerConfig
     from nerfstudio.engine.schedulers import SchedulerConfig
 
-    from nerfstudio_hands.training.pipeline import HandPipelineConfig
+    from nerfstudio_hands.training.sound_pipeline import SoundPipelineConfig
 
-    _check_type(config.pipeline, HandPipelineConfig, "the pipeline")
+    _check_type(config.pipeline, SoundPipelineConfig, "the pipeline")
     for name, group in config.optimizers.items():
         _check_type(group, typing.Dict[str, Any], f"optimizers.{name}")
         _check_type(group.get("optimizer"), OptimizerConfig, f"optimizers.{name}.optimizer")

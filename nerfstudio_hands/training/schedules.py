@@ -13,6 +13,31 @@ from nerfstudio_hands.program.option_range import Fraction, bounded
 
 
 @dataclass
+class MilestonesSchedulerConfig(SchedulerConfig):
+    """The rate falls at parts of the training, however long that is."""
+
+    _target: typing.Type = field(default_factory=lambda: MilestonesScheduler)
+    """target class to instantiate"""
+    milestones: typing.Tuple[Fraction, ...] = (0.5, 0.75)
+    """Parts of the training after which the rate falls."""
+    factor: Fraction = 0.5
+    """What it is multiplied with."""
+    max_steps: bounded(typing.Optional[int], 1, 10**9) = None
+    """Length of the training; by default that of this one."""
+
+
+class MilestonesScheduler(Scheduler):
+    """Steps at fractions of a training's length."""
+
+    config: MilestonesSchedulerConfig
+
+    def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> lr_scheduler.LRScheduler:
+        config = self.config
+        steps = [round(part * _known(config.max_steps)) for part in config.milestones]
+        return lr_scheduler.MultiStepLR(optimizer, steps, config.factor)
+
+
+@dataclass
 class CosineDecaySchedulerConfig(SchedulerConfig):
     """Warm-up, then a half cosine from the optimiser's learning rate to a fraction of it."""
 
@@ -34,11 +59,7 @@ class CosineDecayScheduler(Scheduler):
 
     def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> lr_scheduler.LRScheduler:
         config = self.config
-        if config.max_steps is None:
-            raise ValueError(
-                "A schedule without max_steps needs a HandTrainer, which knows the length of the training."
-            )
-        max_steps = config.max_steps
+        max_steps = _known(config.max_steps)
 
         def factor(step: int) -> float:
             if step < config.warmup_steps:
@@ -47,3 +68,13 @@ class CosineDecayScheduler(Scheduler):
             return config.final_fraction + (1 - config.final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
 
         return lr_scheduler.LambdaLR(optimizer, lr_lambda=factor)
+
+
+def _known(max_steps: int | None) -> int:
+    if max_steps is None:
+        raise ValueError("A schedule without max_steps needs a HandTrainer, which knows the length of the training.")
+    return max_steps
+
+
+OPEN_SCHEDULES = (CosineDecaySchedulerConfig, MilestonesSchedulerConfig)
+"""Schedules that may leave the length of the training to the trainer."""

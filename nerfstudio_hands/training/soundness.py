@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from nerfstudio.configs.base_config import MachineConfig
-from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.engine.trainer import TrainerConfig
 
-from nerfstudio_hands.captures.layouts import find_layout
-from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.environment import require_working_folder
 from nerfstudio_hands.program.option_range import check_ranges
+from nerfstudio_hands.training.sound_pipeline import SoundPipelineConfig
 
 
-def require_sound(config: TrainerConfig) -> None:
+def require_sound(config: TrainerConfig) -> str:
     """See that a training can begin, as far as its configuration, its folders and its devices tell.
+
+    Returns:
+        What is trained on, in words.
 
     Raises:
         HandsError: The working folder is gone, a number is out of its range, the machine has no such device, the data
@@ -26,22 +28,18 @@ def require_sound(config: TrainerConfig) -> None:
     require_working_folder()
     check_ranges(config)
     _require_device(config.machine)
-    data = config.pipeline.datamanager
-    _require_hands(data.dataparser)  # pyright: ignore[reportAttributeAccessIssue]
-    capture = Path(data.data or data.dataparser.data).expanduser()  # pyright: ignore[reportAttributeAccessIssue]
-    find_layout(capture, data.dataparser.layout)  # pyright: ignore[reportAttributeAccessIssue]
-    if config.output_dir.expanduser().resolve().is_relative_to(capture.resolve()):
-        raise HandsError(
-            f"{config.output_dir}: expected an output folder outside of the capture, found one inside {capture}: give "
-            "another --output-dir."
-        )
+    data = cast(SoundPipelineConfig, config.pipeline).check_data()
+    folder = config.pipeline.datamanager.data or config.pipeline.datamanager.dataparser.data  # pyright: ignore[reportAttributeAccessIssue]
+    _require_outside(config.output_dir, folder)
+    return data
 
 
-def _require_hands(dataparser: DataParserConfig) -> None:
-    if not isinstance(dataparser, HandsDataParserConfig):
+def _require_outside(output: Path, data: Path) -> None:
+    # Where nothing is given, no folder is read.
+    if data != Path() and output.expanduser().resolve().is_relative_to(data.expanduser().resolve()):
         raise HandsError(
-            f"{type(dataparser).__name__}: expected a data parser of hands, found one that fits none: train with "
-            "hands-data, capture-room-data or interhand-data."
+            f"{output}: expected an output folder outside of the capture, found one inside {data}: give another "
+            "--output-dir."
         )
 
 

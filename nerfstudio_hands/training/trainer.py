@@ -29,17 +29,9 @@ from nerfstudio_hands.files.run_yaml import portable_yaml
 from nerfstudio_hands.program.interruption import exit_status, resume_command, sigterm_interrupts, undisturbed
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.program.option_range import Interval, bounded
-from nerfstudio_hands.training.pipeline import HandPipelineConfig
-from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.schedules import OPEN_SCHEDULES
+from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig
 from nerfstudio_hands.training.soundness import require_sound
-
-NEXT_COMMANDS = (
-    "ns-hands view --load-config {config}",
-    "ns-eval --load-config {config} --output-path eval.json",
-    "ns-hands turntable --load-config {config}",
-    "ns-hands export --load-config {config} --output-dir exports",
-)
-"""What to do with a run."""
 
 
 @dataclass
@@ -64,7 +56,7 @@ class HandTrainerConfig(TrainerConfig):
 
     _target: typing.Type = field(default_factory=lambda: HandTrainer)
     """target class to instantiate"""
-    pipeline: HandPipelineConfig = field(default_factory=HandPipelineConfig)
+    pipeline: SoundPipelineConfig = field(default_factory=SoundPipelineConfig)
     """Data manager and model."""
     max_num_iterations: bounded(int, 1, 10**9) = 1000
     """Steps of the training, those before --load-dir among them."""
@@ -86,12 +78,11 @@ class HandTrainerConfig(TrainerConfig):
         anything is read or written.
         """
         try:
-            require_sound(self)
+            data = require_sound(self)
         except HandsError as error:
             raise SystemExit(f"error: {error}") from error
-        data = self.pipeline.datamanager.data or self.pipeline.datamanager.dataparser.data
         say(
-            f"{self.method_name}: {self.max_num_iterations:,} steps on {self.machine.device_type}, capture {data}, "
+            f"{self.method_name}: {self.max_num_iterations:,} steps on {self.machine.device_type}, {data}, "
             f"run {self.get_base_dir()} (all options: config.yml there)"
         )
 
@@ -138,6 +129,7 @@ class HandTrainer(Trainer):
     fault stops the training."""
 
     config: HandTrainerConfig
+    pipeline: SoundPipeline
     saved_step: int | None = None
     """Step of the last checkpoint that was written."""
     held_out_psnr: float | None = None
@@ -164,11 +156,11 @@ class HandTrainer(Trainer):
 
     def _training_remedy(self) -> str:
         pipeline = self.config.pipeline
-        return pipeline.model.training_remedy(pipeline.datamanager)
+        return pipeline.model.training_remedy(pipeline.datamanager)  # pyright: ignore[reportAttributeAccessIssue]
 
     def eval_iteration(self, step: int) -> None:
         """nerfstudio's, and the quality on held-out pixels beside the times that are printed."""
-        with explain_out_of_memory(f"evaluation at step {step}", self.config.pipeline.model.rendering_remedy()):
+        with explain_out_of_memory(f"evaluation at step {step}", self.config.pipeline.model.rendering_remedy()):  # pyright: ignore[reportAttributeAccessIssue]
             self._look_at_held_out_pixels(step)
             super().eval_iteration(step)
 
@@ -180,17 +172,20 @@ class HandTrainer(Trainer):
             return
         looks = max(1, self.config.max_num_iterations // (10 * interval)) * interval
         if step and step % looks == 0:
-            _, _, metrics = self.pipeline.get_eval_loss_dict(step)
-            self.held_out_psnr = float(metrics["psnr"].detach())
+            self.held_out_psnr = self.pipeline.held_out_psnr(step)
         if self.held_out_psnr is not None:
             writer.put_scalar(name=EventName.CURR_TEST_PSNR, scalar=self.held_out_psnr, step=step)
 
     def setup_optimizers(self) -> Optimizers:
-        """nerfstudio's, with the length of the training in schedules that leave it open."""
+        """nerfstudio's, with the length of the training in schedules that leave it open; that length is the data's,
+        where these are trained on by epochs."""
+        steps = self.pipeline.training_steps()
+        if steps is not None:
+            self.config = replace(self.config, max_num_iterations=steps)
         groups = {}
         for name, group in self.config.optimizers.items():
             scheduler = group["scheduler"]
-            if isinstance(scheduler, CosineDecaySchedulerConfig) and scheduler.max_steps is None:
+            if isinstance(scheduler, OPEN_SCHEDULES) and scheduler.max_steps is None:
                 scheduler = replace(scheduler, max_steps=self.config.max_num_iterations)
             groups[name] = {**group, "scheduler": scheduler}
         return Optimizers(groups, self.pipeline.get_param_groups())
@@ -329,7 +324,7 @@ class HandTrainer(Trainer):
         config = self.base_dir / "config.yml"
         quality = "" if self.held_out_psnr is None else f" Held-out pixels of the hand: {self.held_out_psnr:.1f} dB."
         say(f"{self.config.method_name} is trained.{quality} Next:")
-        for command in NEXT_COMMANDS:
+        for command in self.config.pipeline.next_commands():
             say(f"  {command.format(config=quote(str(config)))}")
 
 

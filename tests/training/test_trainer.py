@@ -59,7 +59,7 @@ def test_a_schedule_without_an_end_lasts_as_long_as_the_training():
                 }
             },
         ),
-        pipeline=SimpleNamespace(get_param_groups=lambda: {"fields": [parameter]}),
+        pipeline=SimpleNamespace(get_param_groups=lambda: {"fields": [parameter]}, training_steps=lambda: None),
     )
     optimizers = HandTrainer.setup_optimizers(trainer)
     scheduler = optimizers.schedulers["fields"]
@@ -277,9 +277,9 @@ def test_quality_is_measured_ten_times_and_shown_in_every_line(tiny_trainer, mon
 
     def measure(step):
         measured.append(step)
-        return {}, {}, {"psnr": torch.tensor(20.0 + step / 100)}
+        return 20.0 + step / 100
 
-    tiny_trainer.pipeline = SimpleNamespace(get_eval_loss_dict=measure)
+    tiny_trainer.pipeline = SimpleNamespace(held_out_psnr=measure)
     monkeypatch.setattr(Trainer, "eval_iteration", lambda self, step: None)
     monkeypatch.setattr(writer, "put_scalar", lambda name, scalar, step: shown.append((step, scalar)))
     for step in range(1000):

@@ -1,0 +1,142 @@
+"""Pictures of one hand each as nerfstudio wants them: a camera a picture, some in the viewer, all in evaluations.
+
+See the note on imports in `hands_dataparser`.
+"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
+from nerfstudio.data.scene_box import SceneBox
+
+from nerfstudio_hands.program.option_range import bounded
+
+if typing.TYPE_CHECKING:
+    from nerfstudio_hands.hand_images.hand_image import HandImages
+
+SPACING = 0.7
+"""Meters between the places at which the hands of two pictures stand in the viewer."""
+
+DRAWN_HELD_OUT = 1000
+"""Pictures that are drawn to be evaluated."""
+
+CROP = 224
+"""Side in pixels of the crops that the viewer and renders show; what a network sees is the model's choice."""
+
+CAMERA_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
+"""nerfstudio's camera axes (x right, y up, z back) in a world whose z is up and in which a hand is ahead in y."""
+
+
+@dataclass
+class HandImagesDataParserConfig(DataParserConfig):
+    """Pictures with labels of a hand: FreiHAND, HO-3D, captures; without a folder, pictures that are drawn while training
+    goes on."""
+
+    _target: typing.Type = field(default_factory=lambda: HandImagesDataParser)
+    """target class to instantiate"""
+    data: Path = Path()
+    """Folder of the data set; none for drawn pictures."""
+    layout: str = "auto"
+    """Layout of the folder: "auto" recognises it, "freihand", "ho3d" or "capture" insists on one."""
+    hand_model: str = "default"
+    """Hand model of drawn pictures and of captures: "default" is the built-in CC0 hand; or a folder with MANO_LEFT.pkl and
+    MANO_RIGHT.pkl."""
+    drawn: bounded(int, 1, 10**8) = 60_000
+    """How many different pictures are drawn, where no folder is given; so many are an epoch."""
+    drawn_size: bounded(int, 48, 1024) = 160
+    """Side of a drawn picture, pixels."""
+    drawn_seed: bounded(int, 0, 2**31 - 1) = 0
+    """Another seed draws other hands."""
+    backgrounds: typing.Optional[Path] = None
+    """Folder of pictures to draw hands before; by default backgrounds are drawn, too."""
+    shown: bounded(int, 1, 256) = 12
+    """Pictures of the training that the viewer shows."""
+    max_eval_images: bounded(int, 0, 10**8) = 0
+    """Held-out pictures that are evaluated, evenly spread over all; 0 for all (of drawn ones, 1,000)."""
+
+    def source(self, split: str) -> HandImages:
+        """The pictures of a split: train, val or test.
+
+        Raises:
+            HandsError: The folder is not there, or no layout fits.
+        """
+        from nerfstudio_hands.hand_images.sources import open_hand_images
+        from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+
+        if self.data != Path():
+            return open_hand_images(self.data, split, layout=self.layout, hand_model=self.hand_model)
+        is_training = split == "train"
+        return SyntheticHands(
+            SyntheticHandsOptions(
+                # People of another seed are others.
+                seed=self.drawn_seed + (split == "val"),
+                count=self.drawn if is_training else DRAWN_HELD_OUT,
+                split="train" if is_training else "test",
+                size=self.drawn_size,
+                hand_model=self.hand_model,
+                backgrounds=self.backgrounds,
+            )
+        )
+
+    def keep_with(self, run: Path, goes_on_from: typing.Optional[Path]) -> None:
+        """Makes paths absolute; a run keeps nothing of its pictures."""
+        if self.hand_model != "default":
+            self.hand_model = str(Path(self.hand_model).expanduser().absolute())
+        self.backgrounds = self.backgrounds and self.backgrounds.expanduser().absolute()
+
+
+@dataclass
+class HandImagesDataParser(DataParser):
+    """A camera a picture: that of its crop, at a place of its own, so that hands do not stand in each other.
+
+    `metadata["rows"]` are the pictures' indices in their source, `metadata["places"]` where their cameras stand.
+    """
+
+    config: HandImagesDataParserConfig
+
+    def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
+        from nerfstudio_hands.hand_images.crops import hand_box, view_of
+
+        source = self.config.source(split)
+        count = self.config.shown if split == "train" else self.config.max_eval_images or len(source)
+        rows = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
+        focal, places = np.empty(len(rows)), grid_places(len(rows))
+        for index, row in enumerate(rows):
+            labels = source.labels(int(row))
+            # Of a picture without a box the principal point tells how large it is.
+            center = labels.intrinsics[:2, 2]
+            box = hand_box(labels, *(2 * center))
+            focal[index] = view_of(labels.intrinsics, box, CROP).intrinsics[0, 0]
+        to_world = torch.cat([torch.tensor(CAMERA_AXES).expand(len(rows), 3, 3), places[..., None]], -1)
+        cameras = Cameras(
+            camera_to_worlds=to_world,
+            fx=torch.from_numpy(focal).float()[:, None],
+            fy=torch.from_numpy(focal).float()[:, None],
+            cx=CROP / 2,
+            cy=CROP / 2,
+            width=CROP,
+            height=CROP,
+            camera_type=CameraType.PERSPECTIVE,
+            metadata={"row": torch.from_numpy(rows)[:, None]},
+        )
+        reach = float(places.abs().max()) + 2.0
+        return DataparserOutputs(
+            image_filenames=[Path(f"{source.name}-{split}-{row:08d}.png") for row in rows],
+            cameras=cameras,
+            scene_box=SceneBox(aabb=torch.tensor([[-reach] * 3, [reach] * 3])),
+            metadata={"rows": rows.tolist(), "split": split},
+        )
+
+
+def grid_places(count: int) -> torch.Tensor:
+    """Places [count, 3] of cameras side by side and one above the other, meters."""
+    across = max(1, round(count**0.5))
+    index = torch.arange(count)
+    flat = torch.stack([index % across, torch.zeros_like(index), -(index // across)], -1).float()
+    return SPACING * (flat - flat.mean(0))

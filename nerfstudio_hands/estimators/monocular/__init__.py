@@ -1,0 +1,1 @@
+"""One picture to one hand: the network's layers, and what its numbers mean in the camera's frame."""

@@ -1,0 +1,160 @@
+"""The network of `hand-monocular`: a crop to joints in the picture, and to pose, shape, place, skin and light.
+
+After S2HAND (Chen et al., "Model-based 3D hand reconstruction via self-supervised learning", CVPR 2021): an encoder, heads
+for the parameters of a hand, its texture and light, and a second branch of 2D heat maps. Unlike there, the parameters are
+read off features at the joints that the heat maps find, places are those of the crop and not meters (`decoder`), and each
+joint comes with a scale of its error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nerfstudio_hands.estimators.backbone import DEFAULT, Backbone
+from nerfstudio_hands.estimators.soft_argmax import soft_argmax
+
+WIDTH = 96
+"""Channels of the maps that heat maps and joints' features are taken from."""
+HIDDEN = 512
+"""Of the fully connected layers."""
+NUM_LIGHT = 27
+"""Spherical harmonics up to the second order of three colors."""
+
+TYPICAL_LOG_SIZE = -1.05
+"""Logarithm of a hand's apparent size in a crop (`decoder.CropPlace`) that nothing has been learnt of."""
+
+
+@dataclass
+class MonocularOutput:
+    """What the network says of B right hands.
+
+    Places are those of the crop: -1 and 1 at its left and right (upper and lower) borders.
+
+    Attributes:
+        points: The 21 joints, from the heat maps.
+        log_scale: Of each joint's error (Laplace), logarithm of crop units.
+        fractions: Where each angle (flexion, spread, twist of joints 1 to 15) lies between its limits, 0 to 1.
+        rotation: Of the hand, in the view's axes.
+        root: Place of joint 9, the middle finger's first.
+        log_size: Logarithm of the apparent size.
+        shape: Coefficients of the hand model.
+        texture: Coefficients of skin.
+        light: Spherical harmonics' coefficients, a color each.
+    """
+
+    points: Float[Tensor, "B 21 2"]
+    log_scale: Float[Tensor, "B 21"]
+    fractions: Float[Tensor, "B 15 3"]
+    rotation: Float[Tensor, "B 3 3"]
+    root: Float[Tensor, "B 2"]
+    log_size: Float[Tensor, " B"]
+    shape: Float[Tensor, "B K"]
+    texture: Float[Tensor, "B C"]
+    light: Float[Tensor, "B 9 3"]
+
+
+class MonocularNetwork(nn.Module):
+    """Crops to a `MonocularOutput`.
+
+    Args:
+        backbone: Name of timm's model.
+        frozen_stages: See `Backbone`.
+        num_shape: Shape coefficients of the hand model.
+        num_texture: Coefficients of skin.
+    """
+
+    def __init__(
+        self, *, backbone: str = DEFAULT, frozen_stages: int = 0, num_shape: int = 10, num_texture: int = 8
+    ) -> None:
+        super().__init__()
+        self.sizes = [45, 6, 2, 1, num_shape]
+        self.encoder = Backbone(backbone, frozen_stages)
+        self.neck = Neck(self.encoder.channels[1:], WIDTH)
+        self.maps = nn.Conv2d(WIDTH, 21, 1)
+        self.scales = nn.Conv2d(WIDTH, 21, 1)
+        self.whole = nn.Sequential(
+            nn.Conv2d(self.encoder.channels[-1], HIDDEN, 1, bias=False), nn.BatchNorm2d(HIDDEN), nn.ReLU()
+        )
+        self.per_joint = nn.Linear(WIDTH + 3, 48)
+        self.trunk = nn.Sequential(
+            *(nn.Linear(HIDDEN + 21 * 48, HIDDEN), nn.ReLU()),
+            *(nn.Linear(HIDDEN, HIDDEN), nn.ReLU()),
+        )
+        self.parameters_head = _small(nn.Linear(HIDDEN, sum(self.sizes)))
+        self.texture_head = _small(nn.Linear(HIDDEN, num_texture))
+        self.light_head = _small(nn.Linear(HIDDEN, NUM_LIGHT))
+
+    def forward(self, pictures: Float[Tensor, "B 3 S S"]) -> MonocularOutput:
+        """Looks at crops of right hands, or mirrored ones of left hands, in [0, 1]."""
+        _, *features = self.encoder(pictures)
+        maps = self.neck(features)
+        points, weights = soft_argmax(self.maps(maps))
+        log_scale = (weights * self.scales(maps).flatten(2)).sum(-1) - 2.0
+        # What the maps have where each joint is.
+        found = functional.grid_sample(maps, points[:, :, None], align_corners=False)[..., 0].mT
+        joints = self.per_joint(torch.cat([found, points, log_scale[..., None]], -1)).relu()
+        whole = self.whole(features[-1]).mean((2, 3))
+        hidden = self.trunk(torch.cat([whole, joints.flatten(1)], 1))
+        fractions, turn, root, log_size, shape = self.parameters_head(hidden).split(self.sizes, -1)
+        return MonocularOutput(
+            points=points,
+            log_scale=log_scale,
+            fractions=fractions.unflatten(-1, (15, 3)) + 0.5,
+            rotation=rotation_of(turn),
+            root=points[:, 9] + root,
+            log_size=log_size[:, 0] + TYPICAL_LOG_SIZE,
+            shape=shape,
+            texture=self.texture_head(hidden),
+            light=self.light_head(hidden).unflatten(-1, (9, 3)),
+        )
+
+
+class Neck(nn.Module):
+    """Adds coarse features to fine ones (Lin et al., "Feature pyramid networks for object detection", CVPR 2017).
+
+    Args:
+        channels: Of the features from fine to coarse.
+        width: Channels of what comes out, which is as fine as the finest.
+    """
+
+    def __init__(self, channels: list[int], width: int) -> None:
+        super().__init__()
+        self.across = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels)
+        self.blend = nn.ModuleList(
+            nn.Sequential(
+                *(nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+                *(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+            )
+            for _ in channels
+        )
+
+    def forward(self, features: list[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B W h w"]:
+        maps = None
+        for feature, across, blend in reversed(list(zip(features, self.across, self.blend, strict=True))):
+            finer = across(feature)
+            if maps is not None:
+                finer = finer + functional.interpolate(maps, size=finer.shape[2:], mode="bilinear", align_corners=False)
+            maps = finer + blend(finer)
+        return maps  # pyright: ignore[reportReturnType]
+
+
+def rotation_of(turn: Float[Tensor, "*B 6"]) -> Float[Tensor, "*B 3 3"]:
+    """Rotation from two columns (Zhou et al., "On the continuity of rotation representations", CVPR 2019); 0 is I."""
+    first = functional.normalize(turn[..., :3] + turn.new_tensor([1.0, 0.0, 0.0]), dim=-1)
+    second = turn[..., 3:] + turn.new_tensor([0.0, 1.0, 0.0])
+    second = functional.normalize(second - (first * second).sum(-1, keepdim=True) * first, dim=-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
+
+
+def _small(layer: nn.Linear) -> nn.Linear:
+    """A last layer that begins near what is typical of a hand."""
+    nn.init.normal_(layer.weight, std=1e-3)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+

@@ -1,0 +1,135 @@
+"""Losses of networks that say a hand from a picture: S2HAND's (Chen et al., CVPR 2021) and those that came after.
+
+Places in the picture are in crop units (-1 to 1), places in space in meters. What labels do not know is NaN there and counts
+for nothing: a loss of nothing known is zero.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nerfstudio_hands.hand_model.joints import BONES
+
+ROOT = 9
+"""The middle finger's first joint."""
+
+LOG_SCALES = (-6.0, 2.0)
+"""Smallest and largest logarithm of the scale of a joint's error."""
+
+TYPICAL_ERROR = 0.1
+"""Crop units above which a joint in the picture counts as an outlier: its loss grows no faster than its distance."""
+
+
+def laplace_loss(
+    points: Float[Tensor, "B 21 2"],
+    log_scale: Float[Tensor, "B 21"],
+    truth: Float[Tensor, "B 21 2"],
+    confidence: Float[Tensor, "B 21"],
+) -> Float[Tensor, ""]:
+    """Negative logarithm of a Laplace density of joints that a network is the less sure of the larger it says its scale.
+
+    Joints outside of the crop count for nothing.
+    """
+    known = truth.isfinite().all(-1) & (truth.abs() < 1).all(-1)
+    distance = (points - truth.nan_to_num()).abs().sum(-1)
+    log_scale = log_scale.clamp(*LOG_SCALES)
+    return weighted_mean(distance * torch.exp(-log_scale) + 2 * log_scale, confidence * known)
+
+
+def pixel_loss(
+    points: Float[Tensor, "B 21 2"], truth: Float[Tensor, "B 21 2"], confidence: Float[Tensor, "B 21"]
+) -> Float[Tensor, ""]:
+    """S2HAND's robust distance, a parabola up to `TYPICAL_ERROR` and a line beyond, in units of the latter."""
+    known = truth.isfinite().all(-1)
+    distance = _length(points - truth.nan_to_num()) / TYPICAL_ERROR
+    robust = torch.where(distance < 1, distance**2 / 2, distance - 0.5)
+    return weighted_mean(robust, confidence * known)
+
+
+def bone_direction_loss(
+    points: Float[Tensor, "B 21 2"], truth: Float[Tensor, "B 21 2"], confidence: Float[Tensor, "B 21"]
+) -> Float[Tensor, ""]:
+    """Squared difference of the unit directions of the 20 bones in the picture, weighed by the confidence of both ends."""
+    known = truth.isfinite().all(-1) * confidence
+    start, end = torch.tensor(BONES, device=points.device).unbind(-1)
+    found, wanted = (_unit(places[:, end] - places[:, start]) for places in (points, truth.nan_to_num()))
+    return weighted_mean((found - wanted).square().sum(-1), known[:, start] * known[:, end])
+
+
+def joint_loss(joints: Float[Tensor, "B P 3"], truth: Float[Tensor, "B P 3"]) -> Float[Tensor, ""]:
+    """Mean distance along each axis, meters, of joints or vertices in the camera's frame."""
+    return weighted_mean((joints - truth.nan_to_num()).abs().mean(-1), truth.isfinite().all(-1))
+
+
+def norm_joint_loss(
+    joints: Float[Tensor, "B P 3"],
+    truth: Float[Tensor, "B P 3"],
+    root: Float[Tensor, "B 3"],
+    true_root: Float[Tensor, "B 3"],
+) -> Float[Tensor, ""]:
+    """`joint_loss` of places relative to the middle finger's first joint."""
+    return joint_loss(joints - root[:, None], truth - true_root[:, None])
+
+
+def log_size_loss(log_size: Float[Tensor, " B"], truth: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    """Mean difference of the logarithms of apparent sizes: the relative error of a depth whose hand's size is known."""
+    return weighted_mean((log_size - truth.nan_to_num()).abs(), truth.isfinite())
+
+
+def pose_loss(fractions: Float[Tensor, "B 15 3"], truth: Float[Tensor, "B 15 3"]) -> Float[Tensor, ""]:
+    """Mean difference of where angles lie between their limits."""
+    return weighted_mean((fractions - truth.nan_to_num()).abs().mean((1, 2)), truth.isfinite().all(-1).all(-1))
+
+
+def limit_loss(fractions: Float[Tensor, "B 15 3"]) -> Float[Tensor, ""]:
+    """How far angles are beyond their limits, squared, in parts of their range."""
+    return (torch.relu(-fractions) + torch.relu(fractions - 1)).square().mean()
+
+
+def collision_loss(
+    joints: Float[Tensor, "B 21 3"], radii: Float[Tensor, " 20"], apart: Int[Tensor, "P 2"]
+) -> Float[Tensor, ""]:
+    """How deep bones, as capsules, are in each other: squared depth in parts of the thinner one's radius.
+
+    Args:
+        joints: Meters.
+        radii: Of the bones' capsules, meters.
+        apart: Pairs of bones that touch each other only where fingers collide.
+    """
+    start, end = torch.tensor(BONES, device=joints.device).unbind(-1)
+    ends = joints[:, start], joints[:, end]
+    first, second = apart.unbind(-1)
+    gap = segment_distance(*(place[:, first] for place in ends), *(place[:, second] for place in ends))
+    reach = radii[first] + radii[second]
+    return (torch.relu(reach - gap) / torch.minimum(radii[first], radii[second])).square().mean()
+
+
+def segment_distance(
+    a: Float[Tensor, "*B 3"], b: Float[Tensor, "*B 3"], c: Float[Tensor, "*B 3"], d: Float[Tensor, "*B 3"]
+) -> Float[Tensor, "*B"]:
+    """Distance between the segments from a to b and from c to d (Ericson, "Real-time collision detection", 2005, 5.1.9)."""
+    u, v, w = b - a, d - c, a - c
+    uu, vv, uv = (u * u).sum(-1), (v * v).sum(-1), (u * v).sum(-1)
+    uw, vw = (u * w).sum(-1), (v * w).sum(-1)
+    tiny = torch.finfo(u.dtype).tiny
+    s = ((uv * vw - vv * uw) / (uu * vv - uv**2).clamp_min(1e-12)).clamp(0, 1)
+    t = ((uv * s + vw) / vv.clamp_min(tiny)).clamp(0, 1)
+    s = ((uv * t - uw) / uu.clamp_min(tiny)).clamp(0, 1)
+    return _length(w + s[..., None] * u - t[..., None] * v)
+
+
+def weighted_mean(values: Float[Tensor, "*B"], weights: Float[Tensor, "*B"] | Bool[Tensor, "*B"]) -> Float[Tensor, ""]:
+    """Mean by weights, zero where they are all zero; what has no weight may be anything but NaN."""
+    weights = weights.to(values)
+    return (values * weights).sum() / weights.sum().clamp_min(1e-6)
+
+
+def _length(vectors: Tensor) -> Tensor:
+    # A length has no gradient at zero.
+    return (vectors.square().sum(-1) + 1e-12).sqrt()
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return vectors / _length(vectors)[..., None]

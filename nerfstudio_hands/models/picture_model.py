@@ -1,0 +1,174 @@
+"""What models that look at pictures have in common: a batch is crops and not rays, and a picture of the viewer is what
+one sample's hand looks like from there."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional, Type
+
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.viewer.viewer_elements import ViewerDropdown, ViewerSlider
+from torch import Tensor
+from torch.nn import functional
+
+from nerfstudio_hands.datamanagers.crop_batches import CropBatch
+from nerfstudio_hands.dataparsers.hand_images_dataparser import CAMERA_AXES
+from nerfstudio_hands.program.memory import now
+
+OPENGL = (1.0, -1.0, -1.0)
+"""From OpenCV's camera axes to nerfstudio's, and back."""
+
+SAME_VIEW = 1e-4
+"""Meters and entries of a rotation up to which a camera is the sample's own, so that its picture lies behind the hand."""
+
+
+@dataclass
+class PictureModelConfig(ModelConfig):
+    """A model whose batch is pictures."""
+
+    _target: Type = field(default_factory=lambda: PictureModel)
+    """target class to instantiate"""
+    enable_collider: bool = False
+    """Not used: there are no rays."""
+
+    def training_remedy(self, data: Any) -> str:
+        """What to lower where a training step does not fit into memory."""
+        return f"lower --pipeline.datamanager.batch-size{now(data.batch_size)}"
+
+    def rendering_remedy(self) -> str:
+        """What to lower where a picture does not fit into memory."""
+        return "render smaller pictures"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where the samples of the viewer and of evaluations are, given by the pipeline.
+
+    Attributes:
+        sample: A picture of a split as a batch of one.
+        rows: Of the pictures that the viewer shows, in the order of their cameras.
+        places: Where the camera of each row of each split stands, meters.
+    """
+
+    sample: Callable[[int, str], CropBatch]
+    rows: List[int]
+    places: Dict[tuple[str, int], Float[Tensor, "3"]]
+    held_out: str
+
+
+class PictureModel(Model):
+    """Predicts from crops, and draws what it predicts.
+
+    A camera names the picture that it looks at: its metadata `row` that of the split that is evaluated, `cam_idx` a picture
+    of the training that the viewer shows; any other camera looks at the one that the slider names.
+    """
+
+    config: PictureModelConfig
+
+    def __init__(self, config: PictureModelConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.surroundings: Surroundings | None = None
+        self.sample_control = ViewerSlider("Sample", 0, 0, 255, 1, hint="Which picture of the training is looked at.")
+        self.split_control = ViewerDropdown("Pictures", "training", ["training", "held-out"])
+        self._seen: tuple[tuple, Any] | None = None
+        self._trained = 0
+
+    def update_to_step(self, step: int) -> None:
+        self._trained = step
+
+    @abstractmethod
+    def predict(self, batch: CropBatch) -> Dict[str, Any]:
+        """What the network says of a batch."""
+
+    @abstractmethod
+    def draw(
+        self,
+        prediction: Dict[str, Any],
+        intrinsics: Float[Tensor, "3 3"],
+        view_to_camera: Float[Tensor, "4 4"],
+        width: int,
+        height: int,
+    ) -> Dict[str, Float[Tensor, "H W C"]]:
+        """A prediction of one picture as a camera sees it: rgb, accumulation and depth.
+
+        Args:
+            prediction: Of a batch of one.
+            intrinsics: K, pixels.
+            view_to_camera: From the axes of the picture's view to those of the camera, both OpenCV's, meters.
+            width: Pixels.
+            height: Pixels.
+        """
+
+    def forward(self, ray_bundle: Cameras, batch: Optional[CropBatch] = None) -> Dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What the network says of a batch; nerfstudio's name of the first argument is kept, its cameras are not needed."""
+        assert batch is not None, "a model of pictures is asked with the pictures"
+        return self.predict(batch)
+
+    def get_outputs(self, ray_bundle: Any) -> Dict[str, Any]:
+        raise NotImplementedError("a model of pictures knows no rays: see get_outputs_for_camera")
+
+    @torch.no_grad()
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: Any = None) -> Dict[str, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A sample's hand from a camera, before its picture where the camera is the sample's own.
+
+        Returns:
+            rgb, `overlay` (the picture half seen through the hand), `picture`, accumulation and depth, each [H, W, C].
+        """
+        row, split = self._looked_at(camera)
+        batch, prediction = self._of(row, split)
+        place = self.surroundings.places[split, row].to(self.device)  # pyright: ignore[reportOptionalMemberAccess]
+        flip = torch.tensor(OPENGL, device=self.device)
+        axes = torch.tensor(CAMERA_AXES, device=self.device) * flip
+        to_world = camera.camera_to_worlds.reshape(3, 4).to(self.device)
+        rotation = (to_world[:, :3] * flip).T
+        view_to_camera = torch.eye(4, device=self.device)
+        view_to_camera[:3, :3] = rotation @ axes
+        view_to_camera[:3, 3] = rotation @ (place - to_world[:, 3])
+        width, height = int(camera.width), int(camera.height)
+        intrinsics = camera.get_intrinsics_matrices().reshape(3, 3).to(self.device)
+        drawn = self.draw(prediction, intrinsics, view_to_camera, width, height)
+        behind = torch.ones(height, width, 3, device=self.device)
+        if (view_to_camera - torch.eye(4, device=self.device)).abs().max() < SAME_VIEW:
+            picture = batch["image"].float() / 255
+            behind = functional.interpolate(picture, (height, width), mode="bilinear", align_corners=False)
+            behind = behind[0].permute(1, 2, 0)
+        covered = drawn["accumulation"]
+        rgb = drawn["rgb"] * covered + behind * (1 - covered)
+        return {**drawn, "rgb": rgb, "overlay": (rgb + behind) / 2, "picture": behind}
+
+    def _looked_at(self, camera: Cameras) -> tuple[int, str]:
+        """Row and split of the sample that a camera looks at."""
+        surroundings = self.surroundings
+        assert surroundings is not None, "the pipeline says where samples are"
+        metadata = camera.metadata or {}
+        if "row" in metadata:
+            row = int(metadata["row"].reshape(-1)[0])
+            held_out = (surroundings.held_out, row)
+            place = camera.camera_to_worlds.reshape(3, 4)[:, 3].cpu()
+            # Rows of both splits may have one number; the camera stands where its own does.
+            if held_out in surroundings.places and torch.allclose(surroundings.places[held_out], place, atol=SAME_VIEW):
+                return row, surroundings.held_out
+            return row, "train"
+        if self.split_control.value == "held-out":
+            rows = [row for split, row in surroundings.places if split == surroundings.held_out]
+            return rows[int(self.sample_control.value) % len(rows)], surroundings.held_out
+        index = metadata.get("cam_idx", int(self.sample_control.value))
+        return surroundings.rows[int(index) % len(surroundings.rows)], "train"
+
+    def _of(self, row: int, split: str) -> tuple[CropBatch, Dict[str, Any]]:
+        """A sample and what the network, as it is now, says of it."""
+        key = (row, split, self._trained)
+        seen = self._seen
+        if seen is None or seen[0] != key:
+            batch = self.surroundings.sample(row, split)  # pyright: ignore[reportOptionalMemberAccess]
+            is_training = self.training
+            self.eval()
+            prediction = self.predict(batch)
+            self.train(is_training)
+            # One assignment: the viewer's thread may be stopped at any line.
+            self._seen = seen = (key, (batch, prediction))
+        return seen[1]

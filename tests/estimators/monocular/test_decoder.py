@@ -1,0 +1,84 @@
+"""What the network says means what the labels mean."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
+from nerfstudio_hands.estimators.monocular.network import MonocularNetwork, MonocularOutput
+from nerfstudio_hands.estimators.soft_argmax import soft_argmax
+from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.model import pose_hand
+from nerfstudio_hands.transforms.rotations import rotation_matrix, rotation_vector
+
+COUNT = 5
+
+
+@pytest.fixture(scope="module")
+def decoder() -> HandDecoder:
+    return HandDecoder(default_hand("right"))
+
+
+def test_true_numbers_give_back_the_hand_in_space(decoder):
+    generator = torch.Generator().manual_seed(2)
+    low, high = decoder.limits.unbind(-1)
+    fractions = torch.rand(COUNT, 15, 3, generator=generator)
+    local = angles_to_rotations(decoder.axes, low + (high - low) * fractions)
+    rotvec = 2 * torch.randn(COUNT, 3, generator=generator)
+    shape = torch.randn(COUNT, 10, generator=generator)
+    place = torch.tensor([0.03, -0.02, 0.6]) + 0.05 * torch.randn(COUNT, 3, generator=generator)
+    truth = pose_hand(decoder.hand, rotvec, local, place, shape)
+    focal = torch.linspace(1.5, 4.0, COUNT)
+    joints = truth.keypoints
+    output = MonocularOutput(
+        points=torch.zeros(COUNT, 21, 2),
+        log_scale=torch.zeros(COUNT, 21),
+        fractions=decoder.fractions_of(local),
+        rotation=rotation_matrix(rotvec),
+        root=2 * focal[:, None] * joints[:, 9, :2] / joints[:, 9, 2:],
+        log_size=decoder.log_size_of(joints, focal),
+        shape=shape,
+        texture=torch.zeros(COUNT, 1),
+        light=torch.zeros(COUNT, 9, 3),
+    )
+    hand = decoder(output, focal)
+    torch.testing.assert_close(output.fractions, fractions, atol=1e-4, rtol=0)
+    torch.testing.assert_close(hand.vertices, truth.vertices, atol=1e-5, rtol=0)
+    torch.testing.assert_close(hand.joints, joints, atol=1e-5, rtol=0)
+    torch.testing.assert_close(hand.pixels, 2 * focal[:, None, None] * joints[..., :2] / joints[..., 2:], atol=1e-4, rtol=0)
+    again = pose_hand(decoder.hand, rotation_vector(hand.rotation), hand.local_rotations, hand.translation, shape)
+    torch.testing.assert_close(again.vertices, truth.vertices, atol=1e-5, rtol=0)
+    # A hand that is known to be twice as large is twice as far away; its own size stays.
+    palm = 2 * (joints[:, 9] - joints[:, 0]).norm(dim=-1)
+    far = decoder(output, focal, palm)
+    torch.testing.assert_close(far.joints[:, 9], 2 * hand.joints[:, 9], atol=1e-5, rtol=0)
+    torch.testing.assert_close(far.joints - far.joints[:, 9:10], hand.joints - hand.joints[:, 9:10], atol=1e-6, rtol=0)
+
+
+def test_soft_argmax_finds_the_middle_of_a_bump():
+    places = (torch.arange(16) + 0.5) / 8 - 1
+    wanted = torch.tensor([0.21, -0.33])
+    squared = (places[None, :] - wanted[0]) ** 2 + (places[:, None] - wanted[1]) ** 2
+    points, weights = soft_argmax(-squared[None, None] / (2 * 0.1**2))
+    torch.testing.assert_close(points[0, 0], wanted, atol=1e-3, rtol=0)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(1, 1))
+
+
+def test_a_new_network_says_a_hand_in_the_middle_of_the_crop(decoder):
+    network = MonocularNetwork(frozen_stages=1).eval()
+    output = network(torch.rand(2, 3, 64, 64))
+    hand = decoder(output, torch.full((2,), 2.0))
+    assert hand.vertices.isfinite().all() and hand.vertices[..., 2].min() > 0.2 and hand.vertices[..., 2].max() < 1.5
+    low, high = decoder.limits.unbind(-1)
+    assert ((hand.angles > low) & (hand.angles < high)).all()
+
+
+def test_frozen_parts_keep_their_weights_and_statistics():
+    network = MonocularNetwork(frozen_stages=2).train()
+    stem = network.encoder.features.bn1
+    before = stem.running_mean.clone()
+    network(torch.rand(2, 3, 64, 64)).points.sum().backward()
+    assert torch.equal(stem.running_mean, before) and stem.weight.grad is None
+    assert network.encoder.features.blocks[3][0].conv_pw.weight.grad is not None
