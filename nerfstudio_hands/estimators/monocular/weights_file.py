@@ -1,0 +1,98 @@
+"""A trained network of `hand-monocular` in a file: weights in half precision and what they belong to, without pickles."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.estimators.backbone import DEFAULT
+from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
+from nerfstudio_hands.estimators.monocular.network import MonocularNetwork
+from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+from nerfstudio_hands.files.npz_writing import write_npz
+from nerfstudio_hands.hand_model.load import load_hand
+
+FORMAT = "nerfstudio-hands monocular network 1"
+"""Written into every file; the number changes when the layers do."""
+
+SHIPPED = Path(__file__).parent.parent / "assets" / "hand_monocular.npz"
+"""The network of the built-in hand; see the model card in docs/hand-monocular.md."""
+
+_WEIGHT = "weight/"
+
+
+def save_predictor(path: Path, predictor: HandPredictor, about: dict[str, str | int | float]) -> None:
+    """Writes a network; the file appears complete or not at all.
+
+    Args:
+        path: The file, .npz.
+        predictor: Trained.
+        about: What the file tells of the training.
+
+    Raises:
+        HandsError: The folder cannot be written or the disk is full.
+    """
+    hand = predictor.decoder.hand
+    arrays = {
+        "format": np.array(FORMAT),
+        "backbone": np.array(predictor.network.encoder.name),
+        "size": np.array(predictor.size),
+        "vertices": np.array(hand.num_vertices),
+        "num_shape": np.array(hand.num_shape),
+        "about": np.array(json.dumps(about)),
+    }
+    for name, value in predictor.network.state_dict().items():
+        value = value.cpu().numpy()
+        arrays[_WEIGHT + name] = value.astype(np.float16) if value.dtype == np.float32 else value
+    write_npz(path, arrays, expected="to write the network", remedy="free some space or give another --output")
+
+
+def load_predictor(path: Path, hand_model: str = "default") -> HandPredictor:
+    """Reads a network that `save_predictor` wrote, ready for predictions, on the CPU.
+
+    Args:
+        path: The file.
+        hand_model: "default" or a folder with MANO's files, for which it was trained.
+
+    Raises:
+        HandsError: It is no such file, is broken, or belongs to another hand model.
+    """
+    remedy = "give a file of `ns-hands predict --save-network`"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise HandsError(f"{path}: expected a network, found a file that cannot be read ({error}): {remedy}.") from error
+    found = str(arrays.get("format", "no format entry"))
+    if found != FORMAT:
+        raise HandsError(f"{path}: expected the format {FORMAT!r}, found {found!r}: {remedy}.")
+    hand = load_hand(hand_model, "right")
+    if int(arrays["vertices"]) != hand.num_vertices:
+        raise HandsError(
+            f"{path}: expected a network for a hand of {hand.num_vertices} vertices, as {hand_model} has them, found one "
+            f"for {int(arrays['vertices'])}: give the --hand-model that it was trained with."
+        )
+    network = MonocularNetwork(backbone=str(arrays.get("backbone", DEFAULT)), num_shape=int(arrays["num_shape"]))
+    weights = {
+        name[len(_WEIGHT) :]: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value)
+        for name, value in arrays.items()
+        if name.startswith(_WEIGHT)
+    }
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise HandsError(f"{path}: expected the layers of {FORMAT!r}, found others ({reason}): {remedy}.") from error
+    return HandPredictor(network, HandDecoder(hand), int(arrays["size"])).eval()
+
+
+@cache
+def shipped_predictor() -> HandPredictor:
+    """The network that comes with the package."""
+    return load_predictor(SHIPPED)
