@@ -66,10 +66,11 @@ class HandImagesDataParserConfig(DataParserConfig):
         Raises:
             HandsError: The folder is not there, or no layout fits.
         """
-        from nerfstudio_hands.hand_images.sources import open_hand_images
         from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
 
         if self.data != Path():
+            from nerfstudio_hands.hand_images.sources import open_hand_images
+
             return open_hand_images(self.data, split, layout=self.layout, hand_model=self.hand_model)
         is_training = split == "train"
         return SyntheticHands(
