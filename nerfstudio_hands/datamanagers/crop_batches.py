@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -69,6 +70,7 @@ class CropBatches(Dataset):
         augmentation: None for the crop of an evaluation.
         rank: Which of the processes this is.
         world_size: Processes that train together; each sees other pictures.
+        crops_a_picture: How many crops of a batch are of one picture, where reading it takes longer than cutting it.
     """
 
     def __init__(
@@ -81,40 +83,53 @@ class CropBatches(Dataset):
         augmentation: Augmentation | None,
         rank: int = 0,
         world_size: int = 1,
+        crops_a_picture: int = 1,
     ) -> None:
         self.source, self.size, self.batch_size, self.seed = source, size, batch_size, seed
+        self.crops_a_picture = crops_a_picture
         self.augmentation, self.rank, self.world_size = augmentation, rank, world_size
         self._order: tuple[int, np.ndarray] | None = None
 
     @property
     def steps_of_an_epoch(self) -> int:
         """Whole batches of all processes."""
-        return max(1, len(self.source) // (self.batch_size * self.world_size))
+        return max(1, len(self.source) // (self.pictures * self.world_size))
+
+    @property
+    def pictures(self) -> int:
+        """Of a batch of this process."""
+        return -(-self.batch_size // self.crops_a_picture)
 
     def rows(self, step: int) -> list[int]:
         """Which pictures a step sees: epochs are permutations of all."""
         epoch, place = divmod(step, self.steps_of_an_epoch)
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
-        start = (place * self.world_size + self.rank) * self.batch_size
-        return [int(row) for row in np.take(self._order[1], range(start, start + self.batch_size), mode="wrap")]
+        start = (place * self.world_size + self.rank) * self.pictures
+        return [int(row) for row in np.take(self._order[1], range(start, start + self.pictures), mode="wrap")]
 
     def __getitem__(self, step: int) -> CropBatch:
-        return collate([self.crop(row, (self.seed, step, row)) for row in self.rows(step)])
+        crops = [crop for row in self.rows(step) for crop in self._crops(row, step)]
+        return collate(crops[: self.batch_size])
 
-    def crop(self, row: int, seed: tuple[int, ...] | None = None) -> tuple[HandCrop, bool, int]:
-        """A picture's crop of a right hand, whether it was mirrored for that, and the row.
+    def _crops(self, row: int, step: int) -> Iterator[RightHandCrop]:
+        picture, is_mirrored = right_hand(self.source.read(row))
+        for number in range(self.crops_a_picture):
+            if self.augmentation is None:
+                crop = plain_crop(picture, self.size)
+            else:
+                rng = np.random.default_rng((self.seed, step, row, number))
+                crop = augmented_crop(picture, self.size, self.augmentation, rng)
+            yield crop, is_mirrored, row
 
-        Args:
-            row: Index in the source.
-            seed: Of the augmentation.
-        """
-        picture, is_mirrored = self.source.read(row), False
-        if picture.labels.side == "left":
-            picture, is_mirrored = mirrored(picture), True
-        if self.augmentation is None or seed is None:
-            return plain_crop(picture, self.size), is_mirrored, row
-        return augmented_crop(picture, self.size, self.augmentation, np.random.default_rng(seed)), is_mirrored, row
+
+RightHandCrop = tuple[HandCrop, bool, int]
+"""A crop, whether its picture was mirrored so that the hand is a right one, and the row of that."""
+
+
+def right_hand(picture: HandImage) -> tuple[HandImage, bool]:
+    """The picture, mirrored where it shows a left hand, and whether it was."""
+    return (mirrored(picture), True) if picture.labels.side == "left" else (picture, False)
 
 
 def plain_crop(picture: HandImage, size: int) -> HandCrop:
@@ -144,7 +159,7 @@ def augmented_crop(picture: HandImage, size: int, by: Augmentation, rng: np.rand
     return HandCrop(rgb, view, crop.labels, crop.mask)
 
 
-def collate(crops: list[tuple[HandCrop, bool, int]]) -> CropBatch:
+def collate(crops: list[RightHandCrop]) -> CropBatch:
     """A batch of crops."""
     size = crops[0][0].rgb.shape[0]
     count_vertices = max(_length(crop.labels.vertices) for crop, _, _ in crops)

@@ -18,14 +18,14 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from torch.nn import Parameter
 from torch.utils.data import DataLoader
 
-from nerfstudio_hands.datamanagers.crop_batches import Augmentation, CropBatch, CropBatches, collate, plain_crop
+from nerfstudio_hands.datamanagers.crop_batches import Augmentation, CropBatch, CropBatches, collate, plain_crop, right_hand
 from nerfstudio_hands.dataparsers.hand_images_dataparser import (
     CROP,
     HandImagesDataParser,
     HandImagesDataParserConfig,
 )
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_images.hand_image import HandImages, mirrored
+from nerfstudio_hands.hand_images.hand_image import HandImages
 from nerfstudio_hands.program.option_range import Fraction, bounded
 
 
@@ -41,6 +41,8 @@ class HandImageDataManagerConfig(VanillaDataManagerConfig):
     """Pictures of a training step, of each process that trains."""
     size: bounded(int, 32, 512) = 128
     """Side of the crop that the network sees, pixels."""
+    crops_a_picture: bounded(int, 1, 64) = 2
+    """Crops of a batch that are of one picture: reading or drawing it takes longer than cutting it."""
     epochs: bounded(Optional[float], 0, 10**6) = None
     """How often each picture is trained on; without, --max-num-iterations steps are trained."""
     workers: bounded(int, 0, 256) = 1
@@ -134,6 +136,7 @@ class HandImageDataManager(DataManager):
             augmentation=augmentation,
             rank=rank,
             world_size=world,
+            crops_a_picture=1 if augmentation is None else self.config.crops_a_picture,
         )
 
     def next_train(self, step: int) -> Tuple[Cameras, CropBatch]:
@@ -161,9 +164,7 @@ class HandImageDataManager(DataManager):
 
     def sample(self, row: int, split: str) -> CropBatch:
         """A picture as a network sees it, as a batch of one."""
-        picture, is_mirrored = self.sources[split].read(row), False
-        if picture.labels.side == "left":
-            picture, is_mirrored = mirrored(picture), True
+        picture, is_mirrored = right_hand(self.sources[split].read(row))
         return self._to_device(collate([(plain_crop(picture, self.config.size), is_mirrored, row)]))
 
     @property

@@ -13,11 +13,10 @@ import torch
 from nerfstudio.utils.rich_utils import CONSOLE, get_progress
 from torchvision.utils import save_image
 
-from nerfstudio_hands.datamanagers.crop_batches import CropBatch, collate, plain_crop
+from nerfstudio_hands.datamanagers.crop_batches import CropBatch, collate, plain_crop, right_hand
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManager, HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_images.hand_image import mirrored
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, Surroundings
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig, require_finite
@@ -163,9 +162,7 @@ class PicturePipeline(SoundPipeline):
             for start in progress.track(range(0, len(rows), EVALUATED_AT_ONCE)):
                 crops = []
                 for row in rows[start : start + EVALUATED_AT_ONCE]:
-                    picture, is_mirrored = source.read(row), False
-                    if picture.labels.side == "left":
-                        picture, is_mirrored = mirrored(picture), True
+                    picture, is_mirrored = right_hand(source.read(row))
                     crops.append((plain_crop(picture, size), is_mirrored, row))
                 yield self.datamanager._to_device(collate(crops))
 
