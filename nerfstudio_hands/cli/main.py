@@ -17,6 +17,7 @@ from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.fetch_weights import fetch_weights
 from nerfstudio_hands.cli.fit import fit
 from nerfstudio_hands.cli.forecast import forecast
+from nerfstudio_hands.cli.predict import predict
 from nerfstudio_hands.cli.prepare import prepare
 from nerfstudio_hands.cli.synthesize import synthesize
 from nerfstudio_hands.cli.train_forecaster import train_forecaster
@@ -38,6 +39,7 @@ COMMANDS = {
     "view": view,
     "compare-mesh": compare_mesh,
     "detect": detect,
+    "predict": predict,
     "synthesize": synthesize,
     "fetch-weights": fetch_weights,
     "train-pose-network": train_pose_network,

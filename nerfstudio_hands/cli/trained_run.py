@@ -42,8 +42,8 @@ def load_run(load_config: Path, data: Path | None = None) -> tuple[HandTrainerCo
     config = read_config(load_config)
     if not isinstance(config.pipeline, HandPipelineConfig):
         raise HandsError(
-            f"{load_config}: expected the run of an avatar, found one of {config.method_name}, which looks at pictures: "
-            "use `ns-hands predict`, ns-eval or ns-viewer."
+            f"{load_config}: expected the run of an avatar, found one of {config.method_name}, which looks at "
+            "pictures: use `ns-hands predict`, ns-eval or ns-viewer."
         )
     folder = load_config.absolute().parent
     manager = config.pipeline.datamanager

@@ -1,4 +1,5 @@
-"""Batches of crops of hands: the same for the same step, whatever draws them and wherever a training is gone on from."""
+"""Batches of crops of hands: the same for the same step, whatever draws them and wherever a training is gone on
+from."""
 
 from __future__ import annotations
 
@@ -168,7 +169,9 @@ def collate(crops: list[RightHandCrop]) -> CropBatch:
     def stacked(name: str, shape: tuple[int, ...]) -> Tensor:
         missing = np.full(shape, np.nan, np.float32)
         values = (getattr(crop.labels, name) for crop, _, _ in crops)
-        return torch.from_numpy(np.stack([missing if value is None else np.asarray(value, np.float32) for value in values]))
+        return torch.from_numpy(
+            np.stack([missing if value is None else np.asarray(value, np.float32) for value in values])
+        )
 
     pixels = stacked("pixels", (21, 2))
     confidence = stacked("confidence", (21,))

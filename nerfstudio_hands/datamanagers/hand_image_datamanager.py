@@ -18,7 +18,14 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from torch.nn import Parameter
 from torch.utils.data import DataLoader
 
-from nerfstudio_hands.datamanagers.crop_batches import Augmentation, CropBatch, CropBatches, collate, plain_crop, right_hand
+from nerfstudio_hands.datamanagers.crop_batches import (
+    Augmentation,
+    CropBatch,
+    CropBatches,
+    collate,
+    plain_crop,
+    right_hand,
+)
 from nerfstudio_hands.dataparsers.hand_images_dataparser import (
     CROP,
     HandImagesDataParser,

@@ -35,8 +35,8 @@ CAMERA_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 @dataclass
 class HandImagesDataParserConfig(DataParserConfig):
-    """Pictures with labels of a hand: FreiHAND, HO-3D, captures; without a folder, pictures that are drawn while training
-    goes on."""
+    """Pictures with labels of a hand: FreiHAND, HO-3D, captures; without a folder, pictures that are drawn while
+    training goes on."""
 
     _target: typing.Type = field(default_factory=lambda: HandImagesDataParser)
     """target class to instantiate"""
@@ -45,8 +45,8 @@ class HandImagesDataParserConfig(DataParserConfig):
     layout: str = "auto"
     """Layout of the folder: "auto" recognises it, "freihand", "ho3d" or "capture" insists on one."""
     hand_model: str = "default"
-    """Hand model of drawn pictures and of captures: "default" is the built-in CC0 hand; or a folder with MANO_LEFT.pkl and
-    MANO_RIGHT.pkl."""
+    """Hand model of drawn pictures and of captures: "default" is the built-in CC0 hand; or a folder with MANO_LEFT.pkl
+    and MANO_RIGHT.pkl."""
     drawn: bounded(int, 1, 10**8) = 60_000
     """How many different pictures are drawn, where no folder is given; so many are an epoch."""
     drawn_size: bounded(int, 48, 1024) = 160

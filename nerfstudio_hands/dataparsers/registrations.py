@@ -58,7 +58,8 @@ interhand_data = DataParserSpecification(
     config=InterHandDataParserConfig(), description="InterHand2.6M: hands in motion before many cameras."
 )
 hand_images_data = DataParserSpecification(
-    config=HandImagesDataParserConfig(), description="Labelled pictures of a hand each; without a folder they are drawn."
+    config=HandImagesDataParserConfig(),
+    description="Labelled pictures of a hand each; without a folder they are drawn.",
 )
 freihand_data = DataParserSpecification(
     config=FreiHandDataParserConfig(), description="FreiHAND: single pictures of hands."

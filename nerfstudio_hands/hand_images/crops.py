@@ -1,7 +1,8 @@
 """What a network sees of a picture: the square picture of a virtual camera that looks at the hand.
 
-A homography turns the camera onto the hand, so that the crop is what a camera there would have taken; cutting a rectangle
-out shears a hand at the border of a wide picture (gSDF, Chen et al., CVPR 2023, cuts and turns the labels alone).
+A homography turns the camera onto the hand, so that the crop is what a camera there would have taken; cutting a
+rectangle out shears a hand at the border of a wide picture (gSDF, Chen et al., CVPR 2023, cuts and turns the labels
+alone).
 """
 
 from __future__ import annotations

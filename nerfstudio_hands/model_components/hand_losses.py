@@ -1,7 +1,7 @@
 """Losses of networks that say a hand from a picture: S2HAND's (Chen et al., CVPR 2021) and those that came after.
 
-Places in the picture are in crop units (-1 to 1), places in space in meters. What labels do not know is NaN there and counts
-for nothing: a loss of nothing known is zero.
+Places in the picture are in crop units (-1 to 1), places in space in meters. What labels do not know is NaN there and
+counts for nothing: a loss of nothing known is zero.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def laplace_loss(
     truth: Float[Tensor, "B 21 2"],
     confidence: Float[Tensor, "B 21"],
 ) -> Float[Tensor, ""]:
-    """Negative logarithm of a Laplace density of joints that a network is the less sure of the larger it says its scale.
+    """Negative logarithm of a Laplace density of joints that a network is the less sure of the larger it says its
+    scale.
 
     Joints outside of the crop count for nothing.
     """
@@ -51,7 +52,8 @@ def pixel_loss(
 def bone_direction_loss(
     points: Float[Tensor, "B 21 2"], truth: Float[Tensor, "B 21 2"], confidence: Float[Tensor, "B 21"]
 ) -> Float[Tensor, ""]:
-    """Squared difference of the unit directions of the 20 bones in the picture, weighed by the confidence of both ends."""
+    """Squared difference of the unit directions of the 20 bones in the picture, weighed by the confidence of both
+    ends."""
     known = truth.isfinite().all(-1) * confidence
     start, end = torch.tensor(BONES, device=points.device).unbind(-1)
     found, wanted = (_unit(places[:, end] - places[:, start]) for places in (points, truth.nan_to_num()))
@@ -109,7 +111,8 @@ def collision_loss(
 def segment_distance(
     a: Float[Tensor, "*B 3"], b: Float[Tensor, "*B 3"], c: Float[Tensor, "*B 3"], d: Float[Tensor, "*B 3"]
 ) -> Float[Tensor, "*B"]:
-    """Distance between the segments from a to b and from c to d (Ericson, "Real-time collision detection", 2005, 5.1.9)."""
+    """Distance between the segments from a to b and from c to d (Ericson, "Real-time collision detection", 2005,
+    5.1.9)."""
     u, v, w = b - a, d - c, a - c
     uu, vv, uv = (u * u).sum(-1), (v * v).sum(-1), (u * v).sum(-1)
     uw, vw = (u * w).sum(-1), (v * w).sum(-1)

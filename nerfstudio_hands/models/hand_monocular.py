@@ -101,7 +101,8 @@ class HandMonocularModel(PictureModel):
         return {"output": output, "hand": self.decoder(output, batch["focal"])}
 
     def get_metrics_dict(self, outputs: Dict[str, Any], batch: CropBatch) -> Dict[str, Tensor]:
-        """Mean errors of joints: relative to the root and of depth in millimeters, in the picture in parts of the crop."""
+        """Mean errors of joints: relative to the root and of depth in millimeters, in the picture in parts of the
+        crop."""
         hand: CameraHand = outputs["hand"]
         found, truth = hand.joints.detach(), batch["joints"]
         relative = found - found[:, ROOT, None] - (truth - truth[:, ROOT, None])
@@ -187,5 +188,3 @@ HEADLIGHT = (2.2, -0.5, -0.9, -0.2)
 """Light from the camera and a little from above (OpenCV axes: y points down, z away), spherical harmonics."""
 CLAY = (0.85, 0.68, 0.60)
 """Color of a hand that is drawn without a texture, as displayed."""
-
-

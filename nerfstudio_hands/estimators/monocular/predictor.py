@@ -67,9 +67,7 @@ class HandPredictor(nn.Module):
 
     def predict(
         self,
-        pictures: Iterable[
-            tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "3 3"], str, Float[np.ndarray, " 4"]]
-        ],
+        pictures: Iterable[tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "3 3"], str, Float[np.ndarray, " 4"]]],
     ) -> Iterator[PredictedHand]:
         """Hands of pictures, in their order.
 

@@ -1,4 +1,5 @@
-"""A trained network of `hand-monocular` in a file: weights in half precision and what they belong to, without pickles."""
+"""A trained network of `hand-monocular` in a file: weights in half precision and what they belong to, without
+pickles."""
 
 from __future__ import annotations
 
@@ -68,15 +69,17 @@ def load_predictor(path: Path, hand_model: str = "default") -> HandPredictor:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise HandsError(f"{path}: expected a network, found a file that cannot be read ({error}): {remedy}.") from error
+        raise HandsError(
+            f"{path}: expected a network, found a file that cannot be read ({error}): {remedy}."
+        ) from error
     found = str(arrays.get("format", "no format entry"))
     if found != FORMAT:
         raise HandsError(f"{path}: expected the format {FORMAT!r}, found {found!r}: {remedy}.")
     hand = load_hand(hand_model, "right")
     if int(arrays["vertices"]) != hand.num_vertices:
         raise HandsError(
-            f"{path}: expected a network for a hand of {hand.num_vertices} vertices, as {hand_model} has them, found one "
-            f"for {int(arrays['vertices'])}: give the --hand-model that it was trained with."
+            f"{path}: expected a network for a hand of {hand.num_vertices} vertices, as {hand_model} has them, found "
+            f"one for {int(arrays['vertices'])}: give the --hand-model that it was trained with."
         )
     network = MonocularNetwork(backbone=str(arrays.get("backbone", DEFAULT)), num_shape=int(arrays["num_shape"]))
     weights = {

@@ -47,7 +47,9 @@ def test_true_numbers_give_back_the_hand_in_space(decoder):
     torch.testing.assert_close(output.fractions, fractions, atol=1e-4, rtol=0)
     torch.testing.assert_close(hand.vertices, truth.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(hand.joints, joints, atol=1e-5, rtol=0)
-    torch.testing.assert_close(hand.pixels, 2 * focal[:, None, None] * joints[..., :2] / joints[..., 2:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        hand.pixels, 2 * focal[:, None, None] * joints[..., :2] / joints[..., 2:], atol=1e-4, rtol=0
+    )
     again = pose_hand(decoder.hand, rotation_vector(hand.rotation), hand.local_rotations, hand.translation, shape)
     torch.testing.assert_close(again.vertices, truth.vertices, atol=1e-5, rtol=0)
     # A hand that is known to be twice as large is twice as far away; its own size stays.

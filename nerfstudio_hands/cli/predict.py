@@ -1,0 +1,114 @@
+"""`ns-hands predict`: hands of pictures and videos, in meters, from one picture each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Optional, Tuple
+
+from nerfstudio_hands.cli.output_folder import check_can_be_made, prepare_output_folder, write_bytes, write_image
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.option_range import require_range
+
+if TYPE_CHECKING:
+    from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+
+MAX_THREADS = 4
+"""A network as small as the detector's gains nothing from more."""
+SHEET = 12
+"""Pictures of the overview."""
+
+
+def predict(
+    *,
+    images: Path,
+    output_dir: Path = Path("predictions"),
+    load_config: Optional[Path] = None,
+    network: Optional[Path] = None,
+    intrinsics: Optional[Tuple[float, float, float, float]] = None,
+    side: Literal["auto", "left", "right"] = "auto",
+    whole_picture: bool = False,
+    max_hands: int = 2,
+    detector_weights: Optional[Path] = None,
+    meshes: Literal["none", "ply", "glb"] = "glb",
+    save_network: Optional[Path] = None,
+) -> None:
+    """Predict hands from single pictures: pose, shape and place in meters before the camera.
+
+    Writes OUTPUT_DIR/hands.json (parameters in MANO's layout, joints in meters and pixels, for every picture),
+    OUTPUT_DIR/overlays/ (picture, hands over it, hands from the side), OUTPUT_DIR/meshes/ and OUTPUT_DIR/overview.jpg.
+
+    Args:
+        images: Folder of pictures, a picture, or a video.
+        output_dir: Folder for what is found.
+        load_config: A run's config.yml of `ns-train hand-monocular`; by default the network that comes with the
+            package.
+        network: File of another network, as --save-network writes it.
+        intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
+            taken: directions and poses hardly change, distances do in proportion.
+        side: Which hand pictures show; by default the detector decides.
+        whole_picture: Take each picture for the crop of one hand instead of looking for hands; needs --side.
+        max_hands: Hands that a picture may show, 1 to 8.
+        detector_weights: Folder with the detector's two files instead of those of `ns-hands fetch-weights`.
+        meshes: Which files of the hands are written.
+        save_network: File (.npz) to write the network of --load-config to, a quarter of its checkpoint's size.
+    """
+    require_range("--max-hands", max_hands, 1, 8)
+    if load_config is not None and network is not None:
+        raise HandsError("--load-config, --network: expected one network, found both: give one of them.")
+    if whole_picture and side == "auto":
+        raise HandsError("--whole-picture: expected --side left or right with it, found none: say which hand it is.")
+    if intrinsics is not None and (min(intrinsics[:2]) <= 0):
+        raise HandsError(
+            f"--intrinsics: expected focal lengths above 0 pixels, found {intrinsics[:2]}: give fx fy cx cy."
+        )
+    check_can_be_made(output_dir, "--output-dir")
+    from nerfstudio_hands.preparation.sources import folder_sources, picture_or_video
+
+    source = picture_or_video(images) if images.is_file() else folder_sources([images])[0]
+    prepare_output_folder(output_dir / "overlays", keep_out_of=images if images.is_dir() else images.parent / "-")
+
+    from nerfstudio.utils.rich_utils import CONSOLE
+
+    from nerfstudio_hands.estimators.hand_detector import HandDetector
+    from nerfstudio_hands.export.prediction_run import PredictionRun, overview
+
+    predictor = _predictor(load_config, network)
+    if save_network is not None:
+        from nerfstudio_hands.estimators.monocular.weights_file import save_predictor
+
+        save_predictor(save_network, predictor, {"run": str(load_config or network or "shipped")})
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
+    run = PredictionRun(predictor, detector, side=side, intrinsics=intrinsics)
+    tiles = []
+    for picture in run.pictures(source, output_dir / "detections"):
+        write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)
+        for name, content in picture.meshes(meshes):
+            prepare_output_folder(output_dir / "meshes", keep_out_of=images)
+            write_bytes(output_dir / "meshes" / name, content)
+        tiles.append(picture.overlay)
+    write_bytes(output_dir / "hands.json", run.account().encode())
+    if not run.count:
+        raise HandsError(
+            f"{images}: expected a hand in some picture, found none: hands should be lit, and their palms fill a tenth "
+            "of the picture's longer side; or give --whole-picture --side."
+        )
+    write_image(output_dir / "overview.jpg", overview(tiles[:: max(1, len(tiles) // SHEET)][:SHEET]))
+    CONSOLE.print(
+        f"{run.count} hands in {run.with_hands} of {run.seen} pictures: {output_dir}/hands.json; look at "
+        f"{output_dir / 'overview.jpg'}. Network: {run.seconds_a_hand * 1000:.0f} ms a hand.",
+        soft_wrap=True,
+    )
+
+
+def _predictor(load_config: Path | None, network: Path | None) -> HandPredictor:
+    from nerfstudio_hands.estimators.monocular.weights_file import load_predictor, shipped_predictor
+
+    if network is not None:
+        return load_predictor(network)
+    if load_config is None:
+        return shipped_predictor()
+    from nerfstudio_hands.training.trained_network import predictor_of_run
+
+    return predictor_of_run(load_config)
