@@ -46,6 +46,8 @@ class HandMonocularModelConfig(PictureModelConfig):
     """Stem and so many groups of the encoder's blocks keep their first weights, where these are ImageNet's."""
     heat_map_loss_weight: Weight = 0.3
     """Joints that heat maps find, with the scale of their errors, against those in the picture."""
+    heat_map_depth_loss_weight: Weight = 1.0
+    """Depths of joints that heat maps find against true ones, palm lengths."""
     joints_2d_loss_weight: Weight = 0.5
     """Joints of the hand against those in the picture."""
     bone_direction_loss_weight: Weight = 0.3
@@ -125,6 +127,7 @@ class HandMonocularModel(PictureModel):
         root, true_root = hand.joints[:, ROOT], truth[:, ROOT]
         terms = {
             "heat_map": lambda: hand_losses.laplace_loss(output.points, output.log_scale, pixels, confidence),
+            "heat_map_depth": lambda: self._depth_loss(output, truth),
             "joints_2d": lambda: hand_losses.pixel_loss(hand.pixels, pixels, confidence),
             "bone_direction": lambda: hand_losses.bone_direction_loss(hand.pixels, pixels, confidence),
             "joints_3d": lambda: hand_losses.joint_loss(hand.joints, truth),
@@ -146,6 +149,11 @@ class HandMonocularModel(PictureModel):
         if truth.shape[1] != hand.vertices.shape[1]:
             return hand.vertices.sum() * 0
         return hand_losses.norm_joint_loss(hand.vertices, truth, hand.joints[:, ROOT], batch["joints"][:, ROOT])
+
+    def _depth_loss(self, output: MonocularOutput, truth: Tensor) -> Tensor:
+        palm = (truth[:, ROOT] - truth[:, 0]).norm(dim=-1, keepdim=True)
+        depths = (truth[..., 2] - truth[:, ROOT, 2:]) / palm
+        return hand_losses.weighted_mean((output.depths - depths.nan_to_num()).abs(), depths.isfinite())
 
     def _pose_loss(self, output: MonocularOutput, batch: CropBatch) -> Tensor:
         return hand_losses.pose_loss(output.fractions, self.decoder.fractions_of(batch["rotations"][:, 1:]))

@@ -1,9 +1,10 @@
 """The network of `hand-monocular`: a crop to joints in the picture, and to pose, shape, place, skin and light.
 
 After S2HAND (Chen et al., "Model-based 3D hand reconstruction via self-supervised learning", CVPR 2021): an encoder,
-heads for the parameters of a hand, its texture and light, and a second branch of 2D heat maps. Unlike there, the
-parameters are read off features at the joints that the heat maps find, places are those of the crop and not meters
-(`decoder`), and each joint comes with a scale of its error.
+heads for the parameters of a hand, its texture and light, and a second branch of 2D heat maps. Unlike there, the maps
+say how far each joint is behind the root, too (2.5D: Iqbal et al., "Hand pose estimation via latent 2.5D heatmap
+regression", ECCV 2018), parameters are read off the joints that they find, turned into the palm's own axes, and places
+are those of the crop and not meters (`decoder`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class MonocularOutput:
 
     Attributes:
         points: The 21 joints, from the heat maps.
+        depths: Of the joints behind joint 9, palm lengths.
         log_scale: Of each joint's error (Laplace), logarithm of crop units.
         fractions: Where each angle (flexion, spread, twist of joints 1 to 15) lies between its limits, 0 to 1.
         rotation: Of the hand, in the view's axes.
@@ -48,6 +50,7 @@ class MonocularOutput:
     """
 
     points: Float[Tensor, "B 21 2"]
+    depths: Float[Tensor, "B 21"]
     log_scale: Float[Tensor, "B 21"]
     fractions: Float[Tensor, "B 15 3"]
     rotation: Float[Tensor, "B 3 3"]
@@ -72,17 +75,18 @@ class MonocularNetwork(nn.Module):
         self, *, backbone: str = DEFAULT, frozen_stages: int = 0, num_shape: int = 10, num_texture: int = 8
     ) -> None:
         super().__init__()
-        self.sizes = [45, 6, 2, 1, num_shape]
+        self.sizes = [45, 6, 2, num_shape]
         self.encoder = Backbone(backbone, frozen_stages)
         self.neck = Neck(self.encoder.channels[1:], WIDTH)
         self.maps = nn.Conv2d(WIDTH, 21, 1)
-        self.scales = nn.Conv2d(WIDTH, 21, 1)
+        self.scales, self.behind = nn.Conv2d(WIDTH, 21, 1), nn.Conv2d(WIDTH, 21, 1)
         self.whole = nn.Sequential(
             nn.Conv2d(self.encoder.channels[-1], HIDDEN, 1, bias=False), nn.BatchNorm2d(HIDDEN), nn.ReLU()
         )
-        self.per_joint = nn.Linear(WIDTH + 3, 48)
+        self.size_head = _small(nn.Linear(HIDDEN, 1))
+        self.per_joint = nn.Linear(WIDTH + 4, 32)
         self.trunk = nn.Sequential(
-            *(nn.Linear(HIDDEN + 21 * 48, HIDDEN), nn.ReLU()),
+            *(nn.Linear(HIDDEN + 21 * (32 + 3), HIDDEN), nn.ReLU()),
             *(nn.Linear(HIDDEN, HIDDEN), nn.ReLU()),
         )
         self.parameters_head = _small(nn.Linear(HIDDEN, sum(self.sizes)))
@@ -94,20 +98,25 @@ class MonocularNetwork(nn.Module):
         _, *features = self.encoder(pictures)
         maps = self.neck(features)
         points, weights = soft_argmax(self.maps(maps))
-        log_scale = (weights * self.scales(maps).flatten(2)).sum(-1) - 2.0
-        # What the maps have where each joint is.
-        found = functional.grid_sample(maps, points[:, :, None], align_corners=False)[..., 0].mT
-        joints = self.per_joint(torch.cat([found, points, log_scale[..., None]], -1)).relu()
+        log_scale = (weights * self.scales(maps).flatten(2)).sum(-1) - 1.0
+        behind = (weights * self.behind(maps).flatten(2)).sum(-1)
+        depths = behind - behind[:, 9:10]
         whole = self.whole(features[-1]).mean((2, 3))
-        hidden = self.trunk(torch.cat([whole, joints.flatten(1)], 1))
-        fractions, turn, root, log_size, shape = self.parameters_head(hidden).split(self.sizes, -1)
+        log_size = self.size_head(whole)[:, 0] + TYPICAL_LOG_SIZE
+        palm, own = palm_axes(points.detach(), depths.detach(), log_size.detach())
+        # What the maps have where each joint is.
+        found = functional.grid_sample(maps, points.detach()[:, :, None], align_corners=False)[..., 0].mT
+        joints = self.per_joint(torch.cat([found, points.detach(), depths[..., None], log_scale[..., None]], -1)).relu()
+        hidden = self.trunk(torch.cat([whole, joints.flatten(1), own.flatten(1)], 1))
+        fractions, turn, root, shape = self.parameters_head(hidden).split(self.sizes, -1)
         return MonocularOutput(
             points=points,
+            depths=depths,
             log_scale=log_scale,
             fractions=fractions.unflatten(-1, (15, 3)) + 0.5,
-            rotation=rotation_of(turn),
+            rotation=palm @ rotation_of(turn),
             root=points[:, 9] + root,
-            log_size=log_size[:, 0] + TYPICAL_LOG_SIZE,
+            log_size=log_size,
             shape=shape,
             texture=self.texture_head(hidden),
             light=self.light_head(hidden).unflatten(-1, (9, 3)),
@@ -141,6 +150,29 @@ class Neck(nn.Module):
                 finer = finer + functional.interpolate(maps, size=finer.shape[2:], mode="bilinear", align_corners=False)
             maps = finer + blend(finer)
         return maps  # pyright: ignore[reportReturnType]
+
+
+def palm_axes(
+    points: Float[Tensor, "B 21 2"], depths: Float[Tensor, "B 21"], log_size: Float[Tensor, " B"]
+) -> tuple[Float[Tensor, "B 3 3"], Float[Tensor, "B 21 3"]]:
+    """Axes of the palm, and the joints in these.
+
+    Args:
+        points: Joints in the crop, -1 to 1.
+        depths: Behind joint 9, palm lengths.
+        log_size: Logarithm of the apparent size of a palm length.
+
+    Returns:
+        Axes as columns, those of the resting hand as far as the palm tells (x from the fingers to the wrist, y out of
+        its back, z towards the thumb), and the joints about joint 9 in them, palm lengths.
+    """
+    flat = (points - points[:, 9:10]) / (2 * torch.exp(log_size))[:, None, None]
+    joints = torch.cat([flat, depths[..., None]], -1)
+    along = functional.normalize(joints[:, 0] - joints[:, 9], dim=-1)
+    across = joints[:, 5] - joints[:, 17]
+    back = functional.normalize(torch.linalg.cross(across, along), dim=-1)
+    axes = torch.stack([along, back, torch.linalg.cross(along, back)], -1)
+    return axes, joints @ axes
 
 
 def rotation_of(turn: Float[Tensor, "*B 6"]) -> Float[Tensor, "*B 3 3"]:

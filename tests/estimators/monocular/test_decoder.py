@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
-from nerfstudio_hands.estimators.monocular.network import MonocularNetwork, MonocularOutput
+from nerfstudio_hands.estimators.monocular.network import MonocularNetwork, MonocularOutput, palm_axes
 from nerfstudio_hands.estimators.soft_argmax import soft_argmax
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations
 from nerfstudio_hands.hand_model.load import default_hand
@@ -34,6 +34,7 @@ def test_true_numbers_give_back_the_hand_in_space(decoder):
     joints = truth.keypoints
     output = MonocularOutput(
         points=torch.zeros(COUNT, 21, 2),
+        depths=torch.zeros(COUNT, 21),
         log_scale=torch.zeros(COUNT, 21),
         fractions=decoder.fractions_of(local),
         rotation=rotation_matrix(rotvec),
@@ -57,6 +58,25 @@ def test_true_numbers_give_back_the_hand_in_space(decoder):
     far = decoder(output, focal, palm)
     torch.testing.assert_close(far.joints[:, 9], 2 * hand.joints[:, 9], atol=1e-5, rtol=0)
     torch.testing.assert_close(far.joints - far.joints[:, 9:10], hand.joints - hand.joints[:, 9:10], atol=1e-6, rtol=0)
+
+
+def test_the_palms_axes_are_those_that_the_hand_is_turned_by(decoder):
+    """Of the mean hand far away, whatever its pose, the turn that is left to say is the same."""
+    generator = torch.Generator().manual_seed(4)
+    rotvec = 2 * torch.randn(COUNT, 3, generator=generator)
+    local = 0.2 * torch.randn(COUNT, 15, 3, generator=generator)
+    place = torch.tensor([0.0, 0.0, 1000.0]).expand(COUNT, 3)
+    joints = pose_hand(decoder.hand, rotvec, local, torch.zeros(COUNT, 3), torch.zeros(10)).keypoints
+    palm = (joints[:, 9] - joints[:, 0]).norm(dim=-1)
+    focal = torch.full((COUNT,), 4000.0)
+    points = 2 * focal[:, None, None] * joints[..., :2] / place[:, None, 2:]
+    depths = (joints[..., 2] - joints[:, 9:10, 2]) / palm[:, None]
+    axes, own = palm_axes(points, depths, (focal * palm / place[:, 2]).log())
+    left = axes.mT @ rotation_matrix(rotvec)
+    torch.testing.assert_close(left, left[:1].expand_as(left), atol=1e-4, rtol=0)
+    assert (left[0].diagonal() > 0.8).all()
+    expected = (joints - joints[:, 9:10]) / palm[:, None, None]
+    torch.testing.assert_close(own, expected @ axes, atol=1e-3, rtol=0)
 
 
 def test_soft_argmax_finds_the_middle_of_a_bump():
