@@ -51,6 +51,8 @@ class HandImagesDataParserConfig(DataParserConfig):
     """How many different pictures are drawn, where no folder is given; so many are an epoch."""
     drawn_size: bounded(int, 48, 1024) = 160
     """Side of a drawn picture, pixels."""
+    drawn_people: bounded(int, 1, 256) = 96
+    """How many people's hands are drawn."""
     drawn_seed: bounded(int, 0, 2**31 - 1) = 0
     """Another seed draws other hands."""
     backgrounds: typing.Optional[Path] = None
@@ -80,6 +82,7 @@ class HandImagesDataParserConfig(DataParserConfig):
                 count=self.drawn if is_training else DRAWN_HELD_OUT,
                 split="train" if is_training else "test",
                 size=self.drawn_size,
+                people=self.drawn_people,
                 hand_model=self.hand_model,
                 backgrounds=self.backgrounds,
             )

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
+from torch import Tensor
 
 from nerfstudio_hands.estimators.monocular.predictor import PredictedHand
+from nerfstudio_hands.export.bake import surface_points_of_texels
 from nerfstudio_hands.export.textured_mesh import TexturedMesh
 from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.geometry.query.surfaces import Surfaces
-from nerfstudio_hands.geometry.raster.antialias import antialias
-from nerfstudio_hands.geometry.raster.interpolate import interpolate
-from nerfstudio_hands.geometry.raster.rasterize import rasterize_rays
 from nerfstudio_hands.hand_model.model import HandModel
-from nerfstudio_hands.transforms.projection import pixel_rays
-from nerfstudio_hands.transforms.spherical_harmonics import irradiance
+from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture
 
-HEADLIGHT = (2.2, -0.5, -0.9, -0.2)
-"""Light from the camera and a little from above (OpenCV axes), spherical harmonics."""
-CLAY = (0.85, 0.68, 0.60)
-"""Color of a drawn hand, as displayed."""
 TILE = 512
 """Longer side of an overlay's picture, pixels."""
+TEXTURE = 256
+"""Texels along each side of a mesh's texture."""
+OPACITY = 0.8
+"""Of hands that are drawn over a picture."""
 
 
 def parameters(hand: PredictedHand, name: str) -> dict[str, Any]:
@@ -55,26 +53,46 @@ def oriented_faces(model: HandModel, side: str) -> Int[np.ndarray, "F 3"]:
     return faces if side == "right" else faces[:, ::-1].copy()
 
 
-def predicted_mesh(hand: PredictedHand, model: HandModel) -> TexturedMesh:
-    """A hand as a mesh in glTF's axes (x right, y up, z towards the viewer), meters, of one color.
+def predicted_mesh(hand: PredictedHand, model: HandModel, plan: TexturePlan) -> TexturedMesh:
+    """A hand as a mesh in glTF's axes (x right, y up, z towards the viewer), meters, in the colors of its picture.
 
     Args:
         hand: Predicted.
         model: The right hand that it was predicted of.
+        plan: Of the model's texture.
     """
     faces = oriented_faces(model, hand.side)
     vertices = hand.vertices * np.array([1.0, -1.0, -1.0])
     normals = vertex_normals(torch.from_numpy(vertices), torch.from_numpy(faces)).numpy()
-    color = np.round(255 * np.array(CLAY)).astype(np.uint8)
     uv = model.uv.cpu().numpy()
     return TexturedMesh(
         vertices=vertices,
         faces=faces,
         normals=normals,
         uv=uv if hand.side == "right" else uv[:, ::-1].copy(),
-        texture=np.full((4, 4, 3), color, np.uint8),
-        vertex_colors=np.tile(color, (len(vertices), 1)),
+        texture=plan.texture(hand.colors, model),
+        vertex_colors=hand.colors,
     )
+
+
+@dataclass(frozen=True)
+class TexturePlan:
+    """Which point of a hand's surface each texel shows; see `surface_points_of_texels`."""
+
+    face: Int[Tensor, "S S"]
+    barycentric: Float[Tensor, "S S 3"]
+
+    @staticmethod
+    def of(model: HandModel) -> TexturePlan:
+        """Of a hand model."""
+        return TexturePlan(*surface_points_of_texels(model.uv.cpu(), TEXTURE))
+
+    def texture(self, colors: UInt8[np.ndarray, "V 3"], model: HandModel) -> UInt8[np.ndarray, "S S 3"]:
+        """The texture of colors of vertices; texels far from all surface have the mean color."""
+        corners = torch.from_numpy(colors).float()[model.faces.cpu()[self.face.clamp_min(0)]]
+        blended = (corners * self.barycentric[..., None]).sum(-2)
+        mean = torch.from_numpy(colors).float().mean(0)
+        return torch.where(self.face[..., None] >= 0, blended, mean).round().clamp(0, 255).byte().numpy()
 
 
 def overlay(
@@ -103,20 +121,17 @@ def overlay(
     return np.concatenate([small, drawn, *views], 1)
 
 
-def _drawn_over(picture: np.ndarray, intrinsics: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _drawn_over(
+    picture: np.ndarray, intrinsics: np.ndarray, vertices: np.ndarray, faces: np.ndarray, colors: Tensor | None = None
+) -> np.ndarray:
     height, width = picture.shape[:2]
     corners, triangles = torch.from_numpy(vertices).float(), torch.from_numpy(faces)
-    surfaces = Surfaces(triangles, corners[None])
-    rays = pixel_rays(torch.from_numpy(intrinsics), torch.eye(4), width, height)
-    raster = rasterize_rays(surfaces, *rays)
-    shade = irradiance(corners.new_tensor(HEADLIGHT)[:, None], vertex_normals(corners, triangles))
-    colors = interpolate((shade * corners.new_tensor(CLAY)).clamp(0, 1), raster, triangles)
-    covered = (raster.face >= 0)[..., None].float()
-    soft = antialias(torch.cat([colors * covered, covered], -1), raster, surfaces, *rays)
+    if colors is None:
+        colors = clay_colors(corners, triangles)
+    drawn = hand_picture(corners, triangles, colors, torch.from_numpy(intrinsics).float(), (width, height))
     behind = torch.from_numpy(picture).float() / 255
     # A little of the picture shines through, so that one sees whether edges meet.
-    share = 0.8 * soft[..., 3:]
-    blended = behind * (1 - share) + 0.8 * soft[..., :3]
+    blended = OPACITY * drawn.over(behind) + (1 - OPACITY) * behind
     return (255 * blended.clamp(0, 1)).round().byte().numpy()
 
 

@@ -9,14 +9,16 @@ from math import radians, tan
 from pathlib import Path
 from time import monotonic
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from nerfstudio_hands.estimators.hand_detector import HandDetector
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
-from nerfstudio_hands.export.predicted_hands import overlay, parameters, predicted_mesh
+from nerfstudio_hands.export.predicted_hands import TexturePlan, overlay, parameters, predicted_mesh
 from nerfstudio_hands.export.textured_mesh import glb_bytes, ply_bytes
 from nerfstudio_hands.hand_model.joints import SIDES
+from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.preparation.detect import FoundLandmarks, detect_landmarks
 from nerfstudio_hands.preparation.sources import Source
 
@@ -32,19 +34,21 @@ class PredictedPicture:
         name: Of the picture.
         hands: Predicted.
         overlay: What was found, drawn.
-        predictor: What said them.
+        model: The right hand that they were predicted of.
+        plan: Of its texture.
     """
 
     name: str
     hands: list[PredictedHand]
     overlay: UInt8[np.ndarray, "H W 3"]
-    predictor: HandPredictor
+    model: HandModel
+    plan: TexturePlan
 
     def meshes(self, kind: str) -> Iterator[tuple[str, bytes]]:
         """Names and contents of a file a hand, of the kind ply or glb; none of any other."""
         for hand in self.hands if kind in ("ply", "glb") else ():
-            mesh, name = predicted_mesh(hand, self.predictor.decoder.hand), f"{self.name}_{hand.side}"
-            yield f"{name}.{kind}", ply_bytes(mesh) if kind == "ply" else glb_bytes(mesh, name, lit=True)
+            mesh, name = predicted_mesh(hand, self.model, self.plan), f"{self.name}_{hand.side}"
+            yield f"{name}.{kind}", ply_bytes(mesh) if kind == "ply" else glb_bytes(mesh, name)
 
 
 class PredictionRun:
@@ -68,6 +72,7 @@ class PredictionRun:
         self.predictor, self.detector, self.side, self.intrinsics = predictor, detector, side, intrinsics
         self.seen = self.count = self.with_hands = 0
         self._seconds, self._account = 0.0, {}
+        self._plan = TexturePlan.of(predictor.decoder.hand)
 
     @property
     def seconds_a_hand(self) -> float:
@@ -92,14 +97,14 @@ class PredictionRun:
             hands = list(self.predictor.predict(asked))
             self._seconds += monotonic() - start
             self.count, self.with_hands = self.count + len(hands), self.with_hands + bool(hands)
-            name = self.predictor.decoder.hand.name
+            model = self.predictor.decoder.hand
             self._account[picture.name] = {
                 "intrinsics": matrix.tolist(),
-                "hands": [parameters(hand, name) for hand in hands],
+                "hands": [parameters(hand, model.name) for hand in hands],
             }
             if hands:
-                drawn = overlay(picture.image, matrix, hands, self.predictor.decoder.hand)
-                yield PredictedPicture(picture.name, hands, drawn, self.predictor)
+                drawn = overlay(picture.image, matrix, hands, model)
+                yield PredictedPicture(picture.name, hands, drawn, model, self._plan)
 
     def account(self) -> str:
         """All that was found, as JSON."""
@@ -123,8 +128,6 @@ class PredictionRun:
 
 def overview(overlays: list[UInt8[np.ndarray, "H W 3"]], height: int = 200) -> UInt8[np.ndarray, "H W 3"]:
     """Overlays of any size below each other, in as many columns as make it about square; at least one."""
-    import cv2
-
     rows = [cv2.resize(tile, (max(1, round(tile.shape[1] * height / tile.shape[0])), height)) for tile in overlays]
     width = max(row.shape[1] for row in rows)
     rows = [np.pad(row, ((0, 4), (0, width - row.shape[1] + 4), (0, 0)), constant_values=255) for row in rows]

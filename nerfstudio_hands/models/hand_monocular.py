@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import torch
 from jaxtyping import Float
+from nerfstudio.viewer.viewer_elements import ViewerDropdown
 from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch
 from nerfstudio_hands.estimators.backbone import DEFAULT, load_imagenet
 from nerfstudio_hands.estimators.monocular.decoder import ROOT, CameraHand, HandDecoder
-from nerfstudio_hands.estimators.monocular.network import MonocularNetwork, MonocularOutput
+from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork, MonocularOutput
+from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis, lit_colors
 from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.geometry.query.surfaces import Surfaces
-from nerfstudio_hands.geometry.raster.antialias import antialias
-from nerfstudio_hands.geometry.raster.interpolate import interpolate
-from nerfstudio_hands.geometry.raster.rasterize import rasterize_rays
 from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.model_components import hand_losses
+from nerfstudio_hands.model_components.bone_capsules import bone_capsules
+from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture, photometric_terms
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig
 from nerfstudio_hands.program.option_range import Weight, bounded
-from nerfstudio_hands.transforms.projection import pixel_rays
-from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
 MILLIMETERS = 1000.0
 
@@ -68,6 +66,22 @@ class HandMonocularModelConfig(PictureModelConfig):
     """Angles beyond their limits."""
     shape_loss_weight: Weight = 0.005
     """Shape far from the mean."""
+    collision_loss_weight: Weight = 0.05
+    """Fingers in each other."""
+    rendered: bounded(int, 0, 8192) = 4
+    """Crops of a step that hands are drawn into and compared with; 0 leaves all terms of pictures out."""
+    silhouette_loss_weight: Weight = 0.5
+    """Outline of the drawn hand against the mask, where there is one."""
+    photometric_loss_weight: Weight = 0.5
+    """Colors of the drawn hand against the picture's."""
+    ssim_loss_weight: Weight = 0.1
+    """Structure of the drawn hand against the picture's."""
+    mean_color_loss_weight: Weight = 0.2
+    """Mean color of the drawn hand against the picture's."""
+    texture_loss_weight: Weight = 0.005
+    """Skin far from the mean of people's."""
+    light_loss_weight: Weight = 0.005
+    """Light far from even."""
 
 
 class HandMonocularModel(PictureModel):
@@ -78,11 +92,13 @@ class HandMonocularModel(PictureModel):
     def populate_modules(self) -> None:
         super().populate_modules()
         self.decoder = HandDecoder(load_hand(self.config.hand_model, "right"))
+        hand = self.decoder.hand
         self.network = MonocularNetwork(
-            backbone=self.config.backbone,
-            frozen_stages=self.config.frozen_stages,
-            num_shape=self.decoder.hand.num_shape,
+            backbone=self.config.backbone, frozen_stages=self.config.frozen_stages, num_shape=hand.num_shape
         )
+        self.bones = bone_capsules(hand)
+        self.skin = SkinBasis(hand.num_vertices, NUM_TEXTURE)
+        self.appearance_control = ViewerDropdown("Appearance", "skin", ["skin", "clay"])
 
     def begin(self) -> bool:
         """Takes the encoder's first weights, for a training that goes on from nothing; says whether there are any.
@@ -90,6 +106,7 @@ class HandMonocularModel(PictureModel):
         Raises:
             HandsError: The file that is named cannot be read, or belongs to another encoder.
         """
+        self.skin.learn(self.config.hand_model)
         return load_imagenet(self.network.encoder, self.config.backbone_weights)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
@@ -140,9 +157,32 @@ class HandMonocularModel(PictureModel):
             "consistency": lambda: hand_losses.pixel_loss(hand.pixels, output.points, torch.ones_like(confidence)),
             "limit": lambda: hand_losses.limit_loss(output.fractions),
             "shape": lambda: output.shape.square().mean(),
+            "collision": lambda: hand_losses.collision_loss(hand.joints, self.bones.radii, self.bones.apart),
+            "texture": lambda: output.texture.square().mean(),
+            "light": lambda: output.light.square().mean(),
         }
+        if self.config.rendered:
+            terms |= self._photometric(output, hand, batch)
         weights = {name: getattr(self.config, f"{name}_loss_weight") for name in terms}
         return {name: weights[name] * term() for name, term in terms.items() if weights[name]}
+
+    def _photometric(
+        self, output: MonocularOutput, hand: CameraHand, batch: CropBatch
+    ) -> Dict[str, Callable[[], Tensor]]:
+        """Terms of the first crops of a batch, into which hands are drawn."""
+        size = batch["image"].shape[-1]
+        found = []
+        for index in range(min(self.config.rendered, len(hand.vertices))):
+            vertices = hand.vertices[index]
+            intrinsics = crop_intrinsics(batch["focal"][index], size)
+            colors = self.colors_of(output, vertices, index)
+            drawn = hand_picture(vertices, self.decoder.hand.faces, colors, intrinsics, (size, size))
+            found.append(photometric_terms(drawn, batch["image"][index], batch["mask"][index]))
+
+        def mean(name: str) -> Callable[[], Tensor]:
+            return lambda: torch.stack([getattr(terms, name) for terms in found]).mean()
+
+        return {name: mean(name) for name in ("silhouette", "photometric", "ssim", "mean_color")}
 
     def _vertices_loss(self, hand: CameraHand, batch: CropBatch) -> Tensor:
         truth = batch["vertices"]
@@ -167,21 +207,22 @@ class HandMonocularModel(PictureModel):
         height: int,
     ) -> Dict[str, Float[Tensor, "H W C"]]:
         hand: CameraHand = prediction["hand"]
-        faces = self.decoder.hand.faces
-        vertices = hand.vertices[:1]
-        surfaces = Surfaces(faces, vertices)
-        rays = pixel_rays(intrinsics, view_to_camera, width, height)
-        raster = rasterize_rays(surfaces, *rays)
-        shade = irradiance(vertices.new_tensor(HEADLIGHT)[:, None], vertex_normals(vertices[0], faces))
-        colors = interpolate((shade * vertices.new_tensor(CLAY)).clamp(0, 1), raster, faces)
-        covered = (raster.face >= 0)[..., None].to(colors)
-        soft = antialias(torch.cat([colors, covered], -1), raster, surfaces, *rays)
-        depth = torch.where(raster.face >= 0, raster.z_depth, 0.0)[..., None]
+        vertices = hand.vertices[0]
+        if self.appearance_control.value == "skin":
+            colors = self.colors_of(prediction["output"], vertices, 0)
+        else:
+            colors = clay_colors(vertices, self.decoder.hand.faces)
+        drawn = hand_picture(vertices, self.decoder.hand.faces, colors, intrinsics, (width, height), view_to_camera)
         return {
-            "rgb": soft[..., :3] / soft[..., 3:].clamp_min(1e-6),
-            "accumulation": soft[..., 3:],
-            "depth": depth,
+            "rgb": drawn.colors / drawn.covered.clamp_min(1e-6),
+            "accumulation": drawn.covered,
+            "depth": drawn.depth,
         }
+
+    def colors_of(self, output: MonocularOutput, vertices: Float[Tensor, "V 3"], index: int) -> Float[Tensor, "V 3"]:
+        """Colors of the vertices of one hand of a batch, as displayed."""
+        normals = vertex_normals(vertices, self.decoder.hand.faces)
+        return lit_colors(self.skin(output.texture[index : index + 1])[0], output.light[index], normals)
 
     def get_image_metrics_and_images(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, outputs: Dict[str, Tensor], batch: CropBatch
@@ -192,7 +233,10 @@ class HandMonocularModel(PictureModel):
         return figures, {"img": torch.cat([outputs["picture"], outputs["rgb"], outputs["overlay"]], 1)}
 
 
-HEADLIGHT = (2.2, -0.5, -0.9, -0.2)
-"""Light from the camera and a little from above (OpenCV axes: y points down, z away), spherical harmonics."""
-CLAY = (0.85, 0.68, 0.60)
-"""Color of a hand that is drawn without a texture, as displayed."""
+def crop_intrinsics(focal: Float[Tensor, ""], size: int) -> Float[Tensor, "3 3"]:
+    """K of a crop, pixels, whose focal length is given in its sides."""
+    matrix = torch.zeros(3, 3, device=focal.device)
+    matrix[0, 0] = matrix[1, 1] = focal * size
+    matrix[0, 2] = matrix[1, 2] = size / 2
+    matrix[2, 2] = 1
+    return matrix

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
-from nerfstudio_hands.estimators.monocular.network import MonocularNetwork
+from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis
 from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint, require_same_weights
 from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.models.hand_monocular import HandMonocularModelConfig
 from nerfstudio_hands.training.run_config import load_config
+
+LEARNED = ("network.", "skin.")
+"""Parts of the model that a prediction needs."""
 
 
 def predictor_of_run(path: Path) -> HandPredictor:
@@ -34,13 +38,19 @@ def predictor_of_run(path: Path) -> HandPredictor:
     state = read_checkpoint(checkpoint_path(path.absolute().parent / config.relative_model_dir, config.load_step))
     hand = load_hand(model.hand_model, "right")
     network = MonocularNetwork(backbone=model.backbone, num_shape=hand.num_shape)
-    prefixes = ("_model.module.network.", "_model.network.")
+    predictor = HandPredictor(
+        network,
+        HandDecoder(hand),
+        SkinBasis(hand.num_vertices, NUM_TEXTURE),
+        config.pipeline.datamanager.size,  # pyright: ignore[reportAttributeAccessIssue]
+    )
+    # Training by several processes wraps the model.
     weights = {
-        name.removeprefix(prefix): value
-        for prefix in prefixes
+        name.removeprefix("_model.").removeprefix("module."): value
         for name, value in state["pipeline"].items()
-        if name.startswith(prefix)
+        if name.startswith("_model.")
     }
-    require_same_weights(network.state_dict(), weights)
-    network.load_state_dict(weights)
-    return HandPredictor(network, HandDecoder(hand), config.pipeline.datamanager.size).eval()  # pyright: ignore[reportAttributeAccessIssue]
+    own = predictor.state_dict()
+    require_same_weights(own, {name: value for name, value in weights.items() if name.startswith(LEARNED)})
+    predictor.load_state_dict({name: weights[name] for name in own})
+    return predictor.eval()

@@ -23,6 +23,8 @@ WIDTH = 96
 """Channels of the maps that heat maps and joints' features are taken from."""
 HIDDEN = 512
 """Of the fully connected layers."""
+NUM_TEXTURE = 8
+"""Coefficients of skin."""
 NUM_LIGHT = 27
 """Spherical harmonics up to the second order of three colors."""
 
@@ -72,7 +74,7 @@ class MonocularNetwork(nn.Module):
     """
 
     def __init__(
-        self, *, backbone: str = DEFAULT, frozen_stages: int = 0, num_shape: int = 10, num_texture: int = 8
+        self, *, backbone: str = DEFAULT, frozen_stages: int = 0, num_shape: int = 10, num_texture: int = NUM_TEXTURE
     ) -> None:
         super().__init__()
         self.sizes = [45, 6, 2, num_shape]
@@ -118,8 +120,9 @@ class MonocularNetwork(nn.Module):
             root=points[:, 9] + root,
             log_size=log_size,
             shape=shape,
-            texture=self.texture_head(hidden),
-            light=self.light_head(hidden).unflatten(-1, (9, 3)),
+            # How a hand looks is read off what its form has been learnt from, and does not bend that.
+            texture=self.texture_head(hidden.detach()),
+            light=self.light_head(hidden.detach()).unflatten(-1, (9, 3)),
         )
 
 

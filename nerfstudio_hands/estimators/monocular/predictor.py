@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
 from nerfstudio_hands.estimators.monocular.network import MonocularNetwork
+from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis, lit_colors
+from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_images.crops import HandCrop, crop_hand, view_of
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, mirrored
 from nerfstudio_hands.hand_model.model import mirror_rotations
@@ -35,6 +37,7 @@ class PredictedHand:
         shape: Coefficients.
         pixels: The joints as the heat maps see them, pixels of the picture.
         error: Scale of the error of each of these that the network expects, pixels.
+        colors: Of the vertices in the picture's light, bytes.
     """
 
     side: str
@@ -45,6 +48,7 @@ class PredictedHand:
     shape: Float[np.ndarray, " K"]
     pixels: Float[np.ndarray, "21 2"]
     error: Float[np.ndarray, " 21"]
+    colors: UInt8[np.ndarray, "V 3"]
 
 
 class HandPredictor(nn.Module):
@@ -53,12 +57,13 @@ class HandPredictor(nn.Module):
     Args:
         network: Trained.
         decoder: Of the right hand that it was trained for.
+        skin: Of the same.
         size: Side of its crops, pixels.
     """
 
-    def __init__(self, network: MonocularNetwork, decoder: HandDecoder, size: int) -> None:
+    def __init__(self, network: MonocularNetwork, decoder: HandDecoder, skin: SkinBasis, size: int) -> None:
         super().__init__()
-        self.network, self.decoder, self.size = network, decoder, size
+        self.network, self.decoder, self.skin, self.size = network, decoder, skin, size
 
     @property
     def faces(self) -> Int[np.ndarray, "F 3"]:
@@ -100,9 +105,12 @@ class HandPredictor(nn.Module):
         joints, vertices = hand.joints @ turn.mT, hand.vertices @ turn.mT
         rotations = torch.cat([rotation_vector(turn @ hand.rotation)[:, None], hand.local_rotations], 1)
         translation = joints[:, 0] - wrist
+        albedo = self.skin(output.texture)
         scale = torch.exp(output.log_scale) * self.size / 2
         for index, (crop, width) in enumerate(part):
             to_picture = np.linalg.inv(crop.view.homography(crop.labels.intrinsics))
+            normals = vertex_normals(hand.vertices[index], self.decoder.hand.faces)
+            colors = lit_colors(albedo[index], output.light[index], normals)
             points = (output.points[index].cpu().double().numpy() + 1) * self.size / 2
             ahead = np.column_stack([points, np.ones(21)]) @ to_picture.T
             found = PredictedHand(
@@ -114,6 +122,7 @@ class HandPredictor(nn.Module):
                 shape=_array(hand.shape[index]),
                 pixels=ahead[:, :2] / ahead[:, 2:],
                 error=_array(scale[index]) * crop.labels.intrinsics[0, 0] / crop.view.intrinsics[0, 0],
+                colors=(255 * colors).round().byte().cpu().numpy(),
             )
             yield _left(found, width) if width else found
 
@@ -134,4 +143,5 @@ def _left(hand: PredictedHand, width: int) -> PredictedHand:
         shape=hand.shape,
         pixels=hand.pixels * flip[:2] + np.array([width, 0.0]),
         error=hand.error,
+        colors=hand.colors,
     )

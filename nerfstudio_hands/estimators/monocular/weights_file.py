@@ -14,8 +14,9 @@ import torch
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.backbone import DEFAULT
 from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
-from nerfstudio_hands.estimators.monocular.network import MonocularNetwork
+from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model.load import load_hand
 
@@ -25,7 +26,8 @@ FORMAT = "nerfstudio-hands monocular network 1"
 SHIPPED = Path(__file__).parent.parent / "assets" / "hand_monocular.npz"
 """The network of the built-in hand; see the model card in docs/hand-monocular.md."""
 
-_WEIGHT = "weight/"
+PARTS = ("network", "skin")
+"""Of a predictor, with weights."""
 
 
 def save_predictor(path: Path, predictor: HandPredictor, about: dict[str, str | int | float]) -> None:
@@ -48,9 +50,10 @@ def save_predictor(path: Path, predictor: HandPredictor, about: dict[str, str | 
         "num_shape": np.array(hand.num_shape),
         "about": np.array(json.dumps(about)),
     }
-    for name, value in predictor.network.state_dict().items():
-        value = value.cpu().numpy()
-        arrays[_WEIGHT + name] = value.astype(np.float16) if value.dtype == np.float32 else value
+    for part in PARTS:
+        for name, value in getattr(predictor, part).state_dict().items():
+            value = value.cpu().numpy()
+            arrays[f"{part}/{name}"] = value.astype(np.float16) if value.dtype == np.float32 else value
     write_npz(path, arrays, expected="to write the network", remedy="free some space or give another --output")
 
 
@@ -82,17 +85,23 @@ def load_predictor(path: Path, hand_model: str = "default") -> HandPredictor:
             f"one for {int(arrays['vertices'])}: give the --hand-model that it was trained with."
         )
     network = MonocularNetwork(backbone=str(arrays.get("backbone", DEFAULT)), num_shape=int(arrays["num_shape"]))
-    weights = {
-        name[len(_WEIGHT) :]: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value)
-        for name, value in arrays.items()
-        if name.startswith(_WEIGHT)
-    }
+    skin = SkinBasis(hand.num_vertices, NUM_TEXTURE)
+    predictor = HandPredictor(network, HandDecoder(hand), skin, int(arrays["size"])).eval()
     try:
-        network.load_state_dict(weights)
+        for part in PARTS:
+            getattr(predictor, part).load_state_dict(_weights(arrays, f"{part}/"))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise HandsError(f"{path}: expected the layers of {FORMAT!r}, found others ({reason}): {remedy}.") from error
-    return HandPredictor(network, HandDecoder(hand), int(arrays["size"])).eval()
+    return predictor
+
+
+def _weights(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        name[len(prefix) :]: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value)
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 @cache
