@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 from nerfstudio.data.datamanagers.base_datamanager import DataManager, VanillaDataManagerConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
@@ -42,7 +43,7 @@ class HandImageDataManagerConfig(VanillaDataManagerConfig):
 
     _target: Type = field(default_factory=lambda: HandImageDataManager)
     """target class to instantiate"""
-    dataparser: HandImagesDataParserConfig = field(default_factory=HandImagesDataParserConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+    dataparser: AnnotatedDataParserUnion = field(default_factory=HandImagesDataParserConfig)  # pyright: ignore[reportAssignmentType]
     """Where pictures come from."""
     batch_size: bounded(int, 1, 8192) = 32
     """Pictures of a training step, of each process that trains."""
@@ -110,7 +111,8 @@ class HandImageDataManager(DataManager):
         config.data = config.dataparser.data = Path(config.data or config.dataparser.data)
         try:
             self.dataparser: HandImagesDataParser = config.dataparser.setup()
-            self.sources = {split: config.dataparser.source(split) for split in ("train", self.test_split)}
+            source = self.dataparser.config.source
+            self.sources = {split: source(split) for split in ("train", self.test_split)}
             self.train_dataparser_outputs = self.dataparser.get_dataparser_outputs(split="train")
             self.train_dataset = HandImageDataset(self.train_dataparser_outputs, self.sources["train"])
             held_out = self.dataparser.get_dataparser_outputs(split=self.test_split)

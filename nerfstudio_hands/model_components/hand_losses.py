@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nerfstudio_hands.estimators.soft_argmax import cell_places
 from nerfstudio_hands.hand_model.joints import BONES
 
 ROOT = 9
@@ -18,25 +19,58 @@ ROOT = 9
 LOG_SCALES = (-6.0, 2.0)
 """Smallest and largest logarithm of the scale of a joint's error."""
 
+BUMP = 1.5
+"""Standard deviation of a true heat map, cells."""
+
 TYPICAL_ERROR = 0.1
 """Crop units above which a joint in the picture counts as an outlier: its loss grows no faster than its distance."""
 
 
-def laplace_loss(
+def heat_map_loss(
+    log_maps: Float[Tensor, "B 21 h w"], truth: Float[Tensor, "B 21 2"], confidence: Float[Tensor, "B 21"]
+) -> Float[Tensor, ""]:
+    """Cross entropy of heat maps and bumps as wide as `BUMP` at the true joints; those outside of the crop count for
+    nothing.
+
+    Args:
+        log_maps: Logarithms of maps that add up to one.
+        truth: Joints.
+        confidence: Of these.
+    """
+    height, width = log_maps.shape[2:]
+    across, down = (cell_places(count, log_maps.device) for count in (width, height))
+    places = truth.nan_to_num()[..., None]
+    squares = [((axis - places[:, :, index]) * len(axis) / 2) ** 2 for index, axis in enumerate((across, down))]
+    bump = torch.softmax(-(squares[1][..., :, None] + squares[0][..., None, :]).flatten(2) / (2 * BUMP**2), -1)
+    return weighted_mean(-(bump * log_maps.flatten(2)).sum(-1), confidence * inside(truth))
+
+
+def point_loss(
+    points: Float[Tensor, "B 21 2"], truth: Float[Tensor, "B 21 2"], confidence: Float[Tensor, "B 21"]
+) -> Float[Tensor, ""]:
+    """Mean distance along each axis of joints inside of the crop."""
+    return weighted_mean((points - truth.nan_to_num()).abs().mean(-1), confidence * inside(truth))
+
+
+def scale_loss(
     points: Float[Tensor, "B 21 2"],
     log_scale: Float[Tensor, "B 21"],
     truth: Float[Tensor, "B 21 2"],
     confidence: Float[Tensor, "B 21"],
 ) -> Float[Tensor, ""]:
-    """Negative logarithm of a Laplace density of joints that a network is the less sure of the larger it says its
-    scale.
+    """Negative logarithm of a Laplace density, which is smallest where the scale is that of the joints' error.
 
-    Joints outside of the crop count for nothing.
+    The joints themselves do not learn from it: where a network is unsure, they would the less the more there is to
+    learn.
     """
-    known = truth.isfinite().all(-1) & (truth.abs() < 1).all(-1)
-    distance = (points - truth.nan_to_num()).abs().sum(-1)
+    distance = (points.detach() - truth.nan_to_num()).abs().sum(-1)
     log_scale = log_scale.clamp(*LOG_SCALES)
-    return weighted_mean(distance * torch.exp(-log_scale) + 2 * log_scale, confidence * known)
+    return weighted_mean(distance * torch.exp(-log_scale) + 2 * log_scale, confidence * inside(truth))
+
+
+def inside(truth: Float[Tensor, "B 21 2"]) -> Bool[Tensor, "B 21"]:
+    """Which joints are known and inside of the crop."""
+    return truth.isfinite().all(-1) & (truth.abs() < 1).all(-1)
 
 
 def pixel_loss(

@@ -43,7 +43,11 @@ class HandMonocularModelConfig(PictureModelConfig):
     frozen_stages: bounded(int, 0, 8) = 1
     """Stem and so many groups of the encoder's blocks keep their first weights, where these are ImageNet's."""
     heat_map_loss_weight: Weight = 0.3
-    """Joints that heat maps find, with the scale of their errors, against those in the picture."""
+    """Heat maps against bumps at the joints in the picture."""
+    heat_map_point_loss_weight: Weight = 5.0
+    """Joints that heat maps find against those in the picture."""
+    heat_map_scale_loss_weight: Weight = 0.1
+    """Scale of the error that is expected of these against that which they have."""
     heat_map_depth_loss_weight: Weight = 1.0
     """Depths of joints that heat maps find against true ones, palm lengths."""
     joints_2d_loss_weight: Weight = 0.5
@@ -143,7 +147,9 @@ class HandMonocularModel(PictureModel):
         truth, pixels, confidence = batch["joints"], batch["pixels"], batch["confidence"]
         root, true_root = hand.joints[:, ROOT], truth[:, ROOT]
         terms = {
-            "heat_map": lambda: hand_losses.laplace_loss(output.points, output.log_scale, pixels, confidence),
+            "heat_map": lambda: hand_losses.heat_map_loss(output.log_maps, pixels, confidence),
+            "heat_map_point": lambda: hand_losses.point_loss(output.points, pixels, confidence),
+            "heat_map_scale": lambda: hand_losses.scale_loss(output.points, output.log_scale, pixels, confidence),
             "heat_map_depth": lambda: self._depth_loss(output, truth),
             "joints_2d": lambda: hand_losses.pixel_loss(hand.pixels, pixels, confidence),
             "bone_direction": lambda: hand_losses.bone_direction_loss(hand.pixels, pixels, confidence),

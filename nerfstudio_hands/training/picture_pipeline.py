@@ -17,6 +17,7 @@ from nerfstudio_hands.datamanagers.crop_batches import CropBatch, collate, plain
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManager, HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, Surroundings
 from nerfstudio_hands.program.memory import explain_out_of_memory
@@ -151,9 +152,7 @@ class PicturePipeline(SoundPipeline):
             write_npz(output_path / "predictions.npz", everything, expected="to write predictions")
             self._write_pictures(rows, output_path)
         self.train()
-        from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_figures
-
-        return hand_pose_figures(
+        return hand_pose_metrics(
             predicted["joints"], predicted["true_joints"], predicted["vertices"], predicted.get("true_vertices")
         )
 

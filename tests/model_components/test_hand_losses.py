@@ -18,13 +18,31 @@ def truth() -> torch.Tensor:
 def test_the_scale_that_says_the_error_is_best(truth):
     off = truth + torch.tensor([0.05, -0.03])
     sure = torch.ones(3, 21)
-    found = {
-        scale: float(losses.laplace_loss(off, sure * math.log(scale), truth, sure)) for scale in (0.02, 0.04, 0.08)
-    }
+    found = {scale: float(losses.scale_loss(off, sure * math.log(scale), truth, sure)) for scale in (0.02, 0.04, 0.08)}
     assert found[0.04] < min(found[0.02], found[0.08])
 
 
-@pytest.mark.parametrize("loss", [losses.pixel_loss, losses.bone_direction_loss])
+def test_heat_maps_are_best_where_the_joints_are(truth):
+    sure = torch.ones(3, 21)
+    places = (torch.arange(16) + 0.5) / 8 - 1
+
+    def maps(at: torch.Tensor) -> torch.Tensor:
+        near = (places - at[..., :1]) ** 2, (places - at[..., 1:]) ** 2
+        return (
+            (-(near[1][..., :, None] + near[0][..., None, :]).flatten(2) / 0.07).log_softmax(-1).unflatten(-1, (16, 16))
+        )
+
+    best = losses.heat_map_loss(maps(truth), truth, sure)
+    for shift in ([0.1, 0.0], [0.0, 0.1], [-0.1, 0.0]):
+        assert losses.heat_map_loss(maps(truth + torch.tensor(shift)), truth, sure) > best
+    outside = truth.clone()
+    outside[:, 3] = 1.2
+    unknown = truth.clone()
+    unknown[:, 3] = torch.nan
+    assert losses.heat_map_loss(maps(truth), outside, sure) == losses.heat_map_loss(maps(truth), unknown, sure)
+
+
+@pytest.mark.parametrize("loss", [losses.pixel_loss, losses.bone_direction_loss, losses.point_loss])
 def test_joints_without_confidence_or_truth_count_for_nothing(loss, truth):
     sure = torch.ones(3, 21)
     assert loss(truth, truth, sure) == pytest.approx(0, abs=1e-5)

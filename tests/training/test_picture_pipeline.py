@@ -106,7 +106,15 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
     assert (tmp_path / "out" / "overview.jpg").is_file()
     # The network's file says the same, up to its half precision.
     ns_hands(
-        *("predict", "--network", network, "--images", tmp_path / "images" / "0.png", "--output-dir", tmp_path / "again"),
+        *(
+            "predict",
+            "--network",
+            network,
+            "--images",
+            tmp_path / "images" / "0.png",
+            "--output-dir",
+            tmp_path / "again",
+        ),
         *("--whole-picture", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--meshes", "none"),
     )
     again = json.loads((tmp_path / "again" / "hands.json").read_text())["pictures"]
@@ -115,7 +123,9 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
 
 
 def test_an_avatars_commands_say_what_such_a_run_is_for(run: Path, tmp_path: Path):
-    with pytest.raises(SystemExit, match="expected the run of an avatar, found one of hand-monocular.*ns-hands predict"):
+    with pytest.raises(
+        SystemExit, match="expected the run of an avatar, found one of hand-monocular.*ns-hands predict"
+    ):
         ns_hands("export", "--load-config", run, "--output-dir", tmp_path / "exports")
 
 

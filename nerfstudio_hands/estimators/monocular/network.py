@@ -39,7 +39,8 @@ class MonocularOutput:
     Places are those of the crop: -1 and 1 at its left and right (upper and lower) borders.
 
     Attributes:
-        points: The 21 joints, from the heat maps.
+        log_maps: Logarithms of the heat maps of the 21 joints, which add up to one each.
+        points: The joints, from the heat maps.
         depths: Of the joints behind joint 9, palm lengths.
         log_scale: Of each joint's error (Laplace), logarithm of crop units.
         fractions: Where each angle (flexion, spread, twist of joints 1 to 15) lies between its limits, 0 to 1.
@@ -51,6 +52,7 @@ class MonocularOutput:
         light: Spherical harmonics' coefficients, a color each.
     """
 
+    log_maps: Float[Tensor, "B 21 h w"]
     points: Float[Tensor, "B 21 2"]
     depths: Float[Tensor, "B 21"]
     log_scale: Float[Tensor, "B 21"]
@@ -99,7 +101,8 @@ class MonocularNetwork(nn.Module):
         """Looks at crops of right hands, or mirrored ones of left hands, in [0, 1]."""
         _, *features = self.encoder(pictures)
         maps = self.neck(features)
-        points, weights = soft_argmax(self.maps(maps))
+        heat = self.maps(maps)
+        points, weights = soft_argmax(heat)
         log_scale = (weights * self.scales(maps).flatten(2)).sum(-1) - 1.0
         behind = (weights * self.behind(maps).flatten(2)).sum(-1)
         depths = behind - behind[:, 9:10]
@@ -112,6 +115,7 @@ class MonocularNetwork(nn.Module):
         hidden = self.trunk(torch.cat([whole, joints.flatten(1), own.flatten(1)], 1))
         fractions, turn, root, shape = self.parameters_head(hidden).split(self.sizes, -1)
         return MonocularOutput(
+            log_maps=heat.flatten(2).log_softmax(-1).view_as(heat),
             points=points,
             depths=depths,
             log_scale=log_scale,

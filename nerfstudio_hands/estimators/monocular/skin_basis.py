@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nerfstudio_hands.synthesis.quick.people import somebody
+from nerfstudio_hands.synthesis.quick.people import drawn_albedo
 from nerfstudio_hands.transforms.color import linear_to_srgb
 from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
@@ -43,7 +43,7 @@ class SkinBasis(nn.Module):
             hand_model: As of `load_hand`.
         """
         count = len(self.mean)
-        skins = [somebody(hand_model, FIRST_SEED + seed).albedo[:count] for seed in range(PEOPLE)]
+        skins = [drawn_albedo(hand_model, FIRST_SEED + seed) for seed in range(PEOPLE)]
         logs = np.log(np.stack(skins).clip(DARKEST)).reshape(PEOPLE, -1)
         mean = logs.mean(0)
         _, spread, axes = np.linalg.svd(logs - mean, full_matrices=False)

@@ -95,14 +95,28 @@ def somebody(source: str, seed: int, of_the_shape_space: bool = False) -> Somebo
     own = personal_hand_of(plan.model, shape, OF_THE_SHAPE_SPACE if of_the_shape_space else physique, seed)
     skin, points = Skin(plan.anatomy, seed), plan.body.points
     material = skin.material(points)
-    albedo = material.albedo * _complexion(points, rng)
-    gray = albedo.mean(1, keepdims=True)
-    albedo = gray + rng.uniform(*SATURATION) * (albedo - gray)
+    albedo = _of_complexion(material.albedo, points, rng)
     gloss = np.stack([material.roughness * rng.uniform(0.75, 1.1), material.reflectance * rng.uniform(0.8, 1.6)], 1)
     lift = skin.relief(points) + skin.fine_relief(points)
     nearest = shape.numpy() if of_the_shape_space else _nearest_shape(plan.model, own)
     numbers = (np.ascontiguousarray(part, np.float32) for part in (albedo, gloss, lift))
     return Somebody(own, own.rest.double().numpy(), nearest, *numbers)
+
+
+def drawn_albedo(source: str, seed: int) -> Float[np.ndarray, "V 3"]:
+    """Linear albedo at the vertices of a hand model of one more person; see `body_plan`."""
+    plan = body_plan(source)
+    count, points = plan.model.num_vertices, plan.body.points
+    own = SkinPoints(points.position[:count], points.finger[:count], points.dorsal[:count])
+    return _of_complexion(Skin(plan.anatomy, seed).material(own).albedo, own, np.random.default_rng([seed, 32]))
+
+
+def _of_complexion(
+    albedo: Float[np.ndarray, "N 3"], points: SkinPoints, rng: np.random.Generator
+) -> Float[np.ndarray, "N 3"]:
+    albedo = albedo * _complexion(points, rng)
+    gray = albedo.mean(1, keepdims=True)
+    return gray + rng.uniform(*SATURATION) * (albedo - gray)
 
 
 def _physique(rng: np.random.Generator) -> SubjectOptions:

@@ -33,6 +33,7 @@ def test_true_numbers_give_back_the_hand_in_space(decoder):
     focal = torch.linspace(1.5, 4.0, COUNT)
     joints = truth.keypoints
     output = MonocularOutput(
+        log_maps=torch.zeros(COUNT, 21, 1, 1),
         points=torch.zeros(COUNT, 21, 2),
         depths=torch.zeros(COUNT, 21),
         log_scale=torch.zeros(COUNT, 21),
