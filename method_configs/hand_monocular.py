@@ -6,7 +6,7 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
-from nerfstudio_hands.models.hand_monocular import HandMonocularModelConfig
+from nerfstudio_hands.models.hand_monocular import HandMonocularModelConfig, WeaklySupervisedModelConfig
 from nerfstudio_hands.training.picture_pipeline import PicturePipelineConfig
 from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
 from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig, default_device
@@ -14,11 +14,13 @@ from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConf
 DEVICE = default_device()
 ON_GPU = DEVICE == "cuda"
 
-hand_monocular = MethodSpecification(
-    config=HandTrainerConfig(
-        method_name="hand-monocular",
+
+
+def _config(name: str, model: HandMonocularModelConfig) -> HandTrainerConfig:
+    return HandTrainerConfig(
+        method_name=name,
         max_num_iterations=100_000 if ON_GPU else 4000,
-        steps_per_save=1000,
+        steps_per_save=500,
         steps_per_eval_batch=200,
         steps_per_eval_image=500,
         steps_per_eval_all_images=2000,
@@ -31,20 +33,28 @@ hand_monocular = MethodSpecification(
                 batch_size=128 if ON_GPU else 32,
                 workers=8 if ON_GPU else 1,
             ),
-            model=HandMonocularModelConfig(),
+            model=model,
         ),
         optimizers={
             "encoder": {
                 "optimizer": AdamOptimizerConfig(lr=5e-4, eps=1e-8),
-                "scheduler": CosineDecaySchedulerConfig(warmup_steps=200, final_fraction=0.02),
+                "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
             },
             "heads": {
                 "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-8),
-                "scheduler": CosineDecaySchedulerConfig(warmup_steps=200, final_fraction=0.02),
+                "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
             },
         },
         viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=64),
         vis="viewer+tensorboard",
-    ),
-    description="One picture, one hand: pose, shape, place, skin and light by render and compare.",
+    )
+
+
+hand_monocular = MethodSpecification(
+    config=_config("hand-monocular", HandMonocularModelConfig()),
+    description="One picture, one hand: pose, shape, place, skin and light, from true joints in space.",
+)
+hand_monocular_weak = MethodSpecification(
+    config=_config("hand-monocular-weak", WeaklySupervisedModelConfig()),
+    description="The same from joints in pictures alone; detected ones by --pipeline.datamanager.detections.",
 )

@@ -30,6 +30,7 @@ def predict(
     whole_picture: bool = False,
     max_hands: int = 2,
     detector_weights: Optional[Path] = None,
+    refine: bool = True,
     meshes: Literal["none", "ply", "glb"] = "glb",
     save_network: Optional[Path] = None,
 ) -> None:
@@ -50,6 +51,8 @@ def predict(
         whole_picture: Take each picture for the crop of one hand instead of looking for hands; needs --side.
         max_hands: Hands that a picture may show, 1 to 8.
         detector_weights: Folder with the detector's two files instead of those of `ns-hands fetch-weights`.
+        refine: Lay hands on what heat maps and detector see in the pictures; those of a video get one shape and move
+            smoothly.
         meshes: Which files of the hands are written.
         save_network: File (.npz) to write the network of --load-config to, a quarter of its checkpoint's size.
     """
@@ -80,7 +83,7 @@ def predict(
         save_predictor(save_network, predictor, {"run": str(load_config or network or "shipped")})
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
-    run = PredictionRun(predictor, detector, side=side, intrinsics=intrinsics)
+    run = PredictionRun(predictor, detector, side=side, intrinsics=intrinsics, refine=refine)
     tiles = []
     for picture in run.pictures(source, output_dir / "detections"):
         write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)

@@ -33,6 +33,7 @@ from nerfstudio_hands.dataparsers.hand_images_dataparser import (
     HandImagesDataParserConfig,
 )
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_images.detections import DetectedHandImages, read_detections
 from nerfstudio_hands.hand_images.hand_image import HandImages
 from nerfstudio_hands.program.option_range import Fraction, bounded
 
@@ -49,6 +50,8 @@ class HandImageDataManagerConfig(VanillaDataManagerConfig):
     """Pictures of a training step, of each process that trains."""
     size: bounded(int, 32, 512) = 128
     """Side of the crop that the network sees, pixels."""
+    detections: Optional[Path] = None
+    """Joints that a detector found in the training's pictures (S2HAND's JSON), instead of all labels of them."""
     crops_a_picture: bounded(int, 1, 64) = 2
     """Crops of a batch that are of one picture: reading or drawing it takes longer than cutting it."""
     epochs: bounded(Optional[float], 0, 10**6) = None
@@ -113,6 +116,8 @@ class HandImageDataManager(DataManager):
             self.dataparser: HandImagesDataParser = config.dataparser.setup()
             source = self.dataparser.config.source
             self.sources = {split: source(split) for split in ("train", self.test_split)}
+            if config.detections is not None:
+                self.sources["train"] = DetectedHandImages(self.sources["train"], read_detections(config.detections))
             self.train_dataparser_outputs = self.dataparser.get_dataparser_outputs(split="train")
             self.train_dataset = HandImageDataset(self.train_dataparser_outputs, self.sources["train"])
             held_out = self.dataparser.get_dataparser_outputs(split=self.test_split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import radians, tan
 from pathlib import Path
 from time import monotonic
@@ -16,14 +16,20 @@ from jaxtyping import Float, UInt8
 from nerfstudio_hands.estimators.hand_detector import HandDetector
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
 from nerfstudio_hands.export.predicted_hands import TexturePlan, overlay, parameters, predicted_mesh
+from nerfstudio_hands.export.refined_hands import laid_on_pictures
 from nerfstudio_hands.export.textured_mesh import glb_bytes, ply_bytes
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.preparation.detect import FoundLandmarks, detect_landmarks
-from nerfstudio_hands.preparation.sources import Source
+from nerfstudio_hands.preparation.sources import Source, SourcePicture
+from nerfstudio_hands.program.progress import show_progress
 
 FIELD_OF_VIEW = 60.0
 """Degrees over the longer side of a picture whose K is not known: a phone's main camera."""
+
+
+DETECTOR_ERROR = 0.025
+"""Of the detector's landmarks, parts of the hand's size in the picture."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,17 @@ class PredictedPicture:
             yield f"{name}.{kind}", ply_bytes(mesh) if kind == "ply" else glb_bytes(mesh, name)
 
 
+@dataclass
+class _Seen:
+    """A picture that was looked at."""
+
+    name: str
+    seconds: float
+    intrinsics: Float[np.ndarray, "3 3"]
+    hands: dict[str, PredictedHand]
+    """By side."""
+
+
 class PredictionRun:
     """Predicts hands of a source's pictures and keeps account of them.
 
@@ -59,6 +76,7 @@ class PredictionRun:
         detector: Finds them; None takes each picture for the crop of one hand.
         side: `auto` takes all that the detector finds, `left` or `right` that hand alone.
         intrinsics: fx fy cx cy, pixels; None takes `FIELD_OF_VIEW`.
+        refine: Lay hands on what heat maps and detector see; those of a video get one shape and move smoothly.
     """
 
     def __init__(
@@ -68,15 +86,31 @@ class PredictionRun:
         *,
         side: str = "auto",
         intrinsics: tuple[float, float, float, float] | None = None,
+        refine: bool = True,
     ) -> None:
         self.predictor, self.detector, self.side, self.intrinsics = predictor, detector, side, intrinsics
-        self.seen = self.count = self.with_hands = 0
-        self._seconds, self._account = 0.0, {}
+        self.refine, self._seconds = refine, 0.0
+        self._seen: list[_Seen] = []
         self._plan = TexturePlan.of(predictor.decoder.hand)
 
     @property
+    def seen(self) -> int:
+        """Pictures."""
+        return len(self._seen)
+
+    @property
+    def count(self) -> int:
+        """Hands."""
+        return sum(len(one.hands) for one in self._seen)
+
+    @property
+    def with_hands(self) -> int:
+        """Pictures with a hand."""
+        return sum(bool(one.hands) for one in self._seen)
+
+    @property
     def seconds_a_hand(self) -> float:
-        """What the network took, seconds; detector, files and drawing are not in it."""
+        """What the network took, seconds; detector, refinement, files and drawing are not in it."""
         return self._seconds / max(1, self.count)
 
     def pictures(self, source: Source, folder: Path) -> Iterator[PredictedPicture]:
@@ -87,35 +121,66 @@ class PredictionRun:
             folder: Where detections are kept, so that an interrupted search goes on.
         """
         found = None if self.detector is None else detect_landmarks(source, folder, self.detector)
-        for index, picture in enumerate(source.pictures()):
-            self.seen += 1
-            height, width = picture.image.shape[:2]
-            matrix = self._matrix(width, height)
-            boxes = {self.side: np.array([0.0, 0.0, width, height])} if found is None else self._boxes(found, index)
-            start = monotonic()
-            asked = ((picture.image, matrix, side, box) for side, box in boxes.items())
-            hands = list(self.predictor.predict(asked))
-            self._seconds += monotonic() - start
-            self.count, self.with_hands = self.count + len(hands), self.with_hands + bool(hands)
-            model = self.predictor.decoder.hand
-            self._account[picture.name] = {
-                "intrinsics": matrix.tolist(),
-                "hands": [parameters(hand, model.name) for hand in hands],
-            }
+        with show_progress("Predicting hands") as report:
+            for index, picture in enumerate(source.pictures()):
+                report(index)
+                self._seen.append(self._look(picture, found, index))
+        if self.refine:
+            self._lay_on_pictures(is_video=source.is_video)
+        model = self.predictor.decoder.hand
+        for picture, one in zip(source.pictures(), self._seen, strict=True):
+            hands = list(one.hands.values())
             if hands:
-                drawn = overlay(picture.image, matrix, hands, model)
+                drawn = overlay(picture.image, one.intrinsics, hands, model)
                 yield PredictedPicture(picture.name, hands, drawn, model, self._plan)
+
+    def _look(self, picture: SourcePicture, found: FoundLandmarks | None, index: int) -> _Seen:
+        height, width = picture.image.shape[:2]
+        matrix = self._matrix(width, height)
+        landmarks = {} if found is None else self._landmarks(found, index)
+        boxes = {side: np.concatenate([pixels.min(0), pixels.max(0)]) for side, pixels in landmarks.items()}
+        if found is None:
+            boxes = {self.side: np.array([0.0, 0.0, width, height])}
+        start = monotonic()
+        asked = ((picture.image, matrix, side, box) for side, box in boxes.items())
+        hands = dict(zip(boxes, self.predictor.predict(asked), strict=True))
+        self._seconds += monotonic() - start
+        for side, pixels in landmarks.items():
+            hands[side] = _as_detected(hands[side], pixels)
+        return _Seen(picture.name, picture.seconds, matrix, hands)
+
+    def _lay_on_pictures(self, *, is_video: bool) -> None:
+        for side in SIDES:
+            with_side = [one for one in self._seen if side in one.hands]
+            if not with_side:
+                continue
+            better = laid_on_pictures(
+                self.predictor,
+                [one.hands[side] for one in with_side],
+                [one.intrinsics for one in with_side],
+                [one.seconds for one in with_side] if is_video else None,
+            )
+            for one, hand in zip(with_side, better, strict=True):
+                one.hands[side] = hand
 
     def account(self) -> str:
         """All that was found, as JSON."""
-        return json.dumps({"frame": "OpenCV camera axes, meters", "pictures": self._account}, indent=1)
+        model = self.predictor.decoder.hand
+        pictures = {
+            one.name: {
+                "intrinsics": one.intrinsics.tolist(),
+                "hands": [parameters(hand, model.name) for hand in one.hands.values()],
+            }
+            for one in self._seen
+        }
+        return json.dumps({"frame": "OpenCV camera axes, meters", "pictures": pictures}, indent=1)
 
-    def _boxes(self, found: FoundLandmarks, index: int) -> dict[str, Float[np.ndarray, " 4"]]:
-        boxes = {}
-        for side, pixels in zip(SIDES, found.sides.pixels[index, 0], strict=True):
-            if np.isfinite(pixels).all() and self.side in ("auto", side):
-                boxes[side] = np.concatenate([pixels.min(0), pixels.max(0)])
-        return boxes
+    def _landmarks(self, found: FoundLandmarks, index: int) -> dict[str, Float[np.ndarray, "21 2"]]:
+        return {
+            side: pixels
+            for side, pixels in zip(SIDES, found.sides.pixels[index, 0], strict=True)
+            if np.isfinite(pixels).all() and self.side in ("auto", side)
+        }
 
     def _matrix(self, width: int, height: int) -> Float[np.ndarray, "3 3"]:
         if self.intrinsics is not None:
@@ -124,6 +189,17 @@ class PredictionRun:
             fx = fy = max(width, height) / 2 / tan(radians(FIELD_OF_VIEW / 2))
             cx, cy = width / 2, height / 2
         return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+def _as_detected(hand: PredictedHand, landmarks: Float[np.ndarray, "21 2"]) -> PredictedHand:
+    """The hand with the joints of the detector where the network is less sure of its own."""
+    error = DETECTOR_ERROR * float(np.ptp(landmarks, axis=0).max())
+    unsure = hand.error > error
+    return replace(
+        hand,
+        pixels=np.where(unsure[:, None], landmarks, hand.pixels),
+        error=np.where(unsure, error, hand.error),
+    )
 
 
 def overview(overlays: list[UInt8[np.ndarray, "H W 3"]], height: int = 200) -> UInt8[np.ndarray, "H W 3"]:

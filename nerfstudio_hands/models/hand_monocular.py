@@ -64,6 +64,8 @@ class HandMonocularModelConfig(PictureModelConfig):
     """Apparent size."""
     pose_loss_weight: Weight = 1.0
     """Angles against true ones, where the source knows those of this hand."""
+    depth_consistency_loss_weight: Weight = 0.0
+    """Depths of joints that heat maps find against those of the hand, palm lengths."""
     consistency_loss_weight: Weight = 0.1
     """Joints of the hand against those of the heat maps."""
     limit_loss_weight: Weight = 10.0
@@ -86,6 +88,32 @@ class HandMonocularModelConfig(PictureModelConfig):
     """Skin far from the mean of people's."""
     light_loss_weight: Weight = 0.005
     """Light far from even."""
+
+
+@dataclass
+class WeaklySupervisedModelConfig(HandMonocularModelConfig):
+    """Learns from joints in the picture, true ones or detected, and from the picture itself."""
+
+    joints_3d_loss_weight: Weight = 0.0
+    """Joints against true ones in the camera's frame, per meter."""
+    norm_joints_3d_loss_weight: Weight = 0.0
+    """The same relative to the middle finger's first joint."""
+    vertices_loss_weight: Weight = 0.0
+    """The same of vertices, where the source knows those of this hand."""
+    log_size_loss_weight: Weight = 0.0
+    """Apparent size."""
+    heat_map_depth_loss_weight: Weight = 0.0
+    """Depths of joints that heat maps find against true ones, palm lengths."""
+    depth_consistency_loss_weight: Weight = 0.3
+    """Depths of joints that heat maps find against those of the hand, palm lengths."""
+    pose_loss_weight: Weight = 0.0
+    """Angles against true ones, where the source knows those of this hand."""
+    consistency_loss_weight: Weight = 0.5
+    """Joints of the hand against those of the heat maps."""
+    shape_loss_weight: Weight = 0.05
+    """Shape far from the mean."""
+    rendered: bounded(int, 0, 8192) = 8
+    """Crops of a step that hands are drawn into and compared with; 0 leaves all terms of pictures out."""
 
 
 class HandMonocularModel(PictureModel):
@@ -151,6 +179,7 @@ class HandMonocularModel(PictureModel):
             "heat_map_point": lambda: hand_losses.point_loss(output.points, pixels, confidence),
             "heat_map_scale": lambda: hand_losses.scale_loss(output.points, output.log_scale, pixels, confidence),
             "heat_map_depth": lambda: self._depth_loss(output, truth),
+            "depth_consistency": lambda: self._depth_loss(output, hand.joints),
             "joints_2d": lambda: hand_losses.pixel_loss(hand.pixels, pixels, confidence),
             "bone_direction": lambda: hand_losses.bone_direction_loss(hand.pixels, pixels, confidence),
             "joints_3d": lambda: hand_losses.joint_loss(hand.joints, truth),

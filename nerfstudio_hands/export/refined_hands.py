@@ -1,0 +1,59 @@
+"""Predicted hands laid on their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
+from nerfstudio_hands.fitting.joints.seen_joints import lay_on_pictures, on_rays
+from nerfstudio_hands.hand_model import HandSurface
+from nerfstudio_hands.hand_model.model import HandModel, mirror_hand, pose_hand
+
+
+def laid_on_pictures(
+    predictor: HandPredictor,
+    hands: Sequence[PredictedHand],
+    intrinsics: Sequence[Float[np.ndarray, "3 3"]],
+    times: Sequence[float] | None = None,
+) -> list[PredictedHand]:
+    """Hands of one side, one a picture, moved so that their joints are where the heat maps or a detector see them.
+
+    Args:
+        predictor: What said them.
+        hands: One or more; with `times` they are a film's and of one person, whose shape is the median one.
+        intrinsics: K of their pictures.
+        times: Seconds, ascending.
+    """
+    right = predictor.decoder.hand.to("cpu")
+    model = right if hands[0].side == "right" else mirror_hand(right)
+    surface = HandSurface([model])
+    columns = [np.stack([getattr(hand, name) for hand in hands])[:, None] for name in ("joints", "pixels", "error")]
+    points, precision = on_rays(*columns, np.stack(intrinsics))
+    shapes = np.stack([hand.shape for hand in hands])
+    if times is None:
+        each = [
+            lay_on_pictures(surface, points[[i]], precision[[i]], torch.from_numpy(shapes[i]))
+            for i in range(len(hands))
+        ]
+        return [_posed(model, hand, pose, hand.shape) for hand, pose in zip(hands, each, strict=True)]
+    shape = np.median(shapes, 0)
+    pose = lay_on_pictures(surface, points, precision, torch.from_numpy(shape), torch.tensor(times))
+    return [_posed(model, hand, pose[[index]], shape) for index, hand in enumerate(hands)]
+
+
+def _posed(model: HandModel, hand: PredictedHand, pose, shape: np.ndarray) -> PredictedHand:
+    turned, local, place = pose.global_orient[0], pose.local_rotations[0, 0], pose.translation[0]
+    posed = pose_hand(model, turned, local[None], place, torch.from_numpy(shape).float())
+    return replace(
+        hand,
+        joints=posed.keypoints[0].double().numpy(),
+        vertices=posed.vertices[0].double().numpy(),
+        rotations=torch.cat([turned, local]).double().numpy(),
+        translation=place[0].double().numpy(),
+        shape=shape,
+    )

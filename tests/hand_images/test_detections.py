@@ -1,0 +1,49 @@
+"""Detections take the place of all labels."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_images.detections import (
+    DetectedHandImages,
+    noisy_detections,
+    read_detections,
+    write_detections,
+)
+from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+
+
+@pytest.fixture(scope="module")
+def source() -> SyntheticHands:
+    return SyntheticHands(SyntheticHandsOptions(count=6, people=1, size=64))
+
+
+def test_a_training_on_detections_knows_nothing_else(source, tmp_path):
+    labels = [source.labels(index) for index in range(6)]
+    detections = noisy_detections(iter(labels), 0.05, 1)
+    write_detections(tmp_path / "found.json", detections)
+    seen = DetectedHandImages(source, read_detections(tmp_path / "found.json"))
+    picture = seen.read(2)
+    assert picture.labels.joints is None and picture.labels.vertices is None and picture.mask is None
+    np.testing.assert_array_equal(picture.labels.pixels, detections.pixels[2])
+    errors = np.linalg.norm(detections.pixels - np.stack([one.pixels for one in labels]), axis=-1)
+    # A detector is less sure where it is wrong.
+    large, small = errors > np.median(errors), errors < np.median(errors)
+    assert detections.confidence[large].mean() < 0.7 * detections.confidence[small].mean()
+
+
+def test_other_files_and_other_numbers_are_named(source, tmp_path):
+    path = tmp_path / "found.json"
+    with pytest.raises(HandsError, match="found.json: expected detections.*No such file"):
+        read_detections(path)
+    for content in ("[1, 2", "{}", "[[[1, 2]], [[1]]]"):
+        path.write_text(content)
+        with pytest.raises(HandsError, match="found.json: expected detections, a JSON list"):
+            read_detections(path)
+    path.write_text(json.dumps([np.zeros((5, 21, 2)).tolist(), np.ones((5, 21, 1)).tolist()]))
+    with pytest.raises(HandsError, match="expected those of the 6 pictures of .*, found 5"):
+        DetectedHandImages(source, read_detections(path))
