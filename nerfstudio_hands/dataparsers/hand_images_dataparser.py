@@ -71,9 +71,7 @@ class HandImagesDataParserConfig(DataParserConfig):
         from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
 
         if self.data != Path():
-            from nerfstudio_hands.hand_images.sources import open_hand_images
-
-            return open_hand_images(self.data, split, layout=self.layout, hand_model=self.hand_model)
+            return self._of_folder(split)
         is_training = split == "train"
         return SyntheticHands(
             SyntheticHandsOptions(
@@ -87,6 +85,39 @@ class HandImagesDataParserConfig(DataParserConfig):
                 backgrounds=self.backgrounds,
             )
         )
+
+    def _of_folder(self, split: str) -> HandImages:
+        from nerfstudio_hands.captures.layouts import LAYOUTS
+        from nerfstudio_hands.errors import HandsError
+        from nerfstudio_hands.hand_images.sources import FORMATS, open_hand_images
+
+        if self.layout not in ("auto", "capture", *FORMATS):
+            raise HandsError(
+                f"--layout: expected one of auto, capture, {', '.join(FORMATS)}, found {self.layout}; correct it."
+            )
+        if self.layout in FORMATS and not FORMATS[self.layout][0](self.data):
+            raise HandsError(
+                f"{self.data}: expected {FORMATS[self.layout][2]}, found no such files; give that folder."
+            )
+        is_data_set = any(recognized(self.data) for recognized, _, _ in FORMATS.values())
+        if self.layout == "capture" or (not is_data_set and any(one.recognized(self.data) for one in LAYOUTS.values())):
+            return self._of_capture(split)
+        mano = None if self.hand_model == "default" else Path(self.hand_model)
+        return open_hand_images(self.data, split, mano=mano)
+
+    def _of_capture(self, split: str) -> HandImages:
+        """Hands of a capture as they are fitted; what it holds out is held out here, too."""
+        from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
+        from nerfstudio_hands.fitting.known_hands import corrected_cameras, known_hands
+        from nerfstudio_hands.hand_images.formats.capture_hands import CaptureHands
+        from nerfstudio_hands.hand_model.load import load_surface
+
+        parser = HandsDataParserConfig(data=self.data, hand_model=self.hand_model).setup()
+        parser.begin_run()
+        fit, capture = parser.record.fit, parser.record.capture
+        hands = known_hands(fit, load_surface(fit.sides, self.hand_model), self.hand_model)
+        part = "train" if split == "train" else "test"
+        return CaptureHands(corrected_cameras(capture, fit), parser.record.split, part, hands)
 
     def keep_with(self, run: Path, goes_on_from: typing.Optional[Path]) -> None:
         """Makes paths absolute; a run keeps nothing of its pictures."""

@@ -13,6 +13,7 @@ from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, Predi
 from nerfstudio_hands.fitting.joints.seen_joints import lay_on_pictures, on_rays
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.hand_model.model import HandModel, mirror_hand, pose_hand
+from nerfstudio_hands.hand_model.surface import HandPose
 
 
 def laid_on_pictures(
@@ -32,8 +33,10 @@ def laid_on_pictures(
     right = predictor.decoder.hand.to("cpu")
     model = right if hands[0].side == "right" else mirror_hand(right)
     surface = HandSurface([model])
-    columns = [np.stack([getattr(hand, name) for hand in hands])[:, None] for name in ("joints", "pixels", "error")]
-    points, precision = on_rays(*columns, np.stack(intrinsics))
+    joints, pixels, error = (
+        np.stack([getattr(hand, name) for hand in hands])[:, None] for name in ("joints", "pixels", "error")
+    )
+    points, precision = on_rays(joints, pixels, error, np.stack(intrinsics))
     shapes = np.stack([hand.shape for hand in hands])
     if times is None:
         each = [
@@ -46,7 +49,7 @@ def laid_on_pictures(
     return [_posed(model, hand, pose[[index]], shape) for index, hand in enumerate(hands)]
 
 
-def _posed(model: HandModel, hand: PredictedHand, pose, shape: np.ndarray) -> PredictedHand:
+def _posed(model: HandModel, hand: PredictedHand, pose: HandPose, shape: np.ndarray) -> PredictedHand:
     turned, local, place = pose.global_orient[0], pose.local_rotations[0, 0], pose.translation[0]
     posed = pose_hand(model, turned, local[None], place, torch.from_numpy(shape).float())
     return replace(
