@@ -6,8 +6,9 @@ import itertools
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +52,16 @@ def launch(kernel: Any, count: int, arguments: Sequence[Any], *, chunk: int = CH
             wp.launch(kernel, dim=min(chunk, count - start), inputs=[start, *arguments], device=device)
 
     _finish(work, num_threads - 1)
+
+
+@contextmanager
+def torch_stream(device: torch.device) -> Iterator[None]:
+    """What Warp does on its own, such as a sort, waits for torch's work before it, and torch for it."""
+    if device.type != "cuda":
+        yield
+        return
+    with wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device))):
+        yield
 
 
 def _finish(work: Callable[[], None], num_helpers: int) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from nerfstudio_hands.geometry.kernels.raster import project_kernel, scan_kernel
 from nerfstudio_hands.geometry.launch import as_array, launch
 from nerfstudio_hands.geometry.query.surfaces import Surfaces
+from nerfstudio_hands.geometry.raster.pinhole import pinhole_transform
 
 BANDS_PER_THREAD = 2
 """Bands of rows drawn by each thread, which goes through all faces for each: many balance, few save time."""
@@ -21,9 +22,6 @@ SAMPLES = 64
 
 MIN_DEPTH = 1e-3
 """Depth, metres, down to which vertices are projected; with one nearer or behind the camera every ray is cast."""
-
-MAX_BEND = 0.01
-"""Largest departure of directions from an affine grid, in pixels."""
 
 
 @dataclass
@@ -49,25 +47,16 @@ def project_vertices(
         Shapes (V, 3) and (V,); None where a vertex is too near or behind the camera, or the grid too small to tell its
         step.
     """
-    height, width = directions.shape[:2]
-    if min(height, width) < 2:
+    if min(directions.shape[:2]) < 2:
         return None, None
-    grid = directions.detach()
-    corner = grid[0, 0].double()
-    across, down = (grid[0, -1] - corner) / (width - 1), (grid[-1, 0] - corner) / (height - 1)
-    # Not the middle, which a lens that bends all sides alike leaves where it is.
-    row, column = height // 4, width // 4
-    bent = grid[row, column] - corner - column * across - row * down
-    if bool(bent.norm() > MAX_BEND * torch.minimum(across.norm(), down.norm())):
-        raise ValueError("expected directions of z-depth one, affine in column and row, found a grid that is bent")
-    to_image = torch.linalg.inv(torch.stack([across, down, corner], dim=1))
+    to_image = pinhole_transform(directions.detach())
     # Work on all vertices or pixels is left to kernels: torch's own threads go on spinning after theirs, for longer
     # than all this takes, where the kernels' threads have to run.
     vertices, _ = surfaces.arrays
     num_vertices = vertices.shape[1]
-    pixels = corner.new_empty(num_vertices, 3)
-    rows = corner.new_empty(num_vertices, dtype=torch.float32)
-    too_near = torch.zeros(1, dtype=torch.int32, device=corner.device)
+    pixels = to_image.new_empty(num_vertices, 3)
+    rows = to_image.new_empty(num_vertices, dtype=torch.float32)
+    too_near = torch.zeros(1, dtype=torch.int32, device=to_image.device)
     launch(
         project_kernel,
         num_vertices,

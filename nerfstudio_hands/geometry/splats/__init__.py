@@ -1,0 +1,1 @@
+"""Gaussians in space drawn as a picture, with gradients."""
