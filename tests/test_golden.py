@@ -34,12 +34,13 @@ from nerfstudio_hands.dataparsers.registrations import hands_data
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
+from nerfstudio_hands.method_configs.hand_splat import hand_splat
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
 GOLDEN = Path(__file__).with_name("golden.json")
 METHODS = {
     spec.config.method_name: spec.config
-    for spec in (hand_uvnerf, hand_canonical, hand_mesh, hand_mesh_neural, hand_sdf)
+    for spec in (hand_uvnerf, hand_canonical, hand_mesh, hand_mesh_neural, hand_sdf, hand_splat)
 }
 STEPS = (0, 70)
 """Of `LENGTH`: before and after what the schedules let in."""
@@ -52,6 +53,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "hand-uvnerf, two hands": ("hand-uvnerf", "interhand", {}),
     "hand-mesh, two hands": ("hand-mesh", "interhand", {}),
     "hand-sdf, two hands": ("hand-sdf", "interhand", {}),
+    "hand-splat, two hands": ("hand-splat", "interhand", {}),
     "hand-uvnerf, refined": ("hand-uvnerf", "capture-room", {"refine_poses": True, "refine_cameras": True}),
     "hand-mesh, refined cameras": ("hand-mesh", "capture-room", {"refine_cameras": True}),
     "hand-sdf, object": ("hand-sdf", "capture-room", {}),

@@ -32,6 +32,7 @@ from nerfstudio_hands.fitting.silhouettes.mask_refinement import Rounds
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
+from nerfstudio_hands.method_configs.hand_splat import hand_splat
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from nerfstudio_hands.model_components.posed_hands import PosedHands
 from nerfstudio_hands.preparation.chosen_capture import read_and_split
@@ -149,6 +150,7 @@ METHODS: dict[str, tuple[MethodSpecification, dict[str, Any]]] = {
         hand_mesh_neural,
         {"subdivisions": 0, "texture_size": 32, "hidden_dim": 8, "num_layers": 1},
     ),
+    "hand-splat": (hand_splat, {"splats_per_hand": 200, "refine_poses": True}),
 }
 """Methods, and options that make their models small."""
 

@@ -16,7 +16,7 @@ from nerfstudio_hands.program.progress import say
 if TYPE_CHECKING:
     from nerfstudio_hands.hand_model import HandPose
 
-Format = Literal["ply", "obj", "glb"]
+Format = Literal["ply", "obj", "glb", "splat"]
 World = Literal["upright", "capture"]
 
 LAST_FRAME = 10**6
@@ -59,7 +59,8 @@ def export(
         pose: A pose of one's own instead: an .npz with local_rotations [H, 15, 3] (axis-angle, MANO's joint order) and,
             if wanted, global_orient [H, 3], translation [H, 3] and valid [H]; what it lacks is taken from the frame.
             H counts the modelled hands, left before right.
-        format: Files to write.
+        format: Files to write; `splat`, of `hand-splat` alone, is hands_splat.ply, the Gaussians themselves as viewers
+            of "3D Gaussian splatting" read them.
         rest: Show the flat hands side by side (T-pose) instead of a pose of the capture.
         texture_size: Texels along each side of the texture, a power of two from 16 to 8192.
         rigged: Write rigged.glb as well: the hands at rest with 16 joints each and skin weights; of a mesh, the hand

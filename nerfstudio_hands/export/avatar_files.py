@@ -10,18 +10,20 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.export.avatar import textured_mesh
 from nerfstudio_hands.export.avatar_meshes import avatar_meshes
 from nerfstudio_hands.export.finishing import close_mesh, close_rig, transformed
 from nerfstudio_hands.export.held_object_mesh import held_object_mesh
 from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
 from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
+from nerfstudio_hands.export.splat_ply import splat_ply_bytes
 from nerfstudio_hands.export.textured_mesh import TexturedMesh, glb_bytes, obj_files, ply_bytes
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.model_components.export_source import ExportSource
 from nerfstudio_hands.motion.pose_track import PoseTrack
 
-Format = Literal["ply", "obj", "glb"]
+Format = Literal["ply", "obj", "glb", "splat"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class AvatarFiles:
         self._mesh = self._closed(mesh) if options.at_rest else self._finished(mesh)
 
     def hands(self) -> Iterator[tuple[str, bytes]]:
-        """`hands.ply`, `.obj` with its material and texture, and `.glb`."""
+        """`hands.ply`, `.obj` with its material and texture, `.glb`, and `hands_splat.ply`."""
         mesh, lit, formats = self._mesh, self._source.lit, self._options.formats
         if "ply" in formats:
             yield "hands.ply", ply_bytes(mesh)
@@ -78,6 +80,22 @@ class AvatarFiles:
             yield from obj_files(mesh, "hands", lit=lit).items()
         if "glb" in formats:
             yield "hands.glb", glb_bytes(mesh, "hands", lit=lit)
+        if "splat" in formats:
+            yield "hands_splat.ply", self._splats()
+
+    @torch.no_grad()
+    def _splats(self) -> bytes:
+        """The Gaussians where the mesh is."""
+        source, options = self._source, self._options
+        if source.splats is None:
+            raise HandsError(
+                "--format: expected an avatar of Gaussians for `splat`, found another: train `hand-splat`, or choose "
+                "ply, obj or glb."
+            )
+        pose = rest_pose(source.hands.surface)[None] if options.at_rest else self._pose
+        of_file = np.eye(4) if options.at_rest else np.vstack([options.world, [0, 0, 0, 1]])
+        transform = torch.from_numpy(of_file).float() @ torch.linalg.inv(source.hands.to_world.cpu())
+        return splat_ply_bytes(source.splats(pose), transform[:3])
 
     @torch.no_grad()
     def held_object(self, frame: int | None) -> Iterator[tuple[str, bytes]]:
@@ -89,7 +107,7 @@ class AvatarFiles:
         posed = hands.at_pose(self._pose) if frame is None else hands.at_frame(frame)
         mesh = held_object_mesh(held, posed, hands.world_transform, voxel=options.voxel)
         mesh.apply_transform(np.vstack([options.world, [0, 0, 0, 1]]))
-        for kind in options.formats:
+        for kind in (kind for kind in options.formats if kind != "splat"):
             content = mesh.export(file_type=kind)
             yield f"object.{kind}", content.encode() if isinstance(content, str) else content  # pyright: ignore[reportReturnType]
 

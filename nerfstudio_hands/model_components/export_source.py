@@ -52,6 +52,25 @@ class HeldObjectSource:
 
 
 @dataclass(frozen=True)
+class SplatCloud:
+    """N Gaussians of one pose, nerfstudio's world.
+
+    Attributes:
+        means: Their middles, meters.
+        axes: Their half axes, see `geometry.splats.Splats`.
+        opacities: In their middles.
+        constant: Color that is the same from everywhere, as pictures are encoded.
+        linear: What is added to it: factors of the harmonics of level one of the direction from the eye.
+    """
+
+    means: Float[Tensor, "N 3"]
+    axes: Float[Tensor, "N 3 3"]
+    opacities: Float[Tensor, " N"]
+    constant: Float[Tensor, "N 3"]
+    linear: Float[Tensor, "N 3 3"]
+
+
+@dataclass(frozen=True)
 class ExportSource:
     """A surface in every pose, and its colors.
 
@@ -63,6 +82,7 @@ class ExportSource:
         detailed: The hands once more, where rigs are to have the vertices of the hand model, and a normal map the rest.
         distance: Whose isosurface is the surface; None for the hands' own.
         held: What the hands hold; None for nothing.
+        splats: From poses [1, H, ...] in the capture's world to the Gaussians that the avatar is; None if it is none.
     """
 
     hands: PosedHands
@@ -71,3 +91,4 @@ class ExportSource:
     detailed: PosedFineHands | None = None
     distance: DistanceSource | None = None
     held: HeldObjectSource | None = None
+    splats: Callable[[HandPose], SplatCloud] | None = None

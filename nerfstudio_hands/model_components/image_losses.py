@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
+from nerfstudio_hands.model_components.losses import patch_loss
+
+WINDOW_SIZE = 64
+"""Side in pixels of the square that LPIPS looks at in a step."""
 
 
 def coverage_loss(
@@ -39,3 +43,18 @@ def random_window(pixels: Bool[Tensor, "H W"], size: int) -> tuple[slice, slice]
     starts = (min(max(at - size // 2, 0), limit - size) for at, limit in zip(middle, pixels.shape, strict=True))
     top, left = starts
     return slice(top, top + size), slice(left, left + size)
+
+
+def perceptual_window_loss(
+    network: nn.Module,
+    predicted: Float[Tensor, "H W 3"],
+    truth: Float[Tensor, "H W 3"],
+    label: Int[Tensor, "H W 1"],
+    labels: tuple[int, ...],
+) -> Float[Tensor, ""]:
+    """LPIPS in a random square of an image that shows the hand, see `patch_loss`; zero in a smaller image."""
+    if min(label.shape[:2]) < WINDOW_SIZE:
+        return predicted.new_zeros(())
+    window = random_window((label == PixelLabel.HAND)[..., 0], WINDOW_SIZE)
+    patch = (part[window].flatten(0, 1) for part in (predicted, truth, label[..., 0]))
+    return patch_loss(network, *patch, labels, WINDOW_SIZE)

@@ -17,7 +17,7 @@ def rasterize_hands(rays: RayBundle, posed: PosedSurfaces) -> tuple[Raster, Int[
     """What rays [R], or the pinhole rays of an image [H, W], meet, and which surface each was cast at."""
     ray_surface = posed.ray_surface.view(rays.shape)
     if rays.ndim == 2:
-        return rasterize_rays(posed.surfaces, *_pinhole(rays), surface=_only(ray_surface)), ray_surface
+        return rasterize_rays(posed.surfaces, *pinhole_rays(rays), surface=_only(ray_surface)), ray_surface
     hits = posed.surfaces.cast(rays.origins, rays.directions, posed.ray_surface)
     return Raster(hits.face, hits.barycentric, hits.depth, hits.depth), ray_surface
 
@@ -36,7 +36,7 @@ def antialias_layers(
     if rays.ndim != 2:
         return layers
     surface = _only(posed.ray_surface.view(rays.shape))
-    smooth = antialias(torch.cat(layers, dim=-1), raster, posed.surfaces, *_pinhole(rays), surface=surface)
+    smooth = antialias(torch.cat(layers, dim=-1), raster, posed.surfaces, *pinhole_rays(rays), surface=surface)
     return list(smooth.split([layer.shape[-1] for layer in layers], dim=-1))
 
 
@@ -45,6 +45,6 @@ def _only(ray_surface: Int[Tensor, "H W"]) -> int:
     return int(ray_surface[0, 0])
 
 
-def _pinhole(rays: RayBundle) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W 3"]]:
+def pinhole_rays(rays: RayBundle) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W 3"]]:
     """Origins, and directions of depth one along the camera's axis."""
     return rays.origins, rays.directions * rays.metadata["directions_norm"]

@@ -29,9 +29,9 @@ from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.albedo_colors import albedo_colors
 from nerfstudio_hands.model_components.displaced_mesh import DisplacedMesh
 from nerfstudio_hands.model_components.export_source import ExportSource
-from nerfstudio_hands.model_components.image_losses import coverage_loss, random_window
+from nerfstudio_hands.model_components.image_losses import coverage_loss, perceptual_window_loss
 from nerfstudio_hands.model_components.lighting import Lighting
-from nerfstudio_hands.model_components.losses import color_loss, patch_loss
+from nerfstudio_hands.model_components.losses import color_loss
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.model_components.rasterization import antialias_layers, rasterize_hands
@@ -47,9 +47,6 @@ gains gains."""
 
 MIN_RADIANCE = 1e-4
 """Least light of a pixel: below, the slope of the power is too steep."""
-
-PATCH_SIZE = 64
-"""Side in pixels of the square that LPIPS looks at in a step."""
 
 WIREFRAME_WIDTH = 0.08
 """Barycentric coordinate below which a point is drawn as an edge."""
@@ -286,11 +283,8 @@ class HandMeshModel(PosedHandModel):
         if self.has_own_color and not self.mesh_is_fixed:
             shaded = color_loss(outputs["shaded"][hand], image[hand], config.huber_delta)
             loss["shaded"] = config.color_loss_weight * shaded
-        if self.perceptual is not None and min(hand.shape[:2]) >= PATCH_SIZE:
-            window = random_window(hand, PATCH_SIZE)
-            patch = (outputs["rgb"][window], image[window], label[window][..., 0])
-            patch = (part.flatten(0, 1) for part in patch)
-            found = patch_loss(self.perceptual, *patch, self.learned_labels, PATCH_SIZE)  # pyright: ignore[reportCallIssue]
+        if self.perceptual is not None:
+            found = perceptual_window_loss(self.perceptual, outputs["rgb"], image, label, self.learned_labels)
             loss["perceptual"] = config.perceptual_loss_weight * found
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]

@@ -41,6 +41,11 @@ def unit_quaternion(rotvec: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 4"]:
     return roma.rotvec_to_unitquat(rotvec)
 
 
+def matrix_quaternion(rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 4"]:
+    """Unit quaternions (x, y, z, w) of rotation matrices."""
+    return roma.rotmat_to_unitquat(rotation)
+
+
 def composed(*rotvecs: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:
     """The rotation vector of a product of rotations; the last one acts first."""
     return roma.rotvec_composition(rotvecs, normalize=True)

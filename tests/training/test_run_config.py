@@ -15,12 +15,13 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
+from nerfstudio_hands.method_configs.hand_splat import hand_splat
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from nerfstudio_hands.training.run_config import load_config
 
 METHODS = {
     method.config.method_name: method.config
-    for method in (hand_uvnerf, hand_canonical, hand_mesh, hand_mesh_neural, hand_sdf)
+    for method in (hand_uvnerf, hand_canonical, hand_mesh, hand_mesh_neural, hand_sdf, hand_splat)
 }
 
 

@@ -1,0 +1,113 @@
+"""Gaussians that lie on the faces of a surface: where, how large, how opaque and of which color."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+VIEW_LEVELS = 2
+"""Levels of spherical harmonics of the color over the view, the constant one among them."""
+
+WIDTHS = (0.4, 2.0)
+"""Shortest and longest half axis of a splat along the surface, over the mean distance to the next splat: longer ones
+stick out as needles, shorter ones leave holes."""
+
+START_WIDTH = 0.6
+"""The same at first."""
+
+THICKNESS = 0.1
+"""Half axis along the normal over the mean distance to the next splat."""
+
+MIN_OPACITY = 0.7
+"""Least opacity of a splat: where the masks of cameras that are some pixels off disagree, the skin is no less there."""
+
+START_OPACITY = 0.9
+
+
+class SurfaceSplats(nn.Module):
+    """N flat splats, each on a face of a surface at rest: nothing here depends on a pose.
+
+    Places are held in their faces and in a shell round them, sizes in an interval, and splats lie along the surface:
+    pictures of cameras that are some pixels off would otherwise make them needles.
+
+    Args:
+        vertices: Of the surface at rest, meters.
+        faces: Of the surface.
+        allowed: Faces that may carry splats.
+        count: N.
+        shell: Half width of the shell, meters.
+
+    Attributes:
+        face: the face of each splat [N].
+        place: logarithms of its barycentric coordinates, up to a constant [N, 3].
+        height: its distance from the face along the normal, as a part of the shell, before it is held in it [N].
+        size: its half axes along the surface, before they are held in `WIDTHS` [N, 2].
+        turn: how far the first is turned from the face's first edge, radians [N].
+        opacity: before it is held between `MIN_OPACITY` and one [N].
+        color: what is added to the color of its vertices, seen from everywhere, as pictures are encoded [N, 3].
+        view: what is added to it over the mirrored view, the harmonics beyond the constant one [N, 3, 3].
+    """
+
+    face: Tensor
+    spacing: Tensor
+
+    def __init__(
+        self,
+        vertices: Float[Tensor, "V 3"],
+        faces: Int[Tensor, "F 3"],
+        allowed: Bool[Tensor, " F"],
+        *,
+        count: int,
+        shell: float,
+    ):
+        super().__init__()
+        self.shell = shell
+        corners = vertices[faces]
+        area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=-1) / 2
+        area = area * allowed
+        self.register_buffer("face", torch.multinomial(area, count, replacement=True))
+        self.register_buffer("spacing", (area.sum() / count).sqrt())
+        barycentric = torch.distributions.Dirichlet(torch.full((3,), 1.5)).sample((count,))
+        self.place = nn.Parameter(barycentric.clamp(min=0.02).log())
+        self.height = nn.Parameter(torch.zeros(count))
+        share = (START_WIDTH - WIDTHS[0]) / (WIDTHS[1] - WIDTHS[0])
+        self.size = nn.Parameter(torch.full((count, 2), _logit(share)))
+        self.turn = nn.Parameter(torch.zeros(count))
+        self.opacity = nn.Parameter(torch.full((count,), _logit((START_OPACITY - MIN_OPACITY) / (1 - MIN_OPACITY))))
+        self.color = nn.Parameter(torch.zeros(count, 3))
+        self.view = nn.Parameter(torch.zeros(count, VIEW_LEVELS**2 - 1, 3))
+
+    def __len__(self) -> int:
+        return len(self.face)
+
+    def barycentric(self) -> Float[Tensor, "N 3"]:
+        """Where in its face each splat lies."""
+        return self.place.softmax(dim=-1)
+
+    def half_axes(self) -> Float[Tensor, "N 2"]:
+        """How long the half axes along the surface are, meters."""
+        low, high = WIDTHS
+        return self.spacing * (low + (high - low) * self.size.sigmoid())
+
+    def opacities(self) -> Float[Tensor, " N"]:
+        """How much each hides in its middle."""
+        return MIN_OPACITY + (1 - MIN_OPACITY) * self.opacity.sigmoid()
+
+    def axes(self, frames: Float[Tensor, "F 3 3"]) -> Float[Tensor, "N 3 3"]:
+        """The half axes, a row each, meters.
+
+        Args:
+            frames: Of the faces, an axis a row, see `FaceFrames`.
+        """
+        along, across, normal = frames[self.face].unbind(1)
+        cosine, sine = self.turn.cos()[:, None], self.turn.sin()[:, None]
+        long, wide = self.half_axes()[..., None].unbind(1)
+        first, second = cosine * along + sine * across, cosine * across - sine * along
+        return torch.stack([long * first, wide * second, THICKNESS * self.spacing * normal], dim=1)
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))

@@ -1,0 +1,226 @@
+"""`hand-splat`: Gaussians on the posed surface of the hand, drawn in real time, after GaussianAvatars (CVPR 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Type
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from nerfstudio.cameras.rays import RayBundle
+from torch import Tensor
+from torch.nn import Parameter
+
+from nerfstudio_hands.datamanagers.batch import RayBatch
+from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
+from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fields.surface_splats import SurfaceSplats
+from nerfstudio_hands.fields.vertex_look import VertexLook
+from nerfstudio_hands.geometry.face_frames import FaceFrames
+from nerfstudio_hands.geometry.splats.draw import draw_splats
+from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource, SplatCloud
+from nerfstudio_hands.model_components.image_losses import coverage_loss, perceptual_window_loss
+from nerfstudio_hands.model_components.losses import color_loss
+from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
+from nerfstudio_hands.model_components.posed_splats import PosedSplats, pose_splats, splat_colors
+from nerfstudio_hands.model_components.rasterization import pinhole_rays
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
+from nerfstudio_hands.program.memory import now
+from nerfstudio_hands.program.option_range import Weight, bounded
+
+LIGHT_LEVELS = 4
+"""Levels of spherical harmonics of the light transfer."""
+
+
+@dataclass
+class HandSplatModelConfig(PosedHandModelConfig):
+    """Choices of `hand-splat`."""
+
+    _target: Type = field(default_factory=lambda: HandSplatModel)
+    """target class to instantiate"""
+    splats_per_hand: bounded(int, 16, 10**6) = 15_000
+    """Gaussians a hand."""
+    shell: bounded(float, 0.0005, 0.05) = 0.005
+    """Half width in meters of the shell round the fitted surface that no Gaussian leaves."""
+    pose_code: bool = True
+    """Correct places and colors by the pose, where the training frames show more than one."""
+    light_transfer: bool = True
+    """Let Gaussians be as bright as the light that reaches them in a pose: shading then holds in new poses."""
+    color_loss_weight: Weight = 2.0
+    """Weight of the color of hand pixels (Huber; one-sided where a picture is saturated)."""
+    mask_loss_weight: Weight = 0.3
+    """Weight of the squared difference between coverage and mask."""
+    view_loss_weight: Weight = 1e-2
+    """Weight of the squared view-dependent part of the color."""
+    offset_loss_weight: Weight = 1e-2
+    """Weight of the squared distance between vertices and fitted surface, in half widths of the shell."""
+    height_loss_weight: Weight = 1.0
+    """Weight of the squared distance between Gaussians and the surface through the vertices, in the same unit."""
+    detail_loss_weight: Weight = 0.02
+    """Weight of the squared difference between the color of a Gaussian and that of its vertices."""
+    corrective_loss_weight: Weight = 1e-2
+    """Weight of the squared corrections by the pose."""
+
+    def training_remedy(self, data: HandDataManagerConfig) -> str:
+        return (
+            f"lower --max-resolution of the data parser{now(data.dataparser.max_resolution)}, or start anew with a "  # pyright: ignore[reportAttributeAccessIssue]
+            f"lower --pipeline.model.splats-per-hand{now(self.splats_per_hand)}"
+        )
+
+    def rendering_remedy(self) -> str:
+        count = now(self.splats_per_hand)
+        return f"render smaller pictures, or train with a lower --pipeline.model.splats-per-hand{count}"
+
+
+class HandSplatModel(PosedHandModel):
+    """Gaussians on the faces of the hand model, carried by its skinning; whole pictures are drawn."""
+
+    config: HandSplatModelConfig
+
+    def make_hands(self, avatar: AvatarData) -> PosedHands:
+        return PosedHands(
+            avatar,
+            refine=self.config.refine_poses,
+            pose_code=self.config.pose_code,
+            light_levels=LIGHT_LEVELS if self.config.light_transfer else 0,
+        )
+
+    def populate_modules(self):
+        super().populate_modules()
+        config, surface = self.config, self.hands.surface
+        rest = surface.pose(HandPose.rest(surface.num_hands), self.hands.shape, self.hands.displacement).vertices
+        self.frames = FaceFrames(rest, surface.faces)
+        self.splats = SurfaceSplats(
+            rest,
+            surface.faces,
+            surface.face_is_hand,
+            count=config.splats_per_hand * surface.num_hands,
+            shell=config.shell,
+        )
+        self.look = VertexLook(len(rest), light_dim=self.hands.light_dim, code_dim=self.hands.code_dim)
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        splats = self.splats
+        groups = {
+            "splat_places": [splats.place, splats.height],
+            "splat_shapes": [splats.size, splats.turn],
+            "splat_opacities": [splats.opacity],
+            "splat_colors": [splats.color],
+            "splat_views": [splats.view],
+            "vertices": [self.look.base],
+        }
+        if len(self.look.light):
+            groups["light"] = [self.look.light]
+        if len(self.look.correctives):
+            groups["correctives"] = [self.look.correctives]
+        return {**groups, **super().get_param_groups()}
+
+    # Rendering ------------------------------------------------------------------------------------------------------
+
+    def get_outputs(self, ray_bundle: RayBundle) -> Dict[str, Tensor]:
+        """Renders the pinhole rays of a picture [H, W].
+
+        Returns:
+            `rgb` over black, outside training held in [0, 1]; `radiance`, the same unbounded above; `accumulation`; in
+            training the scalar `penalty`. Else `depth` along the unit ray in meters, beyond the scene where more is
+            seen through than met, and `normals` in [0, 1].
+
+        Raises:
+            HandsError: The rays are single ones.
+        """
+        if ray_bundle.ndim != 2:
+            raise HandsError(
+                "hand-splat: expected the rays of a picture, found single ones: Gaussians are drawn, not met by rays; "
+                "use a command that renders pictures, or `ns-hands export`."
+            )
+        camera = self.cameras.of(ray_bundle)
+        rays = self.cameras.correct(ray_bundle, camera)
+        pinhole = pinhole_rays(rays)
+        posed = self.hands.for_rays(rays.flatten())
+        shown = self.show(posed, int(posed.ray_surface[0]))
+        features = [shown.colors(rays.origins[0, 0])]
+        if not self.training:
+            features += [(shown.splats.means - rays.origins[0, 0]).norm(dim=-1, keepdim=True), shown.normals]
+        found, accumulation = draw_splats(shown.splats, torch.cat(features, dim=-1), *pinhole)
+        radiance = self.cameras.respond(found[..., :3], accumulation, camera)
+        result = {"rgb": radiance, "radiance": radiance, "accumulation": accumulation}
+        if self.training:
+            return {**result, "penalty": self.common_penalty() + self.splat_penalty()}
+        met = accumulation > 0.5
+        depth = found[..., 3:4] / accumulation.clamp(min=0.5)
+        return {
+            **result,
+            "rgb": radiance.clamp(0, 1),
+            "depth": torch.where(met, depth, self.beyond_scene(rays.origins)),
+            "normals": (F.normalize(found[..., 4:], dim=-1) + 1) / 2,
+        }
+
+    def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
+        """Renders a picture [H, W] as a whole."""
+        return self.get_outputs(camera_ray_bundle)
+
+    def show(self, posed: PosedSurfaces, surface: int = 0) -> PosedSplats:
+        """The Gaussians on one of the posed surfaces."""
+        return pose_splats(self.splats, self.look, self.frames, posed, surface)
+
+    @torch.no_grad()
+    def export_source(self) -> ExportSource:
+        return ExportSource(self.hands, self.surface_colors, splats=self.splat_cloud)
+
+    @torch.no_grad()
+    def surface_colors(self, pose: HandPose) -> ColorFn:
+        """Colors of the surface in a pose [1, H, ...] of the capture's world, see `ExportSource`."""
+        return splat_colors(self.show(self.hands.at_pose(pose)), float(self.splats.spacing), self.mean_exposure)
+
+    @torch.no_grad()
+    def splat_cloud(self, pose: HandPose) -> SplatCloud:
+        """The Gaussians in a pose [1, H, ...] of the capture's world, in the colors of the mean camera; those of hands
+        that are not valid are left out."""
+        shown = self.show(self.hands.at_pose(pose))
+        there = self.hands.surface.vertex_valid(pose.valid)[0][self.frames.faces[self.splats.face, 0]]
+        black, white, full = (torch.full_like(shown.diffuse, value) for value in (0.0, 1.0, 1.0))
+        # What a camera makes of light is linear in it.
+        bias = self.cameras.respond(black, full[:, :1], None)
+        gain = self.cameras.respond(white, full[:, :1], None) - bias
+        splats, linear = shown.splats, shown.linear() * gain[:, None]
+        parts = (splats.means, splats.axes, splats.opacities, shown.diffuse * gain + bias, linear)
+        return SplatCloud(*(part[there] for part in parts))
+
+    # Learning -------------------------------------------------------------------------------------------------------
+
+    def splat_penalty(self) -> Float[Tensor, ""]:
+        """The regularizers, summed with their weights; here so that DDP sees every parameter used."""
+        config = self.config
+        splats, look = self.splats, self.look
+        found = (
+            config.offset_loss_weight * look.base[:, 0].square().mean()
+            + config.height_loss_weight * splats.height.square().mean()
+            + config.detail_loss_weight * splats.color.square().mean()
+            + config.view_loss_weight * splats.view.square().mean()
+        )
+        if len(look.correctives):
+            found = found + config.corrective_loss_weight * look.correctives.square().mean()
+        return found
+
+    def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
+        width = self.splats.half_axes().mean() * 1000
+        return {**super().get_metrics_dict(outputs, batch), "splat_mm": width}
+
+    def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
+        config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
+        hand = (label == PixelLabel.HAND)[..., 0]
+        coverage = coverage_loss(outputs["accumulation"], label, batch["in_mask"].to(self.device))
+        loss = {
+            "color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta),
+            "mask": config.mask_loss_weight * coverage,
+        }
+        if self.perceptual is not None:
+            found = perceptual_window_loss(self.perceptual, outputs["rgb"], image, label, self.learned_labels)
+            loss["perceptual"] = config.perceptual_loss_weight * found
+        if "penalty" in outputs:
+            loss["penalty"] = outputs["penalty"]
+        return loss

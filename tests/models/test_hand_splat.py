@@ -1,0 +1,137 @@
+"""The avatar of Gaussians: bound to the posed surface, and what it learns from pictures of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from avatars import make_model, ray_batch, rays_to, vertices
+from nerfstudio.cameras.cameras import Cameras
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.geometry import rasterize_rays
+from nerfstudio_hands.geometry.splats.draw import draw_splats
+from nerfstudio_hands.geometry.splats.projection import Splats
+from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.rasterization import pinhole_rays
+from nerfstudio_hands.models.hand_splat import HandSplatModel, HandSplatModelConfig
+from nerfstudio_hands.transforms.spherical_harmonics import spherical_harmonics
+
+SIZE = 80
+
+
+def splat_model(count: int = 3000, **options: object) -> HandSplatModel:
+    return make_model(HandSplatModelConfig(splats_per_hand=count, **options))
+
+
+def rays(model: HandSplatModel, turn: float, frame: int = 0, size: int = SIZE):
+    """Pinhole rays [size, size] from 0.5 m, turned about the hand's long axis x."""
+    angle = torch.tensor(turn)
+    back = torch.stack([torch.zeros(()), angle.cos(), angle.sin()])
+    right = torch.tensor([1.0, 0.0, 0.0])
+    middle = vertices(model).mean(dim=0)
+    pose = torch.stack([right, torch.linalg.cross(back, right), back, middle + 0.5 * back], dim=1)
+    cameras = Cameras(pose[None], fx=2.2 * size, fy=2.2 * size, cx=size / 2, cy=size / 2, width=size, height=size)
+    bundle = cameras.generate_rays(camera_indices=0, keep_shape=True)
+    shape = (*bundle.shape, 1)
+    bundle.metadata |= {"frame_index": torch.full(shape, frame), "camera_index": torch.zeros(shape, dtype=torch.long)}
+    return bundle
+
+
+@pytest.mark.parametrize("frame", [0, 1])
+def test_splats_go_where_the_surface_goes(frame: int):
+    """Coverage, depth and normals against those of the mesh, drawn by another rasterizer."""
+    model = splat_model(20000).eval()
+    view = rays(model, 0.4, frame)
+    found = model(view)
+    posed = model.hands.at_frame(frame)
+    mesh = rasterize_rays(posed.surfaces, *pinhole_rays(view))
+    face = mesh.face.clamp(0, posed.surfaces.num_own_faces - 1)
+    hand = (mesh.face >= 0) & (mesh.face < posed.surfaces.num_own_faces) & model.hands.surface.face_is_hand[face]
+    shown = found["accumulation"][..., 0] > 0.5
+    assert hand.sum() > 500
+    assert (hand & shown).sum() > 0.93 * (hand | shown).sum()
+    inner = hand & (found["accumulation"][..., 0] > 0.95)
+    assert (found["depth"][..., 0] - mesh.ray_depth)[inner].abs().median() < 2e-3
+    normals = posed.normals[0][posed.surfaces.faces[face]].mean(dim=2)
+    cosine = torch.nn.functional.cosine_similarity(2 * found["normals"] - 1, normals, dim=-1)
+    assert cosine[inner].median() > 0.95
+
+
+def test_colors_are_found_again():
+    truth, model = splat_model(), splat_model()
+    with torch.no_grad():
+        place = truth.show(truth.hands.at_frame(0)).splats.means
+        truth.splats.color.copy_(0.4 * torch.sin(60 * place))
+    truth.eval()
+    views = [rays(model, turn) for turn in (-1.0, -0.4, 0.2, 0.8)]
+    batches = []
+    for view in views:
+        seen = truth(view)
+        label = torch.where(seen["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND)
+        batches.append(ray_batch(seen["rgb"].detach(), label))
+
+    def error() -> float:
+        model.eval()
+        view = rays(model, -0.1)
+        found, wanted = model(view), truth(view)
+        both = (found["accumulation"] > 0.9) & (wanted["accumulation"] > 0.9)
+        return float((found["rgb"] - wanted["rgb"])[both[..., 0]].abs().mean())
+
+    before = error()
+    learned = [value for name, values in model.get_param_groups().items() if "camera" not in name for value in values]
+    optimizer = torch.optim.Adam(learned, lr=2e-2)
+    model.train()
+    for step in range(60):
+        loss = sum(model.get_loss_dict(model(views[step % 4]), batches[step % 4]).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert error() < 0.2 * before
+
+
+def test_nothing_leaves_the_shell():
+    model = splat_model(500, shell=0.004)
+    with torch.no_grad():
+        for parameter in (*model.splats.parameters(), *model.look.parameters()):
+            parameter.add_(20 * torch.randn_like(parameter))
+    posed = model.hands.at_frame(1)
+    shown = model.show(posed).splats
+    assert posed.surfaces.closest(shown.means.detach()).signed_distance.abs().max() <= 0.004 + 1e-6
+    rest = model.hands.at_pose(model.hands.pose_of(torch.tensor([0])))
+    lengths = model.show(rest).splats.axes.norm(dim=-1)
+    assert lengths.max() < 3 * model.splats.spacing
+
+
+def test_single_rays_are_refused_in_one_sentence():
+    with pytest.raises(HandsError, match="expected the rays of a picture, found single ones"):
+        splat_model(100).eval()(rays_to(torch.zeros(4, 3)))
+
+
+def test_a_hand_out_of_the_picture_is_black():
+    model = splat_model(100).eval()
+    view = rays(model, 0.0)
+    outputs = model(replace(view, directions=-view.directions))
+    assert not outputs["rgb"].any() and not outputs["accumulation"].any()
+    assert outputs["depth"].isfinite().all()
+
+
+def test_a_trained_model_says_what_it_shows():
+    """The cloud of a pose, drawn by itself, is the model's own picture in the exposure of the mean camera."""
+    model = splat_model(1500).eval()
+    with torch.no_grad():
+        model.splats.color.add_(0.1 * torch.rand_like(model.splats.color))
+        model.splats.view.add_(0.1 * torch.rand_like(model.splats.view))
+        model.cameras.seen[:] = True
+        model.cameras.gain[1:] = 0.3
+        model.cameras.bias[1:] = 0.05
+        view = rays(model, 0.4, 1)
+        del view.metadata["camera_index"]
+        shown = model(view)
+        cloud = model.splat_cloud(model.hands.pose_of(torch.tensor([1])))
+        toward = torch.nn.functional.normalize(cloud.means - view.origins[0, 0], dim=-1)
+        colors = cloud.constant + (spherical_harmonics(2, toward)[:, 1:, None] * cloud.linear).sum(dim=1)
+        found, _ = draw_splats(Splats(cloud.means, cloud.axes, cloud.opacities), colors, *pinhole_rays(view))
+    assert shown["accumulation"].mean() > 0.1
+    assert (found - shown["radiance"]).abs().max() < 1e-3
