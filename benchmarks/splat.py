@@ -1,4 +1,4 @@
-"""`hand-splat` beside `hand-uvnerf` in one run: figures of held-out cameras, and pictures a second with a new pose each.
+"""`hand-splat` beside `hand-uvnerf`: figures of held-out cameras, and pictures a second with a new pose each.
 
 Both are trained by `ns-train` with their default lengths and evaluated by `ns-eval`; then each draws poses at
 InterHand2.6M's height of 512 pixels as `render.py` does, one after the other and in turns, so that what else the
@@ -29,7 +29,7 @@ COLUMNS = (
     "hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips_calibrated", "psnr", "lpips", "mask_iou",
     "inner_hand_psnr_calibrated", "train_seconds", "eval_seconds",
 )  # fmt: skip
-SECONDS = "Seconds are those of ns-train and of ns-eval, start-up included; fit and crops, which rows share, are in none."
+SECONDS = "Seconds are those of ns-train and ns-eval, start-up included; fit and crops, which rows share, are in none."
 
 
 @dataclass

@@ -56,5 +56,5 @@ def perceptual_window_loss(
     if min(label.shape[:2]) < WINDOW_SIZE:
         return predicted.new_zeros(())
     window = random_window((label == PixelLabel.HAND)[..., 0], WINDOW_SIZE)
-    patch = (part[window].flatten(0, 1) for part in (predicted, truth, label[..., 0]))
-    return patch_loss(network, *patch, labels, WINDOW_SIZE)
+    shown, wanted, kind = (part[window].flatten(0, 1) for part in (predicted, truth, label[..., 0]))
+    return patch_loss(network, shown, wanted, kind, labels, WINDOW_SIZE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from nerfstudio_hands.fields.surface_splats import VIEW_LEVELS, SurfaceSplats
@@ -67,7 +67,7 @@ def splat_colors(shown: PosedSplats, reach: float, exposure: Callable[[Tensor], 
         reach: Distance at which a splat counts less, meters.
         exposure: From the splats' colors to those of files.
     """
-    tree = cKDTree(shown.splats.means.cpu().numpy())
+    tree = KDTree(shown.splats.means.cpu().numpy())
 
     def color(
         points: Float[Tensor, "N 3"],
