@@ -1,8 +1,9 @@
 """The pictures of README and docs from a finished run: renders only, no photograph.
 
     python scripts/pictures.py outputs/capture/hand-uvnerf/run/config.yml
+    python scripts/pictures.py outputs/capture/hand-splat/run/config.yml --name hand_splat.png
 
-`docs/images/avatar.png`: the avatar from held-out cameras, its normals, and the same hands in another pose.
+In `docs/images/`: the avatar from held-out cameras, its normals, and the same hands in another pose.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tyro
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
-from nerfstudio_hands.models.volumetric_hand import VolumetricHandModel
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 from nerfstudio_hands.viewer.finger_angles import angle_ranges, bend_hand
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
@@ -25,7 +26,7 @@ BENDS = {"Index flexion": 0.75, "Middle flexion": 0.35, "Pinky flexion": 0.6, "T
 """Shares of the range through which fingers are bent in the last row."""
 
 
-def render(model: VolumetricHandModel, camera, name: str = "rgb") -> np.ndarray:
+def render(model: PosedHandModel, camera, name: str = "rgb") -> np.ndarray:
     """A rendering with the background black."""
     outputs = model.get_outputs_for_camera(camera)
     picture = outputs[name] if name == "rgb" else outputs[name] * outputs["accumulation"]
@@ -41,11 +42,12 @@ def row(pictures: list[np.ndarray], box: list[tuple[slice, slice]]) -> np.ndarra
     return np.concatenate(cut, axis=1)
 
 
-def main(config: tyro.conf.Positional[Path]) -> None:
+def main(config: tyro.conf.Positional[Path], name: str = "avatar.png") -> None:
     """Write the pictures.
 
     Args:
         config: The run's config.yml.
+        name: Of the file.
     """
     _, pipeline, _, _ = eval_setup(config, test_mode="test")
     model = pipeline.model
@@ -67,8 +69,8 @@ def main(config: tyro.conf.Positional[Path]) -> None:
     bent = [render(model, camera) for camera in cameras]
 
     IMAGES.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate([row(p, boxes) for p in (shown, normals, bent)])).save(IMAGES / "avatar.png")
-    print(IMAGES / "avatar.png")
+    Image.fromarray(np.concatenate([row(p, boxes) for p in (shown, normals, bent)])).save(IMAGES / name)
+    print(IMAGES / name)
 
 
 if __name__ == "__main__":

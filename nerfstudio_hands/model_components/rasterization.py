@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Int
+from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
@@ -38,6 +39,40 @@ def antialias_layers(
     surface = _only(posed.ray_surface.view(rays.shape))
     smooth = antialias(torch.cat(layers, dim=-1), raster, posed.surfaces, *pinhole_rays(rays), surface=surface)
     return list(smooth.split([layer.shape[-1] for layer in layers], dim=-1))
+
+
+def picture_rays(camera: Cameras) -> RayBundle:
+    """The rays [H, W] of a camera's picture.
+
+    Those of a pinhole camera are made here: nerfstudio's generator, which knows all kinds of cameras, takes longer on a
+    processor than drawing the picture.
+
+    Args:
+        camera: One camera.
+    """
+    bent = camera.distortion_params is not None and bool(camera.distortion_params.any())
+    if bent or bool((camera.camera_type != CameraType.PERSPECTIVE.value).any()):
+        return camera.generate_rays(camera_indices=0, keep_shape=True)
+    flat = camera.flatten()
+    height, width = int(flat.height), int(flat.width)
+    turn, origin = flat.camera_to_worlds[0].split([3, 1], dim=1)
+    column = (torch.arange(width, device=turn.device) + 0.5 - flat.cx[0]) / flat.fx[0]
+    row = (torch.arange(height, device=turn.device) + 0.5 - flat.cy[0]) / flat.fy[0]
+    right, up, back = turn.unbind(1)
+    directions = column[:, None] * right - row[:, None, None] * up - back
+    norm = directions.norm(dim=-1, keepdim=True)
+
+    def spread(values: Tensor) -> Tensor:
+        return values.reshape(1, 1, -1).expand(height, width, -1)
+
+    return RayBundle(
+        origins=spread(origin),
+        directions=directions / norm,
+        pixel_area=1 / (norm**3 * flat.fx * flat.fy),
+        camera_indices=spread(torch.zeros(1, dtype=torch.long, device=turn.device)),
+        times=None if flat.times is None else spread(flat.times),
+        metadata={"directions_norm": norm, **{name: spread(value) for name, value in (flat.metadata or {}).items()}},
+    )
 
 
 def _only(ray_surface: Int[Tensor, "H W"]) -> int:

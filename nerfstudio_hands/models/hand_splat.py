@@ -8,7 +8,9 @@ from typing import Dict, List, Type
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import OrientedBox
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -27,9 +29,9 @@ from nerfstudio_hands.model_components.image_losses import coverage_loss, percep
 from nerfstudio_hands.model_components.losses import color_loss
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.model_components.posed_splats import PosedSplats, pose_splats, splat_colors
-from nerfstudio_hands.model_components.rasterization import pinhole_rays
+from nerfstudio_hands.model_components.rasterization import picture_rays, pinhole_rays
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
-from nerfstudio_hands.program.memory import now
+from nerfstudio_hands.program.memory import explain_out_of_memory, now
 from nerfstudio_hands.program.option_range import Weight, bounded
 
 LIGHT_LEVELS = 4
@@ -140,7 +142,8 @@ class HandSplatModel(PosedHandModel):
         camera = self.cameras.of(ray_bundle)
         rays = self.cameras.correct(ray_bundle, camera)
         pinhole = pinhole_rays(rays)
-        posed = self.hands.for_rays(rays.flatten())
+        # A picture shows one moment, which its first ray knows.
+        posed = self.hands.for_rays(rays[:1, :1].flatten())
         shown = self.show(posed, int(posed.ray_surface[0]))
         features = [shown.colors(rays.origins[0, 0])]
         if not self.training:
@@ -158,6 +161,12 @@ class HandSplatModel(PosedHandModel):
             "depth": torch.where(met, depth, self.beyond_scene(rays.origins)),
             "normals": (F.normalize(found[..., 4:], dim=-1) + 1) / 2,
         }
+
+    @torch.no_grad()
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:
+        """Renders a camera's picture; a box to crop to has no effect, as for all methods that draw whole pictures."""
+        with explain_out_of_memory("rendering", self.config.rendering_remedy()):
+            return self.get_outputs(picture_rays(camera.to(self.device)))
 
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """Renders a picture [H, W] as a whole."""
