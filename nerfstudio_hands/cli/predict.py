@@ -42,9 +42,8 @@ def predict(
     Args:
         images: Folder of pictures, a picture, or a video.
         output_dir: Folder for what is found.
-        load_config: A run's config.yml of `ns-train hand-monocular`; by default the network that comes with the
-            package.
-        network: File of another network, as --save-network writes it.
+        load_config: A run's config.yml of `ns-train hand-monocular`.
+        network: File of a network instead, as --save-network writes it.
         intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
             taken: directions and poses hardly change, distances do in proportion.
         side: Which hand pictures show; by default the detector decides.
@@ -57,8 +56,12 @@ def predict(
         save_network: File (.npz) to write the network of --load-config to, a quarter of its checkpoint's size.
     """
     require_range("--max-hands", max_hands, 1, 8)
-    if load_config is not None and network is not None:
-        raise HandsError("--load-config, --network: expected one network, found both: give one of them.")
+    if (load_config is None) == (network is None):
+        found = "none" if network is None else "both"
+        raise HandsError(
+            f"--load-config, --network: expected one network, found {found}: give the config.yml of a run of `ns-train "
+            "hand-monocular`, or a file that --save-network wrote."
+        )
     if whole_picture and side == "auto":
         raise HandsError("--whole-picture: expected --side left or right with it, found none: say which hand it is.")
     if intrinsics is not None and (min(intrinsics[:2]) <= 0):
@@ -80,7 +83,7 @@ def predict(
     if save_network is not None:
         from nerfstudio_hands.estimators.monocular.weights_file import save_predictor
 
-        save_predictor(save_network, predictor, {"run": str(load_config or network or "shipped")})
+        save_predictor(save_network, predictor, {"made_of": str(load_config or network)})
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     run = PredictionRun(predictor, detector, side=side, intrinsics=intrinsics, refine=refine)
@@ -106,12 +109,11 @@ def predict(
 
 
 def _predictor(load_config: Path | None, network: Path | None) -> HandPredictor:
-    from nerfstudio_hands.estimators.monocular.weights_file import load_predictor, shipped_predictor
-
     if network is not None:
+        from nerfstudio_hands.estimators.monocular.weights_file import load_predictor
+
         return load_predictor(network)
-    if load_config is None:
-        return shipped_predictor()
     from nerfstudio_hands.training.trained_network import predictor_of_run
 
+    assert load_config is not None
     return predictor_of_run(load_config)

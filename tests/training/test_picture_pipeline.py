@@ -122,6 +122,12 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
     assert not (tmp_path / "again" / "meshes").exists()
 
 
+def test_prediction_asks_for_one_network(run: Path, tmp_path: Path):
+    for given, found in (((), "none"), (("--load-config", run, "--network", tmp_path / "network.npz"), "both")):
+        with pytest.raises(SystemExit, match=f"expected one network, found {found}"):
+            ns_hands("predict", "--images", tmp_path, *given)
+
+
 def test_an_avatars_commands_say_what_such_a_run_is_for(run: Path, tmp_path: Path):
     with pytest.raises(
         SystemExit, match="expected the run of an avatar, found one of hand-monocular.*ns-hands predict"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,6 @@ from nerfstudio_hands.hand_model.load import load_hand
 
 FORMAT = "nerfstudio-hands monocular network 1"
 """Written into every file; the number changes when the layers do."""
-
-SHIPPED = Path(__file__).parent.parent / "assets" / "hand_monocular.npz"
-"""The network of the built-in hand; see the model card in docs/hand-monocular.md."""
 
 PARTS = ("network", "skin")
 """Of a predictor, with weights."""
@@ -102,9 +98,3 @@ def _weights(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tens
         for name, value in arrays.items()
         if name.startswith(prefix)
     }
-
-
-@cache
-def shipped_predictor() -> HandPredictor:
-    """The network that comes with the package."""
-    return load_predictor(SHIPPED)
