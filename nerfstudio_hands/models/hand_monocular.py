@@ -220,10 +220,14 @@ class HandMonocularModel(PictureModel):
         return {name: mean(name) for name in ("silhouette", "photometric", "ssim", "mean_color")}
 
     def _vertices_loss(self, hand: CameraHand, batch: CropBatch) -> Tensor:
-        truth = batch["vertices"]
-        if truth.shape[1] != hand.vertices.shape[1]:
+        if not self._is_of_this_hand(batch):
             return hand.vertices.sum() * 0
-        return hand_losses.norm_joint_loss(hand.vertices, truth, hand.joints[:, ROOT], batch["joints"][:, ROOT])
+        roots = hand.joints[:, ROOT], batch["joints"][:, ROOT]
+        return hand_losses.norm_joint_loss(hand.vertices, batch["vertices"], *roots)
+
+    def _is_of_this_hand(self, batch: CropBatch) -> bool:
+        """Whether vertices and rotations of a batch are those of the hand that is predicted."""
+        return batch["vertices"].shape[1] == self.decoder.hand.num_vertices
 
     def _depth_loss(self, output: MonocularOutput, truth: Tensor) -> Tensor:
         palm = (truth[:, ROOT] - truth[:, 0]).norm(dim=-1, keepdim=True)
@@ -231,6 +235,8 @@ class HandMonocularModel(PictureModel):
         return hand_losses.weighted_mean((output.depths - depths.nan_to_num()).abs(), depths.isfinite())
 
     def _pose_loss(self, output: MonocularOutput, batch: CropBatch) -> Tensor:
+        if not self._is_of_this_hand(batch):
+            return output.fractions.sum() * 0
         return hand_losses.pose_loss(output.fractions, self.decoder.fractions_of(batch["rotations"][:, 1:]))
 
     def draw(
