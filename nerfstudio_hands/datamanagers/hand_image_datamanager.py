@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Literal, Optional, Tuple, Type, Union
 import cv2
 import numpy as np
 import torch
+import tyro
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 from nerfstudio.data.datamanagers.base_datamanager import DataManager, VanillaDataManagerConfig
@@ -35,7 +36,7 @@ from nerfstudio_hands.dataparsers.hand_images_dataparser import (
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.detections import DetectedHandImages, read_detections
 from nerfstudio_hands.hand_images.hand_image import HandImages
-from nerfstudio_hands.program.option_range import Fraction, bounded
+from nerfstudio_hands.program.option_range import Fraction, RayCount, bounded
 
 
 @dataclass
@@ -46,6 +47,10 @@ class HandImageDataManagerConfig(VanillaDataManagerConfig):
     """target class to instantiate"""
     dataparser: AnnotatedDataParserUnion = field(default_factory=HandImagesDataParserConfig)  # pyright: ignore[reportAssignmentType]
     """Where pictures come from."""
+    train_num_rays_per_batch: tyro.conf.Suppress[RayCount] = 1024
+    """Not used: there are no rays."""
+    eval_num_rays_per_batch: tyro.conf.Suppress[RayCount] = 1024
+    """Not used: there are no rays."""
     batch_size: bounded(int, 1, 8192) = 32
     """Pictures of a training step, of each process that trains."""
     size: bounded(int, 32, 512) = 128

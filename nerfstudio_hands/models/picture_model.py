@@ -38,7 +38,10 @@ class PictureModelConfig(ModelConfig):
 
     def training_remedy(self, data: Any) -> str:
         """What to lower where a training step does not fit into memory."""
-        return f"lower --pipeline.datamanager.batch-size{now(data.batch_size)}"
+        return (
+            f"lower --pipeline.datamanager.batch-size{now(data.batch_size)}, or start anew with a lower "
+            f"--pipeline.datamanager.size{now(data.size)}"
+        )
 
     def rendering_remedy(self) -> str:
         """What to lower where a picture does not fit into memory."""
