@@ -82,6 +82,24 @@ def list_tiles_kernel(
 
 
 @wp.func
+def tile_corners(number: int, tile: int, width: int, height: int):
+    """First column and row, and last column and row, of a tile of a picture."""
+    across = (width + tile - 1) // tile
+    top = number // across * tile
+    left = number % across * tile
+    return wp.vec4i(left, top, wp.min(left + tile, width) - 1, wp.min(top + tile, height) - 1)
+
+
+@wp.func
+def splat_rows(mean: wp.vec2, conic: wp.vec3, opacity: float, top: int, bottom: int):
+    """First and last row, of those from `top` to `bottom`, in which a splat is not cut off."""
+    half = reach(conic, opacity)[1]
+    low = wp.max(wp.ceil(mean[1] - half), float(top))
+    high = wp.min(wp.floor(mean[1] + half), float(bottom))
+    return wp.vec2i(int(low), int(high))
+
+
+@wp.func
 def row_span(mean: wp.vec2, down: float, conic: wp.vec3, opacity: float, left: int, right: int):
     """First and last column of a row, `down` from a splat's middle, in which it is not cut off."""
     middle = -conic[1] * down / conic[0]
@@ -124,11 +142,11 @@ def composite_kernel(
     number = first + wp.tid()
     height = light.shape[0]
     width = light.shape[1]
-    across = (width + tile - 1) // tile
-    top = number // across * tile
-    left = number % across * tile
-    bottom = wp.min(top + tile, height) - 1
-    right = wp.min(left + tile, width) - 1
+    corners = tile_corners(number, tile, width, height)
+    left = corners[0]
+    top = corners[1]
+    right = corners[2]
+    bottom = corners[3]
     dark = wp.int32(0)
     for entry in range(int(starts[number]), int(starts[number + 1])):
         if dark == (bottom - top + 1) * (right - left + 1):
@@ -137,11 +155,9 @@ def composite_kernel(
         mean = means[splat]
         conic = conics[splat]
         opacity = opacities[splat]
-        half = reach(conic, opacity)[1]
         decay = wp.exp(-conic[0])
-        low = int(wp.max(wp.ceil(mean[1] - half), float(top)))
-        high = int(wp.min(wp.floor(mean[1] + half), float(bottom)))
-        for row in range(low, high + 1):
+        rows = splat_rows(mean, conic, opacity, top, bottom)
+        for row in range(rows[0], rows[1] + 1):
             down = float(row) - mean[1]
             span = row_span(mean, down, conic, opacity, left, right)
             state = falloff_and_factor(float(span[0]) - mean[0], down, conic)
@@ -188,24 +204,22 @@ def composite_backward_kernel(
     number = first + wp.tid()
     height = light.shape[0]
     width = light.shape[1]
-    across = (width + tile - 1) // tile
-    top = number // across * tile
-    left = number % across * tile
-    bottom = wp.min(top + tile, height) - 1
-    right = wp.min(left + tile, width) - 1
+    corners = tile_corners(number, tile, width, height)
+    left = corners[0]
+    top = corners[1]
+    right = corners[2]
+    bottom = corners[3]
     for entry in range(int(starts[number]), int(starts[number + 1])):
         splat = splats[entry]
         mean = means[splat]
         conic = conics[splat]
         opacity = opacities[splat]
-        half = reach(conic, opacity)[1]
         decay = wp.exp(-conic[0])
-        low = int(wp.max(wp.ceil(mean[1] - half), float(top)))
-        high = int(wp.min(wp.floor(mean[1] + half), float(bottom)))
+        rows = splat_rows(mean, conic, opacity, top, bottom)
         of_mean = wp.vec2(0.0)
         of_conic = wp.vec3(0.0)
         of_opacity = wp.float32(0.0)
-        for row in range(low, high + 1):
+        for row in range(rows[0], rows[1] + 1):
             down = float(row) - mean[1]
             span = row_span(mean, down, conic, opacity, left, right)
             state = falloff_and_factor(float(span[0]) - mean[0], down, conic)
