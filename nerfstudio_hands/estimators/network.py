@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.estimators.graph_conv import ChebyshevConv, ResidualBlock, SparseMap, scaled_laplacian
 from nerfstudio_hands.estimators.hierarchy import MeshHierarchy
+from nerfstudio_hands.transforms.rotations import rotation_from_columns
 
 CHANNELS = (32, 32, 16)
 """Channels at the coarsest and the next levels; the template's own vertices get their three coordinates only."""
@@ -105,7 +106,7 @@ class PoseNetwork(nn.Module):
         features = self.trunk(torch.cat([joints.flatten(1), present.to(joints), bends(joints, present), size], 1))
         fractions, turn, wrist, shape = self.parameters_head(features).split([45, 6, 3, self.num_shape], -1)
         fractions = fractions.unflatten(-1, (15, 3)) + 0.5
-        return HandParameters(fractions, _rotation(turn), wrist + self.reference[0], shape), features
+        return HandParameters(fractions, rotation_from_columns(turn), wrist + self.reference[0], shape), features
 
     def vertices_of(self, features: Float[Tensor, "N W"]) -> Float[Tensor, "N V 3"]:
         """Vertices in the frame, units, from features."""
@@ -127,11 +128,3 @@ def bends(joints: Float[Tensor, "N 21 3"], present: Bool[Tensor, "N 21"]) -> Flo
     first, second = bones[:, :, :-1], bones[:, :, 1:]
     angle = torch.atan2(torch.linalg.cross(first, second).norm(dim=-1), (first * second).sum(-1))
     return torch.where(known[:, :, :-2] & known[:, :, 1:-1] & known[:, :, 2:], angle, 0.0).flatten(1)
-
-
-def _rotation(turn: Float[Tensor, "N 6"]) -> Float[Tensor, "N 3 3"]:
-    """Rotation from two columns (Zhou et al., "On the continuity of rotation representations", CVPR 2019); 0 is I."""
-    first = nn.functional.normalize(turn[:, :3] + turn.new_tensor([1.0, 0.0, 0.0]), dim=-1)
-    second = turn[:, 3:] + turn.new_tensor([0.0, 1.0, 0.0])
-    second = nn.functional.normalize(second - (first * second).sum(-1, keepdim=True) * first, dim=-1)
-    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)

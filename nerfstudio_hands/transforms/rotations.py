@@ -26,6 +26,14 @@ def rotation_matrix(rotvec: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3 3"]:
     return identity + cross * (angle.sin() / angle) + cross @ cross * ((1 - angle.cos()) / angle**2)
 
 
+def rotation_from_columns(turn: Float[Tensor, "*B 6"]) -> Float[Tensor, "*B 3 3"]:
+    """Rotation from two columns (Zhou et al., "On the continuity of rotation representations", CVPR 2019); 0 is I."""
+    first = torch.nn.functional.normalize(turn[..., :3] + turn.new_tensor([1.0, 0.0, 0.0]), dim=-1)
+    second = turn[..., 3:] + turn.new_tensor([0.0, 1.0, 0.0])
+    second = torch.nn.functional.normalize(second - (first * second).sum(-1, keepdim=True) * first, dim=-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
+
+
 def rotation_vector(rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3"]:
     """Rotation vectors, of length at most pi, of rotation matrices.
 

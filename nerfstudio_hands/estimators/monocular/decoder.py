@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from nerfstudio_hands.estimators.monocular.network import MonocularOutput
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.model import HandModel, pose_hand
-from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 ROOT = 9
 """The middle finger's first joint, FreiHAND's root: what places and sizes are measured from."""
@@ -105,8 +104,3 @@ class HandDecoder(nn.Module):
         """Logarithm of the apparent size of known hands: palm length over depth, times the focal length."""
         palm = (joints[:, ROOT] - joints[:, 0]).norm(dim=-1)
         return (focal * palm / joints[:, ROOT, 2]).log()
-
-
-def wrist_rotation(rotvec: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
-    """The rotation of a label's wrist as a matrix."""
-    return rotation_matrix(rotvec)

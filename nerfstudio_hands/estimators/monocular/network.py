@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from nerfstudio_hands.estimators.backbone import DEFAULT, Backbone
 from nerfstudio_hands.estimators.soft_argmax import soft_argmax
+from nerfstudio_hands.transforms.rotations import rotation_from_columns
 
 WIDTH = 96
 """Channels of the maps that heat maps and joints' features are taken from."""
@@ -120,7 +121,7 @@ class MonocularNetwork(nn.Module):
             depths=depths,
             log_scale=log_scale,
             fractions=fractions.unflatten(-1, (15, 3)) + 0.5,
-            rotation=palm @ rotation_of(turn),
+            rotation=palm @ rotation_from_columns(turn),
             root=points[:, 9] + root,
             log_size=log_size,
             shape=shape,
@@ -180,14 +181,6 @@ def palm_axes(
     back = functional.normalize(torch.linalg.cross(across, along), dim=-1)
     axes = torch.stack([along, back, torch.linalg.cross(along, back)], -1)
     return axes, joints @ axes
-
-
-def rotation_of(turn: Float[Tensor, "*B 6"]) -> Float[Tensor, "*B 3 3"]:
-    """Rotation from two columns (Zhou et al., "On the continuity of rotation representations", CVPR 2019); 0 is I."""
-    first = functional.normalize(turn[..., :3] + turn.new_tensor([1.0, 0.0, 0.0]), dim=-1)
-    second = turn[..., 3:] + turn.new_tensor([0.0, 1.0, 0.0])
-    second = functional.normalize(second - (first * second).sum(-1, keepdim=True) * first, dim=-1)
-    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
 
 
 def _small(layer: nn.Linear) -> nn.Linear:

@@ -4,7 +4,6 @@ pickles."""
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
 from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis
+from nerfstudio_hands.files.formatted_npz import read_formatted_npz
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model.load import load_hand
 
@@ -64,16 +64,7 @@ def load_predictor(path: Path, hand_model: str = "default") -> HandPredictor:
         HandsError: It is no such file, is broken, or belongs to another hand model.
     """
     remedy = "give a file of `ns-hands predict --save-network`"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise HandsError(
-            f"{path}: expected a network, found a file that cannot be read ({error}): {remedy}."
-        ) from error
-    found = str(arrays.get("format", "no format entry"))
-    if found != FORMAT:
-        raise HandsError(f"{path}: expected the format {FORMAT!r}, found {found!r}: {remedy}.")
+    arrays = read_formatted_npz(path, FORMAT, what="a network", remedy=remedy)
     hand = load_hand(hand_model, "right")
     if int(arrays["vertices"]) != hand.num_vertices:
         raise HandsError(

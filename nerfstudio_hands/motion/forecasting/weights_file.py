@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
+from nerfstudio_hands.files.formatted_npz import read_formatted_npz
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.motion.forecasting.forecaster import Forecaster, ForecasterConfig
 from nerfstudio_hands.motion.forecasting.mixer import MixerConfig
@@ -55,13 +55,7 @@ def load_forecaster(path: Path) -> Forecaster:
         HandsError: It is no such file, or is broken.
     """
     remedy = "give a file of `ns-hands train-forecaster`"
-    try:
-        arrays = read_npz(path)
-    except UnreadableFile as error:
-        raise HandsError(f"{path}: expected a forecaster, found {error}: {remedy}.") from error
-    found = str(arrays.get("format", "no format entry"))
-    if found != FORMAT:
-        raise HandsError(f"{path}: expected the format {FORMAT!r}, found {found!r}: {remedy}.")
+    arrays = read_formatted_npz(path, FORMAT, what="a forecaster", remedy=remedy)
     try:
         forecaster = Forecaster(_config(json.loads(str(arrays["config"]))))
         forecaster.load_state_dict(
