@@ -72,7 +72,8 @@ def predict(
     from nerfstudio_hands.preparation.sources import folder_sources, picture_or_video
 
     source = picture_or_video(images) if images.is_file() else folder_sources([images])[0]
-    prepare_output_folder(output_dir / "overlays", keep_out_of=images if images.is_dir() else images.parent / "-")
+    for part in ("overlays", *(["meshes"] if meshes != "none" else [])):
+        prepare_output_folder(output_dir / part, keep_out_of=images)
 
     from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -91,7 +92,6 @@ def predict(
     for picture in run.pictures(source, output_dir / "detections"):
         write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)
         for name, content in picture.meshes(meshes):
-            prepare_output_folder(output_dir / "meshes", keep_out_of=images)
             write_bytes(output_dir / "meshes" / name, content)
         tiles.append(picture.overlay)
     write_bytes(output_dir / "hands.json", run.account().encode())

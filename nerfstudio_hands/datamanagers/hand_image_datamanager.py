@@ -119,8 +119,7 @@ class HandImageDataManager(DataManager):
         config.data = config.dataparser.data = Path(config.data or config.dataparser.data)
         try:
             self.dataparser: HandImagesDataParser = config.dataparser.setup()
-            source = self.dataparser.config.source
-            self.sources = {split: source(split) for split in ("train", self.test_split)}
+            self.sources = {split: self.dataparser.source(split) for split in ("train", self.test_split)}
             if config.detections is not None:
                 self.sources["train"] = DetectedHandImages(self.sources["train"], read_detections(config.detections))
             self.train_dataparser_outputs = self.dataparser.get_dataparser_outputs(split="train")
@@ -183,8 +182,15 @@ class HandImageDataManager(DataManager):
 
     def sample(self, row: int, split: str) -> CropBatch:
         """A picture as a network sees it, as a batch of one."""
-        picture, is_mirrored = right_hand(self.sources[split].read(row))
-        return self._to_device(collate([(plain_crop(picture, self.config.size), is_mirrored, row)]))
+        return self.samples([row], split)
+
+    def samples(self, rows: List[int], split: str) -> CropBatch:
+        """Pictures as a network sees them."""
+        crops = []
+        for row in rows:
+            picture, is_mirrored = right_hand(self.sources[split].read(row))
+            crops.append((plain_crop(picture, self.config.size), is_mirrored, row))
+        return self._to_device(collate(crops))
 
     @property
     def fixed_indices_eval_dataloader(self) -> FixedIndicesEvalDataloader:

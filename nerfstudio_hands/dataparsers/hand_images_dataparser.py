@@ -70,8 +70,15 @@ class HandImagesDataParserConfig(DataParserConfig):
         """
         from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
 
-        if self.data != Path():
-            return self._of_folder(split)
+        layout = self._layout()
+        if layout == "capture":
+            return self._of_capture(split)
+        if layout != "drawn":
+            from nerfstudio_hands.hand_images.sources import open_hand_images
+
+            return open_hand_images(
+                self.data, split, mano=None if self.hand_model == "default" else Path(self.hand_model)
+            )
         is_training = split == "train"
         return SyntheticHands(
             SyntheticHandsOptions(
@@ -86,11 +93,23 @@ class HandImagesDataParserConfig(DataParserConfig):
             )
         )
 
-    def _of_folder(self, split: str) -> HandImages:
+    def recognized(self) -> str:
+        """What lies in the folder, in words, found without reading it.
+
+        Raises:
+            HandsError: The folder is not there, or no layout fits.
+        """
+        layout = self._layout()
+        return f"{self.drawn:,} drawn ones" if layout == "drawn" else f"{layout}, {self.data}"
+
+    def _layout(self) -> str:
+        """Layout of the folder: drawn, capture, or one of `sources.FORMATS`."""
         from nerfstudio_hands.captures.layouts import LAYOUTS
         from nerfstudio_hands.errors import HandsError
-        from nerfstudio_hands.hand_images.sources import FORMATS, open_hand_images
+        from nerfstudio_hands.hand_images.sources import FORMATS, recognized_format
 
+        if self.data == Path() and self.layout == "auto":
+            return "drawn"
         if self.layout not in ("auto", "capture", *FORMATS):
             raise HandsError(
                 f"--layout: expected one of auto, capture, {', '.join(FORMATS)}, found {self.layout}; correct it."
@@ -99,11 +118,11 @@ class HandImagesDataParserConfig(DataParserConfig):
             raise HandsError(
                 f"{self.data}: expected {FORMATS[self.layout][2]}, found no such files; give that folder."
             )
+        if self.layout != "auto":
+            return self.layout
         is_data_set = any(recognized(self.data) for recognized, _, _ in FORMATS.values())
-        if self.layout == "capture" or (not is_data_set and any(one.recognized(self.data) for one in LAYOUTS.values())):
-            return self._of_capture(split)
-        mano = None if self.hand_model == "default" else Path(self.hand_model)
-        return open_hand_images(self.data, split, mano=mano)
+        is_capture = not is_data_set and any(one.recognized(self.data) for one in LAYOUTS.values())
+        return "capture" if is_capture else recognized_format(self.data)
 
     def _of_capture(self, split: str) -> HandImages:
         """Hands of a capture as they are fitted; what it holds out is held out here, too."""
@@ -135,10 +154,20 @@ class HandImagesDataParser(DataParser):
 
     config: HandImagesDataParserConfig
 
+    def __init__(self, config: HandImagesDataParserConfig) -> None:
+        super().__init__(config=config)
+        self._sources: typing.Dict[str, HandImages] = {}
+
+    def source(self, split: str) -> HandImages:
+        """The pictures of a split, opened once."""
+        if split not in self._sources:
+            self._sources[split] = self.config.source(split)
+        return self._sources[split]
+
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
         from nerfstudio_hands.hand_images.crops import hand_box, view_of
 
-        source = self.config.source(split)
+        source = self.source(split)
         count = self.config.shown if split == "train" else self.config.max_eval_images or len(source)
         rows = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
         focal, places = np.empty(len(rows)), grid_places(len(rows))

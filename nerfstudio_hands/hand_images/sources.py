@@ -34,12 +34,22 @@ def open_hand_images(path: Path, split: str, *, mano: Path | None = None) -> Han
     """
     if split not in SPLITS:
         raise HandsError(f"split: expected {', '.join(SPLITS)}, found {split!r}; give one of the three.")
-    if not path.is_dir():
-        raise HandsError(f"{path}: expected the folder of a data set, found none; give another path.")
+    _, opened, _ = FORMATS[recognized_format(path)]
     if mano is None and mano_file_in(path / "mano", "right").is_file():
         mano = path / "mano"
-    for recognized, opened, _ in FORMATS.values():
+    return opened(path, split, mano=mano)
+
+
+def recognized_format(path: Path) -> str:
+    """Which of `FORMATS` a folder has; nothing in it is read.
+
+    Raises:
+        HandsError: There is no such folder, or its layout is none of these.
+    """
+    if not path.is_dir():
+        raise HandsError(f"{path}: expected the folder of a data set, found none; give another path.")
+    for name, (recognized, _, _) in FORMATS.items():
         if recognized(path):
-            return opened(path, split, mano=mano)
+            return name
     signs = "; or ".join(sign for _, _, sign in FORMATS.values())
     raise HandsError(f"{path}: expected a data set of hands, a folder with {signs}, found neither; give that folder.")

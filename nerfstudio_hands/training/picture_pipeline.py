@@ -13,7 +13,7 @@ import torch
 from nerfstudio.utils.rich_utils import CONSOLE, get_progress
 from torchvision.utils import save_image
 
-from nerfstudio_hands.datamanagers.crop_batches import CropBatch, collate, plain_crop, right_hand
+from nerfstudio_hands.datamanagers.crop_batches import CropBatch
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManager, HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
@@ -59,8 +59,7 @@ class PicturePipelineConfig(SoundPipelineConfig):
                 "train with hand-images-data, freihand-data or ho3d-data."
             )
         dataparser.data = Path(self.datamanager.data or dataparser.data)
-        source = dataparser.source("train")
-        return f"{len(source):,} pictures of {source.name}"
+        return f"pictures of hands: {dataparser.recognized()}"
 
     def next_commands(self) -> tuple[str, ...]:
         return NEXT_COMMANDS
@@ -157,15 +156,9 @@ class PicturePipeline(SoundPipeline):
         )
 
     def _batches(self, rows: list[int]) -> Iterator[CropBatch]:
-        size = self.datamanager.config.size
-        source = self.datamanager.sources[self.datamanager.test_split]
         with get_progress("Evaluating held-out pictures") as progress:
             for start in progress.track(range(0, len(rows), EVALUATED_AT_ONCE)):
-                crops = []
-                for row in rows[start : start + EVALUATED_AT_ONCE]:
-                    picture, is_mirrored = right_hand(source.read(row))
-                    crops.append((plain_crop(picture, size), is_mirrored, row))
-                yield self.datamanager._to_device(collate(crops))
+                yield self.datamanager.samples(rows[start : start + EVALUATED_AT_ONCE], self.datamanager.test_split)
 
     def _of_camera(self, batch: CropBatch) -> Dict[str, np.ndarray]:
         """Prediction and truth of a batch in the axes of the pictures' cameras; left hands stay mirrored in both."""
