@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,30 +82,3 @@ class DetectedHandImages:
         return HandLabels(
             labels.side, labels.intrinsics, pixels=found, confidence=confidence, box=labels.box, bone_length=None
         )
-
-
-def noisy_detections(labels: Iterator[HandLabels], deviation: float, seed: int) -> Detections:
-    """Detections as a detector might have made them: heavy-tailed errors, and less confidence where these are larger.
-
-    Args:
-        labels: True ones.
-        deviation: Median error in parts of the hand's size.
-        seed: Of the errors.
-    """
-    rng, pixels, confidence = np.random.default_rng(seed), [], []
-    for one in labels:
-        truth = np.asarray(one.pixels, np.float64)
-        size = np.ptp(truth, axis=0).max()
-        error = deviation * size * np.abs(rng.standard_t(2, 21)) / 0.82
-        direction = rng.uniform(0, 2 * np.pi, 21)
-        pixels.append(truth + error[:, None] * np.stack([np.cos(direction), np.sin(direction)], 1))
-        certain = np.exp(-error / (2 * deviation * size)) if deviation else np.ones(21)
-        confidence.append(np.clip(certain * rng.uniform(0.7, 1.0, 21), 0.05, 1.0))
-    return Detections(np.array(pixels, np.float32), np.array(confidence, np.float32))
-
-
-def write_detections(path: Path, detections: Detections) -> None:
-    """Writes what `read_detections` reads."""
-    path.write_text(json.dumps([detections.pixels.tolist(), detections.confidence.tolist()]), "utf8")
-
-

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_images.detections import (
-    DetectedHandImages,
-    noisy_detections,
-    read_detections,
-    write_detections,
-)
+from nerfstudio_hands.hand_images.detections import DetectedHandImages, Detections, read_detections
+from nerfstudio_hands.hand_images.hand_image import HandLabels
 from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+
+
+def noisy_detections(labels: Iterator[HandLabels], deviation: float, seed: int) -> Detections:
+    """Detections as a detector might have made them: heavy-tailed errors, and less confidence where these are larger.
+
+    Args:
+        labels: True ones.
+        deviation: Median error in parts of the hand's size.
+        seed: Of the errors.
+    """
+    rng, pixels, confidence = np.random.default_rng(seed), [], []
+    for one in labels:
+        truth = np.asarray(one.pixels, np.float64)
+        size = np.ptp(truth, axis=0).max()
+        error = deviation * size * np.abs(rng.standard_t(2, 21)) / 0.82
+        direction = rng.uniform(0, 2 * np.pi, 21)
+        pixels.append(truth + error[:, None] * np.stack([np.cos(direction), np.sin(direction)], 1))
+        certain = np.exp(-error / (2 * deviation * size)) if deviation else np.ones(21)
+        confidence.append(np.clip(certain * rng.uniform(0.7, 1.0, 21), 0.05, 1.0))
+    return Detections(np.array(pixels, np.float32), np.array(confidence, np.float32))
+
+
+def write_detections(path: Path, detections: Detections) -> None:
+    """Writes what `read_detections` reads."""
+    path.write_text(json.dumps([detections.pixels.tolist(), detections.confidence.tolist()]), "utf8")
 
 
 @pytest.fixture(scope="module")
