@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.viewer.viewer_elements import ViewerDropdown
@@ -24,8 +25,14 @@ from nerfstudio_hands.model_components.bone_capsules import bone_capsules
 from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture, photometric_terms
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig
 from nerfstudio_hands.program.option_range import Weight, bounded
+from nerfstudio_hands.synthesis.quick.people import drawn_albedo
 
 MILLIMETERS = 1000.0
+
+PEOPLE = 40
+"""Whose skins the basis is made of."""
+FIRST_SEED = 700_000
+"""Of these people, none of whom is in any picture that is drawn."""
 
 
 @dataclass
@@ -138,7 +145,8 @@ class HandMonocularModel(PictureModel):
         Raises:
             HandsError: The file that is named cannot be read, or belongs to another encoder.
         """
-        self.skin.learn(self.config.hand_model)
+        seeds = range(FIRST_SEED, FIRST_SEED + PEOPLE)
+        self.skin.learn(np.stack([drawn_albedo(self.config.hand_model, seed) for seed in seeds]))
         return load_imagenet(self.network.encoder, self.config.backbone_weights)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:

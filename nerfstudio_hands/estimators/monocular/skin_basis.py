@@ -7,14 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nerfstudio_hands.synthesis.quick.people import drawn_albedo
 from nerfstudio_hands.transforms.color import linear_to_srgb
 from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
-PEOPLE = 40
-"""Whose skins the basis is made of."""
-FIRST_SEED = 700_000
-"""Of these people, none of whom is in any picture that is drawn."""
 EVENLY_LIT = 3.5449077
 """First coefficient of light that is one from all sides."""
 DARKEST = 1e-3
@@ -36,19 +31,14 @@ class SkinBasis(nn.Module):
         self.register_buffer("mean", torch.full((num_vertices, 3), -1.0))
         self.register_buffer("directions", torch.zeros(num_coefficients, num_vertices, 3))
 
-    def learn(self, hand_model: str) -> None:
-        """Takes mean and principal components of the logarithm of the albedo of `PEOPLE` made-up people.
-
-        Args:
-            hand_model: As of `load_hand`.
-        """
-        count = len(self.mean)
-        skins = [drawn_albedo(hand_model, FIRST_SEED + seed) for seed in range(PEOPLE)]
-        logs = np.log(np.stack(skins).clip(DARKEST)).reshape(PEOPLE, -1)
+    def learn(self, skins: Float[np.ndarray, "P V 3"]) -> None:
+        """Takes mean and principal components of the logarithm of linear albedo of P people."""
+        people, count = skins.shape[:2]
+        logs = np.log(skins.clip(DARKEST)).reshape(people, -1)
         mean = logs.mean(0)
         _, spread, axes = np.linalg.svd(logs - mean, full_matrices=False)
         chosen = len(self.directions)
-        scaled = axes[:chosen] * (spread[:chosen] / np.sqrt(PEOPLE - 1))[:, None]
+        scaled = axes[:chosen] * (spread[:chosen] / np.sqrt(people - 1))[:, None]
         self.mean.copy_(torch.from_numpy(mean.reshape(count, 3)))
         self.directions.copy_(torch.from_numpy(scaled.reshape(chosen, count, 3)))
 
