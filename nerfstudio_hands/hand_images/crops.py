@@ -124,6 +124,8 @@ def turned_labels(labels: HandLabels, view: View) -> HandLabels:
     elif labels.joints is not None:
         pixels = project(labels.joints.astype(np.float64), labels.intrinsics, np.eye(4))[0]
         return turned_labels(replace(labels, pixels=pixels.astype(np.float32)), view)
+    turn = np.eye(4)
+    turn[:3, :3] = view.rotation.T
     return replace(
         labels,
         intrinsics=view.intrinsics,
@@ -132,6 +134,7 @@ def turned_labels(labels: HandLabels, view: View) -> HandLabels:
         rotations=_turned_wrist(labels.rotations, view.rotation),
         pixels=pixels,
         box=None,
+        held=labels.held and replace(labels.held, to_camera=turn @ labels.held.to_camera),
     )
 
 

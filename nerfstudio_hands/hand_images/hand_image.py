@@ -6,9 +6,23 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from nerfstudio_hands.hand_model.joints import SIDES
+
+
+@dataclass(frozen=True)
+class HeldLabels:
+    """What is known of the rigid thing that a hand holds.
+
+    Attributes:
+        name: Of its mesh, see `HandObjectImages.held_mesh`.
+        to_camera: From the mesh's own frame to the camera's, rigid, meters; with a reflection where the picture is
+            mirrored.
+    """
+
+    name: str
+    to_camera: Float[np.ndarray, "4 4"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class HandLabels:
         bone_length: From joint 9 to joint 10 (the middle finger's first bone), meters: what data sets give away also
             where they hide the joints.
         box: Left, top, right and bottom of the hand, pixels.
+        held: What the hand holds.
     """
 
     side: str
@@ -43,6 +58,7 @@ class HandLabels:
     shape: Float32[np.ndarray, " K"] | None = None
     bone_length: float | None = None
     box: Float32[np.ndarray, " 4"] | None = None
+    held: HeldLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +99,48 @@ class HandImages(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class HeldMesh:
+    """A thing in its own frame, meters.
+
+    Attributes:
+        vertices: Anywhere; the thing's center is the middle of the box round them.
+        faces: Counter-clockwise seen from outside.
+    """
+
+    vertices: Float32[np.ndarray, "V 3"]
+    faces: Int[np.ndarray, "F 3"]
+
+    @property
+    def center(self) -> Float[np.ndarray, " 3"]:
+        """Middle of the box round the vertices."""
+        return (self.vertices.min(0) + self.vertices.max(0)).astype(np.float64) / 2
+
+
+class HandObjectImages(HandImages, Protocol):
+    """A source of pictures of hands that hold something."""
+
+    def held_mesh(self, name: str) -> HeldMesh:
+        """The mesh that `HeldLabels` name."""
+        ...
+
+    def hand_faces(self) -> Int[np.ndarray, "F 3"]:
+        """Of the vertices of right hands, open at the wrist."""
+        ...
+
+    def clip(self, index: int, length: int) -> list[int]:
+        """Pictures of the sequence that a picture belongs to, in the order of time, this one the last if there are
+        enough before it; the first is repeated where the sequence is shorter."""
+        ...
+
+
 def mirrored(picture: HandImage) -> HandImage:
     """The picture as a mirror shows it: a left hand as a right one, and back."""
     width, labels = picture.rgb.shape[1], picture.labels
     intrinsics = labels.intrinsics.copy()
     intrinsics[0, 2] = width - intrinsics[0, 2]
-    box = labels.box
+    box, held = labels.box, labels.held
+    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
     return HandImage(
         rgb=np.ascontiguousarray(picture.rgb[:, ::-1]),
         labels=replace(
@@ -100,6 +152,7 @@ def mirrored(picture: HandImage) -> HandImage:
             vertices=_times(labels.vertices, (-1, 1, 1)),
             rotations=_times(labels.rotations, (1, -1, -1)),
             box=None if box is None else np.stack([width - box[2], box[1], width - box[0], box[3]]),
+            held=held and replace(held, to_camera=flip @ held.to_camera),
         ),
         mask=None if picture.mask is None else np.ascontiguousarray(picture.mask[:, ::-1]),
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_hands.hand_images.crops import crop_hand, hand_box, view_of
-from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
+from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, mirrored
 
 SIZE = 96
 
@@ -75,3 +75,19 @@ def test_a_hand_without_joints_is_cut_by_its_box_or_not_at_all():
     np.testing.assert_array_equal(hand_box(labels, 30, 20), [0, 0, 30, 20])
     box = np.array([1, 2, 3, 4], np.float32)
     np.testing.assert_array_equal(hand_box(replace(labels, box=box), 30, 20), box)
+
+
+def test_what_is_held_goes_with_the_hand_into_crops_and_mirrors():
+    intrinsics = np.array([[300.0, 0.0, 165.0], [0.0, 310.0, 115.0], [0.0, 0.0, 1.0]])
+    joints = scattered_joints((0.1, -0.05, 0.5))
+    to_camera = np.eye(4)
+    to_camera[:3, :3] = cv2.Rodrigues(np.array([0.3, -0.8, 0.5]))[0]
+    to_camera[:3, 3] = joints[9]
+    picture = dotted(intrinsics, joints, 320, 240)
+    picture = replace(picture, labels=replace(picture.labels, held=HeldLabels("mug", to_camera)))
+    own = np.linalg.solve(to_camera, np.append(joints[4], 1.0))
+    other = mirrored(picture)
+    crop = crop_hand(other, view_of(other.labels.intrinsics, hand_box(other.labels, 320, 240), SIZE, roll=0.4), SIZE)
+    for labels in (other.labels, crop.labels):
+        np.testing.assert_allclose((labels.held.to_camera @ own)[:3], labels.joints[4], atol=1e-6)
+        assert np.linalg.det(labels.held.to_camera) == pytest.approx(-1)
