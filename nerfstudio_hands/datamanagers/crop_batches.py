@@ -63,6 +63,9 @@ class Augmentation:
 class CropBatches(Dataset):
     """Batches by step.
 
+    Attributes:
+        clip: Pictures that are looked at together, one after the other in a batch.
+
     Args:
         source: Of pictures.
         size: Side of a crop, pixels.
@@ -72,7 +75,10 @@ class CropBatches(Dataset):
         rank: Which of the processes this is.
         world_size: Processes that train together; each sees other pictures.
         crops_a_picture: How many crops of a batch are of one picture, where reading it takes longer than cutting it.
+        margin: Side of a crop over the longer side of the box of the hand's joints.
     """
+
+    clip = 1
 
     def __init__(
         self,
@@ -85,9 +91,10 @@ class CropBatches(Dataset):
         rank: int = 0,
         world_size: int = 1,
         crops_a_picture: int = 1,
+        margin: float = MARGIN,
     ) -> None:
         self.source, self.size, self.batch_size, self.seed = source, size, batch_size, seed
-        self.crops_a_picture = crops_a_picture
+        self.crops_a_picture, self.margin = crops_a_picture, margin
         self.augmentation, self.rank, self.world_size = augmentation, rank, world_size
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -111,17 +118,42 @@ class CropBatches(Dataset):
 
     def __getitem__(self, step: int) -> CropBatch:
         crops = [crop for row in self.rows(step) for crop in self._crops(row, step)]
-        return collate(crops[: self.batch_size])
+        return self.collated(crops[: self.batch_size * self.clip], np.random.default_rng((self.seed, step)))
+
+    def plain(self, rows: list[int]) -> CropBatch:
+        """Pictures as an evaluation sees them, or the clips that end with them."""
+        crops = [crop for row in rows for crop in self._plain_crops(row)]
+        return self.collated(crops, np.random.default_rng((self.seed, *rows)))
+
+    def members(self, row: int) -> list[int]:
+        """Pictures of the clip that ends with a picture."""
+        return [row]
+
+    def read(self, row: int) -> HandImage:
+        """A picture of the source."""
+        return self.source.read(row)
+
+    def collated(self, crops: list[RightHandCrop], rng: np.random.Generator) -> CropBatch:
+        """A batch of crops; what belongs to it and is drawn is drawn by `rng`."""
+        return collate(crops)
+
+    def _plain_crops(self, row: int) -> Iterator[RightHandCrop]:
+        for member in self.members(row):
+            picture, is_mirrored = right_hand(self.read(member))
+            yield plain_crop(picture, self.size, self.margin), is_mirrored, member
 
     def _crops(self, row: int, step: int) -> Iterator[RightHandCrop]:
-        picture, is_mirrored = right_hand(self.source.read(row))
+        """Crops of a picture, or of its clip, for a step."""
+        if self.augmentation is None:
+            yield from self._plain_crops(row)
+            return
+        members = self.members(row)
+        pictures = [right_hand(self.read(member)) for member in members]
         for number in range(self.crops_a_picture):
-            if self.augmentation is None:
-                crop = plain_crop(picture, self.size)
-            else:
+            for (picture, is_mirrored), member in zip(pictures, members, strict=True):
+                # The pictures of a clip are cut alike.
                 rng = np.random.default_rng((self.seed, step, row, number))
-                crop = augmented_crop(picture, self.size, self.augmentation, rng)
-            yield crop, is_mirrored, row
+                yield augmented_crop(picture, self.size, self.augmentation, rng, self.margin), is_mirrored, member
 
 
 RightHandCrop = tuple[HandCrop, bool, int]
@@ -133,14 +165,16 @@ def right_hand(picture: HandImage) -> tuple[HandImage, bool]:
     return (mirrored(picture), True) if picture.labels.side == "left" else (picture, False)
 
 
-def plain_crop(picture: HandImage, size: int) -> HandCrop:
+def plain_crop(picture: HandImage, size: int, margin: float = MARGIN) -> HandCrop:
     """The crop round the hand's box."""
     labels = picture.labels
     box = hand_box(labels, picture.rgb.shape[1], picture.rgb.shape[0])
-    return crop_hand(picture, view_of(labels.intrinsics, box, size), size)
+    return crop_hand(picture, view_of(labels.intrinsics, box, size, scale=margin), size)
 
 
-def augmented_crop(picture: HandImage, size: int, by: Augmentation, rng: np.random.Generator) -> HandCrop:
+def augmented_crop(
+    picture: HandImage, size: int, by: Augmentation, rng: np.random.Generator, margin: float = MARGIN
+) -> HandCrop:
     """A crop turned, moved, scaled and colored at random."""
     labels = picture.labels
     box = hand_box(labels, picture.rgb.shape[1], picture.rgb.shape[0])
@@ -148,7 +182,7 @@ def augmented_crop(picture: HandImage, size: int, by: Augmentation, rng: np.rand
         labels.intrinsics,
         box,
         size,
-        scale=MARGIN * (1 + by.scale * rng.uniform(-1, 1)),
+        scale=margin * (1 + by.scale * rng.uniform(-1, 1)),
         shift=tuple(by.shift * rng.uniform(-1, 1, 2)),
         roll=float(np.radians(by.roll) * rng.uniform(-1, 1)),
     )

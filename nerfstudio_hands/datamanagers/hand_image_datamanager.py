@@ -24,9 +24,7 @@ from nerfstudio_hands.datamanagers.crop_batches import (
     Augmentation,
     CropBatch,
     CropBatches,
-    collate,
     plain_crop,
-    right_hand,
 )
 from nerfstudio_hands.dataparsers.hand_images_dataparser import (
     CROP,
@@ -34,6 +32,7 @@ from nerfstudio_hands.dataparsers.hand_images_dataparser import (
     HandImagesDataParserConfig,
 )
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_images.crops import MARGIN
 from nerfstudio_hands.hand_images.detections import DetectedHandImages, read_detections
 from nerfstudio_hands.hand_images.hand_image import HandImages
 from nerfstudio_hands.program.option_range import Fraction, RayCount, bounded
@@ -55,6 +54,8 @@ class HandImageDataManagerConfig(VanillaDataManagerConfig):
     """Pictures of a training step, of each process that trains."""
     size: bounded(int, 32, 512) = 128
     """Side of the crop that the network sees, pixels."""
+    margin: bounded(float, 1, 5) = MARGIN
+    """Side of the crop over the longer side of the box of the hand's joints."""
     detections: Optional[Path] = None
     """Joints that a detector found in the training's pictures (S2HAND's JSON), instead of all labels of them."""
     crops_a_picture: bounded(int, 1, 64) = 2
@@ -79,17 +80,18 @@ class HandImageDataset(InputDataset):
     Args:
         outputs: Of the parser.
         source: Of pictures.
+        margin: Of the crops, see `CropBatches`.
     """
 
     exclude_batch_keys_from_device: List[str] = []
 
-    def __init__(self, outputs: DataparserOutputs, source: HandImages) -> None:
+    def __init__(self, outputs: DataparserOutputs, source: HandImages, margin: float) -> None:
         super().__init__(outputs)
-        self.source = source
+        self.source, self.margin = source, margin
 
     def get_numpy_image(self, image_idx: int) -> np.ndarray:
         picture = self.source.read(self.metadata["rows"][image_idx])
-        return plain_crop(picture, CROP).rgb
+        return plain_crop(picture, CROP, self.margin).rgb
 
     def get_metadata(self, data: Dict) -> Dict:
         return {"row": self.metadata["rows"][data["image_idx"]]}
@@ -117,15 +119,16 @@ class HandImageDataManager(DataManager):
         self.test_mode = test_mode
         self.test_split = "test" if test_mode in ("test", "inference") else "val"
         config.data = config.dataparser.data = Path(config.data or config.dataparser.data)
+        config.dataparser.margin = config.margin  # pyright: ignore[reportAttributeAccessIssue]
         try:
             self.dataparser: HandImagesDataParser = config.dataparser.setup()
             self.sources = {split: self.dataparser.source(split) for split in ("train", self.test_split)}
             if config.detections is not None:
                 self.sources["train"] = DetectedHandImages(self.sources["train"], read_detections(config.detections))
             self.train_dataparser_outputs = self.dataparser.get_dataparser_outputs(split="train")
-            self.train_dataset = HandImageDataset(self.train_dataparser_outputs, self.sources["train"])
+            self.train_dataset = HandImageDataset(self.train_dataparser_outputs, self.sources["train"], config.margin)
             held_out = self.dataparser.get_dataparser_outputs(split=self.test_split)
-            self.eval_dataset = HandImageDataset(held_out, self.sources[self.test_split])
+            self.eval_dataset = HandImageDataset(held_out, self.sources[self.test_split], config.margin)
         except HandsError as error:
             raise SystemExit(f"error: {error}") from error
         self.includes_time = False
@@ -137,25 +140,30 @@ class HandImageDataManager(DataManager):
     def setup_train(self) -> None:
         config = self.config
         augmentation = Augmentation(config.roll, config.scale, config.shift, config.color)
-        self.train_batches = self._batches("train", augmentation)
+        self.train_batches = self.batches_of("train", augmentation)
 
     def setup_eval(self) -> None:
-        self.eval_batches = self._batches(self.test_split, None)
+        self.eval_batches = self.batches_of(self.test_split, None)
 
-    def _batches(self, split: str, augmentation: Augmentation | None) -> CropBatches:
+    def batches_of(self, split: str, augmentation: Augmentation | None) -> CropBatches:
+        """Crops of a split."""
+        return CropBatches(self.sources[split], **self.batch_options(split, augmentation))
+
+    def batch_options(self, split: str, augmentation: Augmentation | None) -> Dict[str, Any]:
+        """Arguments of `CropBatches` beside the source."""
         world = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        return CropBatches(
-            self.sources[split],
-            size=self.config.size,
-            batch_size=min(self.config.batch_size, len(self.sources[split])),
+        return {
+            "size": self.config.size,
+            "batch_size": min(self.config.batch_size, len(self.sources[split])),
             # nerfstudio seeds each process with the machine's seed and its rank; the order is that of all.
-            seed=(torch.initial_seed() - rank) % 2**31,
-            augmentation=augmentation,
-            rank=rank,
-            world_size=world,
-            crops_a_picture=1 if augmentation is None else self.config.crops_a_picture,
-        )
+            "seed": (torch.initial_seed() - rank) % 2**31,
+            "augmentation": augmentation,
+            "rank": rank,
+            "world_size": world,
+            "crops_a_picture": 1 if augmentation is None else self.config.crops_a_picture,
+            "margin": self.config.margin,
+        }
 
     def next_train(self, step: int) -> Tuple[Cameras, CropBatch]:
         """The batch of a step; the cameras are those of its views."""
@@ -186,11 +194,7 @@ class HandImageDataManager(DataManager):
 
     def samples(self, rows: List[int], split: str) -> CropBatch:
         """Pictures as a network sees them."""
-        crops = []
-        for row in rows:
-            picture, is_mirrored = right_hand(self.sources[split].read(row))
-            crops.append((plain_crop(picture, self.config.size), is_mirrored, row))
-        return self._to_device(collate(crops))
+        return self._to_device(self.batches_of(split, None).plain(rows))
 
     @property
     def fixed_indices_eval_dataloader(self) -> FixedIndicesEvalDataloader:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import tyro
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
 
+from nerfstudio_hands.hand_images.crops import MARGIN
 from nerfstudio_hands.program.option_range import bounded
 
 if typing.TYPE_CHECKING:
@@ -61,6 +63,8 @@ class HandImagesDataParserConfig(DataParserConfig):
     """Pictures of the training that the viewer shows."""
     max_eval_images: bounded(int, 0, 10**8) = 0
     """Held-out pictures that are evaluated, evenly spread over all; 0 for all (of drawn ones, 1,000)."""
+    margin: tyro.conf.Suppress[float] = MARGIN
+    """Side of crops over the longer side of the box of the hand's joints; the data manager's."""
 
     def source(self, split: str) -> HandImages:
         """The pictures of a split: train, val or test.
@@ -68,8 +72,6 @@ class HandImagesDataParserConfig(DataParserConfig):
         Raises:
             HandsError: The folder is not there, or no layout fits.
         """
-        from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
-
         layout = self._layout()
         if layout == "capture":
             return self._of_capture(split)
@@ -79,19 +81,27 @@ class HandImagesDataParserConfig(DataParserConfig):
             return open_hand_images(
                 self.data, split, mano=None if self.hand_model == "default" else Path(self.hand_model)
             )
+        return self.drawn_source(split)
+
+    def drawn_source(self, split: str) -> HandImages:
+        """Pictures that are drawn."""
+        from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+
+        return SyntheticHands(SyntheticHandsOptions(**self.drawn_options(split)))
+
+    def drawn_options(self, split: str) -> typing.Dict[str, typing.Any]:
+        """What drawn pictures of any kind are asked for with."""
         is_training = split == "train"
-        return SyntheticHands(
-            SyntheticHandsOptions(
-                # People of another seed are others.
-                seed=self.drawn_seed + (split == "val"),
-                count=self.drawn if is_training else DRAWN_HELD_OUT,
-                split="train" if is_training else "test",
-                size=self.drawn_size,
-                people=self.drawn_people,
-                hand_model=self.hand_model,
-                backgrounds=self.backgrounds,
-            )
-        )
+        return {
+            # People of another seed are others.
+            "seed": self.drawn_seed + (split == "val"),
+            "count": self.drawn if is_training else DRAWN_HELD_OUT,
+            "split": "train" if is_training else "test",
+            "size": self.drawn_size,
+            "people": self.drawn_people,
+            "hand_model": self.hand_model,
+            "backgrounds": self.backgrounds,
+        }
 
     def recognized(self) -> str:
         """What lies in the folder, in words, found without reading it.
@@ -115,9 +125,7 @@ class HandImagesDataParserConfig(DataParserConfig):
                 f"--layout: expected one of auto, capture, {', '.join(FORMATS)}, found {self.layout}; correct it."
             )
         if self.layout in FORMATS and not FORMATS[self.layout][0](self.data):
-            raise HandsError(
-                f"{self.data}: expected {FORMATS[self.layout][2]}, found no such files; give that folder."
-            )
+            raise HandsError(f"{self.data}: expected {FORMATS[self.layout][2]}, found no such files; give that folder.")
         if self.layout != "auto":
             return self.layout
         is_data_set = any(recognized(self.data) for recognized, _, _ in FORMATS.values())
@@ -176,7 +184,7 @@ class HandImagesDataParser(DataParser):
             # Of a picture without a box the principal point tells how large it is.
             center = labels.intrinsics[:2, 2]
             box = hand_box(labels, *(2 * center))
-            focal[index] = view_of(labels.intrinsics, box, CROP).intrinsics[0, 0]
+            focal[index] = view_of(labels.intrinsics, box, CROP, scale=self.config.margin).intrinsics[0, 0]
         to_world = torch.cat([torch.tensor(CAMERA_AXES).expand(len(rows), 3, 3), places[..., None]], -1)
         cameras = Cameras(
             camera_to_worlds=to_world,

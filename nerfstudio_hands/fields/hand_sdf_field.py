@@ -120,7 +120,8 @@ class HandSDFField(RadianceHead):
         """How far below the fitted surface the learned one lies, in half widths of the shell, and learned features."""
         known = [pose_code]
         if samples.bones is not None:
-            known.append(hand_features(samples.position, samples.bones)[:, 3:] / UNIT)  # pyright: ignore[reportArgumentType]
+            seen = hand_features(samples.position[:, None], samples.bones)[:, 0, 3:]  # pyright: ignore[reportOptionalSubscript]
+            known.append(seen / UNIT)
         found, features = self.network(samples.position / UNIT, torch.cat(known, dim=-1))
         if self.corrects:
             return torch.tanh(found), features

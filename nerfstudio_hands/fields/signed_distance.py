@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -42,6 +41,8 @@ class SignedDistanceNetwork(nn.Module):
         frequencies: octaves by which the position is encoded, from a wave as long as the position's unit.
         start: what it says before training: nearly zero, or the distance from a sphere of radius 1/2 (geometric
             initialization as in SAL, arXiv 1911.10414, whose closed form holds for very wide networks only).
+        smooth: whether it has a second derivative; without, its layers end in plain ReLUs, which are faster.
+        dropout: share of the hidden numbers that a step of the training leaves out.
     """
 
     def __init__(
@@ -53,8 +54,11 @@ class SignedDistanceNetwork(nn.Module):
         num_layers: int,
         frequencies: int,
         start: Literal["zero", "sphere"],
+        smooth: bool = True,
+        dropout: float = 0.0,
     ):
         super().__init__()
+        self.smooth, self.dropout = smooth, dropout
         self.encoding = FrequencyEncoding(
             in_dim=3,
             num_frequencies=frequencies,
@@ -86,14 +90,15 @@ class SignedDistanceNetwork(nn.Module):
             features: what else is known of it.
         """
         values = torch.cat([self.encoding(position), features], dim=-1)
-        found = self.layers[-1](_hidden(self.layers[:-1], values))
+        for layer in self.layers[:-1]:
+            values = _soft(layer(values)) if self.smooth else F.relu(layer(values))
+            values = F.dropout(values, self.dropout, self.training) if self.dropout else values
+        found = self.layers[-1](values)
         return found[:, 0], found[:, 1:]
 
 
-def _hidden(layers: Iterable[nn.Module], values: Float[Tensor, "N C"]) -> Float[Tensor, "N W"]:
-    for layer in layers:
-        values = F.softplus(layer(values).clamp(min=FLAT_BELOW), beta=SHARPNESS)
-    return values
+def _soft(values: Float[Tensor, "N W"]) -> Float[Tensor, "N W"]:
+    return F.softplus(values.clamp(min=FLAT_BELOW), beta=SHARPNESS)
 
 
 def _start_as_sphere(layers: list[nn.Linear], position: slice) -> None:
@@ -105,7 +110,9 @@ def _start_as_sphere(layers: list[nn.Linear], position: slice) -> None:
     radius = 1.5 * torch.rand(SPHERE_SAMPLES, 1)
     values = torch.zeros(SPHERE_SAMPLES, layers[0].in_features)
     values[:, position] = F.normalize(torch.randn(SPHERE_SAMPLES, 3), dim=-1) * radius
-    hidden = F.pad(_hidden(layers[:-1], values), (0, 1), value=1.0)
+    for layer in layers[:-1]:
+        values = _soft(layer(values))
+    hidden = F.pad(values, (0, 1), value=1.0)
     normal = hidden.T @ hidden + 1e-3 * torch.eye(hidden.shape[1])  # Units may be dead: least squares with a ridge.
     weights = torch.linalg.solve(normal, hidden.T @ (radius - 0.5))[:, 0]
     layers[-1].weight[0], layers[-1].bias[0] = weights[:-1], weights[-1]

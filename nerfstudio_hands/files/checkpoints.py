@@ -64,6 +64,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def model_weights(pipeline: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The model's part of a pipeline's state, by the names that the model has for it."""
+    # Training by several processes wraps the model.
+    return {
+        name.removeprefix("_model.").removeprefix("module."): value
+        for name, value in pipeline.items()
+        if name.startswith("_model.")
+    }
+
+
 def require_same_weights(own: Mapping[str, Tensor], loaded: Mapping[str, Any]) -> None:
     """See that a checkpoint is of this model, before its weights are taken.
 

@@ -142,7 +142,7 @@ class HandDistance(nn.Module):
         hand = self.skinning.hands.face_hand[face]
         frames = bone_frames(posed.bones, self.skinning.hands.joints)
         wrist = frames[..., 0, :, :]
-        position = in_frames(points, wrist[surface, hand][:, None])[:, 0]
+        position = in_frames(points[:, None], wrist[surface, hand][:, None])[:, 0, 0]
         bones = (torch.linalg.inv(wrist)[..., None, :, :] @ frames)[surface, hand]
         return position, wrist[surface, hand][:, :3, :3], bones
 

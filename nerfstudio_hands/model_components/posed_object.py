@@ -76,12 +76,12 @@ class PosedObject(nn.Module):
             posed: the posed surfaces.
         """
         poses = self.poses(posed)[surface]
-        position = in_frames(points, poses[:, None])[:, 0]
+        position = in_frames(points[:, None], poses[:, None])[:, 0, 0]
         nearer = torch.ones(len(points), dtype=torch.bool, device=points.device)
         kinematic = None
         if self.kinematic:
             wrist, joints = posed.bones[surface, self.hand, 0], posed.joints[surface, self.hand]
-            known = object_features(points, poses, wrist, joints)
+            known = object_features(points[:, None], torch.stack([poses, wrist], dim=1), joints)[:, 0]
             kinematic = torch.cat([known[:, :3], known[:, 6:]], dim=-1)
         return ObjectSamples(position, poses[:, :3, :3], nearer, kinematic)
 

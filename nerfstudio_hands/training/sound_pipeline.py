@@ -11,7 +11,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.checkpoints import patch_loading, require_same_weights
+from nerfstudio_hands.files.checkpoints import model_weights, patch_loading, require_same_weights
 from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.viewer.nerfstudio_patches import patch_viewer
 
@@ -58,14 +58,8 @@ class SoundPipeline(VanillaPipeline):
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
         """nerfstudio's, which takes what fits and leaves the rest; weights of something else end the program with one
         sentence."""
-        # Training by several processes wraps the model.
-        loaded = {
-            name.removeprefix("_model.").removeprefix("module."): value
-            for name, value in loaded_state.items()
-            if name.startswith("_model.")
-        }
         try:
-            require_same_weights(self.model.state_dict(), loaded)
+            require_same_weights(self.model.state_dict(), model_weights(loaded_state))
         except HandsError as error:
             raise SystemExit(f"error: {error}") from error
         super().load_pipeline(loaded_state, step)

@@ -9,7 +9,7 @@ from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
 from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis
-from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint, require_same_weights
+from nerfstudio_hands.files.checkpoints import checkpoint_path, model_weights, read_checkpoint, require_same_weights
 from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.models.hand_monocular import HandMonocularModelConfig
 from nerfstudio_hands.training.run_config import load_config
@@ -44,12 +44,7 @@ def predictor_of_run(path: Path) -> HandPredictor:
         SkinBasis(hand.num_vertices, NUM_TEXTURE),
         config.pipeline.datamanager.size,  # pyright: ignore[reportAttributeAccessIssue]
     )
-    # Training by several processes wraps the model.
-    weights = {
-        name.removeprefix("_model.").removeprefix("module."): value
-        for name, value in state["pipeline"].items()
-        if name.startswith("_model.")
-    }
+    weights = model_weights(state["pipeline"])
     own = predictor.state_dict()
     require_same_weights(own, {name: value for name, value in weights.items() if name.startswith(LEARNED)})
     predictor.load_state_dict({name: weights[name] for name in own})

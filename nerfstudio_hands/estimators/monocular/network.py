@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nerfstudio_hands.estimators.backbone import DEFAULT, Backbone
+from nerfstudio_hands.estimators.neck import WIDTH, Neck, small_start
 from nerfstudio_hands.estimators.soft_argmax import soft_argmax
 from nerfstudio_hands.transforms.rotations import rotation_from_columns
 
-WIDTH = 96
-"""Channels of the maps that heat maps and joints' features are taken from."""
 HIDDEN = 512
 """Of the fully connected layers."""
 NUM_TEXTURE = 8
@@ -88,15 +87,15 @@ class MonocularNetwork(nn.Module):
         self.whole = nn.Sequential(
             nn.Conv2d(self.encoder.channels[-1], HIDDEN, 1, bias=False), nn.BatchNorm2d(HIDDEN), nn.ReLU()
         )
-        self.size_head = _small(nn.Linear(HIDDEN, 1))
+        self.size_head = small_start(nn.Linear(HIDDEN, 1))
         self.per_joint = nn.Linear(WIDTH + 4, 32)
         self.trunk = nn.Sequential(
             *(nn.Linear(HIDDEN + 21 * (32 + 3), HIDDEN), nn.ReLU()),
             *(nn.Linear(HIDDEN, HIDDEN), nn.ReLU()),
         )
-        self.parameters_head = _small(nn.Linear(HIDDEN, sum(self.sizes)))
-        self.texture_head = _small(nn.Linear(HIDDEN, num_texture))
-        self.light_head = _small(nn.Linear(HIDDEN, NUM_LIGHT))
+        self.parameters_head = small_start(nn.Linear(HIDDEN, sum(self.sizes)))
+        self.texture_head = small_start(nn.Linear(HIDDEN, num_texture))
+        self.light_head = small_start(nn.Linear(HIDDEN, NUM_LIGHT))
 
     def forward(self, pictures: Float[Tensor, "B 3 S S"]) -> MonocularOutput:
         """Looks at crops of right hands, or mirrored ones of left hands, in [0, 1]."""
@@ -131,35 +130,6 @@ class MonocularNetwork(nn.Module):
         )
 
 
-class Neck(nn.Module):
-    """Adds coarse features to fine ones (Lin et al., "Feature pyramid networks for object detection", CVPR 2017).
-
-    Args:
-        channels: Of the features from fine to coarse.
-        width: Channels of what comes out, which is as fine as the finest.
-    """
-
-    def __init__(self, channels: list[int], width: int) -> None:
-        super().__init__()
-        self.across = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels)
-        self.blend = nn.ModuleList(
-            nn.Sequential(
-                *(nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
-                *(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
-            )
-            for _ in channels
-        )
-
-    def forward(self, features: list[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B W h w"]:
-        maps = None
-        for feature, across, blend in reversed(list(zip(features, self.across, self.blend, strict=True))):
-            finer = across(feature)
-            if maps is not None:
-                finer = finer + functional.interpolate(maps, size=finer.shape[2:], mode="bilinear", align_corners=False)
-            maps = finer + blend(finer)
-        return maps  # pyright: ignore[reportReturnType]
-
-
 def palm_axes(
     points: Float[Tensor, "B 21 2"], depths: Float[Tensor, "B 21"], log_size: Float[Tensor, " B"]
 ) -> tuple[Float[Tensor, "B 3 3"], Float[Tensor, "B 21 3"]]:
@@ -181,10 +151,3 @@ def palm_axes(
     back = functional.normalize(torch.linalg.cross(across, along), dim=-1)
     axes = torch.stack([along, back, torch.linalg.cross(along, back)], -1)
     return axes, joints @ axes
-
-
-def _small(layer: nn.Linear) -> nn.Linear:
-    """A last layer that begins near what is typical of a hand."""
-    nn.init.normal_(layer.weight, std=1e-3)
-    nn.init.zeros_(layer.bias)
-    return layer

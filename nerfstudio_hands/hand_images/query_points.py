@@ -1,0 +1,133 @@
+"""Points round a hand and what it holds, with their distances from both: what networks of signed distance learn from.
+
+gSDF (Chen et al., CVPR 2023) prepares such points as files, of four hundred gigabytes for ObMan; here they are drawn
+while pictures are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int
+from torch import Tensor
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.topology import closing_faces
+from nerfstudio_hands.hand_images.hand_image import HandLabels, HandObjectImages
+from nerfstudio_hands.transforms.rigid import apply_rigid
+
+SPREADS = (0.0085, 0.0027)
+"""Standard deviations of the offsets from the surface of either half of the points, meters: those of gSDF's files for a
+hand and an object that fill a sphere of 0.12 m."""
+
+FAR_SHARE = 0.06
+"""Share of points anywhere in the cube."""
+
+
+@dataclass(frozen=True)
+class QueryPoints:
+    """N points, in the frame of the labels, meters.
+
+    Attributes:
+        points: Where they are.
+        distances: From the hand and from what it holds, positive outside; NaN where there is none.
+        of_object: Whether a point was drawn round the object and not round the hand.
+    """
+
+    points: Float32[np.ndarray, "N 3"]
+    distances: Float32[np.ndarray, "N 2"]
+    of_object: Bool[np.ndarray, " N"]
+
+
+class QueryPointDraw:
+    """Draws points for a source's pictures.
+
+    Args:
+        source: Of pictures.
+        count: Points of a picture, half of them round the hand; all where it holds nothing.
+        reach: Half the edge of the cube round the wrist in which they are, meters.
+    """
+
+    def __init__(self, source: HandObjectImages, count: int, reach: float) -> None:
+        self.source, self.count, self.reach = source, count, reach
+        self._object = lru_cache(maxsize=64)(self._searched)
+
+    def __getstate__(self) -> dict:
+        """Without what each process can make again."""
+        return {"source": self.source, "count": self.count, "reach": self.reach}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["source"], state["count"], state["reach"])
+
+    def __call__(self, labels: HandLabels, rng: np.random.Generator) -> QueryPoints:
+        """Points of a picture.
+
+        Args:
+            labels: Of the right hand in it.
+            rng: Draws the points.
+
+        Raises:
+            HandsError: The source knows no surface of this hand.
+        """
+        if labels.vertices is None or labels.joints is None:
+            raise HandsError(
+                f"{self.source.name}: expected the hand's vertices and joints, found a picture without; give the hand "
+                "model's files (MANO), or leave such pictures out."
+            )
+        hand = Surfaces(self._hand_faces, torch.from_numpy(labels.vertices)[None])
+        wrist = labels.joints[0]
+        count = self.count // 2 if labels.held else self.count
+        near_hand = self._drawn(hand, count, wrist, rng)
+        if labels.held is None:
+            none = np.full(count, np.nan, np.float32)
+            distances = np.stack([_distances(hand, near_hand), none], 1)
+            return QueryPoints(near_hand, distances, np.zeros(count, bool))
+        thing, to_camera = self._object(labels.held.name), labels.held.to_camera
+        to_own = np.linalg.inv(to_camera)
+        own_wrist = apply_rigid(to_own, wrist[None].astype(np.float64))[0].astype(np.float32)
+        near_object = self._drawn(thing, self.count - count, own_wrist, rng)
+        near_object = apply_rigid(to_camera, near_object.astype(np.float64)).astype(np.float32)
+        points = np.concatenate([near_hand, near_object])
+        own = apply_rigid(to_own, points.astype(np.float64)).astype(np.float32)
+        from_thing = thing.closest(torch.from_numpy(own)).signed_distance.numpy()
+        distances = np.stack([_distances(hand, points), from_thing], 1)
+        return QueryPoints(points, distances, np.arange(len(points)) >= count)
+
+    @cached_property
+    def _hand_faces(self) -> Int[Tensor, "F 3"]:
+        return _closed(self.source.hand_faces())
+
+    def _searched(self, name: str) -> Surfaces:
+        mesh = self.source.held_mesh(name)
+        return Surfaces(_closed(mesh.faces), torch.from_numpy(mesh.vertices)[None])
+
+    def _drawn(
+        self, surfaces: Surfaces, count: int, wrist: Float32[np.ndarray, " 3"], rng: np.random.Generator
+    ) -> Float32[np.ndarray, "N 3"]:
+        """Points near a surface, and a few anywhere within reach of the wrist."""
+        faces, vertices = surfaces.faces.numpy(), surfaces.vertices[0].numpy()
+        corners = vertices[faces]
+        areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        chosen = corners[rng.choice(len(faces), count, p=areas / areas.sum())]
+        weights = rng.dirichlet([1.0, 1.0, 1.0], count)
+        spread = np.where(np.arange(count) % 2, *SPREADS)[:, None]
+        points = (weights[..., None] * chosen).sum(1) + spread * rng.standard_normal((count, 3))
+        far = rng.random(count) < FAR_SHARE
+        points[far] = wrist + self.reach * rng.uniform(-1, 1, (int(far.sum()), 3))
+        return np.clip(points, wrist - self.reach, wrist + self.reach).astype(np.float32)
+
+
+def _closed(faces: Int[np.ndarray, "F 3"]) -> Int[Tensor, "G 3"]:
+    own = torch.from_numpy(np.ascontiguousarray(faces)).long()
+    return torch.cat([own, closing_faces(own)])
+
+
+def _distances(surfaces: Surfaces, points: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
+    """Signed by the winding number: fingers may touch, and cross, each other."""
+    at = torch.from_numpy(points)
+    distance = surfaces.closest(at).signed_distance.abs()
+    return torch.where(surfaces.inside(at), -distance, distance).numpy()

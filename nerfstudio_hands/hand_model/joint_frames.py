@@ -1,0 +1,70 @@
+"""Frames of the bones from the places of the joints alone: inverse kinematics in closed form (after gSDF, CVPR 2023).
+
+The palm says how the wrist is turned; from there each bone is turned by the least angle towards the joint at its end,
+without a twist of its own.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nerfstudio_hands.hand_model.joints import MANO_TO_JOINTS
+from nerfstudio_hands.hand_model.model import HandModel, pose_hand
+from nerfstudio_hands.transforms.rotations import rigid_registration, rotation_between
+
+PALM = (0, 1, 5, 9, 13, 17)
+"""Wrist and first joints of the fingers."""
+
+
+def resting_joints(hand: HandModel) -> Float[Tensor, "21 3"]:
+    """The 21 joints of the mean hand at rest, meters."""
+    none = torch.zeros(1, 3)
+    return pose_hand(hand, none, torch.zeros(1, 15, 3), none, torch.zeros(1)).keypoints[0]
+
+
+def joint_frames(
+    joints: Float[Tensor, "B 21 3"], rest: Float[Tensor, "21 3"], *, template_lengths: bool = False
+) -> tuple[Float[Tensor, "B 16 4 4"], Float[Tensor, "B 21 3"]]:
+    """Frames of the bones of hands whose joints are known.
+
+    Args:
+        joints: In the order of `JOINT_NAMES`, any frame, meters.
+        rest: The same of the hand at rest.
+        template_lengths: Whether bones are as long as at rest, so that joints move along their bones, as gSDF has it;
+            else joints stay.
+
+    Returns:
+        Frames in MANO order with the axes of the hand at rest, into that of the joints, and the 21 joints that they
+        stand for.
+    """
+    palm = list(PALM)
+    rest = rest.to(joints)
+    turn, _ = rigid_registration(rest[palm].expand(len(joints), -1, -1), joints[:, palm])
+    wrist = joints[:, 0]
+    rotations, places = {0: turn}, {0: wrist}
+    for finger in range(5):
+        rotation = turn
+        first = 4 * finger + 1
+        place = wrist + (turn @ (rest[first] - rest[0])) if template_lengths else joints[:, first]
+        places[first] = place
+        for joint in range(first, first + 3):
+            bone = rest[joint + 1] - rest[joint]
+            ahead = (rotation @ bone[:, None])[..., 0]
+            rotation = rotation_between(ahead, joints[:, joint + 1] - place) @ rotation
+            place = place + (rotation @ bone[:, None])[..., 0] if template_lengths else joints[:, joint + 1]
+            rotations[joint], places[joint + 1] = rotation, place
+    frames = torch.zeros(len(joints), 16, 4, 4, dtype=joints.dtype, device=joints.device)
+    frames[..., :3, :3] = torch.stack([rotations[joint] for joint in MANO_TO_JOINTS], 1)
+    frames[..., :3, 3] = torch.stack([places[joint] for joint in MANO_TO_JOINTS], 1)
+    frames[..., 3, 3] = 1
+    return frames, torch.stack([places[joint] for joint in range(21)], 1)
+
+
+def skinned_by_frames(hand: HandModel, frames: Float[Tensor, "B 16 4 4"]) -> Float[Tensor, "B V 3"]:
+    """Vertices of the mean hand whose bones have these frames, without what its pose bulges; in the frames' frame."""
+    rest = resting_joints(hand)[list(MANO_TO_JOINTS)].to(frames)
+    offsets = hand.template.to(frames)[None] - rest[:, None]
+    placed = torch.einsum("bjkl,jvl->bjvk", frames[..., :3, :3], offsets) + frames[..., None, :3, 3]
+    return torch.einsum("vj,bjvk->bvk", hand.weights.to(frames), placed)
