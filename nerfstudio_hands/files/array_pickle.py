@@ -138,6 +138,11 @@ def read_array_pickle(path: Path) -> dict[str, np.ndarray]:
         UnreadableFile: It cannot be read, is no pickle of a dictionary, or names anything beyond the globals with which
             numpy, scipy and chumpy store arrays.
     """
+    return read_numbers_and_words(path)[0]
+
+
+def read_numbers_and_words(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """What of a pickled dictionary is numbers, see `read_array_pickle`, and what in it is text, by name."""
     stored = read_bytes(path)
     if stored.startswith(_COMPRESSIONS):
         raise UnreadableFile("a compressed file, as joblib.dump writes it")
@@ -145,19 +150,24 @@ def read_array_pickle(path: Path) -> dict[str, np.ndarray]:
         content = _RestrictedUnpickler(io.BytesIO(stored), encoding="latin1").load()
         if not isinstance(content, dict):
             raise UnreadableFile(f"a pickled {type(content).__name__} instead of a dictionary")
-        inner = [value for value in content.values() if isinstance(value, dict)]
-        arrays: dict[str, np.ndarray] = {}
-        for part in (content, *inner):
-            for key, value in part.items():
-                if str(key) not in arrays and (found := _evaluate(value)) is not None:
-                    arrays[str(key)] = found
-                    _check_number(sum(array.size for array in arrays.values()))
-        return arrays
+        words = {str(key): value for key, value in content.items() if isinstance(value, str)}
+        return _numbers(content), words
     except UnreadableFile:
         raise
     # Broken pickles fail in every way there is: wrong opcodes, missing stack entries, records without their state.
     except Exception as error:
         raise UnreadableFile(f"a broken pickle ({type(error).__name__}: {error})") from error
+
+
+def _numbers(content: dict) -> dict[str, np.ndarray]:
+    inner = [value for value in content.values() if isinstance(value, dict)]
+    arrays: dict[str, np.ndarray] = {}
+    for part in (content, *inner):
+        for key, value in part.items():
+            if str(key) not in arrays and (found := _evaluate(value)) is not None:
+                arrays[str(key)] = found
+                _check_number(sum(array.size for array in arrays.values()))
+    return arrays
 
 
 def _evaluate(value: Any) -> np.ndarray | None:
