@@ -82,8 +82,6 @@ class AvatarData:
         return apply_rigid(self.world_transform, posed.vertices)
 
 
-
-
 def capture_to_outputs(
     capture: Capture,
     fit: HandFit,

@@ -37,15 +37,15 @@ CAMERA_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 @dataclass
 class HandImagesDataParserConfig(DataParserConfig):
-    """Pictures with labels of a hand: FreiHAND, HO-3D, captures; without a folder, pictures that are drawn while
-    training goes on."""
+    """Pictures with labels of a hand: FreiHAND, HO-3D, ObMan, DexYCB, captures; without a folder, pictures that are
+    drawn while training goes on."""
 
     _target: typing.Type = field(default_factory=lambda: HandImagesDataParser)
     """target class to instantiate"""
     data: Path = Path()
     """Folder of the data set; none for drawn pictures."""
     layout: str = "auto"
-    """Layout of the folder: "auto" recognises it, "freihand", "ho3d" or "capture" insists on one."""
+    """Layout of the folder: "auto" recognises it, "freihand", "ho3d", "obman", "dexycb" or "capture" insists on one."""
     hand_model: str = "default"
     """Hand model of drawn pictures and of captures: "default" is the built-in CC0 hand; or a folder with MANO_LEFT.pkl
     and MANO_RIGHT.pkl."""
@@ -78,9 +78,8 @@ class HandImagesDataParserConfig(DataParserConfig):
         if layout != "drawn":
             from nerfstudio_hands.hand_images.sources import open_hand_images
 
-            return open_hand_images(
-                self.data, split, mano=None if self.hand_model == "default" else Path(self.hand_model)
-            )
+            mano = None if self.hand_model == "default" else Path(self.hand_model)
+            return open_hand_images(self.data, split, mano=mano, **self.choices(split))
         return self.drawn_source(split)
 
     def drawn_source(self, split: str) -> HandImages:
@@ -102,6 +101,10 @@ class HandImagesDataParserConfig(DataParserConfig):
             "hand_model": self.hand_model,
             "backgrounds": self.backgrounds,
         }
+
+    def choices(self, split: str) -> typing.Dict[str, typing.Any]:
+        """What the reader of a layout is told beside the folder, the split and MANO."""
+        return {}
 
     def recognized(self) -> str:
         """What lies in the folder, in words, found without reading it.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -14,9 +12,9 @@ from jaxtyping import Float32
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
-from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.files.guarded_files import NestingGuard, UnreadableFile, open_regular
 from nerfstudio_hands.files.npz_writing import CACHE_REMEDY
+from nerfstudio_hands.hand_images.kept_tables import kept_name
 
 LARGE = 20_000_000
 """Bytes; files up to here are read in seconds."""
@@ -35,7 +33,7 @@ def kept_numbers(path: Path, shape: tuple[int, ...], count: int | None = None) -
     Raises:
         HandsError: The file is cut short, is no such list, or the cache cannot be written.
     """
-    kept = kept_file(path, "npy", shape)
+    kept = kept_name(path, "npy", shape)
     if kept.is_file():
         return kept
     try:
@@ -47,13 +45,6 @@ def kept_numbers(path: Path, shape: tuple[int, ...], count: int | None = None) -
             f"{kept}: expected to write the numbers of {path.name}, found '{error.strerror or error}': {CACHE_REMEDY}."
         ) from error
     return kept
-
-
-def kept_file(path: Path, ending: str, *marks: object) -> Path:
-    """The file in the cache that belongs to a file as it is now."""
-    status = path.stat()
-    mark = json.dumps([str(path.resolve()), status.st_size, status.st_mtime_ns, *map(str, marks)])
-    return cache_folder() / "hand-images" / f"{path.stem}-{hashlib.sha256(mark.encode()).hexdigest()[:16]}.{ending}"
 
 
 def _stream(path: Path, shape: tuple[int, ...], count: int | None, temporary: Path) -> None:

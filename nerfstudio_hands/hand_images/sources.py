@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_images.formats.dexycb import DexYCB, is_dexycb
 from nerfstudio_hands.hand_images.formats.freihand import FreiHand, is_freihand
 from nerfstudio_hands.hand_images.formats.ho3d import HO3D, is_ho3d
+from nerfstudio_hands.hand_images.formats.obman import ObMan, is_obman
 from nerfstudio_hands.hand_images.hand_image import HandImages
 from nerfstudio_hands.hand_model.load import mano_file_in
 
@@ -16,11 +19,13 @@ SPLITS = ("train", "val", "test")
 FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[..., HandImages], str]] = {
     "freihand": (is_freihand, FreiHand, "training_K.json or evaluation_K.json (FreiHAND)"),
     "ho3d": (is_ho3d, HO3D, "train.txt or evaluation.txt beside a folder train or evaluation (HO-3D)"),
+    "obman": (is_obman, ObMan, "train or test with rgb and meta in it (ObMan)"),
+    "dexycb": (is_dexycb, DexYCB, "20200709-subject-01 or another subject beside calibration (DexYCB)"),
 }
 """By name: whether a folder has the layout, its reader, and what lies in such a folder."""
 
 
-def open_hand_images(path: Path, split: str, *, mano: Path | None = None) -> HandImages:
+def open_hand_images(path: Path, split: str, *, mano: Path | None = None, **choices: Any) -> HandImages:
     """The pictures of a folder.
 
     Args:
@@ -28,6 +33,7 @@ def open_hand_images(path: Path, split: str, *, mano: Path | None = None) -> Han
         split: `train`, `val` or `test`.
         mano: MANO's file or folder, for poses and vertices that a data set gives only with it; by default `mano` in
             the data set's folder, if that is there.
+        choices: What else the layout's reader is told, as the data parsers of layouts do.
 
     Raises:
         HandsError: There is no such folder, its layout is none of these, or the files in it are not as they should be.
@@ -37,7 +43,7 @@ def open_hand_images(path: Path, split: str, *, mano: Path | None = None) -> Han
     _, opened, _ = FORMATS[recognized_format(path)]
     if mano is None and mano_file_in(path / "mano", "right").is_file():
         mano = path / "mano"
-    return opened(path, split, mano=mano)
+    return opened(path, split, mano=mano, **choices)
 
 
 def recognized_format(path: Path) -> str:

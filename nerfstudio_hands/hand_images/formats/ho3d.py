@@ -13,13 +13,11 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.captures.capture import image_size
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
-from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
-from nerfstudio_hands.files.npz_writing import CACHE_REMEDY
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
+from nerfstudio_hands.hand_images.kept_tables import keep_table, kept_name
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose
 from nerfstudio_hands.hand_images.mano_vertices import posed_vertices
-from nerfstudio_hands.hand_images.number_lists import kept_file
 from nerfstudio_hands.hand_images.picture_files import read_picture
 from nerfstudio_hands.hand_model.joints import JOINTS_TO_MANO_WITH_TIPS
 from nerfstudio_hands.hand_model.load import load_hand
@@ -206,18 +204,13 @@ def _kept_rows(listed: Path, folder: Path) -> Path:
         raise HandsError(
             f"{listed}: expected the list of pictures of HO-3D, found {error}; unpack HO3D_v2.zip or HO3D_v3.zip here."
         ) from error
-    kept = kept_file(listed, "npy", COLUMNS)
+    kept = kept_name(listed, "npy", COLUMNS)
     if kept.is_file():
         return kept
     watched = rich.progress.track(names, "Reading HO-3D's annotations", transient=True, disable=len(names) < 2000)
     table = np.stack([_row(folder / f"{Path(name).parent}/meta/{Path(name).name}.pkl") for name in watched])
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        for path, array in ((kept.with_suffix(".names.npy"), np.array(names)), (kept, table)):
-            with written_whole(path, suffix=".npy") as temporary:
-                np.save(temporary, array)
-    except OSError as error:
-        raise HandsError(f"{kept}: expected to write annotations, found '{error}': {CACHE_REMEDY}.") from error
+    keep_table(kept.with_suffix(".names.npy"), np.array(names))
+    keep_table(kept, table)
     return kept
 
 

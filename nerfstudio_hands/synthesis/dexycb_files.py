@@ -1,0 +1,190 @@
+"""Hands that hold things in DexYCB's layout, clip by clip, with our hand in MANO's files and our things under the names
+of YCB's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from jaxtyping import Float32
+
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.hand_images.formats.dexycb import EVERY, HAND_VALUE, HEIGHT, SERIALS, SUBJECTS, THINGS, WIDTH
+from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages
+from nerfstudio_hands.hand_model.joints import SIDES
+from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
+from nerfstudio_hands.hand_model.model import rest_joints
+from nerfstudio_hands.synthesis.freihand_files import JPEG_QUALITY
+from nerfstudio_hands.synthesis.image_files import write_image
+from nerfstudio_hands.synthesis.interhand import made_up_means
+from nerfstudio_hands.synthesis.obman_files import write_thing
+from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken
+
+INTRINSICS = np.array([[615.0, 0.0, 320.0], [0.0, 615.0, 240.0], [0.0, 0.0, 1.0]])
+"""K of the camera, about that of the data set's."""
+
+SERIAL = SERIALS[0]
+
+FOLDERS = {"train": (SUBJECTS[0], (0, 1, 2, 3)), "val": (SUBJECTS[1], (4,)), "test": (SUBJECTS[2], (4,))}
+"""Whose takes, and which ones of each five, setup s0 counts to a split."""
+
+
+def write_dexycb(
+    output: Path,
+    parts: Sequence[tuple[str, HandObjectImages]],
+    *,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Path:
+    """Write pictures as DexYCB's files: a take by one camera for each sequence of the source.
+
+    Pictures are every fifth frame of their take, so that all are among those that gSDF takes; takes at places in a
+    person's list that setup s0 counts to another split have no frames.
+
+    Args:
+        output: Folder to make; it appears whole or not at all.
+        parts: Pictures by split, `train`, `val` or `test`.
+        progress: Receives the number of pictures done.
+
+    Raises:
+        HandsError: There is such a folder, it cannot be written, or hands hold more different things than YCB has.
+    """
+    done = 0
+    with whole_folder(output.expanduser()) as root:
+        written = _Written(root)
+        _write_hands(root)
+        _write_yaml(root / "calibration" / "intrinsics" / f"{SERIAL}_{WIDTH}x{HEIGHT}.yml", {"color": _camera()})
+        for part, source in parts:
+            for number, indices in enumerate(_sequences(source)):
+                folder = _take_folder(root, part, number)
+                _write_take(folder, source, indices, written)
+                progress(done := done + len(indices))
+    return output
+
+
+@dataclass
+class _Written:
+    """What takes share: things and persons that have their files."""
+
+    root: Path
+    things: dict[str, int] = field(default_factory=dict)
+    persons: dict[bytes, str] = field(default_factory=dict)
+
+    def thing(self, name: str, source: HandObjectImages) -> int:
+        """Number of a thing among YCB's."""
+        if name not in self.things:
+            if len(self.things) == len(THINGS):
+                raise HandsError(
+                    f"{self.root.name}: expected at most {len(THINGS)} different things, as DexYCB has, found more; "
+                    "draw fewer, or write them as ObMan."
+                )
+            self.things[name] = len(self.things) + 1
+            path = self.root / "models" / THINGS[self.things[name] - 1] / "textured_simple.obj"
+            path.parent.mkdir(parents=True)
+            write_thing(path, source.held_mesh(name))
+        return self.things[name]
+
+    def person(self, shape: Float32[np.ndarray, " K"], side: str) -> str:
+        """Name of the calibration of a hand."""
+        key = shape.tobytes() + side.encode()
+        if key not in self.persons:
+            self.persons[key] = f"synthetic-{len(self.persons):04d}_{side}"
+            path = self.root / "calibration" / f"mano_{self.persons[key]}" / "mano.yml"
+            _write_yaml(path, {"betas": shape.astype(float).tolist()})
+        return self.persons[key]
+
+
+def _sequences(source: HandObjectImages) -> Iterator[list[int]]:
+    """Pictures that follow each other, sequence by sequence."""
+    starts = [index for index in range(len(source)) if source.clip(index, 2)[0] == index]
+    for start, end in zip(starts, [*starts[1:], len(source)], strict=True):
+        yield list(range(start, end))
+
+
+def _take_folder(root: Path, part: str, number: int) -> Path:
+    """The folder of a split's so many-th take; those before it that are no such take are made without frames."""
+    subject, places = FOLDERS[part]
+    place = 5 * (number // len(places)) + places[number % len(places)]
+    for other in range(place):
+        path = root / subject / _take_name(other) / "meta.yml"
+        if not path.is_file():
+            _write_yaml(path, _meta(frames=0, side="right", ycb=1, person="synthetic-0000_right"))
+    return root / subject / _take_name(place)
+
+
+def _take_name(place: int) -> str:
+    return f"20200101_{place:06d}"
+
+
+def _write_take(folder: Path, source: HandObjectImages, indices: list[int], written: _Written) -> None:
+    first = source.labels(indices[0])
+    picture = source.read(indices[0])
+    view = camera_toward(first, INTRINSICS, (picture.rgb.shape[1], picture.rgb.shape[0]))
+    meta = _meta(
+        frames=EVERY * (len(indices) - 1) + 1,
+        side=first.side,
+        ycb=written.thing(first.held.name, source),
+        person=written.person(first.shape, first.side),  # pyright: ignore[reportArgumentType]
+    )
+    _write_yaml(folder / "meta.yml", meta)
+    for frame, index in enumerate(indices):
+        taken = retaken(source.read(index), view, (WIDTH, HEIGHT))
+        _write_picture(folder / SERIAL, EVERY * frame, taken)
+
+
+def _write_picture(folder: Path, frame: int, picture: HandImage) -> None:
+    write_image(folder / f"color_{frame:06d}.jpg", picture.rgb, quality=JPEG_QUALITY)
+    segments = np.zeros((HEIGHT, WIDTH), np.uint8)
+    if picture.mask is not None:
+        segments[picture.mask] = HAND_VALUE
+    labels: dict[str, Any] = {"seg": segments} | _annotation(picture.labels)
+    np.savez_compressed(folder / f"labels_{frame:06d}.npz", **labels)
+
+
+def _annotation(labels: HandLabels) -> dict[str, np.ndarray]:
+    """Poses and joints as DexYCB has them: fingers relative to the mean pose, by our identity of components."""
+    model = default_hand(labels.side)
+    wrist = rest_joints(model, torch.from_numpy(labels.shape)[None])[0, 0].numpy()
+    fingers = labels.rotations[1:] - made_up_means()[labels.side]
+    pose = np.concatenate([labels.rotations[0], fingers.ravel(), labels.joints[0] - wrist])
+    return {
+        "pose_y": labels.held.to_camera[None, :3].astype(np.float32),
+        "pose_m": pose[None].astype(np.float32),
+        "joint_3d": labels.joints[None],
+        "joint_2d": labels.pixels[None],
+    }
+
+
+def _meta(*, frames: int, side: str, ycb: int, person: str) -> dict:
+    return {
+        "num_frames": frames,
+        "serials": [SERIAL],
+        "ycb_ids": [ycb],
+        "ycb_grasp_ind": 0,
+        "mano_sides": [side],
+        "mano_calib": [person],
+        "extrinsics": "synthetic",
+    }
+
+
+def _camera() -> dict[str, float]:
+    fx, cx, fy, cy = (float(INTRINSICS[place]) for place in ((0, 0), (0, 2), (1, 1), (1, 2)))
+    return {"fx": fx, "fy": fy, "ppx": cx, "ppy": cy}
+
+
+def _write_hands(root: Path) -> None:
+    """Both our hands in MANO's files."""
+    (root / "mano").mkdir()
+    for side in SIDES:
+        write_mano_pickle(root / "mano" / f"MANO_{side.upper()}.pkl", default_hand(side), made_up_means()[side])
+
+
+def _write_yaml(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))

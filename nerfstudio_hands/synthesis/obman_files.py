@@ -1,0 +1,118 @@
+"""Hands that hold things in ObMan's layout, with our hand in MANO's file and our things in ShapeNet's folders."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+
+from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS, SIZE, TO_OPENCV
+from nerfstudio_hands.hand_images.hand_image import HandLabels, HandObjectImages, HeldMesh, mirrored
+from nerfstudio_hands.hand_images.thing_files import moved
+from nerfstudio_hands.synthesis.freihand_files import JPEG_QUALITY, write_made_up_mano
+from nerfstudio_hands.synthesis.image_files import write_image
+from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken
+
+CLASS = "00000000"
+"""Folder of our things among ShapeNet's classes, none of which has this number."""
+
+MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+def write_obman(
+    output: Path,
+    parts: Sequence[tuple[str, HandObjectImages]],
+    *,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Path:
+    """Write pictures as ObMan's files; left hands and what they hold are mirrored, as ObMan has right ones.
+
+    Args:
+        output: Folder to make; it appears whole or not at all.
+        parts: Pictures by the name of ObMan's folder, `train`, `val` or `test`.
+        progress: Receives the number of pictures done.
+
+    Raises:
+        HandsError: There is such a folder, or it cannot be written.
+    """
+    done = 0
+    with whole_folder(output.expanduser()) as root:
+        write_made_up_mano(root)
+        for part, source in parts:
+            for index in range(len(source)):
+                _write_sample(root, root / part, index, source)
+                progress(done := done + 1)
+    return output
+
+
+def _write_sample(root: Path, folder: Path, index: int, source: HandObjectImages) -> None:
+    picture = source.read(index)
+    if picture.labels.side == "left":
+        picture = mirrored(picture)
+    height, width = picture.rgb.shape[:2]
+    taken = retaken(picture, camera_toward(picture.labels, INTRINSICS, (width, height)), (SIZE, SIZE))
+    write_image(folder / "rgb" / f"{index:08d}.jpg", taken.rgb, quality=JPEG_QUALITY)
+    if taken.mask is not None:
+        segments = np.zeros((SIZE, SIZE, 3), np.uint8)
+        segments[..., HAND_CHANNEL] = HAND_VALUES["right"][0] * taken.mask
+        write_image(folder / "segm" / f"{index:08d}.png", segments)
+    name, to_camera = _write_thing(root / "ShapeNetCore.v2" / CLASS, taken.labels, source)
+    meta = folder / "meta" / f"{index:08d}.pkl"
+    meta.parent.mkdir(exist_ok=True)
+    meta.write_bytes(pickle.dumps(_annotation(taken.labels) | _thing(name, to_camera), protocol=2))
+
+
+def _write_thing(folder: Path, labels: HandLabels, source: HandObjectImages) -> tuple[str, Float[np.ndarray, "4 4"]]:
+    """The mesh as ShapeNet has it, unless it is there, its name, and the map from it to the camera's frame.
+
+    ShapeNet's meshes stand about the origin in a box whose diagonal is one.
+    """
+    held = labels.held
+    mesh, to_camera, name = source.held_mesh(held.name), held.to_camera, held.name.replace("/", "-")
+    if np.linalg.det(to_camera[:3, :3]) < 0:
+        mesh, to_camera, name = _mirrored_mesh(mesh), to_camera @ MIRROR, f"{name}-mirrored"
+    shape = np.eye(4)
+    shape[:3] *= np.linalg.norm(mesh.vertices.max(0) - mesh.vertices.min(0))
+    shape[:3, 3] = mesh.center
+    path = folder / name / "models" / "model_normalized.obj"
+    if not path.is_file():
+        path.parent.mkdir(parents=True)
+        write_thing(path, moved(mesh, np.linalg.inv(shape)))
+    return name, to_camera @ shape
+
+
+def write_thing(path: Path, mesh: HeldMesh) -> None:
+    """A mesh as .obj."""
+    trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(path)
+
+
+def _mirrored_mesh(mesh: HeldMesh) -> HeldMesh:
+    return HeldMesh(mesh.vertices * np.array([-1, 1, 1], np.float32), mesh.faces[:, [0, 2, 1]])
+
+
+def _annotation(labels: HandLabels) -> dict[str, np.ndarray | str]:
+    """What ObMan says of a hand, in OpenGL's axes; there is no rotation of the wrist in it."""
+    turns = labels.rotations[1:].astype(np.float64).ravel()
+    return {
+        "coords_2d": labels.pixels.astype(np.float64),
+        "coords_3d": (labels.joints @ TO_OPENCV[:3, :3]).astype(np.float64),
+        "verts_3d": (labels.vertices @ TO_OPENCV[:3, :3]).astype(np.float64),
+        "side": "right",
+        "hand_pose": turns,
+        # Our hand's file has the identity for principal components.
+        "pca_pose": turns,
+    }
+
+
+def _thing(name: str, to_camera: Float[np.ndarray, "4 4"]) -> dict[str, np.ndarray | str | float]:
+    return {
+        "class_id": CLASS,
+        "sample_id": name,
+        "obj_scale": float(np.cbrt(np.linalg.det(to_camera[:3, :3]))),
+        "affine_transform": TO_OPENCV @ to_camera,
+    }

@@ -1,0 +1,34 @@
+"""Pictures as another camera at the same place would have taken them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from nerfstudio_hands.hand_images.crops import View, hand_box, turned_labels, view_of
+from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
+
+HALF = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
+"""From pixels whose first center is at 0, as OpenCV counts, to ours."""
+
+
+def camera_toward(labels: HandLabels, intrinsics: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> View:
+    """A camera of a given K whose principal axis points to the middle of a hand."""
+    return View(intrinsics, view_of(labels.intrinsics, hand_box(labels, *size), 64).rotation)
+
+
+def retaken(picture: HandImage, view: View, size: tuple[int, int]) -> HandImage:
+    """The picture through another camera; beyond its borders it is mirrored.
+
+    Args:
+        picture: Of a hand.
+        view: The camera.
+        size: Width and height of its pictures.
+    """
+    matrix = np.linalg.inv(HALF) @ view.homography(picture.labels.intrinsics) @ HALF
+    rgb = cv2.warpPerspective(picture.rgb, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    mask = picture.mask
+    if mask is not None:
+        mask = cv2.warpPerspective(mask.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR) > 0.5
+    return HandImage(rgb, turned_labels(picture.labels, view), mask)
