@@ -45,7 +45,8 @@ class HandImagesDataParserConfig(DataParserConfig):
     data: Path = Path()
     """Folder of the data set; none for drawn pictures."""
     layout: str = "auto"
-    """Layout of the folder: "auto" recognises it, "freihand", "ho3d", "obman", "dexycb" or "capture" insists on one."""
+    """Layout of the folder: "auto" recognises it, "freihand", "ho3d", "gsdf", "obman", "dexycb" or "capture" insists
+    on one."""
     hand_model: str = "default"
     """Hand model of drawn pictures and of captures: "default" is the built-in CC0 hand; or a folder with MANO_LEFT.pkl
     and MANO_RIGHT.pkl."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import ijson
 import numpy as np
@@ -51,10 +52,10 @@ def _stream(path: Path, shape: tuple[int, ...], count: int | None, temporary: Pa
     number = 0
     try:
         if count is None:
-            count = sum(1 for _ in _items(path))
-        shape = _numbers(next(_items(path), ()), shape).shape
+            count = sum(1 for _ in streamed_items(path))
+        shape = _numbers(next(streamed_items(path), ()), shape).shape
         table = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, *shape))
-        for number, item in enumerate(_items(path)):
+        for number, item in enumerate(streamed_items(path)):
             if number >= count:
                 raise UnreadableFile(f"more than {count} entries")
             table[number] = _numbers(item, shape)
@@ -80,12 +81,21 @@ def _numbers(item: object, shape: tuple[int, ...]) -> Float32[np.ndarray, "*shap
     return np.array(item, np.float32).reshape(shape)
 
 
-def _items(path: Path):
-    """The list's entries one by one, with a progress bar where that takes long."""
+def streamed_items(path: Path, prefix: str = "item") -> Iterator[Any]:
+    """A list's entries one by one, with a progress bar where that takes long.
+
+    Args:
+        path: JSON.
+        prefix: Where the list is, in the words of ijson: by default the file itself.
+
+    Raises:
+        UnreadableFile: The file cannot be read.
+        ijson.JSONError: It is no JSON, or cut short.
+    """
     with open_regular(path) as file:
         size = path.stat().st_size
         watched = rich.progress.wrap_file(
             cast(BinaryIO, file), size, description=f"Reading {path.name}", transient=True, disable=size < LARGE
         )
         with watched as pieces:
-            yield from ijson.items(cast("IO[bytes]", NestingGuard(pieces)), "item", use_float=True)
+            yield from ijson.items(cast("IO[bytes]", NestingGuard(pieces)), prefix, use_float=True)

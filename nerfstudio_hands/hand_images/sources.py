@@ -9,6 +9,7 @@ from typing import Any
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.formats.dexycb import DexYCB, is_dexycb
 from nerfstudio_hands.hand_images.formats.freihand import FreiHand, is_freihand
+from nerfstudio_hands.hand_images.formats.gsdf_json import GsdfJson, is_gsdf
 from nerfstudio_hands.hand_images.formats.ho3d import HO3D, is_ho3d
 from nerfstudio_hands.hand_images.formats.obman import ObMan, is_obman
 from nerfstudio_hands.hand_images.hand_image import HandImages
@@ -19,6 +20,7 @@ SPLITS = ("train", "val", "test")
 FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[..., HandImages], str]] = {
     "freihand": (is_freihand, FreiHand, "training_K.json or evaluation_K.json (FreiHAND)"),
     "ho3d": (is_ho3d, HO3D, "train.txt or evaluation.txt beside a folder train or evaluation (HO-3D)"),
+    "gsdf": (is_gsdf, GsdfJson, "obman_train.json, dexycb_train_s0.json or the like (gSDF's annotations)"),
     "obman": (is_obman, ObMan, "train or test with rgb and meta in it (ObMan)"),
     "dexycb": (is_dexycb, DexYCB, "20200709-subject-01 or another subject beside calibration (DexYCB)"),
 }

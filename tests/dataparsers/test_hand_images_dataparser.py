@@ -33,7 +33,7 @@ def test_a_folder_of_another_layout_is_named(tmp_path: Path, demo_capture: Path)
     for config in (FreiHandDataParserConfig(data=demo_capture), HO3DDataParserConfig(data=demo_capture)):
         with pytest.raises(HandsError, match="expected .*_K.json.*FreiHAND|expected train.txt.*HO-3D"):
             config.source("train")
-    names = "auto, capture, freihand, ho3d, obman, dexycb"
+    names = "auto, capture, freihand, ho3d, gsdf, obman, dexycb"
     with pytest.raises(HandsError, match=f"--layout: expected one of {names}, found rhd"):
         HandImagesDataParserConfig(data=demo_capture, layout="rhd").source("train")
     with pytest.raises(HandsError, match="expected a data set of hands"):
