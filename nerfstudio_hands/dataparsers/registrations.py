@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
+from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.dataparsers.interhand_dataparser import InterHandDataParserConfig
 from nerfstudio_hands.program.environment import announce_training
@@ -60,6 +61,10 @@ interhand_data = DataParserSpecification(
 hand_images_data = DataParserSpecification(
     config=HandImagesDataParserConfig(),
     description="Labelled pictures of a hand each; without a folder they are drawn.",
+)
+hand_object_data = DataParserSpecification(
+    config=HandObjectDataParserConfig(),
+    description="Labelled pictures of a hand and the thing in it; without a folder they are drawn.",
 )
 freihand_data = DataParserSpecification(
     config=FreiHandDataParserConfig(), description="FreiHAND: single pictures of hands."

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional, Type, cast
+from typing import Any, Dict, List, Optional, Type, cast
 
 import numpy as np
 import torch
@@ -139,28 +139,38 @@ class PicturePipeline(SoundPipeline):
             get_std: not used: the protocols say means.
         """
         self.eval()
-        rows = self.datamanager.eval_dataset.metadata["rows"]
-        if step is not None:
-            rows = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, WHILE_TRAINING).astype(int))]
+        rows = self.judged_rows(WHILE_TRAINING if step is not None else None)
         with explain_out_of_memory("evaluation", "lower --pipeline.datamanager.batch-size"), torch.no_grad():
-            found = [self._of_camera(batch) for batch in self._batches(rows)]
+            found = [self.arrays_of(batch) for batch in self.batches_of(rows, EVALUATED_AT_ONCE)]
         predicted = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
         if output_path is not None:
             output_path.mkdir(parents=True, exist_ok=True)
             everything = {"rows": np.array(rows), **predicted}
             write_npz(output_path / "predictions.npz", everything, expected="to write predictions")
-            self._write_pictures(rows, output_path)
+            self.write_pictures(rows, output_path)
         self.train()
+        return self.figures(predicted)
+
+    def judged_rows(self, count: Optional[int]) -> List[int]:
+        """Held-out pictures, or so many of them, evenly spread."""
+        rows = self.datamanager.eval_dataset.metadata["rows"]
+        if count is None:
+            return rows
+        return [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
+
+    def batches_of(self, rows: List[int], count: int) -> Iterator[CropBatch]:
+        """Held-out pictures, so many at once, while a progress bar is shown."""
+        with get_progress("Evaluating held-out pictures") as progress:
+            for start in progress.track(range(0, len(rows), count)):
+                yield self.datamanager.samples(rows[start : start + count], self.datamanager.test_split)
+
+    def figures(self, predicted: Dict[str, np.ndarray]) -> Dict[str, float]:
+        """What is reported of all that `arrays_of` gave."""
         return hand_pose_metrics(
             predicted["joints"], predicted["true_joints"], predicted["vertices"], predicted.get("true_vertices")
         )
 
-    def _batches(self, rows: list[int]) -> Iterator[CropBatch]:
-        with get_progress("Evaluating held-out pictures") as progress:
-            for start in progress.track(range(0, len(rows), EVALUATED_AT_ONCE)):
-                yield self.datamanager.samples(rows[start : start + EVALUATED_AT_ONCE], self.datamanager.test_split)
-
-    def _of_camera(self, batch: CropBatch) -> Dict[str, np.ndarray]:
+    def arrays_of(self, batch: CropBatch) -> Dict[str, np.ndarray]:
         """Prediction and truth of a batch in the axes of the pictures' cameras; left hands stay mirrored in both."""
         hand = self.model.predict(batch)["hand"]
         turned = batch["turn"].mT
@@ -169,7 +179,8 @@ class PicturePipeline(SoundPipeline):
             values["true_vertices"] = batch["vertices"]
         return {name: (value @ turned).cpu().numpy() for name, value in values.items()}
 
-    def _write_pictures(self, rows: list[int], folder: Path) -> None:
+    def write_pictures(self, rows: List[int], folder: Path) -> None:
+        """Pictures of some predictions, and their figures."""
         chosen = np.unique(np.linspace(0, len(rows) - 1, PICTURES_WRITTEN).astype(int))
         cameras, split = self.datamanager.eval_dataset.cameras, self.datamanager.test_split
         account = []

@@ -182,15 +182,25 @@ class DistanceNetwork(nn.Module):
             skeleton: Of the hands.
             points: Axes of the views, meters.
         """
-        relative, frames, held, joints = skeleton.relative(points)
-        looks = self._looks(seen, skeleton, points)
+        return torch.stack([ask(seen, skeleton, points) for ask in (self.hand_distances, self.object_distances)], -1)
+
+    def hand_distances(
+        self, seen: SeenScene, skeleton: Skeleton, points: Float[Tensor, "B N 3"]
+    ) -> Float[Tensor, "B N"]:
+        """Those from the hand alone; arguments as for `distances`."""
+        relative, frames, _, _ = skeleton.relative(points)
         bones = frames[:, list(HAND_FRAMES[self.options.hand_features])]
-        of_hand = hand_features(relative, bones)
+        return self._of(self.hand, hand_features(relative, bones), self._looks(seen, skeleton, points))
+
+    def object_distances(
+        self, seen: SeenScene, skeleton: Skeleton, points: Float[Tensor, "B N 3"]
+    ) -> Float[Tensor, "B N"]:
+        """Those from the object alone; arguments as for `distances`."""
+        relative, frames, held, joints = skeleton.relative(points)
         has_center, has_wrist, has_joints = OBJECT_FRAMES[self.options.object_features]
-        chosen = [held] * has_center + [frames[:, :1]] * has_wrist
-        chosen = torch.cat(chosen, 1) if chosen else held[:, :0]
-        of_object = object_features(relative, chosen, joints if has_joints else joints[:, :0])
-        return torch.stack([self._of(self.hand, of_hand, looks), self._of(self.object, of_object, looks)], -1)
+        chosen = torch.cat([held[:, : int(has_center)], frames[:, : int(has_wrist)]], 1)
+        features = object_features(relative, chosen, joints[:, : 21 * has_joints])
+        return self._of(self.object, features, self._looks(seen, skeleton, points))
 
     def _of(self, head: SignedDistanceNetwork, features: Tensor, looks: Tensor) -> Float[Tensor, "B N"]:
         # Waves are those of the place seen from the wrist, or from the object's center, where that is known.

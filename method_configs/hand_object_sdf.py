@@ -1,0 +1,88 @@
+"""`hand-object-pose`, `hand-object-sdf` and what belongs to them: a hand and what it holds from a picture or a clip."""
+
+from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
+from nerfstudio.plugins.types import MethodSpecification
+
+from nerfstudio_hands.datamanagers.scene_datamanager import SceneDataManagerConfig
+from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
+from nerfstudio_hands.models.hand_object_pose import HandObjectPoseModelConfig
+from nerfstudio_hands.models.hand_object_sdf import (
+    AlignSDFModelConfig,
+    GraspingFieldModelConfig,
+    HandObjectSDFModelConfig,
+)
+from nerfstudio_hands.models.picture_model import PictureModelConfig
+from nerfstudio_hands.training.scene_pipeline import ScenePipelineConfig, ScenePosePipelineConfig
+from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig, default_device
+
+DEVICE = default_device()
+ON_GPU = DEVICE == "cuda"
+
+
+def _config(
+    name: str,
+    model: PictureModelConfig,
+    pipeline: type[ScenePosePipelineConfig] = ScenePipelineConfig,
+    *,
+    points: int = 512,
+    clip: int = 1,
+    batch_size: int = 16,
+) -> HandTrainerConfig:
+    return HandTrainerConfig(
+        method_name=name,
+        max_num_iterations=200_000 if ON_GPU else 3000,
+        steps_per_save=500,
+        steps_per_eval_batch=200,
+        steps_per_eval_image=500,
+        steps_per_eval_all_images=2000,
+        mixed_precision=False,
+        machine=HandMachineConfig(device_type=DEVICE),
+        logging=LoggingConfig(steps_per_log=20, profiler="none"),
+        pipeline=pipeline(
+            datamanager=SceneDataManagerConfig(
+                dataparser=HandObjectDataParserConfig(drawn_frames=8 if clip > 1 else 1),
+                batch_size=(128 if ON_GPU else batch_size) // clip,
+                crops_a_picture=1 if clip > 1 else 2,
+                workers=8 if ON_GPU else 1,
+                points=2000 if ON_GPU and points else points,
+                clip=clip,
+            ),
+            model=model,
+        ),
+        optimizers={
+            "encoder": {
+                "optimizer": AdamOptimizerConfig(lr=5e-4, eps=1e-8),
+                "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
+            },
+            "heads": {
+                "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-8),
+                "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
+            },
+        },
+        viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=64),
+        vis="viewer+tensorboard",
+    )
+
+
+hand_object_pose = MethodSpecification(
+    config=_config("hand-object-pose", HandObjectPoseModelConfig(), ScenePosePipelineConfig, points=0, batch_size=32),
+    description="One picture: the joints of a hand, and the center of what it holds, in space.",
+)
+hand_object_sdf = MethodSpecification(
+    config=_config("hand-object-sdf", HandObjectSDFModelConfig()),
+    description="One picture: closed surfaces of a hand and what it holds (gSDF); needs a run of hand-object-pose.",
+)
+hand_object_sdf_video = MethodSpecification(
+    config=_config("hand-object-sdf-video", HandObjectSDFModelConfig(clip="ordered"), clip=3, batch_size=18),
+    description="The same from three pictures of a clip, which look at each other.",
+)
+hand_object_grasping_field = MethodSpecification(
+    config=_config("hand-object-grasping-field", GraspingFieldModelConfig()),
+    description="Baseline of hand-object-sdf: distances from the whole picture, without a skeleton.",
+)
+hand_object_alignsdf = MethodSpecification(
+    config=_config("hand-object-alignsdf", AlignSDFModelConfig()),
+    description="Baseline of hand-object-sdf: distances from the whole picture, aligned by wrist and center alone.",
+)

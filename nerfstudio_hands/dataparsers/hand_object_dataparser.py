@@ -1,0 +1,28 @@
+"""Pictures of hands that hold something as nerfstudio wants them; see the note on imports in `hands_dataparser`."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass
+
+from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
+from nerfstudio_hands.program.option_range import bounded
+
+if typing.TYPE_CHECKING:
+    from nerfstudio_hands.hand_images.hand_image import HandImages
+
+
+@dataclass
+class HandObjectDataParserConfig(HandImagesDataParserConfig):
+    """Pictures with labels of a hand and the thing in it; without a folder, pictures that are drawn while training
+    goes on."""
+
+    max_eval_images: bounded(int, 0, 10**8) = 100
+    """Held-out pictures that are evaluated, evenly spread over all; 0 for all (of drawn ones, 1,000)."""
+    drawn_frames: bounded(int, 1, 64) = 1
+    """Pictures of a drawn clip, in which hand and thing move on."""
+
+    def drawn_source(self, split: str) -> HandImages:
+        from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
+
+        return SyntheticGrasps(SyntheticGraspsOptions(frames=self.drawn_frames, **self.drawn_options(split)))

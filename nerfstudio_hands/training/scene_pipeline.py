@@ -1,0 +1,161 @@
+"""The pipelines of methods that see a hand and what it holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Optional, Type, cast
+
+import numpy as np
+import torch
+import trimesh
+
+from nerfstudio_hands.datamanagers.scene_batches import SceneBatch
+from nerfstudio_hands.datamanagers.scene_datamanager import SceneDataManager, SceneDataManagerConfig
+from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation.mesh_metrics import Mesh
+from nerfstudio_hands.evaluation.point_metrics import NUM_SAMPLES
+from nerfstudio_hands.evaluation.scene_metrics import mean_distance_cm, mean_figures, scene_figures
+from nerfstudio_hands.geometry.topology import closing_faces
+from nerfstudio_hands.hand_images.hand_image import HandObjectImages
+from nerfstudio_hands.hand_model.joint_frames import joint_frames
+from nerfstudio_hands.model_components.scene_meshes import SceneMesh, SceneMeshes
+from nerfstudio_hands.models.hand_object_sdf import HandObjectSDFModel
+from nerfstudio_hands.program.memory import explain_out_of_memory
+from nerfstudio_hands.program.option_range import bounded
+from nerfstudio_hands.training.picture_pipeline import PicturePipeline, PicturePipelineConfig
+from nerfstudio_hands.transforms.rigid import apply_rigid
+
+WHILE_TRAINING = 8
+"""Held-out pictures of which surfaces are compared while a training goes on: one takes some seconds."""
+
+
+@dataclass
+class ScenePosePipelineConfig(PicturePipelineConfig):
+    """Data manager and model of a method that sees where hand and object are."""
+
+    _target: Type = field(default_factory=lambda: ScenePosePipeline)
+    """target class to instantiate"""
+    datamanager: SceneDataManagerConfig = field(default_factory=SceneDataManagerConfig)
+    """Which pictures a step sees."""
+
+    def check_data(self) -> str:
+        if not isinstance(self.datamanager.dataparser, HandObjectDataParserConfig):
+            raise HandsError(
+                f"{type(self.datamanager.dataparser).__name__}: expected a data parser of hands that hold something, "
+                "found one that knows none: train with hand-object-data, obman-data or dexycb-data."
+            )
+        return super().check_data()
+
+
+class ScenePosePipeline(PicturePipeline):
+    """Joints and centers of objects are judged."""
+
+    datamanager: SceneDataManager
+
+    def arrays_of(self, batch: SceneBatch) -> Dict[str, np.ndarray]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        found, turned = self.model.predict(batch)["hand"], batch["turn"].mT
+        frames, reposed = joint_frames(found.joints, self.model.network.rest, template_lengths=True)  # pyright: ignore
+        centers = {"center": found.center, "true_center": batch["center"], "reposed": reposed}
+        places = {name: value.reshape(len(turned), -1, 3) @ turned for name, value in centers.items()}
+        return super().arrays_of(batch) | {name: value.cpu().numpy() for name, value in places.items()}
+
+    def figures(self, predicted: Dict[str, np.ndarray]) -> Dict[str, float]:
+        """FreiHAND's of the joints, and gSDF's: E_h, of joints with the mean hand's bone lengths, and E_o."""
+        return super().figures(predicted) | {
+            "e_h_cm": mean_distance_cm(predicted["reposed"], predicted["true_joints"]),
+            "e_o_cm": mean_distance_cm(predicted["center"], predicted["true_center"]),
+        }
+
+
+@dataclass
+class ScenePipelineConfig(ScenePosePipelineConfig):
+    """Data manager and model of a method that sees the surfaces of hand and object."""
+
+    _target: Type = field(default_factory=lambda: ScenePipeline)
+    """target class to instantiate"""
+    surface_samples: bounded(int, 100, 10**6) = NUM_SAMPLES
+    """Points on each surface that an evaluation compares: published figures have 30,000."""
+
+
+class ScenePipeline(PicturePipeline):
+    """Surfaces are judged, and written."""
+
+    config: ScenePipelineConfig
+    datamanager: SceneDataManager
+
+    @property
+    def model(self) -> HandObjectSDFModel:
+        return cast(HandObjectSDFModel, super().model)
+
+    def get_average_eval_image_metrics(
+        self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False
+    ) -> Dict[str, float]:
+        """gSDF's figures over held-out pictures; while a training goes on, over a few of them.
+
+        Args:
+            step: of the training that goes on.
+            output_path: folder for pictures of predictions, their surfaces (folder `meshes`, axes of the crops' views,
+                meters) and `figures_of_meshes.json`; nothing is written without it.
+            get_std: not used: the protocols say means.
+        """
+        self.eval()
+        rows = self.judged_rows(WHILE_TRAINING if step is not None else None)
+        with explain_out_of_memory("evaluation", "raise --pipeline.model.voxel"), torch.no_grad():
+            judged = [self._judged(cast(SceneBatch, batch), output_path) for batch in self.batches_of(rows, 1)]
+        if output_path is not None:
+            output_path.mkdir(parents=True, exist_ok=True)
+            account = [{"row": row, **one} for row, one in zip(rows, judged, strict=True)]
+            (output_path / "figures_of_meshes.json").write_text(json.dumps(account, indent=1))
+            self.write_pictures(rows, output_path)
+        self.train()
+        return mean_figures(judged)
+
+    def _judged(self, batch: SceneBatch, output_path: Optional[Path]) -> Dict[str, float]:
+        """Figures of one picture, the last of its clip."""
+        last = len(batch["row"]) - 1
+        scene = self.model.predict(batch)["scene"]
+        meshes = self.model.meshes(scene, last)
+        if output_path is not None:
+            _write(meshes, output_path / "meshes", int(batch["row"][last]))
+        true_hand, true_held = self._truth(batch, last)
+        _, reposed = joint_frames(scene.joints, self.model.network.rest, template_lengths=True)
+        joints, center = batch["joints"].cpu().numpy(), batch["center"].cpu().numpy()
+        return {
+            "e_h_cm": mean_distance_cm(reposed[last].cpu().numpy(), joints[last]),
+            "e_o_cm": mean_distance_cm(scene.center[last].cpu().numpy(), center[last]),
+            **scene_figures(
+                _judgeable(meshes.hand),
+                true_hand,
+                _judgeable(meshes.object),
+                true_held,
+                num_samples=self.config.surface_samples,
+            ),
+        }
+
+    def _truth(self, batch: SceneBatch, index: int) -> tuple[Mesh, Optional[Mesh]]:
+        """Hand and object of a picture, axes of its view."""
+        source = cast(HandObjectImages, self.datamanager.sources[self.datamanager.test_split])
+        faces = torch.from_numpy(np.ascontiguousarray(source.hand_faces())).long()
+        hand = Mesh(batch["vertices"][index].cpu(), torch.cat([faces, closing_faces(faces)]))
+        labels = source.labels(int(batch["row"][index]))
+        if labels.held is None:
+            return hand, None
+        thing, to_view = source.held_mesh(labels.held.name), batch["held"][index].cpu()
+        faces = torch.from_numpy(np.ascontiguousarray(thing.faces)).long()
+        faces = faces.flip(1) if torch.linalg.det(to_view[:3, :3]) < 0 else faces
+        return hand, Mesh(apply_rigid(to_view, torch.from_numpy(thing.vertices)), faces)
+
+
+def _judgeable(mesh: Optional[SceneMesh]) -> Optional[Mesh]:
+    return None if mesh is None else Mesh(mesh.vertices.cpu(), mesh.faces.cpu())
+
+
+def _write(meshes: SceneMeshes, folder: Path, row: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, mesh in (("hand", meshes.hand), ("object", meshes.object)):
+        if mesh is not None:
+            surface = trimesh.Trimesh(mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy(), process=False)
+            surface.export(folder / f"{row:08d}_{name}.ply")

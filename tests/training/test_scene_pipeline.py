@@ -1,0 +1,162 @@
+"""Methods that see a hand and what it holds, from training to surfaces, as small as they get."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from in_process import ns_train
+from nerfstudio.utils.eval_utils import eval_setup
+
+from nerfstudio_hands.datamanagers.scene_batches import SceneBatches
+from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
+from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
+
+STEPS = 4
+PEOPLE = ("hand-object-data", "--drawn", "24", "--drawn-size", "64", "--drawn-people", "1", "--shown", "2")
+TINY = (
+    *("--machine.device-type", "cpu", "--vis", "tensorboard", "--steps-per-save", "2"),
+    *("--pipeline.datamanager.batch-size", "2", "--pipeline.datamanager.size", "64"),
+    *("--pipeline.datamanager.workers", "0", "--pipeline.model.cells", "8"),
+    *("--optimizers.encoder.scheduler.max-steps", str(STEPS), "--optimizers.heads.scheduler.max-steps", str(STEPS)),
+)
+SMALL_HEADS = (
+    *("--pipeline.model.hidden-dim", "16", "--pipeline.model.num-layers", "2", "--pipeline.model.voxel", "0.02"),
+    *("--pipeline.surface-samples", "500"),
+)
+
+
+def train(method: str, folder: Path, name: str, steps: int, *options: str | Path, data: tuple[str, ...] = ()) -> Path:
+    """A training's config.yml."""
+    ns_train(
+        *(method, "--output-dir", folder, "--experiment-name", name, "--timestamp", "run"),
+        *("--max-num-iterations", steps, *TINY, *options, *PEOPLE, "--max-eval-images", "2", *data),
+    )
+    return folder / name / method / "run" / "config.yml"
+
+
+@pytest.fixture(scope="module")
+def pose_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train("hand-object-pose", tmp_path_factory.mktemp("poses"), "pose", 2)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, pose_run: Path) -> Path:
+    return train("hand-object-sdf", tmp_path_factory.mktemp("runs"), "whole", STEPS, *_with_poses(pose_run))
+
+
+def _with_poses(pose_run: Path) -> tuple[str | Path, ...]:
+    points = ("--pipeline.datamanager.points", "32")
+    return "--pipeline.model.pose-run", pose_run.parent / "nerfstudio_models", *SMALL_HEADS, *points
+
+
+def weights(config: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(checkpoint_path(config.parent / "nerfstudio_models"))["pipeline"]
+
+
+def test_a_training_that_is_gone_on_from_ends_where_an_uninterrupted_one_does(
+    run: Path, pose_run: Path, tmp_path: Path
+):
+    half = train("hand-object-sdf", tmp_path, "half", 2, *_with_poses(pose_run))
+    load = ("--load-dir", half.parent / "nerfstudio_models")
+    rest = train("hand-object-sdf", tmp_path, "rest", STEPS, *_with_poses(pose_run), *load)
+    whole, resumed, before = weights(run), weights(rest), weights(half)
+    assert whole.keys() == resumed.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(
+        before["_model.network.distance.image.weight"], whole["_model.network.distance.image.weight"]
+    )
+
+
+def test_the_pose_network_is_kept_as_it_was_trained(run: Path, pose_run: Path):
+    poses, kept = weights(pose_run), weights(run)
+    for name, value in poses.items():
+        if name.startswith("_model.network."):
+            assert torch.equal(kept[name.replace("_model.network.", "_model.network.pose.")], value)
+
+
+def test_surfaces_are_judged_written_and_drawn(run: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["ns-eval", "--load-config", str(run)])
+    _, pipeline, _, _ = eval_setup(run, test_mode="test")
+    # A network that has learned nothing says a ball round the hand's middle, and a nearly whole cube.
+    network, rest = pipeline.model.network.distance, pipeline.model.network.rest
+    middle = rest[9] - rest[0]
+
+    def ball(seen, skeleton, points):
+        return (points - skeleton.joints[:, :1] - middle).norm(dim=-1) - 0.05
+
+    monkeypatch.setattr(network, "hand_distances", ball)
+    monkeypatch.setattr(network, "object_distances", lambda seen, skeleton, points: ball(seen, skeleton, points) + 1)
+    figures = pipeline.get_average_eval_image_metrics(output_path=tmp_path)
+    json.dumps(figures)
+    assert figures["missing_object"] == 2 and figures["missing_hand"] == 0
+    assert 0 < figures["f_hand_5mm"] < 1 and figures["e_h_cm"] > 0 and figures["e_o_cm"] > 0
+    assert len(list((tmp_path / "meshes").glob("*_hand.ply"))) == 2
+    assert len(list(tmp_path.glob("img_*.png"))) == 2
+    outputs = pipeline.model.get_outputs_for_camera(pipeline.datamanager.eval_dataset.cameras[0:1])
+    assert outputs["rgb"].shape == (224, 224, 3) and outputs["accumulation"].max() == 1
+
+
+def test_joints_and_centers_are_judged(pose_run: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["ns-eval", "--load-config", str(pose_run)])
+    _, pipeline, _, _ = eval_setup(pose_run, test_mode="test")
+    figures = pipeline.get_average_eval_image_metrics(output_path=tmp_path)
+    assert {"e_h_cm", "e_o_cm"} <= figures.keys() and all(np.isfinite(value) for value in figures.values())
+    assert np.load(tmp_path / "predictions.npz")["center"].shape == (2, 1, 3)
+    given = figures["e_h_cm"]
+    pipeline.model.config.wrist = "predicted"
+    assert pipeline.get_average_eval_image_metrics()["e_h_cm"] != given
+
+
+def test_clips_are_looked_at_together(pose_run: Path, tmp_path: Path):
+    clip = ("--pipeline.datamanager.clip", "2", "--pipeline.model.clip-depth", "1")
+    config = train(
+        "hand-object-sdf-video", tmp_path, "clip", 1, *_with_poses(pose_run), *clip, data=("--drawn-frames", "4")
+    )
+    assert "_model.network.distance.clip.position" in weights(config)
+
+
+def test_heads_learn_without_pictures_and_others_begin_with_them(pose_run: Path, tmp_path: Path):
+    blind = ("--pipeline.model.skeleton", "truth", "--pipeline.model.image", "none", "--pipeline.datamanager.sees")
+    heads = train("hand-object-sdf", tmp_path, "heads", 1, *_with_poses(pose_run), *blind, "False")
+    begun = (
+        "--pipeline.model.heads-run",
+        heads.parent / "nerfstudio_models",
+        "--optimizers.heads.optimizer.lr",
+        "1e-12",
+    )
+    config = train("hand-object-sdf", tmp_path, "begun", 1, *_with_poses(pose_run), *begun)
+    name = "_model.network.distance.hand.layers.1.parametrizations.weight.original1"
+    torch.testing.assert_close(weights(config)[name], weights(heads)[name], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["hand-object-grasping-field", "hand-object-alignsdf"])
+def test_baselines_are_the_same_code(method: str, pose_run: Path, tmp_path: Path):
+    assert train(method, tmp_path, "baseline", 1, *_with_poses(pose_run)).is_file()
+
+
+def test_without_a_pose_network_it_does_not_begin(tmp_path: Path):
+    with pytest.raises(SystemExit, match="pose-run: expected the nerfstudio_models folder.*found none"):
+        train("hand-object-sdf", tmp_path, "none", 1, *SMALL_HEADS)
+    with pytest.raises(SystemExit, match="expected checkpoints named step"):
+        train("hand-object-sdf", tmp_path, "none", 1, *SMALL_HEADS, "--pipeline.model.pose-run", tmp_path)
+
+
+def test_points_have_their_distances_and_clips_their_order():
+    source = SyntheticGrasps(SyntheticGraspsOptions(count=16, people=1, size=64, frames=4))
+    options = {"size": 64, "batch_size": 1, "seed": 7, "augmentation": None, "margin": 1.8}
+    batches = SceneBatches(source, points=64, reach=0.28, clip=3, sees=False, **options)
+    batch = batches.plain([2])
+    assert batch["image"].shape == (3, 3, 64, 64) and batch["points"].shape == (3, 64, 3)
+    assert batch["row"].tolist() == source.clip(2, 3) and int(batch["clip"]) == 3
+    assert torch.equal(batch["distances"], batches.plain([2])["distances"])
+    distances = batch["distances"]
+    near = torch.where(batch["of_object"], distances[..., 1], distances[..., 0]).abs()
+    assert distances.isfinite().all() and near.median() < 0.006 and (distances < 0).any((0, 1)).all()
+    # Vertices of the hand lie on its surface, whatever is made of them.
+    hand = torch.cdist(batch["points"], batch["vertices"]).amin(-1)
+    assert (hand + 1e-5 >= distances[..., 0].abs()).all()
