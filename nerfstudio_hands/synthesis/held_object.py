@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from skimage.measure import marching_cubes
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.synthesis.anatomy import SkinPoints
+from nerfstudio_hands.synthesis.implicit_shapes import Distance, rounded, smooth_maximum, surface_mesh
 from nerfstudio_hands.synthesis.noise import fractal_noise
 from nerfstudio_hands.synthesis.profiles import smoothstep
 from nerfstudio_hands.synthesis.skin import Material
@@ -22,17 +22,11 @@ from nerfstudio_hands.synthesis.skin import Material
 CELL = 2e-3
 """Edge of the cells in which the surface is found; light and shadow are as fine as its triangles."""
 
-OFF_PLANES = 2.37
-"""Cells before the first one that is needed; with a whole number, flat sides would fall on grid points."""
-
 ROUNDING = 4e-3
 """Radius of edges."""
 
 SIZE_SPREAD = 0.05
 """Objects of different seeds differ in each direction by up to this fraction."""
-
-Distance = Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N"]]
-"""Negative inside; its zeros are the surface, its values need not be distances."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +66,7 @@ def make_object(kind: str, seed: int) -> SyntheticObject:
     stretch[1] = stretch[1] if kind == "box" else stretch[0]
     shape, reach = SHAPES[kind]
     low, high = (np.array(corner) * stretch for corner in reach)
-    counts = np.ceil((high - low) / CELL).astype(int) + 5
-    axes = [low[k] + (np.arange(counts[k]) - OFF_PLANES) * CELL for k in range(3)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    values = shape(grid / stretch).reshape(counts)
-    vertices, faces, _, _ = marching_cubes(values, 0.0, spacing=(CELL,) * 3, gradient_direction="descent")
-    vertices = _onto_surface(vertices.astype(float) + [axis[0] for axis in axes], lambda p: shape(p / stretch))
-    return SyntheticObject(kind, seed, vertices, faces.astype(np.int64))
+    return SyntheticObject(kind, seed, *surface_mesh(lambda p: shape(p / stretch), low, high, CELL))
 
 
 def object_arrays(held: SyntheticObject) -> dict[str, np.ndarray]:
@@ -87,30 +75,13 @@ def object_arrays(held: SyntheticObject) -> dict[str, np.ndarray]:
     return {"object": np.array(held.kind), "object_vertices": vertices, "object_faces": faces}
 
 
-def _onto_surface(vertices: np.ndarray, shape: Distance) -> np.ndarray:
-    """Moves vertices onto the zeros along the gradient."""
-    step = 1e-6
-    for _ in range(3):
-        value = shape(vertices)
-        slope = np.stack(
-            [(shape(vertices + step * axis) - shape(vertices - step * axis)) / (2 * step) for axis in np.eye(3)], axis=1
-        )
-        vertices = vertices - (value / np.maximum((slope**2).sum(1), 1e-12))[:, None] * slope
-    return vertices
-
-
-def _rounded(outside: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N"]:
-    """Distance to a rounded corner from the distances to the planes that make it, already lowered by the rounding."""
-    return np.linalg.norm(np.maximum(outside, 0), axis=1) + np.minimum(outside.max(1), 0) - ROUNDING
-
-
 def _tube(points: np.ndarray, radius: float, half: float) -> np.ndarray:
     around = np.linalg.norm(points[:, :2], axis=1)
-    return _rounded(np.stack([around - radius, np.abs(points[:, 2]) - half], axis=1) + ROUNDING)
+    return rounded(np.stack([around - radius, np.abs(points[:, 2]) - half], axis=1) + ROUNDING, ROUNDING)
 
 
 def _box(points: np.ndarray) -> np.ndarray:
-    return _rounded(np.abs(points) - BOX + ROUNDING)
+    return rounded(np.abs(points) - BOX + ROUNDING, ROUNDING)
 
 
 def _cylinder(points: np.ndarray) -> np.ndarray:
@@ -120,12 +91,12 @@ def _cylinder(points: np.ndarray) -> np.ndarray:
 def _mug(points: np.ndarray) -> np.ndarray:
     radius, half = MUG
     hollow = _tube(points - [0, 0, 2 * MUG_WALL], radius - MUG_WALL, half)
-    cup = _smooth_maximum(_tube(points, radius, half), -hollow, 1.5e-3)
+    cup = smooth_maximum(_tube(points, radius, half), -hollow, 1.5e-3)
     # A ring in the plane of x and z, flattened towards the cup.
     x, z = (points[:, 0] - radius - 2e-3) / 0.9, points[:, 2] / 1.15
     ring = np.hypot(np.hypot(x, z) - HANDLE[0], points[:, 1]) - HANDLE[1]
     handle = np.maximum(ring, radius - 0.5 * MUG_WALL - np.linalg.norm(points[:, :2], axis=1))
-    return -_smooth_maximum(-cup, -handle, 2e-3)
+    return -smooth_maximum(-cup, -handle, 2e-3)
 
 
 def _superquadric(points: np.ndarray) -> np.ndarray:
@@ -133,12 +104,6 @@ def _superquadric(points: np.ndarray) -> np.ndarray:
     x, y, z = (np.abs(points) / SUPERQUADRIC).T
     around = (x**3.2 + y**3.2) ** (1 / 3.2)
     return ((around**2.4 + z**2.4) ** (1 / 2.4) - 1) * min(SUPERQUADRIC)
-
-
-def _smooth_maximum(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
-    """Quilez's polynomial smooth maximum: rounds the edge over `width`."""
-    blend = np.maximum(width - np.abs(a - b), 0) / width
-    return np.maximum(a, b) + 0.25 * width * blend**2
 
 
 BOX = (0.022, 0.027, 0.050)
