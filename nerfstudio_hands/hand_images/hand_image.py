@@ -136,25 +136,29 @@ class HandObjectImages(HandImages, Protocol):
 
 def mirrored(picture: HandImage) -> HandImage:
     """The picture as a mirror shows it: a left hand as a right one, and back."""
-    width, labels = picture.rgb.shape[1], picture.labels
+    return HandImage(
+        rgb=np.ascontiguousarray(picture.rgb[:, ::-1]),
+        labels=mirrored_labels(picture.labels, picture.rgb.shape[1]),
+        mask=None if picture.mask is None else np.ascontiguousarray(picture.mask[:, ::-1]),
+    )
+
+
+def mirrored_labels(labels: HandLabels, width: int) -> HandLabels:
+    """Labels of a picture of so many pixels a row as a mirror shows it."""
     intrinsics = labels.intrinsics.copy()
     intrinsics[0, 2] = width - intrinsics[0, 2]
     box, held = labels.box, labels.held
     flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    return HandImage(
-        rgb=np.ascontiguousarray(picture.rgb[:, ::-1]),
-        labels=replace(
-            labels,
-            side=SIDES[1 - SIDES.index(labels.side)],
-            intrinsics=intrinsics,
-            joints=_times(labels.joints, (-1, 1, 1)),
-            pixels=None if labels.pixels is None else labels.pixels * _single(-1, 1) + _single(width, 0),
-            vertices=_times(labels.vertices, (-1, 1, 1)),
-            rotations=_times(labels.rotations, (1, -1, -1)),
-            box=None if box is None else np.stack([width - box[2], box[1], width - box[0], box[3]]),
-            held=held and replace(held, to_camera=flip @ held.to_camera),
-        ),
-        mask=None if picture.mask is None else np.ascontiguousarray(picture.mask[:, ::-1]),
+    return replace(
+        labels,
+        side=SIDES[1 - SIDES.index(labels.side)],
+        intrinsics=intrinsics,
+        joints=_times(labels.joints, (-1, 1, 1)),
+        pixels=None if labels.pixels is None else labels.pixels * _single(-1, 1) + _single(width, 0),
+        vertices=_times(labels.vertices, (-1, 1, 1)),
+        rotations=_times(labels.rotations, (1, -1, -1)),
+        box=None if box is None else np.stack([width - box[2], box[1], width - box[0], box[3]]),
+        held=held and replace(held, to_camera=flip @ held.to_camera),
     )
 
 

@@ -7,47 +7,33 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
-import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface, draw_colors, lit_vertices
+from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_model.model import PosedHand
 from nerfstudio_hands.program.option_range import bounded, check_ranges
-from nerfstudio_hands.synthesis.quick.arms import drawn_arm
-from nerfstudio_hands.synthesis.quick.backgrounds import background_files, file_background, made_background
-from nerfstudio_hands.synthesis.quick.bodies import (
-    HAND,
-    arm_surface,
-    hand_surface,
-    mirrored_surface,
-    thing_surface,
-    together,
+from nerfstudio_hands.synthesis.quick.bodies import HAND, mirrored_surface, thing_surface
+from nerfstudio_hands.synthesis.quick.drawing import (
+    Layers,
+    body_surfaces,
+    chosen_backgrounds,
+    drawn_background,
+    drawn_person,
+    hand_labels,
+    lit_layers,
+    photographed,
+    placed_hand,
 )
-from nerfstudio_hands.synthesis.quick.lights import drawn_light
 from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, held_thing, thing_before
-from nerfstudio_hands.synthesis.quick.people import BodyPlan, Somebody, body_plan, somebody
+from nerfstudio_hands.synthesis.quick.people import BodyPlan, Somebody, body_plan
 from nerfstudio_hands.synthesis.quick.poses import drawn_orientation, drawn_pose, pose_pool
-from nerfstudio_hands.synthesis.quick.sensor import taken
 from nerfstudio_hands.synthesis.quick.views import crop_intrinsics, drawn_place
 
 HELD, BEFORE, SECOND = 0.35, 0.12, 0.12
 """Shares of pictures with something in the hand, something before it, and another hand."""
-
-SHADOW = 0.35
-"""Share of pictures with a shadow on what is behind."""
-
-SAMPLES = 2
-"""Samples a pixel along each axis."""
-
-REACH = 0.16
-"""Meters around a hand's middle within which shadows are thrown."""
-
-CREEP = (0.22, 0.08, 0.05)
-"""How far around an edge light of each color creeps in skin, as a cosine."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,7 @@ class SyntheticHands:
         self.name = f"synthetic hands ({options.split}, seed {options.seed})"
         self.hand_model = "default" if options.hand_model == "default" else "mano"
         self._is_test = options.split == "test"
-        self._files = background_files(options.backgrounds, for_testing=self._is_test) if options.backgrounds else []
+        self._files = chosen_backgrounds(options)
 
     def __len__(self) -> int:
         return self.options.count
@@ -111,12 +97,10 @@ class SyntheticHands:
     def read_copy(self, index: int, copy: int) -> HandImage:
         """The same hand before another background and by another camera; copy 0 is what `read` gives."""
         layout = self._laid_out(index)
-        light, covered = self._lit(layout)
+        layers = self._lit(layout)
         rng = np.random.default_rng([self.options.seed, self._is_test, index, 1 + copy])
-        behind = self._background(rng)
-        rest = 1 - covered @ np.ones((3, 1), np.float32)
-        rgb = taken(light + rest * _shaded(behind * behind, rest, rng), rng)
-        return HandImage(rgb, layout.labels, covered[..., HAND] > 0.5)
+        behind = drawn_background(self._files, self.options.size, rng)
+        return HandImage(photographed(layers, behind, rng), layout.labels, layers[1][..., HAND] > 0.5)
 
     @cached_property
     def _plan(self) -> BodyPlan:
@@ -130,48 +114,23 @@ class SyntheticHands:
         """Without what each process can make again."""
         return {key: value for key, value in self.__dict__.items() if key not in ("_plan", "_pool")}
 
-    def _person(self, rng: np.random.Generator) -> Somebody:
-        """Somebody out of the split's people; their seeds are odd for testing and even for learning."""
-        number = 2 * (self.options.seed * 100_000 + int(rng.integers(self.options.people))) + self._is_test
-        return somebody(self.options.hand_model, number, self.options.of_the_shape_space)
-
     def _laid_out(self, index: int) -> _Layout:
         rng = np.random.default_rng([self.options.seed, self._is_test, index])
-        who = self._person(rng)
+        who = drawn_person(self.options, rng)
+        rotations = self._drawn_rotations(rng)
+        posed = placed_hand(who, rotations, drawn_place(rng))
+        intrinsics = crop_intrinsics(posed.vertices[0].double().numpy(), self.options.size, rng)
+        return _Layout(who, posed, hand_labels(who, posed, rotations, intrinsics), rng)
+
+    def _drawn_rotations(self, rng: np.random.Generator) -> Float32[np.ndarray, "16 3"]:
         rotations = np.empty((16, 3), np.float32)
         rotations[0] = Rotation.from_matrix(drawn_orientation(rng)).as_rotvec()
         rotations[1:] = drawn_pose(self.options.hand_model, self._pool, rng)
-        posed = _posed(who, rotations, drawn_place(rng))
-        vertices, joints = posed.vertices[0].numpy(), posed.keypoints[0].numpy()
-        intrinsics = crop_intrinsics(vertices.astype(float), self.options.size, rng)
-        seen = _projected(vertices, intrinsics)
-        labels = HandLabels(
-            side="right",
-            intrinsics=intrinsics,
-            joints=joints,
-            pixels=_projected(joints, intrinsics),
-            confidence=np.ones(21, np.float32),
-            vertices=vertices,
-            rotations=rotations,
-            shape=who.shape,
-            bone_length=float(np.linalg.norm(joints[10] - joints[9])),
-            box=np.concatenate([seen.min(0), seen.max(0)]),
-        )
-        return _Layout(who, posed, labels, rng)
+        return rotations
 
-    def _lit(self, layout: _Layout) -> tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 3"]]:
-        """Light of hand, arm and things times the part of each pixel that they cover, and these parts by layer."""
-        rng = layout.rng
-        surface = together([*self._body(layout.who, layout.posed, rng), *self._things(layout)])
-        middle = layout.labels.joints.mean(0)  # pyright: ignore[reportOptionalMemberAccess]
-        radiance = lit_vertices(surface, drawn_light(rng), middle, REACH, CREEP)
-        hand = radiance[: len(layout.who.albedo)]
-        albedo = layout.who.albedo.mean()
-        # Exposed for what the hand is lit by, a little for how bright it is itself.
-        exposure = rng.uniform(0.38, 0.95) * (0.35 / albedo) ** 0.5 / max(float(hand.mean()) / albedo, 1e-3)
-        intrinsics = layout.labels.intrinsics
-        colors = radiance * np.float32(exposure)
-        return draw_colors(surface, colors, intrinsics, self.options.size, samples=SAMPLES, layers=3)
+    def _lit(self, layout: _Layout) -> Layers:
+        surfaces = [*body_surfaces(self._plan, layout.who, layout.posed, layout.rng), *self._things(layout)]
+        return lit_layers(surfaces, layout.who, layout.labels, self.options.size, layout.rng)
 
     def _things(self, layout: _Layout) -> list[LitSurface]:
         rng, joints = layout.rng, layout.labels.joints.astype(float)  # pyright: ignore[reportOptionalMemberAccess]
@@ -190,48 +149,7 @@ class SyntheticHands:
     def _second_hand(self, layout: _Layout) -> list[LitSurface]:
         """The same person's left hand somewhere beside or behind, mirrored from a right one."""
         rng, middle = layout.rng, layout.labels.joints.mean(0)  # pyright: ignore[reportOptionalMemberAccess]
-        rotations = np.empty((16, 3), np.float32)
-        rotations[0] = Rotation.from_matrix(drawn_orientation(rng)).as_rotvec()
-        rotations[1:] = drawn_pose(self.options.hand_model, self._pool, rng)
+        rotations = self._drawn_rotations(rng)
         place = (middle + rng.normal(0, [0.09, 0.09, 0.05]) + [0, 0, 0.06]) * [-1, 1, 1]
-        posed = _posed(layout.who, rotations, place)
-        return [mirrored_surface(part) for part in self._body(layout.who, posed, rng)]
-
-    def _body(self, who: Somebody, posed: PosedHand, rng: np.random.Generator) -> list[LitSurface]:
-        """A hand and its arm."""
-        arm = drawn_arm(rng)
-        return [hand_surface(self._plan, who, posed, arm), arm_surface(self._plan, who, posed, arm, rng)]
-
-    def _background(self, rng: np.random.Generator) -> Float32[np.ndarray, "h w 3"]:
-        if self._files and rng.random() < 0.5:
-            return file_background(self._files[rng.integers(len(self._files))], self.options.size, rng)
-        return made_background(self.options.size, rng)
-
-
-def _posed(who: Somebody, rotations: Float32[np.ndarray, "16 3"], middle: Float[np.ndarray, "3"]) -> PosedHand:
-    """The hand with the mean of its joints somewhere."""
-    turns = torch.from_numpy(rotations)[None]
-    posed = who.own.pose(turns[:, 0], turns[:, 1:], torch.zeros(1, 3))
-    shift = torch.from_numpy(middle).float() - posed.keypoints[0].mean(0)
-    transforms = posed.bone_transforms.clone()
-    transforms[..., :3, 3] += shift
-    return PosedHand(posed.vertices + shift, posed.keypoints + shift, transforms)
-
-
-def _shaded(
-    behind: Float32[np.ndarray, "h w 3"], free: Float32[np.ndarray, "h w 1"], rng: np.random.Generator
-) -> Float32[np.ndarray, "h w 3"]:
-    """Light from what is behind, now and then with a soft shadow on it of what is before."""
-    if rng.random() > SHADOW:
-        return behind
-    size = len(behind)
-    shift = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
-    shift[:, 2] = rng.normal(0, 0.07, 2) * size
-    shadow = cv2.warpAffine(1 - free, shift, (size, size), borderMode=cv2.BORDER_REPLICATE)
-    shadow = cv2.GaussianBlur(shadow, (0, 0), size * rng.uniform(0.008, 0.05))
-    return behind * (1 - np.float32(rng.uniform(0.25, 0.8)) * shadow[..., None])
-
-
-def _projected(points: Float32[np.ndarray, "N 3"], intrinsics: Float[np.ndarray, "3 3"]) -> Float32[np.ndarray, "N 2"]:
-    homogeneous = points @ intrinsics.T
-    return (homogeneous[:, :2] / homogeneous[:, 2:]).astype(np.float32)
+        posed = placed_hand(layout.who, rotations, place)
+        return [mirrored_surface(part) for part in body_surfaces(self._plan, layout.who, posed, rng)]

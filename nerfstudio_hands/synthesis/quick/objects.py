@@ -89,7 +89,7 @@ def _thing(name: str, half: np.ndarray, turn: np.ndarray, middle: np.ndarray, rn
     if name == "pen":
         half = np.array([0.005, 0.005, 0.07]) * rng.uniform(0.8, 1.3)
     own = unit * half
-    albedo = _pattern(own, unit, rng)
+    albedo = pattern(own, unit, rng)
     gloss = np.broadcast_to([rng.uniform(0.25, 0.8), rng.uniform(0.02, 0.06)], (len(own), 2))
     placed = own @ turn.T + middle
     return Thing(placed.astype(np.float32), faces, albedo, gloss.astype(np.float32))
@@ -126,8 +126,14 @@ def _power(values: np.ndarray, exponent: float) -> np.ndarray:
     return np.sign(values) * np.abs(values) ** exponent
 
 
-def _pattern(own: np.ndarray, unit: np.ndarray, rng: np.random.Generator) -> Float32[np.ndarray, "N 3"]:
-    """Albedo: plain, banded, or blotched."""
+def pattern(own: np.ndarray, unit: np.ndarray, rng: np.random.Generator) -> Float32[np.ndarray, "N 3"]:
+    """Albedo: plain, banded, or blotched.
+
+    Args:
+        own: Points, meters.
+        unit: The same from -1 to 1.
+        rng: Draws it.
+    """
     colors = some_color(rng), some_color(rng)
     kind = rng.integers(3)
     if kind == 0:
