@@ -39,13 +39,26 @@ Layers = tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 3"]]
 class PictureOptions(Protocol):
     """What all sources of drawn pictures are asked for."""
 
-    seed: int
-    split: str
-    size: int
-    people: int
-    of_the_shape_space: bool
-    hand_model: str
-    backgrounds: Path | None
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def people(self) -> int: ...
+
+    @property
+    def of_the_shape_space(self) -> bool: ...
+
+    @property
+    def hand_model(self) -> str: ...
+
+    @property
+    def backgrounds(self) -> Path | None: ...
 
 
 def chosen_backgrounds(options: PictureOptions) -> list[str]:

@@ -8,6 +8,10 @@ from jaxtyping import Float
 FILL = (0.45, 0.85)
 """Share of the picture's side that the longer side of the hand's box takes."""
 
+ROOM, MARGIN = (1.75, 2.1), (1.02, 1.2)
+"""Side of a picture of a hand that holds something, relative to the longer side of the hand's box, and at least
+relative to that of the box round both."""
+
 DISTANCES = (0.18, 0.45, 1.6)
 """Meters from the camera to the hand: nearest, middle, farthest."""
 
@@ -41,4 +45,26 @@ def crop_intrinsics(
     middle = (low + high) / 2 + rng.uniform(-0.5, 0.5, 2) * (1 - fill) * side
     focal = size / side
     corner = middle - side / 2
+    return np.array([[focal, 0, -focal * corner[0]], [0, focal, -focal * corner[1]], [0, 0, 1]])
+
+
+def roomy_intrinsics(
+    hand: Float[np.ndarray, "V 3"], thing: Float[np.ndarray, "N 3"], size: int, rng: np.random.Generator
+) -> Float[np.ndarray, "3 3"]:
+    """K of a square picture about `ROOM` times as wide as a hand, wider where what it holds would leave it.
+
+    Args:
+        hand: Points of the hand, in front of the camera, meters.
+        thing: Points of what it holds.
+        size: Pixels of a side.
+        rng: Draws size and place.
+    """
+    seen, other = (np.clip(part[:, :2] / np.maximum(part[:, 2:], 0.03), -3, 3) for part in (hand, thing))
+    low, high = seen.min(0), seen.max(0)
+    lowest, highest = np.minimum(low, other.min(0)), np.maximum(high, other.max(0))
+    side = max(rng.uniform(*ROOM) * (high - low).max(), rng.uniform(*MARGIN) * (highest - lowest).max())
+    middle = (low + high) / 2 + rng.uniform(-0.08, 0.08, 2) * side
+    # Both stay in the picture.
+    middle = np.clip(middle, highest - side / 2, lowest + side / 2)
+    focal, corner = size / side, middle - side / 2
     return np.array([[focal, 0, -focal * corner[0]], [0, focal, -focal * corner[1]], [0, 0, 1]])
