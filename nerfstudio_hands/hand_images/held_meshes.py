@@ -13,6 +13,7 @@ from scipy.ndimage import map_coordinates
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.hand_images.hand_image import HeldMesh
+from nerfstudio_hands.program.progress import say
 
 TOLD = 0.95
 """Share of a surface whose two sides the winding number has to tell apart."""
@@ -67,6 +68,15 @@ class HeldSurface:
         asked = torch.from_numpy(np.ascontiguousarray(points, np.float32))
         away = self._surfaces.closest(asked).signed_distance.abs().numpy()
         return np.where(self._surfaces.inside(asked).numpy(), -away, away)
+
+    def lacks_inside(self) -> str:
+        """Why nobody can tell what is inside, in words; nothing where that is clear."""
+        if self.is_closed:
+            return ""
+        if (told := self.told_apart()) < TOLD:
+            return f"the two sides of {1 - told:.0%} of its surface cannot be told apart"
+        leaks = self.leaks()
+        return f"{leaks:.0%} of the boundary of its inside is a hole" if leaks > LEAKS else ""
 
     def told_apart(self) -> float:
         """Share of the area before which is outside and behind which is inside."""
@@ -164,10 +174,8 @@ def check_meshes(names: Iterable[str], mesh_of: Callable[[str], HeldMesh]) -> He
         surface = HeldSurface(mesh_of(name))
         if surface.is_closed:
             closed += 1
-        elif (told := surface.told_apart()) < TOLD:
-            failed[name] = f"the two sides of {1 - told:.0%} of its surface cannot be told apart"
-        elif (leaks := surface.leaks()) > LEAKS:
-            failed[name] = f"{leaks:.0%} of its boundary is a hole"
+        elif why := surface.lacks_inside():
+            failed[name] = why
         else:
             by_winding.append(name)
     return HeldMeshCheck(closed, tuple(by_winding), failed)
@@ -197,7 +205,12 @@ class HeldDistances:
     from the surface, get the distance of the grid's nearest point plus theirs to it, which is too far by at most twice
     the latter.
 
+    Of a mesh without an inside there are no distances, but NaN; it is named once.
+
     Each process has its own; pickled, it is empty.
+
+    Attributes:
+        failed: Names of meshes without an inside so far, and why.
     """
 
     def __init__(
@@ -220,16 +233,28 @@ class HeldDistances:
         self._clear()
 
     def distances(self, name: str, points: Float[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
-        """Meters, negative inside; points in the mesh's own frame."""
+        """Meters, negative inside, NaN where there is no inside; points in the mesh's own frame."""
+        if name in self.failed:
+            return np.full(len(points), np.nan, np.float32)
         known = self._known.get(name)
         if known is None:
             known = HeldSurface(self._mesh_of(name))
+            if why := known.lacks_inside():
+                return self._without(name, why, points)
         self._asked[name] = self._asked.get(name, 0) + len(points)
         if isinstance(known, HeldSurface) and self._asked[name] > self._side**3:
             values, spacing = grid_of(known, self._side, margin=self._margin)
             known = _Grid(values, known.box[0] - self._margin, spacing)
         self._keep(name, known)
         return known.distances(points)
+
+    def _without(self, name: str, why: str, points: np.ndarray) -> Float32[np.ndarray, " N"]:
+        self.failed[name] = why
+        say(
+            f"{name}: expected a mesh with an inside, found one without ({why}); nothing is learned of its distances. "
+            f"Such meshes so far: {len(self.failed)}."
+        )
+        return self.distances(name, points)
 
     def _keep(self, name: str, known: HeldSurface | _Grid) -> None:
         self._known[name] = known
@@ -240,9 +265,10 @@ class HeldDistances:
     def _clear(self) -> None:
         self._known: OrderedDict[str, HeldSurface | _Grid] = OrderedDict()
         self._asked: dict[str, int] = {}
+        self.failed: dict[str, str] = {}
 
     def __getstate__(self) -> dict:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_known", "_asked")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_known", "_asked", "failed")}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)

@@ -7,7 +7,7 @@ while pictures are read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_images.hand_image import HandLabels, HandObjectImages
+from nerfstudio_hands.hand_images.held_meshes import HeldDistances
 from nerfstudio_hands.transforms.rigid import apply_rigid
 
 SPREADS = (0.0085, 0.0027)
@@ -34,7 +35,8 @@ class QueryPoints:
 
     Attributes:
         points: Where they are.
-        distances: From the hand and from what it holds, positive outside; NaN where there is none.
+        distances: From the hand and from what it holds, positive outside; NaN where there is none, or where the thing's
+            mesh has no inside.
         of_object: Whether a point was drawn round the object and not round the hand.
     """
 
@@ -54,7 +56,7 @@ class QueryPointDraw:
 
     def __init__(self, source: HandObjectImages, count: int, reach: float) -> None:
         self.source, self.count, self.reach = source, count, reach
-        self._object = lru_cache(maxsize=64)(self._searched)
+        self._from_thing = HeldDistances(source.held_mesh)
 
     def __getstate__(self) -> dict:
         """Without what each process can make again."""
@@ -81,19 +83,18 @@ class QueryPointDraw:
         hand = Surfaces(self._hand_faces, torch.from_numpy(labels.vertices)[None])
         wrist = labels.joints[0]
         count = self.count // 2 if labels.held else self.count
-        near_hand = self._drawn(hand, count, wrist, rng)
+        near_hand = self._drawn(labels.vertices, self._hand_faces.numpy(), count, wrist, rng)
         if labels.held is None:
             none = np.full(count, np.nan, np.float32)
             distances = np.stack([_distances(hand, near_hand), none], 1)
             return QueryPoints(near_hand, distances, np.zeros(count, bool))
-        thing, to_camera = self._object(labels.held.name), labels.held.to_camera
+        thing, to_camera = self.source.held_mesh(labels.held.name), labels.held.to_camera
         to_own = np.linalg.inv(to_camera)
         own_wrist = apply_rigid(to_own, wrist[None].astype(np.float64))[0].astype(np.float32)
-        near_object = self._drawn(thing, self.count - count, own_wrist, rng)
+        near_object = self._drawn(thing.vertices, thing.faces, self.count - count, own_wrist, rng)
         near_object = apply_rigid(to_camera, near_object.astype(np.float64)).astype(np.float32)
         points = np.concatenate([near_hand, near_object])
-        own = apply_rigid(to_own, points.astype(np.float64)).astype(np.float32)
-        from_thing = thing.closest(torch.from_numpy(own)).signed_distance.numpy()
+        from_thing = self._from_thing.distances(labels.held.name, apply_rigid(to_own, points.astype(np.float64)))
         distances = np.stack([_distances(hand, points), from_thing], 1)
         return QueryPoints(points, distances, np.arange(len(points)) >= count)
 
@@ -101,15 +102,15 @@ class QueryPointDraw:
     def _hand_faces(self) -> Int[Tensor, "F 3"]:
         return _closed(self.source.hand_faces())
 
-    def _searched(self, name: str) -> Surfaces:
-        mesh = self.source.held_mesh(name)
-        return Surfaces(_closed(mesh.faces), torch.from_numpy(mesh.vertices)[None])
-
     def _drawn(
-        self, surfaces: Surfaces, count: int, wrist: Float32[np.ndarray, " 3"], rng: np.random.Generator
+        self,
+        vertices: Float32[np.ndarray, "V 3"],
+        faces: Int[np.ndarray, "F 3"],
+        count: int,
+        wrist: Float32[np.ndarray, " 3"],
+        rng: np.random.Generator,
     ) -> Float32[np.ndarray, "N 3"]:
         """Points near a surface, and a few anywhere within reach of the wrist."""
-        faces, vertices = surfaces.faces.numpy(), surfaces.vertices[0].numpy()
         corners = vertices[faces]
         areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
         chosen = corners[rng.choice(len(faces), count, p=areas / areas.sum())]

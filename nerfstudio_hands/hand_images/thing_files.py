@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,27 @@ from nerfstudio_hands.hand_images.hand_image import HeldMesh
 RIGID = 1e-3
 """Entries of a rotation times its transpose may be so far from those of the identity."""
 
+KEPT = 64
+"""Meshes that a process keeps; batches ask for theirs again and again."""
+
 FAR = 20.0
 """Vertices farther from the origin than so many times the median are stray ones, which some of ShapeNet's meshes have
 (Hasson et al., CVPR 2019, leave them out)."""
 
 
 def read_thing(path: Path, remedy: str) -> HeldMesh:
-    """The mesh of a file, .obj or a pickled dictionary of vertices and faces.
+    """The mesh of a file, .obj or a pickled dictionary of vertices and faces; those asked for last are kept.
 
     Raises:
         HandsError: It is missing or broken, or holds no triangles.
     """
+    return _read(path, remedy, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=KEPT)
+def _read(path: Path, remedy: str, written: int) -> HeldMesh:
+    """See `read_thing`; a file that was written again is read again."""
+    del written
     try:
         if path.suffix == ".pkl":
             found = read_array_pickle(path)

@@ -83,8 +83,18 @@ def test_meshes_without_an_inside_are_named_and_counted():
     }
     check = check_meshes(meshes, meshes.__getitem__)
     assert (check.closed, check.by_winding, sorted(check.failed)) == (1, ("small hole",), ["bowl", "paper"])
-    assert "of its boundary is a hole" in check.failed["bowl"] and "100%" in check.failed["paper"]
+    assert "of the boundary of its inside is a hole" in check.failed["bowl"] and "100%" in check.failed["paper"]
     assert check.summary().startswith("4 held meshes:") and "bowl (" in check.summary()
+
+
+def test_a_mesh_without_an_inside_gives_no_distances_and_is_named_once(points: np.ndarray, capsys):
+    meshes = {"bowl": without_cap(0.0), "ball": held(BALL), "paper": double_sided()}
+    known = HeldDistances(meshes.__getitem__)
+    for name in ("bowl", "ball", "bowl", "paper", "bowl"):
+        assert np.isnan(known.distances(name, points)).all() == (name != "ball")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said] == ["bowl", "paper"]
+    assert said[1].endswith("Such meshes so far: 2.")
 
 
 def test_a_grid_takes_over_once_a_mesh_was_asked_for_often(points: np.ndarray):
