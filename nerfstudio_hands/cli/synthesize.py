@@ -15,13 +15,24 @@ from nerfstudio_hands.program.progress import say, show_progress
 from nerfstudio_hands.synthesis.options import (
     MOST_PROCESSES,
     CaptureRoomOptions,
+    DexYcbOptions,
     FreiHandOptions,
     Ho3dOptions,
     InterHandOptions,
     MotionOptions,
+    ObManOptions,
 )
 
-Options = TypeVar("Options", CaptureRoomOptions, InterHandOptions, MotionOptions, FreiHandOptions, Ho3dOptions)
+Options = TypeVar(
+    "Options",
+    CaptureRoomOptions,
+    InterHandOptions,
+    MotionOptions,
+    FreiHandOptions,
+    Ho3dOptions,
+    ObManOptions,
+    DexYcbOptions,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +146,53 @@ class Ho3dPictures(Ho3dOptions):
         say(f"Pictures: {self.output}")
 
 
-def _announce(layout: CaptureRoom | InterHand | Motion | FreiHandPictures | Ho3dPictures) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ObManPictures(ObManOptions):
+    """Draw pictures of right hands that hold something in the layout of ObMan, each 256 x 256.
+
+    Writes <output>/{train,test} as ObMan has them, the things in <output>/ShapeNetCore.v2, and the built-in hand in
+    MANO's own file in <output>/mano. Training pictures need no files: `ns-train hand-object-sdf` draws them when it
+    wants them.
+    """
+
+    output: Path
+    """Folder to make; it must not exist."""
+
+    def run(self) -> None:
+        _announce(self)
+
+        from nerfstudio_hands.synthesis.obman_files import synthesize_obman
+
+        with show_progress("Drawing grasps", self.training + self.evaluation) as report:
+            synthesize_obman(self.output, _options(self, ObManOptions), progress=report)
+        say(f"Pictures: {self.output}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DexYcbPictures(DexYcbOptions):
+    """Draw clips of hands that hold something in the layout of DexYCB, one take by one camera each, 640 x 480.
+
+    Writes <output>/<subject>, <output>/calibration and <output>/models as DexYCB has them, where 21 synthetic things
+    have the names of YCB's, and the built-in hands in MANO's own files in <output>/mano.
+    """
+
+    output: Path
+    """Folder to make; it must not exist."""
+
+    def run(self) -> None:
+        _announce(self)
+
+        from nerfstudio_hands.synthesis.dexycb_files import synthesize_dexycb
+
+        with show_progress("Drawing clips", (self.training + self.evaluation) * self.frames) as report:
+            synthesize_dexycb(self.output, _options(self, DexYcbOptions), progress=report)
+        say(f"Pictures: {self.output}")
+
+
+Layout = CaptureRoom | InterHand | Motion | FreiHandPictures | Ho3dPictures | ObManPictures | DexYcbPictures
+
+
+def _announce(layout: Layout) -> None:
     """Refuse what can be refused at once, then say what is made."""
     check_ranges(layout)
     check_new_folder(layout.output.expanduser())
@@ -154,10 +211,13 @@ def synthesize(
     | Annotated[InterHand, tyro.conf.subcommand("interhand")]
     | Annotated[Motion, tyro.conf.subcommand("motion")]
     | Annotated[FreiHandPictures, tyro.conf.subcommand("freihand")]
-    | Annotated[Ho3dPictures, tyro.conf.subcommand("ho3d")],
+    | Annotated[Ho3dPictures, tyro.conf.subcommand("ho3d")]
+    | Annotated[ObManPictures, tyro.conf.subcommand("obman")]
+    | Annotated[DexYcbPictures, tyro.conf.subcommand("dexycb")],
 ) -> None:
     """Render a capture of the built-in hand with made-up skin, in the layout of real captures, and its truth beside it;
-    or pictures of single hands, in the layouts of data sets; or make tracks of hands that move, without pictures.
+    or pictures of hands, alone or with something in them, in the layouts of data sets; or make tracks of hands that
+    move, without pictures.
 
     All of it is synthetic: good for trying things out and for tests, no substitute for a real capture in a comparison.
     """

@@ -1,7 +1,9 @@
 """Registrations of our data parsers with nerfstudio: see the note on imports in `hands_dataparser`."""
 
 import sys
+import typing
 from dataclasses import dataclass
+from pathlib import Path
 
 from nerfstudio.plugins.registry_dataparser import DataParserSpecification
 
@@ -46,6 +48,49 @@ class HO3DDataParserConfig(HandImagesDataParserConfig):
     """Layout of the folder: "auto" recognises it, "ho3d" insists on this one."""
 
 
+@dataclass
+class ObManDataParserConfig(HandObjectDataParserConfig):
+    """ObMan: rendered hands that hold things of ShapeNet."""
+
+    layout: str = "obman"
+    """Layout of the folder: "auto" recognises it, "obman" insists on this one."""
+    shapenet: typing.Optional[Path] = None
+    """Folder of ShapeNetCore.v2; by default that in the data set's folder or beside it."""
+    train_ids: typing.Optional[Path] = None
+    """JSON list of the samples of `train` to learn from, as gSDF publishes them; by default all."""
+    test_ids: typing.Optional[Path] = None
+    """The same of `test`."""
+
+    def choices(self, split: str) -> typing.Dict[str, typing.Any]:
+        """See `HandImagesDataParserConfig`."""
+        return {"shapenet": self.shapenet, "ids": {"train": self.train_ids, "test": self.test_ids}.get(split)}
+
+    def keep_with(self, run: Path, goes_on_from: typing.Optional[Path]) -> None:
+        """Makes paths absolute."""
+        super().keep_with(run, goes_on_from)
+        for name in ("shapenet", "train_ids", "test_ids"):
+            path = getattr(self, name)
+            setattr(self, name, path and path.expanduser().absolute())
+
+
+@dataclass
+class DexYCBDataParserConfig(HandObjectDataParserConfig):
+    """DexYCB: video of hands that pick up things of the YCB set."""
+
+    layout: str = "dexycb"
+    """Layout of the folder: "auto" recognises it, "dexycb" insists on this one."""
+    protocol: typing.Literal["s0", "s1", "s2", "s3"] = "s0"
+    """How the data set is split: by sequence, by person, by camera, or by thing."""
+    all_frames: bool = False
+    """Whether all pictures with a hand are taken; else gSDF's: every fifth frame, and tests on hands that touch."""
+    left_hands: bool = False
+    """Whether left hands are taken, too; they are seen in a mirror."""
+
+    def choices(self, split: str) -> typing.Dict[str, typing.Any]:
+        """See `HandImagesDataParserConfig`."""
+        return {"setup": self.protocol, "all_frames": self.all_frames, "left_hands": self.left_hands}
+
+
 hands_data = DataParserSpecification(
     config=HandsDataParserConfig(), description="Calibrated pictures of hands; the layout is recognised."
 )
@@ -70,3 +115,9 @@ freihand_data = DataParserSpecification(
     config=FreiHandDataParserConfig(), description="FreiHAND: single pictures of hands."
 )
 ho3d_data = DataParserSpecification(config=HO3DDataParserConfig(), description="HO-3D: hands that hold objects.")
+obman_data = DataParserSpecification(
+    config=ObManDataParserConfig(), description="ObMan: rendered hands that hold things of ShapeNet."
+)
+dexycb_data = DataParserSpecification(
+    config=DexYCBDataParserConfig(), description="DexYCB: video of hands that pick up things of YCB."
+)

@@ -3,7 +3,8 @@ of YCB's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,15 @@ from nerfstudio_hands.hand_model.model import rest_joints
 from nerfstudio_hands.synthesis.freihand_files import JPEG_QUALITY
 from nerfstudio_hands.synthesis.image_files import write_image
 from nerfstudio_hands.synthesis.interhand import made_up_means
-from nerfstudio_hands.synthesis.obman_files import write_thing
+from nerfstudio_hands.synthesis.obman_files import ENDLESS, grasp_source, people_of, split_counts, write_thing
+from nerfstudio_hands.synthesis.options import DexYcbOptions
 from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken
+
+THINGS_OF = {"train": 14, "test": 7}
+"""How many different things hands hold in each split, of the 21 that the layout has names for."""
+
+SIZE = 320
+"""Pixels of a side of what is drawn and put into pictures of 640 x 480."""
 
 INTRINSICS = np.array([[615.0, 0.0, 320.0], [0.0, 615.0, 240.0], [0.0, 0.0, 1.0]])
 """K of the camera, about that of the data set's."""
@@ -36,9 +44,31 @@ FOLDERS = {"train": (SUBJECTS[0], (0, 1, 2, 3)), "val": (SUBJECTS[1], (4,)), "te
 """Whose takes, and which ones of each five, setup s0 counts to a split."""
 
 
+def synthesize_dexycb(
+    output: Path, options: DexYcbOptions, *, progress: Callable[[int], None] = lambda done: None
+) -> Path:
+    """Draw clips of both splits and write DexYCB's files.
+
+    Args:
+        output: Folder to make; it appears whole or not at all.
+        options: What is drawn.
+        progress: Receives the number of pictures done.
+
+    Raises:
+        HandsError: There is such a folder, or it cannot be written.
+    """
+    parts = []
+    for part, count in split_counts(options):
+        # As many as it takes until there are enough with the same few things.
+        drawn = {"count": ENDLESS, "size": SIZE, "frames": options.frames, "left": options.left}
+        source = grasp_source(part, options.seed, people_of(count), **drawn)
+        parts.append((part, source, takes_of_things(source, count, THINGS_OF[part])))
+    return write_dexycb(output, parts, progress=progress)
+
+
 def write_dexycb(
     output: Path,
-    parts: Sequence[tuple[str, HandObjectImages]],
+    parts: Iterable[tuple[str, HandObjectImages, Iterable[list[int]]]],
     *,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Path:
@@ -49,7 +79,7 @@ def write_dexycb(
 
     Args:
         output: Folder to make; it appears whole or not at all.
-        parts: Pictures by split, `train`, `val` or `test`.
+        parts: By split, `train`, `val` or `test`: a source and the pictures of each take, see `takes_of`.
         progress: Receives the number of pictures done.
 
     Raises:
@@ -60,8 +90,8 @@ def write_dexycb(
         written = _Written(root)
         _write_hands(root)
         _write_yaml(root / "calibration" / "intrinsics" / f"{SERIAL}_{WIDTH}x{HEIGHT}.yml", {"color": _camera()})
-        for part, source in parts:
-            for number, indices in enumerate(_sequences(source)):
+        for part, source, takes in parts:
+            for number, indices in enumerate(takes):
                 folder = _take_folder(root, part, number)
                 _write_take(folder, source, indices, written)
                 progress(done := done + len(indices))
@@ -100,11 +130,29 @@ class _Written:
         return self.persons[key]
 
 
-def _sequences(source: HandObjectImages) -> Iterator[list[int]]:
+def takes_of(source: HandObjectImages) -> Iterator[list[int]]:
     """Pictures that follow each other, sequence by sequence."""
-    starts = [index for index in range(len(source)) if source.clip(index, 2)[0] == index]
-    for start, end in zip(starts, [*starts[1:], len(source)], strict=True):
-        yield list(range(start, end))
+    take: list[int] = []
+    for index in range(len(source)):
+        if take and source.clip(index, 2)[0] == index:
+            yield take
+            take = []
+        take.append(index)
+    yield take
+
+
+def takes_of_things(source: HandObjectImages, count: int, things: int) -> Iterator[list[int]]:
+    """The first so many sequences that do with so many different things."""
+    known: set[str] = set()
+    fitting = (take for take in takes_of(source) if _is_known(source.labels(take[0]), known, things))
+    return itertools.islice(fitting, count)
+
+
+def _is_known(labels: HandLabels, known: set[str], most: int) -> bool:
+    """Whether a thing is one of those known; it is added as long as there are not too many."""
+    if len(known) < most:
+        known.add(labels.held.name)
+    return labels.held.name in known
 
 
 def _take_folder(root: Path, part: str, number: int) -> Path:

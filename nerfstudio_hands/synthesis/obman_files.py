@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import trimesh
@@ -12,21 +14,65 @@ from jaxtyping import Float
 
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS, SIZE, TO_OPENCV
-from nerfstudio_hands.hand_images.hand_image import HandLabels, HandObjectImages, HeldMesh, mirrored
+from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages, HeldMesh, mirrored
 from nerfstudio_hands.hand_images.thing_files import moved
-from nerfstudio_hands.synthesis.freihand_files import JPEG_QUALITY, write_made_up_mano
+from nerfstudio_hands.synthesis.freihand_files import JPEG_QUALITY, PICTURES_A_PERSON, write_made_up_mano
+from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
 from nerfstudio_hands.synthesis.image_files import write_image
-from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken
+from nerfstudio_hands.synthesis.options import DexYcbOptions, ObManOptions
+from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken, sees_all
 
 CLASS = "00000000"
 """Folder of our things among ShapeNet's classes, none of which has this number."""
 
+ENDLESS = 10**8
+"""Pictures of a source of which as many are taken as are wanted."""
+
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+def synthesize_obman(
+    output: Path, options: ObManOptions, *, progress: Callable[[int], None] = lambda done: None
+) -> Path:
+    """Draw the pictures of both splits and write ObMan's files.
+
+    Args:
+        output: Folder to make; it appears whole or not at all.
+        options: What is drawn.
+        progress: Receives the number of pictures done.
+
+    Raises:
+        HandsError: There is such a folder, or it cannot be written.
+    """
+    parts = []
+    for part, count in split_counts(options):
+        # As many as it takes until enough hands are so far away that the camera, whose K is given, sees all of them.
+        source = grasp_source(part, options.seed, people_of(count), count=ENDLESS, size=SIZE)
+        seen = (index for index in range(len(source)) if _is_seen(source.labels(index)))
+        parts.append((part, source, itertools.islice(seen, count)))
+    return write_obman(output, parts, progress=progress)
+
+
+def split_counts(options: ObManOptions | DexYcbOptions) -> list[tuple[Literal["train", "test"], int]]:
+    """How many pictures or clips each split has."""
+    return [("train", options.training), ("test", options.evaluation)]
+
+
+def people_of(count: int) -> int:
+    """How many people so many pictures or clips are of, at most as many as are drawn while training goes on."""
+    return min(max(count // PICTURES_A_PERSON, 1), SyntheticGraspsOptions.people)
+
+
+def grasp_source(split: Literal["train", "test"], seed: int, people: int, **options: Any) -> SyntheticGrasps:
+    """Pictures of a split, of hands exactly of the shape space, as labels of data sets have them."""
+    return SyntheticGrasps(
+        SyntheticGraspsOptions(split=split, seed=seed, people=people, of_the_shape_space=True, **options)
+    )
 
 
 def write_obman(
     output: Path,
-    parts: Sequence[tuple[str, HandObjectImages]],
+    parts: Iterable[tuple[str, HandObjectImages, Iterable[int]]],
     *,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Path:
@@ -34,7 +80,7 @@ def write_obman(
 
     Args:
         output: Folder to make; it appears whole or not at all.
-        parts: Pictures by the name of ObMan's folder, `train`, `val` or `test`.
+        parts: By the name of ObMan's folder, `train`, `val` or `test`: a source and which of its pictures.
         progress: Receives the number of pictures done.
 
     Raises:
@@ -43,26 +89,30 @@ def write_obman(
     done = 0
     with whole_folder(output.expanduser()) as root:
         write_made_up_mano(root)
-        for part, source in parts:
-            for index in range(len(source)):
-                _write_sample(root, root / part, index, source)
+        for part, source, indices in parts:
+            for number, index in enumerate(indices):
+                _write_sample(root, root / part / f"{number:08d}", source.read(index), source)
                 progress(done := done + 1)
     return output
 
 
-def _write_sample(root: Path, folder: Path, index: int, source: HandObjectImages) -> None:
-    picture = source.read(index)
+def _is_seen(labels: HandLabels) -> bool:
+    return sees_all(labels, camera_toward(labels, INTRINSICS, (SIZE, SIZE)), (SIZE, SIZE))
+
+
+def _write_sample(root: Path, stem: Path, picture: HandImage, source: HandObjectImages) -> None:
+    """Files of a picture: their folder is that of the stem and, in it, one for each kind."""
     if picture.labels.side == "left":
         picture = mirrored(picture)
     height, width = picture.rgb.shape[:2]
     taken = retaken(picture, camera_toward(picture.labels, INTRINSICS, (width, height)), (SIZE, SIZE))
-    write_image(folder / "rgb" / f"{index:08d}.jpg", taken.rgb, quality=JPEG_QUALITY)
+    write_image(stem.parent / "rgb" / f"{stem.name}.jpg", taken.rgb, quality=JPEG_QUALITY)
     if taken.mask is not None:
         segments = np.zeros((SIZE, SIZE, 3), np.uint8)
         segments[..., HAND_CHANNEL] = HAND_VALUES["right"][0] * taken.mask
-        write_image(folder / "segm" / f"{index:08d}.png", segments)
+        write_image(stem.parent / "segm" / f"{stem.name}.png", segments)
     name, to_camera = _write_thing(root / "ShapeNetCore.v2" / CLASS, taken.labels, source)
-    meta = folder / "meta" / f"{index:08d}.pkl"
+    meta = stem.parent / "meta" / f"{stem.name}.pkl"
     meta.parent.mkdir(exist_ok=True)
     meta.write_bytes(pickle.dumps(_annotation(taken.labels) | _thing(name, to_camera), protocol=2))
 

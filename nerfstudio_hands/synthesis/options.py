@@ -211,6 +211,34 @@ class Ho3dOptions(HandPictureOptions):
     """Of the data set: version 2 has PNG, version 3 JPEG."""
 
 
+@dataclass(frozen=True)
+class ObManOptions:
+    """Which pictures of hands that hold something to draw in ObMan's layout; the same options give the same files."""
+
+    training: bounded(int, 1, 10**6) = 64
+    """Pictures to learn from."""
+    evaluation: bounded(int, 1, 10**6) = 16
+    """Pictures of other people who hold other things, to measure on."""
+    seed: bounded(int, 0, 2**31 - 1) = 0
+    """Another seed is other pictures of other people."""
+
+
+@dataclass(frozen=True)
+class DexYcbOptions:
+    """Which clips of hands that hold something to draw in DexYCB's layout; the same options give the same files."""
+
+    training: bounded(int, 1, 10**4) = 16
+    """Clips to learn from."""
+    evaluation: bounded(int, 1, 10**4) = 4
+    """Clips of other people who hold other things, to measure on."""
+    frames: bounded(int, 1, 1000) = 5
+    """Pictures of a clip; they are every fifth frame of a take, which are those that gSDF looks at."""
+    left: bounded(float, 0, 1) = 0.25
+    """Share of clips of a left hand."""
+    seed: bounded(int, 0, 2**31 - 1) = 0
+    """Another seed is other clips of other people."""
+
+
 def check_pictures(options: PictureOptions, num_frames: int) -> None:
     """Refuse blur where nothing moves.
 

@@ -6,12 +6,14 @@ import pytest
 import tyro
 
 from nerfstudio_hands.cli.synthesize import synthesize
-from nerfstudio_hands.synthesis import capture_room, freihand_files, ho3d_files, interhand
+from nerfstudio_hands.synthesis import capture_room, dexycb_files, freihand_files, ho3d_files, interhand, obman_files
 from nerfstudio_hands.synthesis.options import (
     CaptureRoomOptions,
+    DexYcbOptions,
     FreiHandOptions,
     Ho3dOptions,
     InterHandOptions,
+    ObManOptions,
     SubjectOptions,
 )
 
@@ -27,6 +29,8 @@ def calls(monkeypatch):
     monkeypatch.setattr(interhand, "synthesize_interhand", note)
     monkeypatch.setattr(freihand_files, "synthesize_freihand", note)
     monkeypatch.setattr(ho3d_files, "synthesize_ho3d", note)
+    monkeypatch.setattr(obman_files, "synthesize_obman", note)
+    monkeypatch.setattr(dexycb_files, "synthesize_dexycb", note)
     return made
 
 
@@ -64,6 +68,12 @@ def test_pictures_of_single_hands_take_their_layouts_options(calls):
         FreiHandOptions(training=9, copies=1),
         Ho3dOptions(version=2, truth=False),
     ]
+
+
+def test_pictures_of_grasps_take_their_layouts_options(calls):
+    tyro.cli(synthesize, args=["obman", "--output", "a", "--training", "9", "--seed", "2"])
+    tyro.cli(synthesize, args=["dexycb", "--output", "b", "--frames", "3", "--left", "0"])
+    assert [options for _, options, _ in calls] == [ObManOptions(training=9, seed=2), DexYcbOptions(frames=3, left=0)]
 
 
 def test_a_layout_must_be_named(calls, capsys):

@@ -6,11 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_up_grasps import MadeUpGrasps
 
 from nerfstudio_hands.dataparsers.hand_images_dataparser import CROP, HandImagesDataParserConfig
-from nerfstudio_hands.dataparsers.registrations import FreiHandDataParserConfig, HO3DDataParserConfig
+from nerfstudio_hands.dataparsers.registrations import (
+    DexYCBDataParserConfig,
+    FreiHandDataParserConfig,
+    HO3DDataParserConfig,
+    ObManDataParserConfig,
+)
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.crops import hand_box, view_of
+from nerfstudio_hands.synthesis.dexycb_files import write_dexycb
+from nerfstudio_hands.synthesis.obman_files import write_obman
 
 
 def test_a_capture_is_pictures_of_hands_and_what_it_holds_out_stays_so(demo_capture: Path, fit_cache: Path):
@@ -38,3 +46,18 @@ def test_a_folder_of_another_layout_is_named(tmp_path: Path, demo_capture: Path)
         HandImagesDataParserConfig(data=demo_capture, layout="rhd").source("train")
     with pytest.raises(HandsError, match="expected a data set of hands"):
         HandImagesDataParserConfig(data=tmp_path).source("train")
+
+
+def test_switches_of_a_layout_reach_its_reader(tmp_path: Path):
+    obman = write_obman(tmp_path / "obman", [("train", MadeUpGrasps(3), range(3)), ("test", MadeUpGrasps(2), range(2))])
+    (tmp_path / "ids.json").write_text('["00000001"]')
+    assert len(HandImagesDataParserConfig(data=obman).source("train")) == 3
+    config = ObManDataParserConfig(data=obman, train_ids=tmp_path / "ids.json")
+    assert (len(config.source("train")), len(config.source("test"))) == (1, 2)
+    dexycb = write_dexycb(tmp_path / "dexycb", [("train", MadeUpGrasps(4, left=True), [[0], [1], [2], [3]])])
+    assert len(HandImagesDataParserConfig(data=dexycb).source("train")) == 2
+    assert len(DexYCBDataParserConfig(data=dexycb, left_hands=True).source("train")) == 4
+    with pytest.raises(HandsError, match="expected sequences of this split, found none"):
+        DexYCBDataParserConfig(data=dexycb, protocol="s1").source("test")
+    outputs = ObManDataParserConfig(data=obman).setup().get_dataparser_outputs("train")
+    assert len(outputs.cameras) == 3

@@ -20,7 +20,7 @@ from nerfstudio_hands.hand_images.hand_image import HandLabels, mirrored
 from nerfstudio_hands.hand_images.held_meshes import HeldSurface
 from nerfstudio_hands.hand_images.sources import open_hand_images, recognized_format
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.synthesis.dexycb_files import INTRINSICS, write_dexycb
+from nerfstudio_hands.synthesis.dexycb_files import INTRINSICS, _Written, takes_of, takes_of_things, write_dexycb
 from nerfstudio_hands.synthesis.other_cameras import camera_toward
 
 TRAIN, TEST = MadeUpGrasps(5, 3, left=True), MadeUpGrasps(2, 2, seed=1)
@@ -30,7 +30,10 @@ FIRST = Path("20200709-subject-01/20200101_000000")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dexycb(tmp_path_factory.mktemp("made") / "dexycb", [("train", TRAIN), ("test", TEST)])
+    return write_dexycb(
+        tmp_path_factory.mktemp("made") / "dexycb",
+        [("train", TRAIN, takes_of(TRAIN)), ("test", TEST, takes_of(TEST))],
+    )
 
 
 @pytest.fixture
@@ -235,3 +238,14 @@ def test_what_is_missing_is_named(own: Path):
     shutil.rmtree(own / "models")
     with pytest.raises(HandsError, match="textured_simple.obj: expected the mesh of a held thing, found no such file"):
         source.held_mesh(source.labels(0).held.name)
+
+
+def test_takes_do_with_few_things_and_more_than_ycb_has_are_refused(tmp_path: Path):
+    source = MadeUpGrasps(40, 2)
+    assert list(takes_of_things(source, 2, 2)) == [[0, 1], [2, 3]]
+    assert list(takes_of_things(source, 5, 2)) == [[0, 1], [2, 3]]
+    written = _Written(tmp_path)
+    assert [written.thing(f"ball-{number}", source) for number in range(21)] == list(range(1, 22))
+    assert written.thing("ball-0", source) == 1
+    with pytest.raises(HandsError, match="expected at most 21 different things"):
+        written.thing("ball-21", source)

@@ -29,7 +29,9 @@ TRAIN, TEST = MadeUpGrasps(4, left=True, shaped=False), MadeUpGrasps(2, seed=1)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_obman(tmp_path_factory.mktemp("made") / "obman", [("train", TRAIN), ("test", TEST)])
+    return write_obman(
+        tmp_path_factory.mktemp("made") / "obman", [("train", TRAIN, range(4)), ("test", TEST, range(2))]
+    )
 
 
 @pytest.fixture
