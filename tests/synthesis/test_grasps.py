@@ -7,7 +7,6 @@ import pytest
 import trimesh
 
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.synthesis.grasp import CLEARANCE
 from nerfstudio_hands.synthesis.grasps import fit
 from nerfstudio_hands.synthesis.grasps.fit import fitted_grasp
 from nerfstudio_hands.synthesis.grasps.pool import SHIPPED, TEST_KINDS, read_grasps, shipped_grasps
@@ -104,12 +103,13 @@ def test_other_peoples_hands_hold_them_too(monkeypatch):
     assert depths().mean() > 2 * fitted.mean() + 3e-4
 
 
-def test_fingers_that_are_bent_otherwise_only_open(hands: Hands):
-    pool, own = shipped_grasps(for_testing=False), somebody("default", 2).own
-    inwards = NONE.copy()
-    inwards[:, 0] = np.radians(5)
-    assert np.median([fitted_grasp("default", own, pool, row, inwards).depth for row in range(7, 400, 80)]) < 1e-3
-    outwards = fitted_grasp("default", own, pool, 7, -inwards)
-    attempt = Attempt(solid(pool.kinds[7], int(pool.seeds[7])), NONE, outwards.to_rest[:3, :3], outwards.to_rest[:3, 3])
-    skin = fit._posed(hands, own, outwards.angles).vertices[0].double().numpy()
-    assert attempt.distance(skin)[hands.joint >= 0].min() > CLEARANCE
+def test_fingers_that_are_bent_into_a_thing_open_again(monkeypatch):
+    pool, own, inwards = shipped_grasps(for_testing=False), somebody("default", 2).own, NONE.copy()
+    inwards[:, 0] = np.radians(6)
+
+    def depth() -> float:
+        return float(np.median([fitted_grasp("default", own, pool, row, inwards).depth for row in range(7, 400, 40)]))
+
+    assert depth() < 2e-3
+    monkeypatch.setattr(fit, "STEPS", 0)
+    assert depth() > 4e-3
