@@ -56,6 +56,9 @@ JITTER_DEGREES = np.array([4.0, 2.0, 1.0])
 DEEPEST, TRIES = 2e-3, 4
 """Meters to which vertices of a person's hand may be in the thing, and grasps drawn until one does not go deeper."""
 
+NEAREST = 0.6
+"""Distance of what a hand holds from the camera, relative to the hand's: longer things do not point at the camera."""
+
 PASSING = 0.012
 """Meters by which what passes before a hand moves from picture to picture, standard deviation along each axis."""
 
@@ -209,11 +212,13 @@ class SyntheticGrasps:
         who = drawn_person(self.options, rng)
         is_left = bool(rng.random() < self.options.left)
         row, grasp = self._drawn_grasp(who, rng)
-        orientation, place, movement = drawn_orientation(rng), drawn_place(rng), drawn_movement(rng)
-        first = _Sequence(who, is_left, row, grasp, orientation, place, movement, np.eye(3))
-        points = [self._seen_points(first, frame) for frame in self._spread_frames()]
-        hand, thing = (np.concatenate(part) for part in zip(*points, strict=True))
-        return replace(first, intrinsics=roomy_intrinsics(hand, thing, self.options.size, rng))
+        while True:
+            orientation, place, movement = drawn_orientation(rng), drawn_place(rng), drawn_movement(rng)
+            first = _Sequence(who, is_left, row, grasp, orientation, place, movement, np.eye(3))
+            points = [self._seen_points(first, frame) for frame in self._spread_frames()]
+            hand, thing = (np.concatenate(part) for part in zip(*points, strict=True))
+            if thing[:, 2].min() > NEAREST * hand[:, 2].mean():
+                return replace(first, intrinsics=roomy_intrinsics(hand, thing, self.options.size, rng))
 
     def _drawn_grasp(self, who: Somebody, rng: np.random.Generator) -> tuple[int, FittedGrasp]:
         """The first of some that fits, or the one that fits best."""

@@ -12,6 +12,9 @@ ROOM, MARGIN = (1.75, 2.1), (1.02, 1.2)
 """Side of a picture of a hand that holds something, relative to the longer side of the hand's box, and at least
 relative to that of the box round both."""
 
+WIDEST = 3.0
+"""Side of such a picture, at most."""
+
 DISTANCES = (0.18, 0.45, 1.6)
 """Meters from the camera to the hand: nearest, middle, farthest."""
 
@@ -51,7 +54,8 @@ def crop_intrinsics(
 def roomy_intrinsics(
     hand: Float[np.ndarray, "V 3"], thing: Float[np.ndarray, "N 3"], size: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "3 3"]:
-    """K of a square picture about `ROOM` times as wide as a hand, wider where what it holds would leave it.
+    """K of a square picture about `ROOM` times as wide as a hand, wider, up to `WIDEST`, where what it holds would
+    leave it.
 
     Args:
         hand: Points of the hand, in front of the camera, meters.
@@ -62,9 +66,13 @@ def roomy_intrinsics(
     seen, other = (np.clip(part[:, :2] / np.maximum(part[:, 2:], 0.03), -3, 3) for part in (hand, thing))
     low, high = seen.min(0), seen.max(0)
     lowest, highest = np.minimum(low, other.min(0)), np.maximum(high, other.max(0))
-    side = max(rng.uniform(*ROOM) * (high - low).max(), rng.uniform(*MARGIN) * (highest - lowest).max())
+    longer = (high - low).max()
+    side = max(rng.uniform(*ROOM) * longer, rng.uniform(*MARGIN) * (highest - lowest).max())
+    side = min(side, WIDEST * longer)
     middle = (low + high) / 2 + rng.uniform(-0.08, 0.08, 2) * side
-    # Both stay in the picture.
-    middle = np.clip(middle, highest - side / 2, lowest + side / 2)
+    # The thing stays in the picture where it has room, the hand always.
+    for first, last in ((lowest, highest), (low, high)):
+        if (last - first).max() <= side:
+            middle = np.clip(middle, last - side / 2, first + side / 2)
     focal, corner = size / side, middle - side / 2
     return np.array([[focal, 0, -focal * corner[0]], [0, focal, -focal * corner[1]], [0, 0, 1]])
