@@ -12,6 +12,7 @@ from nerfstudio_hands.program.option_range import require_range
 
 if TYPE_CHECKING:
     from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+    from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 
 MAX_THREADS = 4
 """A network as small as the detector's gains nothing from more."""
@@ -38,11 +39,12 @@ def predict(
 
     Writes OUTPUT_DIR/hands.json (parameters in MANO's layout, joints in meters and pixels, for every picture),
     OUTPUT_DIR/overlays/ (picture, hands over it, hands from the side), OUTPUT_DIR/meshes/ and OUTPUT_DIR/overview.jpg.
+    Of a run of hand-object-sdf: closed surfaces of each hand and what it holds instead of parameters.
 
     Args:
         images: Folder of pictures, a picture, or a video.
         output_dir: Folder for what is found.
-        load_config: A run's config.yml of `ns-train hand-monocular`.
+        load_config: A run's config.yml of `ns-train hand-monocular` or `hand-object-sdf`.
         network: File of a network instead, as --save-network writes it.
         intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
             taken: directions and poses hardly change, distances do in proportion.
@@ -78,16 +80,25 @@ def predict(
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.estimators.hand_detector import HandDetector
+    from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+    from nerfstudio_hands.export.hand_finder import HandFinder
     from nerfstudio_hands.export.prediction_run import PredictionRun, overview
+    from nerfstudio_hands.export.scene_run import SceneRun
 
     predictor = _predictor(load_config, network)
     if save_network is not None:
         from nerfstudio_hands.estimators.monocular.weights_file import save_predictor
 
+        if not isinstance(predictor, HandPredictor):
+            raise HandsError(
+                f"--save-network: expected a run of hand-monocular, found another, {load_config}: leave it out."
+            )
         save_predictor(save_network, predictor, {"made_of": str(load_config or network)})
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
-    run = PredictionRun(predictor, detector, side=side, intrinsics=intrinsics, refine=refine)
+    finder = HandFinder(detector, side, intrinsics)
+    is_hand = isinstance(predictor, HandPredictor)
+    run = PredictionRun(predictor, finder, refine=refine) if is_hand else SceneRun(predictor, finder)
     tiles = []
     for picture in run.pictures(source, output_dir / "detections"):
         write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)
@@ -108,7 +119,7 @@ def predict(
     )
 
 
-def _predictor(load_config: Path | None, network: Path | None) -> HandPredictor:
+def _predictor(load_config: Path | None, network: Path | None) -> HandPredictor | ScenePredictor:
     if network is not None:
         from nerfstudio_hands.estimators.monocular.weights_file import load_predictor
 

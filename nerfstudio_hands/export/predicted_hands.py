@@ -115,15 +115,16 @@ def overlay(
     scaled = np.diag([small.shape[1] / width, small.shape[0] / height, 1.0]) @ intrinsics
     drawn = small
     for hand in sorted(hands, key=lambda hand: -hand.joints[9, 2]):
-        drawn = _drawn_over(drawn, scaled, hand.vertices, oriented_faces(model, hand.side))
+        drawn = drawn_over(drawn, scaled, hand.vertices, oriented_faces(model, hand.side))
     side = small.shape[0]
     views = [_from_the_side(hand, model, side) for hand in hands]
     return np.concatenate([small, drawn, *views], 1)
 
 
-def _drawn_over(
+def drawn_over(
     picture: np.ndarray, intrinsics: np.ndarray, vertices: np.ndarray, faces: np.ndarray, colors: Tensor | None = None
-) -> np.ndarray:
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A surface drawn into a picture, which shines through a little; of clay where its vertices have no colors."""
     height, width = picture.shape[:2]
     corners, triangles = torch.from_numpy(vertices).float(), torch.from_numpy(faces)
     if colors is None:
@@ -143,4 +144,4 @@ def _from_the_side(hand: PredictedHand, model: HandModel, size: int) -> np.ndarr
     focal = 0.45 * size * 0.5 / np.abs(hand.vertices - middle).max()
     intrinsics = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
     white = np.full((size, size, 3), 255, np.uint8)
-    return _drawn_over(white, intrinsics, turned, oriented_faces(model, hand.side))
+    return drawn_over(white, intrinsics, turned, oriented_faces(model, hand.side))

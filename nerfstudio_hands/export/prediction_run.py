@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import radians, tan
 from pathlib import Path
 from time import monotonic
 
@@ -13,20 +12,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from nerfstudio_hands.estimators.hand_detector import HandDetector
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
+from nerfstudio_hands.export.hand_finder import FoundHands, HandFinder
 from nerfstudio_hands.export.predicted_hands import TexturePlan, overlay, parameters, predicted_mesh
 from nerfstudio_hands.export.refined_hands import laid_on_pictures
 from nerfstudio_hands.export.textured_mesh import glb_bytes, ply_bytes
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.model import HandModel
-from nerfstudio_hands.preparation.detect import FoundLandmarks, detect_landmarks
-from nerfstudio_hands.preparation.sources import Source, SourcePicture
-from nerfstudio_hands.program.progress import show_progress
-
-FIELD_OF_VIEW = 60.0
-"""Degrees over the longer side of a picture whose K is not known: a phone's main camera."""
-
+from nerfstudio_hands.preparation.sources import Source
 
 DETECTOR_ERROR = 0.025
 """Of the detector's landmarks, parts of the hand's size in the picture."""
@@ -73,22 +66,12 @@ class PredictionRun:
 
     Args:
         predictor: Says hands.
-        detector: Finds them; None takes each picture for the crop of one hand.
-        side: `auto` takes all that the detector finds, `left` or `right` that hand alone.
-        intrinsics: fx fy cx cy, pixels; None takes `FIELD_OF_VIEW`.
+        finder: Finds them.
         refine: Lay hands on what heat maps and detector see; those of a video get one shape and move smoothly.
     """
 
-    def __init__(
-        self,
-        predictor: HandPredictor,
-        detector: HandDetector | None,
-        *,
-        side: str = "auto",
-        intrinsics: tuple[float, float, float, float] | None = None,
-        refine: bool = True,
-    ) -> None:
-        self.predictor, self.detector, self.side, self.intrinsics = predictor, detector, side, intrinsics
+    def __init__(self, predictor: HandPredictor, finder: HandFinder, *, refine: bool = True) -> None:
+        self.predictor, self.finder = predictor, finder
         self.refine, self._seconds = refine, 0.0
         self._seen: list[_Seen] = []
         self._plan = TexturePlan.of(predictor.decoder.hand)
@@ -120,11 +103,7 @@ class PredictionRun:
             source: Pictures.
             folder: Where detections are kept, so that an interrupted search goes on.
         """
-        found = None if self.detector is None else detect_landmarks(source, folder, self.detector)
-        with show_progress("Predicting hands") as report:
-            for index, picture in enumerate(source.pictures()):
-                report(index)
-                self._seen.append(self._look(picture, found, index))
+        self._seen += [self._look(found) for found in self.finder.hands(source, folder)]
         if self.refine:
             self._lay_on_pictures(is_video=source.is_video)
         model = self.predictor.decoder.hand
@@ -134,18 +113,13 @@ class PredictionRun:
                 drawn = overlay(picture.image, one.intrinsics, hands, model)
                 yield PredictedPicture(picture.name, hands, drawn, model, self._plan)
 
-    def _look(self, picture: SourcePicture, found: FoundLandmarks | None, index: int) -> _Seen:
-        height, width = picture.image.shape[:2]
-        matrix = self._matrix(width, height)
-        landmarks = {} if found is None else self._landmarks(found, index)
-        boxes = {side: np.concatenate([pixels.min(0), pixels.max(0)]) for side, pixels in landmarks.items()}
-        if found is None:
-            boxes = {self.side: np.array([0.0, 0.0, width, height])}
+    def _look(self, found: FoundHands) -> _Seen:
+        picture, matrix = found.picture, found.intrinsics
         start = monotonic()
-        asked = ((picture.image, matrix, side, box) for side, box in boxes.items())
-        hands = dict(zip(boxes, self.predictor.predict(asked), strict=True))
+        asked = ((picture.image, matrix, side, box) for side, box in found.boxes.items())
+        hands = dict(zip(found.boxes, self.predictor.predict(asked), strict=True))
         self._seconds += monotonic() - start
-        for side, pixels in landmarks.items():
+        for side, pixels in found.landmarks.items():
             hands[side] = _as_detected(hands[side], pixels)
         return _Seen(picture.name, picture.seconds, matrix, hands)
 
@@ -174,21 +148,6 @@ class PredictionRun:
             for one in self._seen
         }
         return json.dumps({"frame": "OpenCV camera axes, meters", "pictures": pictures}, indent=1)
-
-    def _landmarks(self, found: FoundLandmarks, index: int) -> dict[str, Float[np.ndarray, "21 2"]]:
-        return {
-            side: pixels
-            for side, pixels in zip(SIDES, found.sides.pixels[index, 0], strict=True)
-            if np.isfinite(pixels).all() and self.side in ("auto", side)
-        }
-
-    def _matrix(self, width: int, height: int) -> Float[np.ndarray, "3 3"]:
-        if self.intrinsics is not None:
-            fx, fy, cx, cy = self.intrinsics
-        else:
-            fx = fy = max(width, height) / 2 / tan(radians(FIELD_OF_VIEW / 2))
-            cx, cy = width / 2, height / 2
-        return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
 def _as_detected(hand: PredictedHand, landmarks: Float[np.ndarray, "21 2"]) -> PredictedHand:

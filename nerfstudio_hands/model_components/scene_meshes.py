@@ -21,6 +21,9 @@ COARSE = 0.016
 """Meters between the points by which the box round a surface is found: half a cell's diagonal is less than the distance
 up to which networks learn."""
 
+SCENE_COLORS = torch.tensor([[0.85, 0.65, 0.55], [0.35, 0.55, 0.85]])
+"""Of hand and object where these are drawn."""
+
 POINTS_AT_ONCE = 1 << 15
 
 AskFn = Callable[[SeenScene, Skeleton, Float[Tensor, "1 N 3"]], Float[Tensor, "1 N"]]
@@ -73,7 +76,9 @@ def scene_meshes(
     def surface(ask: AskFn) -> SceneMesh | None:
         def distance(points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
             parts = points.split(POINTS_AT_ONCE)
-            return torch.cat([ask(one.seen, one.skeleton, part[None])[0] for part in parts])
+            found = torch.cat([ask(one.seen, one.skeleton, part[None])[0] for part in parts])
+            # What a network says far away, where it has learned nothing, ends at the cube.
+            return torch.maximum(found, (points - wrist).abs().amax(-1) - reach)
 
         return _surface(distance, grid, voxel)
 

@@ -26,14 +26,11 @@ from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.model_components.hand_losses import weighted_mean
 from nerfstudio_hands.model_components.hand_picture import hand_picture
 from nerfstudio_hands.model_components.scene_losses import CLAMP, distance_loss, own_points, place_loss
-from nerfstudio_hands.model_components.scene_meshes import SceneMeshes, scene_colors, scene_meshes
+from nerfstudio_hands.model_components.scene_meshes import SCENE_COLORS, SceneMeshes, scene_colors, scene_meshes
 from nerfstudio_hands.model_components.schedules import before_each_step
 from nerfstudio_hands.models.hand_object_pose import MILLIMETERS, WristDepth
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
-
-COLORS = torch.tensor([[0.85, 0.65, 0.55], [0.35, 0.55, 0.85]])
-"""Of hand and object where these are drawn."""
 
 
 @dataclass
@@ -96,6 +93,16 @@ class HandObjectSDFModelConfig(PictureModelConfig):
         names = DistanceNetworkOptions.__dataclass_fields__.keys() & self.__dataclass_fields__.keys()
         return DistanceNetworkOptions(**{name: getattr(self, name) for name in names})
 
+    def scene_network(self) -> SceneNetwork:
+        """All networks, without weights."""
+        return SceneNetwork(
+            self.network_options(),
+            resting_joints(load_hand(self.hand_model, "right")),
+            skeleton=self.skeleton,
+            pose_backbone=self.backbone,
+            cells=self.cells,
+        )
+
 
 @dataclass
 class GraspingFieldModelConfig(HandObjectSDFModelConfig):
@@ -123,13 +130,7 @@ class HandObjectSDFModel(PictureModel):
 
     def populate_modules(self) -> None:
         super().populate_modules()
-        self.network = SceneNetwork(
-            self.config.network_options(),
-            resting_joints(load_hand(self.config.hand_model, "right")),
-            skeleton=self.config.skeleton,
-            pose_backbone=self.config.backbone,
-            cells=self.config.cells,
-        )
+        self.network = self.config.scene_network()
         self.shown_control = ViewerDropdown("Shown", "both", ["both", "hand", "object"])
         self._over = 0.0
 
@@ -250,7 +251,7 @@ class HandObjectSDFModel(PictureModel):
         if not len(mesh.vertices):
             nothing = torch.zeros(height, width, 1, device=self.device)
             return {"rgb": nothing.expand(-1, -1, 3), "accumulation": nothing, "depth": nothing}
-        colors = scene_colors(mesh, of_object, COLORS)
+        colors = scene_colors(mesh, of_object, SCENE_COLORS)
         drawn = hand_picture(mesh.vertices, mesh.faces, colors, intrinsics, (width, height), view_to_camera)
         return {
             "rgb": drawn.colors / drawn.covered.clamp_min(1e-6),

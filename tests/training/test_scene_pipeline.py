@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from in_process import ns_train
+import trimesh
+from in_process import ns_hands, ns_train
 from nerfstudio.utils.eval_utils import eval_setup
 
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatches
@@ -160,3 +162,27 @@ def test_points_have_their_distances_and_clips_their_order():
     # Vertices of the hand lie on its surface, whatever is made of them.
     hand = torch.cdist(batch["points"], batch["vertices"]).amin(-1)
     assert (hand + 1e-5 >= distances[..., 0].abs()).all()
+
+
+def test_surfaces_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path, monkeypatch):
+    from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetwork
+
+    def ball(self, seen, skeleton, points):
+        return (points - skeleton.joints[:, :1]).norm(dim=-1) - 0.04
+
+    monkeypatch.setattr(DistanceNetwork, "hand_distances", ball)
+    source = SyntheticGrasps(SyntheticGraspsOptions(count=2, people=1, size=80))
+    (tmp_path / "images").mkdir()
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), source.read(index).rgb[..., ::-1])
+    asked = ("predict", "--images", tmp_path / "images", "--whole-picture", "--side", "left")
+    ns_hands(*asked, "--load-config", run, "--output-dir", tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "hands.json").read_text())["pictures"]
+    assert found.keys() == {"0", "1"} and found["0"]["hands"][0]["has_hand_surface"]
+    mesh = trimesh.load(tmp_path / "out" / "meshes" / "0_left.glb").geometry["hand"]
+    # glTF's y points up and z to the viewer; a ball stays one in a mirror, and its faces look outward.
+    middle = np.array(found["0"]["hands"][0]["joints"][0]) * [1, -1, -1]
+    assert np.allclose(mesh.bounds.mean(0), middle, atol=0.005) and mesh.volume > 0
+    assert (tmp_path / "out" / "overview.jpg").is_file()
+    with pytest.raises(SystemExit, match="save-network: expected a run of hand-monocular"):
+        ns_hands(*asked, "--load-config", run, "--output-dir", tmp_path / "no", "--save-network", tmp_path / "n.npz")
