@@ -59,6 +59,8 @@ def without_strays(mesh: HeldMesh) -> HeldMesh:
     """The mesh without faces of vertices that are `FAR` from all others."""
     away = np.linalg.norm(mesh.vertices, axis=1)
     near = away < FAR * np.median(away)
+    if near.all():
+        return mesh
     faces = mesh.faces[near[mesh.faces].all(1)]
     used, number = np.unique(faces, return_inverse=True)
     return HeldMesh(mesh.vertices[used], number.reshape(faces.shape))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,8 +48,7 @@ def synthesize_obman(
     for part, count in split_counts(options):
         # As many as it takes until enough hands are so far away that the camera, whose K is given, sees all of them.
         source = grasp_source(part, options.seed, people_of(count), count=ENDLESS, size=SIZE)
-        seen = (index for index in range(len(source)) if _is_seen(source.labels(index)))
-        parts.append((part, source, itertools.islice(seen, count)))
+        parts.append((part, source, itertools.islice(_seen(source), count)))
     return write_obman(output, parts, progress=progress)
 
 
@@ -96,8 +95,12 @@ def write_obman(
     return output
 
 
-def _is_seen(labels: HandLabels) -> bool:
-    return sees_all(labels, camera_toward(labels, INTRINSICS, (SIZE, SIZE)), (SIZE, SIZE))
+def _seen(source: HandObjectImages) -> Iterator[int]:
+    """Pictures of whose hand ObMan's camera sees all joints."""
+    for index in range(len(source)):
+        labels = source.labels(index)
+        if sees_all(labels, camera_toward(labels, INTRINSICS, (SIZE, SIZE)), (SIZE, SIZE)):
+            yield index
 
 
 def _write_sample(root: Path, stem: Path, picture: HandImage, source: HandObjectImages) -> None:

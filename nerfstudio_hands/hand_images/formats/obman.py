@@ -187,7 +187,9 @@ class ObMan:
         to_camera, stretch = _rigid(found, self._meta(number))
         if self._prepared(number).is_file():
             return HeldLabels(f"{PREPARED}/{number:08d}", to_camera)
-        numbers = ",".join(f"{value:.{DIGITS}f}" for value in stretch[np.triu_indices(3)])
+        # What is added makes -0 0, so that nothing but the scale decides on the name.
+        upper = np.round(stretch[np.triu_indices(3)], DIGITS) + 0.0
+        numbers = ",".join(f"{value:.{DIGITS}f}" for value in upper)
         model = "/".join(words.get(key, "?") for key in ("class_id", "sample_id"))
         return HeldLabels(f"{model}@{numbers}", to_camera)
 
