@@ -5,7 +5,7 @@ of the training's hands, turned and placed as the truth is; and the form that Me
 its networks are there and find one. Aligned errors are comparable between all; those relative to a joint are not for
 the mean pose, which is given its turn. Crops are cut round the true joints.
 
-    python benchmarks/hand_monocular.py --load-config CONFIG --count 500
+    python benchmarks/hand_monocular.py
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.table import Table
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
-from nerfstudio_hands.estimators.monocular.weights_file import load_predictor
+from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
 from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
 from nerfstudio_hands.hand_images.crops import hand_box
 from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
@@ -36,7 +36,7 @@ class Monocular(Recorded):
     """Which network, on how many pictures."""
 
     load_config: Optional[Path] = None
-    """A run's config.yml of `ns-train hand-monocular`."""
+    """A run's config.yml of `ns-train hand-monocular`, instead of the network that comes along."""
     network: Optional[Path] = None
     """A file of `ns-hands predict --save-network`."""
     count: int = 500
@@ -90,10 +90,11 @@ def detected(source: SyntheticHands, count: int) -> dict[int, np.ndarray]:
 
 def main(args: Monocular) -> None:
     """Prints and records the table."""
-    if args.network is not None:
-        predictor = load_predictor(args.network)
+    if args.load_config is None:
+        predictor = load_predictor(args.network or SHIPPED)
     else:
         predictor = predictor_of_run(args.load_config)
+        assert isinstance(predictor, HandPredictor), "a run of hand-monocular"
     training, held_out = (
         SyntheticHands(SyntheticHandsOptions(split=split, count=100_000)) for split in ("train", "test")
     )

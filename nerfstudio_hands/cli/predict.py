@@ -44,7 +44,8 @@ def predict(
     Args:
         images: Folder of pictures, a picture, or a video.
         output_dir: Folder for what is found.
-        load_config: A run's config.yml of `ns-train hand-monocular` or `hand-object-sdf`.
+        load_config: A run's config.yml of `ns-train hand-monocular` or `hand-object-sdf`, instead of the network of
+            single hands that comes along.
         network: File of a network instead, as --save-network writes it.
         intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
             taken: directions and poses hardly change, distances do in proportion.
@@ -58,11 +59,10 @@ def predict(
         save_network: File (.npz) to write the network of --load-config to, a quarter of its checkpoint's size.
     """
     require_range("--max-hands", max_hands, 1, 8)
-    if (load_config is None) == (network is None):
-        found = "none" if network is None else "both"
+    if load_config is not None and network is not None:
         raise HandsError(
-            f"--load-config, --network: expected one network, found {found}: give the config.yml of a run of `ns-train "
-            "hand-monocular`, or a file that --save-network wrote."
+            "--load-config, --network: expected one network, found both: give the config.yml of a run, or a file that "
+            "--save-network wrote; or neither for the network that comes along."
         )
     if whole_picture and side == "auto":
         raise HandsError("--whole-picture: expected --side left or right with it, found none: say which hand it is.")
@@ -87,13 +87,14 @@ def predict(
 
     predictor = _predictor(load_config, network)
     if save_network is not None:
-        from nerfstudio_hands.estimators.monocular.weights_file import save_predictor
+        from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, save_predictor
 
         if not isinstance(predictor, HandPredictor):
             raise HandsError(
                 f"--save-network: expected a run of hand-monocular, found another, {load_config}: leave it out."
             )
-        save_predictor(save_network, predictor, {"made_of": str(load_config or network)})
+        made_of = (load_config or network or SHIPPED).absolute().parts[-4:-1]
+        save_predictor(save_network, predictor, {"made_of": "/".join(made_of)})
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
@@ -120,11 +121,10 @@ def predict(
 
 
 def _predictor(load_config: Path | None, network: Path | None) -> HandPredictor | ScenePredictor:
-    if network is not None:
-        from nerfstudio_hands.estimators.monocular.weights_file import load_predictor
+    if load_config is None:
+        from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
 
-        return load_predictor(network)
+        return load_predictor(network or SHIPPED)
     from nerfstudio_hands.training.trained_network import predictor_of_run
 
-    assert load_config is not None
     return predictor_of_run(load_config)

@@ -64,7 +64,7 @@ class HandImagesDataParserConfig(DataParserConfig):
     """Pictures of the training that the viewer shows."""
     max_eval_images: bounded(int, 0, 10**8) = 0
     """Held-out pictures that are evaluated, evenly spread over all; 0 for all (of drawn ones, 1,000)."""
-    margin: tyro.conf.Suppress[float] = MARGIN
+    margin: tyro.conf.Suppress[bounded(float, 1, 5)] = MARGIN
     """Side of crops over the longer side of the box of the hand's joints; the data manager's."""
 
     def source(self, split: str) -> HandImages:
@@ -73,7 +73,7 @@ class HandImagesDataParserConfig(DataParserConfig):
         Raises:
             HandsError: The folder is not there, or no layout fits.
         """
-        layout = self._layout()
+        layout = self.chosen_layout()
         if layout == "capture":
             return self._of_capture(split)
         if layout != "drawn":
@@ -113,11 +113,15 @@ class HandImagesDataParserConfig(DataParserConfig):
         Raises:
             HandsError: The folder is not there, or no layout fits.
         """
-        layout = self._layout()
+        layout = self.chosen_layout()
         return f"{self.drawn:,} drawn ones" if layout == "drawn" else f"{layout}, {self.data}"
 
-    def _layout(self) -> str:
-        """Layout of the folder: drawn, capture, or one of `sources.FORMATS`."""
+    def chosen_layout(self) -> str:
+        """Layout of the folder: drawn, capture, or one of `sources.FORMATS`.
+
+        Raises:
+            HandsError: The folder is not there, or no layout fits.
+        """
         from nerfstudio_hands.captures.layouts import LAYOUTS
         from nerfstudio_hands.errors import HandsError
         from nerfstudio_hands.hand_images.sources import FORMATS, recognized_format

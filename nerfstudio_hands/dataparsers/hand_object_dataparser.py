@@ -11,6 +11,9 @@ from nerfstudio_hands.program.option_range import bounded
 if typing.TYPE_CHECKING:
     from nerfstudio_hands.hand_images.hand_image import HandImages
 
+WITH_OBJECTS = ("obman", "dexycb", "gsdf")
+"""Layouts that say what a hand holds."""
+
 
 @dataclass
 class HandObjectDataParserConfig(HandImagesDataParserConfig):
@@ -21,6 +24,17 @@ class HandObjectDataParserConfig(HandImagesDataParserConfig):
     """Held-out pictures that are evaluated, evenly spread over all; 0 for all (of drawn ones, 1,000)."""
     drawn_frames: bounded(int, 1, 64) = 1
     """Pictures of a drawn clip, in which hand and thing move on."""
+
+    def chosen_layout(self) -> str:
+        from nerfstudio_hands.errors import HandsError
+
+        layout = super().chosen_layout()
+        if layout not in ("drawn", *WITH_OBJECTS):
+            raise HandsError(
+                f"{self.data}: expected pictures that say what a hand holds ({', '.join(WITH_OBJECTS)}), found the "
+                f"layout {layout}, which does not: give such a data set, or none for drawn pictures."
+            )
+        return layout
 
     def drawn_source(self, split: str) -> HandImages:
         from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions

@@ -217,6 +217,7 @@ class HeldDistances:
         self,
         mesh_of: Callable[[str], HeldMesh],
         *,
+        grids: bool = True,
         side: int = 64,
         margin: float = 0.03,
         most_bytes: int = 256 * 2**20,
@@ -225,11 +226,13 @@ class HeldDistances:
 
         Args:
             mesh_of: `HandObjectImages.held_mesh`.
+            grids: Whether there are any. With them what a point is told depends on how often a process has asked.
             side: Points a side of a grid.
             margin: Meters by which grids reach beyond the mesh; at least what losses clamp distances to.
             most_bytes: Of memory that is kept; what was not asked for longest goes first.
         """
-        self._mesh_of, self._side, self._margin, self._most_bytes = mesh_of, side, margin, most_bytes
+        self._mesh_of, self._grids = mesh_of, grids
+        self._side, self._margin, self._most_bytes = side, margin, most_bytes
         self._clear()
 
     def distances(self, name: str, points: Float[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
@@ -242,7 +245,7 @@ class HeldDistances:
             if why := known.lacks_inside():
                 return self._without(name, why, points)
         self._asked[name] = self._asked.get(name, 0) + len(points)
-        if isinstance(known, HeldSurface) and self._asked[name] > self._side**3:
+        if self._grids and isinstance(known, HeldSurface) and self._asked[name] > self._side**3:
             values, spacing = grid_of(known, self._side, margin=self._margin)
             known = _Grid(values, known.box[0] - self._margin, spacing)
         self._keep(name, known)

