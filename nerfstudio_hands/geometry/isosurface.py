@@ -47,6 +47,10 @@ FRACTIONS = 1 << 20
 DistanceFn = Callable[[Float[Tensor, "N 3"]], Float[Tensor, " N"]]
 
 
+class NoSurfaceError(HandsError):
+    """There is no surface: the distance nowhere crosses the level."""
+
+
 @dataclass
 class Isosurface:
     """A closed mesh.
@@ -82,7 +86,8 @@ def extract_isosurface(
         memory: Bytes that may be used; by default half of what is free.
 
     Raises:
-        HandsError: The level is nowhere crossed, a distance is not finite, or the voxels are too small for the memory.
+        NoSurfaceError: The level is nowhere crossed.
+        HandsError: A distance is not finite, or the voxels are too small for the memory.
     """
     budget = (memory or free_memory() // 2) // BYTES_PER_POINT
     size = float((high - low).max())
@@ -126,7 +131,7 @@ def extract_isosurface(
         progress.advance(task)
     if not len(blocks):
         least, most, level = ((value + level) * 1000 for value in (*nearest, 0.0))
-        raise HandsError(
+        raise NoSurfaceError(
             f"surface: expected the distance to cross the level {level:.4g} mm, found values from {least:.4g} to "
             f"{most:.4g} mm only; give a --level between them."
         )

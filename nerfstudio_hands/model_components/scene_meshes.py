@@ -11,10 +11,9 @@ import trimesh
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetwork, SeenScene, Skeleton
 from nerfstudio_hands.estimators.hand_object.scene_network import PredictedScene
-from nerfstudio_hands.geometry.isosurface import DistanceFn, extract_isosurface
+from nerfstudio_hands.geometry.isosurface import DistanceFn, NoSurfaceError, extract_isosurface
 from nerfstudio_hands.geometry.mesh import vertex_normals
 
 COARSE = 0.016
@@ -67,6 +66,9 @@ def scene_meshes(
         index: Which of them.
         reach: Half the edge of the cube round the wrist in which they are looked for, meters.
         voxel: Edge of the voxels, meters.
+
+    Raises:
+        HandsError: A distance is not finite, or the voxels are too small for the memory.
     """
     one = scene.at(index)
     wrist = one.skeleton.joints[0, 0]
@@ -93,8 +95,7 @@ def _surface(distance: DistanceFn, grid: Float[Tensor, "N 3"], voxel: float) -> 
     low, high = grid[near].amin(0) - COARSE, grid[near].amax(0) + COARSE
     try:
         found = extract_isosurface(distance, low, high, voxel=voxel)
-    except HandsError:
-        # The distance is nowhere negative.
+    except NoSurfaceError:
         return None
     pieces = trimesh.Trimesh(found.vertices, found.faces, process=False).split(only_watertight=False)
     if not len(pieces):
