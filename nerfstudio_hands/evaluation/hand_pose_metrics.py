@@ -91,6 +91,30 @@ def hand_pose_metrics(
     return figures
 
 
+def dexycb_metrics(predicted: Float[np.ndarray, "N 21 3"], true: Float[np.ndarray, "N 21 3"]) -> dict[str, float]:
+    """Joint figures of DexYCB's evaluation (Chao et al., CVPR 2021) over the samples whose joints are known.
+
+    Args:
+        predicted: In the camera's frame, meters.
+        true: The same; a sample that nobody labelled is -1 throughout, or NaN.
+
+    Returns:
+        `mpjpe_mm` and `auc` in the camera's frame, with `wrist_` before them after moving the wrist onto the true one,
+        with `pa_` after the best similarity, reflections among them; `unlabelled`: samples that were left out.
+
+    Raises:
+        HandsError: The arrays do not fit each other, no sample has labels, or one of those that have is no number.
+    """
+    known = ~(np.isnan(true).any((1, 2)) | (true == -1).all((1, 2)))
+    found, wanted = predicted[known].astype(np.float64), true[known].astype(np.float64)
+    _check(found, wanted, "joints with labels")
+    wrists = found - found[:, [WRIST]] + wanted[:, [WRIST]]
+    figures = _errors(found, wanted, "mpjpe_mm", "auc")
+    figures |= _errors(wrists, wanted, "wrist_mpjpe_mm", "wrist_auc")
+    figures |= _errors(best_similarity(found, wanted)(found), wanted, "pa_mpjpe_mm", "pa_auc")
+    return figures | {"unlabelled": float((~known).sum())}
+
+
 def _surface_figures(predicted: Points, true: Points, by_joints: Similarity) -> dict[str, float]:
     """Errors and F-scores of vertices, in the camera's frame and aligned."""
     same = predicted.shape == true.shape

@@ -1,4 +1,4 @@
-"""Predictions as the evaluations of FreiHAND and HO-3D take them: `pred.json`, and the archive that is sent in."""
+"""Predictions as evaluations take them: `pred.json` and its archive of FreiHAND and HO-3D, a text file of DexYCB."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
@@ -48,16 +48,50 @@ def write_ho3d_predictions(
     return _write(folder, to_ho3d(joints), vertices * TO_OPENCV)
 
 
+def write_dexycb_predictions(file: Path, indices: Int[np.ndarray, " N"], joints: Float[np.ndarray, "N 21 3"]) -> None:
+    """Write the result file of DexYCB's evaluation of hand poses (Chao et al., CVPR 2021): a line a sample with its
+    index in the split and 63 millimeters.
+
+    Args:
+        file: What is written.
+        indices: Of the samples in the split.
+        joints: In the camera's frame (OpenCV axes), meters, order of `joints.JOINT_NAMES`, which is DexYCB's, too.
+
+    Raises:
+        HandsError: The arrays do not fit each other or hold what is no number, or the file cannot be written.
+    """
+    if joints.shape[1:] != (21, 3) or indices.shape != joints.shape[:1]:
+        raise HandsError(
+            f"predictions: expected an index and joints [21, 3] of each sample, found {indices.shape} and "
+            f"{joints.shape}; predict both for every picture."
+        )
+    _check_known(np.isfinite(joints).all((1, 2)))
+    numbers = 1e3 * joints.reshape(-1, 63).astype(np.float64)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(file) as temporary, temporary.open("w", encoding="utf8") as text:
+            for index, row in zip(indices.tolist(), numbers, strict=True):
+                text.write(",".join([str(index), *(f"{value:.4f}" for value in row)]) + "\n")
+    except OSError as error:
+        raise HandsError(
+            f"{file}: expected to write predictions, found '{error.strerror or error}'; give another folder."
+        ) from error
+
+
 def _check(joints: np.ndarray, vertices: np.ndarray) -> None:
     if joints.shape[1:] != (21, 3) or vertices.ndim != 3 or vertices.shape[2] != 3 or len(joints) != len(vertices):
         raise HandsError(
             f"predictions: expected joints [N, 21, 3] and vertices [N, V, 3] of the same pictures, found "
             f"{joints.shape} and {vertices.shape}; predict both for every picture."
         )
-    broken = np.flatnonzero(~(np.isfinite(joints).all((1, 2)) & np.isfinite(vertices).all((1, 2))))
+    _check_known(np.isfinite(joints).all((1, 2)) & np.isfinite(vertices).all((1, 2)))
+
+
+def _check_known(known: Bool[np.ndarray, " N"]) -> None:
+    broken = np.flatnonzero(~known)
     if len(broken):
         raise HandsError(
-            f"predictions: expected a hand for every picture, found none for {len(broken)} of {len(joints)} (the "
+            f"predictions: expected a hand for every picture, found none for {len(broken)} of {len(known)} (the "
             f"first is number {broken[0]}); the evaluation takes no gaps: give a mean hand there."
         )
 

@@ -6,7 +6,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.hand_pose_metrics import area_under_curve, f_scores, hand_pose_metrics
+from nerfstudio_hands.evaluation.hand_pose_metrics import area_under_curve, dexycb_metrics, f_scores, hand_pose_metrics
 
 RNG = np.random.default_rng(5)
 JOINTS = RNG.normal(0, 0.05, (30, 21, 3)) + [0.1, -0.05, 0.7]
@@ -113,3 +113,16 @@ def test_what_does_not_fit_is_refused():
     broken[0, 0, 0] = np.nan
     with pytest.raises(HandsError, match="NaN"):
         hand_pose_metrics(broken, JOINTS)
+
+
+def test_dexycb_leaves_out_what_nobody_labelled():
+    true, found = JOINTS.copy(), JOINTS + [0.003, 0, -0.004]
+    true[[2, 5]] = -1
+    true[7] = np.nan
+    figures = dexycb_metrics(found, true)
+    assert figures["unlabelled"] == 3 and figures["mpjpe_mm"] == pytest.approx(5)
+    assert figures["wrist_mpjpe_mm"] == pytest.approx(0, abs=1e-9) and figures["pa_mpjpe_mm"] < 1e-3
+    # From the 11th of 100 thresholds on, and half of the step before.
+    assert figures["auc"] == pytest.approx((89 + 0.5) / 99)
+    with pytest.raises(HandsError, match="joints with labels"):
+        dexycb_metrics(found, np.full_like(true, -1))
