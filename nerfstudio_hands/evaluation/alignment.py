@@ -16,17 +16,40 @@ from nerfstudio_hands.evaluation.point_metrics import NUM_SAMPLES, sample_region
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.transforms.rotations import rigid_registration
 
-ALIGNMENT_ROUNDS = 50
 STILL_IMPROVING = 1e-7
-"""Rounds of the alignment at most, and the metres by which the root of the mean squared distance has to fall in each.
-
-gSDF stops after 10 rounds, or once the root is below 1 mm, which a hand of that accuracy is before the first."""
+"""Metres by which the root of the mean squared distance has to fall in each round of a rigid alignment."""
 
 RIGID_SAMPLES, RIGID_ROUNDS = 5_000, 100
 """Points on each surface, and rounds at most, of the rigid alignment."""
 
 COARSE_SAMPLES, COARSE_ROUNDS = 1_000, 20
 """The same while it is found out from where to start."""
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """When an alignment of scale and translation has gone on for long enough.
+
+    Attributes:
+        rounds: At most.
+        still_improving: Metres by which the root of the mean squared distance has to fall in each round.
+        near_enough: Root of the mean squared distance, metres, that ends it.
+    """
+
+    rounds: int
+    still_improving: float
+    near_enough: float = 0.0
+
+
+THOROUGH = StoppingRule(50, 1e-7)
+"""Until nothing moves: hands that are nearly right would not be aligned at all by `PUBLISHED`."""
+
+PUBLISHED = StoppingRule(100, 1e-5, near_enough=1e-3)
+"""That of gSDF's evaluation (Chen et al., CVPR 2023)."""
+
+FAR, FAR_SAMPLES = 5e-3, 3_000
+"""Root of the mean squared distance, metres, above which the alignment of scale and translation begins with so many
+points on each surface: far ones take many rounds, each of which takes seconds with all points."""
 
 
 @dataclass(frozen=True)
@@ -42,43 +65,76 @@ class Alignment:
         return replace(mesh, vertices=self.scale * mesh.vertices + self.translation.to(mesh.vertices))
 
 
-def align_scale_and_translation(mesh: Mesh, truth: Mesh, *, num_samples: int = NUM_SAMPLES, seed: int = 0) -> Alignment:
+def align_scale_and_translation(
+    mesh: Mesh, truth: Mesh, *, num_samples: int = NUM_SAMPLES, seed: int = 0, rule: StoppingRule = THOROUGH
+) -> Alignment:
     """The scale and translation that bring a mesh closest to the truth, by iterated closest points.
 
     It starts from equal means and spreads; each round then pairs every point with the nearest one of the other surface,
-    both ways, and solves for scale and translation (Besl and McKay, TPAMI 1992, without the rotation).
+    both ways, and solves for scale and translation (Besl and McKay, TPAMI 1992, without the rotation). Where surfaces
+    are far apart few points go ahead, and all of them go on from there.
 
     Args:
         mesh: What is moved.
         truth: Where to.
         num_samples: Points on each surface.
         seed: Of their choice.
+        rule: When it stops.
 
     Raises:
         HandsError: A surface or its region has no area.
     """
-    all_source, all_target = (
-        sample_region_and_rest(surface, num_samples, seed=2 * seed + k).points.double().cpu().numpy()
-        for k, surface in enumerate((mesh, truth))
-    )
-    source, target = all_source[:num_samples], all_target[:num_samples]
-    scale = np.sqrt(((target - target.mean(0)) ** 2).sum() / ((source - source.mean(0)) ** 2).sum())
-    shift = target.mean(0) - scale * source.mean(0)
-    target_tree, source_tree = KDTree(all_target), KDTree(all_source)
-    best, error = (scale, shift), np.inf
-    for _ in range(ALIGNMENT_ROUNDS):
-        forth, forth_index = target_tree.query(scale * source + shift)
-        back, back_index = source_tree.query((target - shift) / scale)
-        now = np.sqrt((np.square(forth).sum() + np.square(scale * back).sum()) / (len(source) + len(target)))
-        if error - now < STILL_IMPROVING:
-            break
-        best, error = (scale, shift), now
-        here = np.concatenate([source, all_source[back_index]])
-        there = np.concatenate([all_target[forth_index], target])
-        centred = here - here.mean(0)
-        scale = (centred * (there - there.mean(0))).sum() / (centred**2).sum()
-        shift = there.mean(0) - scale * here.mean(0)
-    return Alignment(float(best[0]), torch.from_numpy(best[1]))
+    few, all_ = (_ScalePairing(mesh, truth, count, seed) for count in (min(FAR_SAMPLES, num_samples), num_samples))
+    is_far = num_samples > FAR_SAMPLES and few.pairs(few.start())[0] > FAR
+    scale, shift = all_.improved(few.improved(few.start(), rule) if is_far else all_.start(), rule)
+    return Alignment(scale, torch.from_numpy(shift))
+
+
+Moved = tuple[float, Float[np.ndarray, "3"]]
+"""Scale and translation."""
+
+
+class _ScalePairing:
+    """Points on two surfaces and on what surrounds their regions, which are paired with the nearest of the other's."""
+
+    def __init__(self, mesh: Mesh, truth: Mesh, count: int, seed: int) -> None:
+        self.all_source, self.all_target = (
+            sample_region_and_rest(surface, count, seed=2 * seed + k).points.double().cpu().numpy()
+            for k, surface in enumerate((mesh, truth))
+        )
+        self.source, self.target = self.all_source[:count], self.all_target[:count]
+        self.source_tree, self.target_tree = KDTree(self.all_source), KDTree(self.all_target)
+
+    def start(self) -> Moved:
+        """Equal means and spreads."""
+        means = self.source.mean(0), self.target.mean(0)
+        squares = [((points - mean) ** 2).sum() for points, mean in zip((self.source, self.target), means, strict=True)]
+        scale = float(np.sqrt(squares[1] / squares[0]))
+        return scale, means[1] - scale * means[0]
+
+    def pairs(self, moved: Moved) -> tuple[float, Float[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
+        """Root of the mean squared distance of pairs, metres, and both their ends, the source's not moved."""
+        scale, shift = moved
+        forth, forth_index = self.target_tree.query(scale * self.source + shift)
+        back, back_index = self.source_tree.query((self.target - shift) / scale)
+        error = np.sqrt((np.square(forth).sum() + np.square(scale * back).sum()) / (len(forth) + len(back)))
+        here = np.concatenate([self.source, self.all_source[back_index]])
+        return float(error), here, np.concatenate([self.all_target[forth_index], self.target])
+
+    def improved(self, start: Moved, rule: StoppingRule) -> Moved:
+        """The best of rounds."""
+        moved, best, error = start, start, np.inf
+        for _ in range(rule.rounds):
+            now, here, there = self.pairs(moved)
+            if error - now < rule.still_improving:
+                break
+            best, error = moved, now
+            if now < rule.near_enough:
+                break
+            centred = here - here.mean(0)
+            scale = float((centred * (there - there.mean(0))).sum() / (centred**2).sum())
+            moved = scale, there.mean(0) - scale * here.mean(0)
+        return best
 
 
 @dataclass(frozen=True)

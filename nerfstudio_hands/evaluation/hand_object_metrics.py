@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.evaluation.alignment import Alignment, align_scale_and_translation
+from nerfstudio_hands.evaluation.alignment import THOROUGH, Alignment, StoppingRule, align_scale_and_translation
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh
-from nerfstudio_hands.evaluation.penetration import Penetration, penetration
+from nerfstudio_hands.evaluation.penetration import VOXEL, Penetration, penetration
 from nerfstudio_hands.evaluation.point_metrics import NUM_SAMPLES, ShapeScores, shape_scores
 
 HAND_THRESHOLDS, OBJECT_THRESHOLDS = (1.0, 5.0), (5.0, 10.0)
@@ -36,20 +36,25 @@ class HandObjectScores:
 
     def figures(self) -> dict[str, float]:
         """All figures by name: `chamfer_hand_cm2`, `f_hand_1mm`, `normals_hand`, likewise `object`,
-        `penetration_depth_mm`, `penetration_volume_cm3`; with `_icp` after the alignment, with `_floor` for the
+        `penetration_depth_mm`, `penetration_volume_cm3`, `in_contact` (1 where the hand reaches into the object,
+        as in Grasping Field's contact ratio); with `_icp` after the alignment, with `_floor` for the
         truth."""
         found = {}
         for suffix, pair in (("", self.as_is), ("_icp", self.after_icp), ("_floor", self.floor)):
             for part, scores in (("hand", pair.hand), ("object", pair.object)):
-                if scores is None:
-                    continue
-                found[f"chamfer_{part}_cm2{suffix}"] = scores.chamfer
-                found |= {f"f_{part}_{threshold:g}mm{suffix}": value for threshold, value in scores.f_scores.items()}
-                found[f"normals_{part}{suffix}"] = scores.normal_consistency
+                if scores is not None:
+                    found |= shape_figures(part, scores, suffix)
             if pair.penetration is not None:
                 found[f"penetration_depth_mm{suffix}"] = pair.penetration.depth
                 found[f"penetration_volume_cm3{suffix}"] = pair.penetration.volume
+                found[f"in_contact{suffix}"] = float(pair.penetration.depth > 0)
         return found
+
+
+def shape_figures(part: str, scores: ShapeScores, suffix: str = "") -> dict[str, float]:
+    """Figures of a hand or an object by name, see `HandObjectScores.figures`."""
+    found = {f"chamfer_{part}_cm2{suffix}": scores.chamfer, f"normals_{part}{suffix}": scores.normal_consistency}
+    return found | {f"f_{part}_{threshold:g}mm{suffix}": value for threshold, value in scores.f_scores.items()}
 
 
 def hand_object_scores(
@@ -60,6 +65,8 @@ def hand_object_scores(
     *,
     num_samples: int = NUM_SAMPLES,
     seed: int = 0,
+    rule: StoppingRule = THOROUGH,
+    voxel: float = VOXEL,
 ) -> HandObjectScores:
     """All figures of a hand and the object that it holds, with and without alignment, and their floor.
 
@@ -70,6 +77,8 @@ def hand_object_scores(
         true_held: The true object.
         num_samples: Points on each surface.
         seed: Of their choice.
+        rule: When the alignment stops.
+        voxel: Edge of the cells by which overlap is measured, metres.
 
     Raises:
         HandsError: A surface or its region has no area, or only one of the two objects is given.
@@ -86,10 +95,10 @@ def hand_object_scores(
             None
             if held is None
             else shape_scores(held, true_held, thresholds=OBJECT_THRESHOLDS, num_samples=num_samples, seed=seed),  # pyright: ignore[reportArgumentType]
-            None if held is None else penetration(hand, held),
+            None if held is None else penetration(hand, held, voxel=voxel),
         )
 
-    alignment = align_scale_and_translation(hand, true_hand, num_samples=num_samples, seed=seed)
+    alignment = align_scale_and_translation(hand, true_hand, num_samples=num_samples, seed=seed, rule=rule)
     return HandObjectScores(
         as_is=scores(hand, held),
         after_icp=scores(alignment(hand), None if held is None else alignment(held)),

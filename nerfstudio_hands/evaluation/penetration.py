@@ -15,7 +15,10 @@ NUM_SAMPLES = 30_000
 """Points on the hand, beside its vertices, that are tried."""
 
 VOXEL = 1e-3
-"""Edge in metres of the cells by which overlap is measured; gSDF takes 5e-3, more than most overlaps are thick."""
+"""Edge in metres of the cells by which overlap is measured."""
+
+PUBLISHED_VOXEL = 5e-3
+"""gSDF's, more than most overlaps are thick; a hundredth of the work."""
 
 CELLS_AT_ONCE = 500_000
 

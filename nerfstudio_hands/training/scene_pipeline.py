@@ -123,7 +123,7 @@ class ScenePipeline(PicturePipeline):
         true_hand, true_held = self._truth(batch, last)
         _, reposed = joint_frames(scene.joints, self.model.network.rest, template_lengths=True)
         joints, center = batch["joints"].cpu().numpy(), batch["center"].cpu().numpy()
-        return {
+        figures = {
             "e_h_cm": mean_distance_cm(reposed[last].cpu().numpy(), joints[last]),
             "e_o_cm": mean_distance_cm(scene.center[last].cpu().numpy(), center[last]),
             **scene_figures(
@@ -134,6 +134,9 @@ class ScenePipeline(PicturePipeline):
                 num_samples=self.config.surface_samples,
             ),
         }
+        # What knows no bones says no joints.
+        unknown = {"e_h_cm"} if self.model.config.skeleton == "none" else set()
+        return {name: value for name, value in figures.items() if name not in unknown and np.isfinite(value)}
 
     def _truth(self, batch: SceneBatch, index: int) -> tuple[Mesh, Optional[Mesh]]:
         """Hand and object of a picture, axes of its view."""
