@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
@@ -87,7 +87,7 @@ def _check(joints: np.ndarray, vertices: np.ndarray) -> None:
     _check_known(np.isfinite(joints).all((1, 2)) & np.isfinite(vertices).all((1, 2)))
 
 
-def _check_known(known: Bool[np.ndarray, " N"]) -> None:
+def _check_known(known: np.ndarray) -> None:
     broken = np.flatnonzero(~known)
     if len(broken):
         raise HandsError(
