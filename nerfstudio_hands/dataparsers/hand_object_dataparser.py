@@ -24,6 +24,10 @@ class HandObjectDataParserConfig(HandImagesDataParserConfig):
     """Held-out pictures that are evaluated, evenly spread over all; 0 for all (of drawn ones, 1,000)."""
     drawn_frames: bounded(int, 1, 64) = 1
     """Pictures of a drawn clip, in which hand and thing move on."""
+    drawn_blur: bounded(float, 0, 1) = 0.0
+    """How long the shutter is open for what moves in a drawn clip, relative to the time from picture to picture."""
+    drawn_occluders: bounded(float, 0, 1) = 0.12
+    """Share of drawn clips in which something is before the hand."""
 
     def chosen_layout(self) -> str:
         from nerfstudio_hands.errors import HandsError
@@ -39,4 +43,5 @@ class HandObjectDataParserConfig(HandImagesDataParserConfig):
     def drawn_source(self, split: str) -> HandImages:
         from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
 
-        return SyntheticGrasps(SyntheticGraspsOptions(frames=self.drawn_frames, **self.drawn_options(split)))
+        how = {"frames": self.drawn_frames, "blur": self.drawn_blur, "occluders": self.drawn_occluders}
+        return SyntheticGrasps(SyntheticGraspsOptions(**how, **self.drawn_options(split)))

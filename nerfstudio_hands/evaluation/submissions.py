@@ -65,7 +65,7 @@ def write_dexycb_predictions(file: Path, indices: Int[np.ndarray, " N"], joints:
             f"predictions: expected an index and joints [21, 3] of each sample, found {indices.shape} and "
             f"{joints.shape}; predict both for every picture."
         )
-    _check_known(np.isfinite(joints).all((1, 2)))
+    _check_known(joints)
     numbers = 1e3 * joints.reshape(-1, 63).astype(np.float64)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -84,14 +84,14 @@ def _check(joints: np.ndarray, vertices: np.ndarray) -> None:
             f"predictions: expected joints [N, 21, 3] and vertices [N, V, 3] of the same pictures, found "
             f"{joints.shape} and {vertices.shape}; predict both for every picture."
         )
-    _check_known(np.isfinite(joints).all((1, 2)) & np.isfinite(vertices).all((1, 2)))
+    _check_known(joints, vertices)
 
 
-def _check_known(known: np.ndarray) -> None:
-    broken = np.flatnonzero(~known)
+def _check_known(*parts: np.ndarray) -> None:
+    broken = np.flatnonzero(np.logical_or.reduce([~np.isfinite(part).all((1, 2)) for part in parts]))
     if len(broken):
         raise HandsError(
-            f"predictions: expected a hand for every picture, found none for {len(broken)} of {len(known)} (the "
+            f"predictions: expected a hand for every picture, found none for {len(broken)} of {len(parts[0])} (the "
             f"first is number {broken[0]}); the evaluation takes no gaps: give a mean hand there."
         )
 

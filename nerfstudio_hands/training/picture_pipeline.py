@@ -145,11 +145,15 @@ class PicturePipeline(SoundPipeline):
         predicted = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
         if output_path is not None:
             output_path.mkdir(parents=True, exist_ok=True)
-            everything = {"rows": np.array(rows), **predicted}
-            write_npz(output_path / "predictions.npz", everything, expected="to write predictions")
+            self.write_predictions(rows, predicted, output_path)
             self.write_pictures(rows, output_path)
         self.train()
         return self.figures(predicted)
+
+    def write_predictions(self, rows: List[int], predicted: Dict[str, np.ndarray], folder: Path) -> None:
+        """Files of all that `arrays_of` gave."""
+        everything = {"rows": np.array(rows), **predicted}
+        write_npz(folder / "predictions.npz", everything, expected="to write predictions")
 
     def judged_rows(self, count: Optional[int]) -> List[int]:
         """Held-out pictures, or so many of them, evenly spread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Optional, Type, cast
+from typing import Dict, List, Optional, Type, cast
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from nerfstudio_hands.datamanagers.scene_batches import SceneBatch
 from nerfstudio_hands.datamanagers.scene_datamanager import SceneDataManager, SceneDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.evaluation.hand_pose_metrics import dexycb_metrics
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh
 from nerfstudio_hands.evaluation.point_metrics import NUM_SAMPLES
 from nerfstudio_hands.evaluation.scene_metrics import mean_distance_cm, mean_figures, scene_figures
+from nerfstudio_hands.evaluation.submissions import write_dexycb_predictions
 from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_images.hand_image import HandObjectImages
 from nerfstudio_hands.hand_model.joint_frames import joint_frames
@@ -60,11 +62,22 @@ class ScenePosePipeline(PicturePipeline):
         frames, reposed = joint_frames(found.joints, self.model.network.rest, template_lengths=True)  # pyright: ignore
         centers = {"center": found.center, "true_center": batch["center"], "reposed": reposed}
         places = {name: value.reshape(len(turned), -1, 3) @ turned for name, value in centers.items()}
+        places["is_mirrored"] = batch["is_mirrored"]
         return super().arrays_of(batch) | {name: value.cpu().numpy() for name, value in places.items()}
 
+    def write_predictions(self, rows: List[int], predicted: Dict[str, np.ndarray], folder: Path) -> None:
+        """Also DexYCB's result file, of left hands as they are."""
+        super().write_predictions(rows, predicted, folder)
+        joints = predicted["joints"].copy()
+        joints[predicted["is_mirrored"], :, 0] *= -1
+        write_dexycb_predictions(folder / "dexycb.txt", np.array(rows), joints)
+
     def figures(self, predicted: Dict[str, np.ndarray]) -> Dict[str, float]:
-        """FreiHAND's of the joints, and gSDF's: E_h, of joints with the mean hand's bone lengths, and E_o."""
-        return super().figures(predicted) | {
+        """FreiHAND's and DexYCB's of the joints, and gSDF's: E_h, of joints with the mean hand's bone lengths, and E_o."""
+        known = dexycb_metrics(predicted["joints"], predicted["true_joints"])
+        return {
+            **super().figures(predicted),
+            **known,
             "e_h_cm": mean_distance_cm(predicted["reposed"], predicted["true_joints"]),
             "e_o_cm": mean_distance_cm(predicted["center"], predicted["true_center"]),
         }

@@ -110,7 +110,13 @@ def test_joints_and_centers_are_judged(pose_run: Path, tmp_path: Path, monkeypat
     _, pipeline, _, _ = eval_setup(pose_run, test_mode="test")
     figures = pipeline.get_average_eval_image_metrics(output_path=tmp_path)
     assert {"e_h_cm", "e_o_cm"} <= figures.keys() and all(np.isfinite(value) for value in figures.values())
-    assert np.load(tmp_path / "predictions.npz")["center"].shape == (2, 1, 3)
+    predicted = np.load(tmp_path / "predictions.npz")
+    assert predicted["center"].shape == (2, 1, 3)
+    # Left hands, which the network sees mirrored, are left hands in the result file.
+    side = np.where(predicted["is_mirrored"], -1, 1)[:, None, None] * [[[1, 0, 0]]] + [[[0, 1, 1]]]
+    sent = np.loadtxt(tmp_path / "dexycb.txt", delimiter=",")
+    assert sent[:, 0].tolist() == predicted["rows"].tolist()
+    assert np.allclose(sent[:, 1:].reshape(-1, 21, 3), 1000 * side * predicted["joints"], atol=1e-3)
     given = figures["e_h_cm"]
     pipeline.model.config.wrist = "predicted"
     assert pipeline.get_average_eval_image_metrics()["e_h_cm"] != given
