@@ -8,7 +8,7 @@ judged once with the wrist's depth given, as papers do, and once predicted. The 
 hand and object, a batch by the loader in one process, and a step of the network.
 
     python benchmarks/hand_object_ablations.py --output runs --steps 3000
-    python benchmarks/hand_object_ablations.py --output runs --only gsdf "grasping field" --pose-run POSES/nerfstudio_models
+    python benchmarks/hand_object_ablations.py --output runs --only gsdf --pose-run POSES/nerfstudio_models
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 import tyro
@@ -135,7 +135,7 @@ def judged(config: Path, wrist: str) -> Figures:
         found.pipeline.model.wrist = wrist
         return found
 
-    _, pipeline, _, _ = eval_setup(config, test_mode="test", update_config_callback=with_wrist)
+    pipeline: Any = eval_setup(config, test_mode="test", update_config_callback=with_wrist)[1]
     folder = config.parent / f"pictures-{wrist}"
     figures = pipeline.get_average_eval_image_metrics(output_path=folder)
     return figures | seconds_of(pipeline)

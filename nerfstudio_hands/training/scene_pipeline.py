@@ -73,7 +73,7 @@ class ScenePosePipeline(PicturePipeline):
         write_dexycb_predictions(folder / "dexycb.txt", np.array(rows), joints)
 
     def figures(self, predicted: Dict[str, np.ndarray]) -> Dict[str, float]:
-        """FreiHAND's and DexYCB's of the joints, and gSDF's: E_h, of joints with the mean hand's bone lengths, and E_o."""
+        """FreiHAND's and DexYCB's of the joints; gSDF's E_h, of joints with the mean hand's bone lengths, and E_o."""
         known = dexycb_metrics(predicted["joints"], predicted["true_joints"])
         return {
             **super().figures(predicted),
