@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,3 +42,27 @@ def keep_table(kept: Path, table: np.ndarray) -> None:
             np.save(temporary, table)
     except OSError as error:
         raise HandsError(f"{kept}: expected to write annotations, found '{error}': {CACHE_REMEDY}.") from error
+
+
+class FromKeptTable:
+    """A source whose numbers and names lie in the cache; each process maps them into memory when it asks for them."""
+
+    _kept: Path
+    """The table; the names of its rows lie beside it."""
+
+    def __getstate__(self) -> dict:
+        """Without what each process opens itself."""
+        kind = type(self)
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if not isinstance(getattr(kind, name, None), cached_property)
+        }
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        return np.load(self._kept, mmap_mode="r")
+
+    @cached_property
+    def _names(self) -> np.ndarray:
+        return np.load(self._kept.with_suffix(".names.npy"), mmap_mode="r")

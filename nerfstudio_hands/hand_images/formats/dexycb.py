@@ -20,7 +20,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz, read_text
 from nerfstudio_hands.hand_images.clips import clip_rows
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
-from nerfstudio_hands.hand_images.kept_tables import keep_table, kept_name
+from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, mano_hand, posed_vertices
@@ -94,7 +94,7 @@ class _Sequence:
     """Name of the calibration of the hand."""
 
 
-class DexYCB:
+class DexYCB(FromKeptTable):
     """Pictures of DexYCB; see `hand_image.HandObjectImages`.
 
     By default those of gSDF: right hands in every fifth frame, for tests only where the hand is within 5 mm of what it
@@ -177,20 +177,6 @@ class DexYCB:
     def file_names(self) -> list[str]:
         """`subject/sequence/serial/frame` of each picture, in order."""
         return [str(self._names[row]) for row in self._rows]
-
-    def __getstate__(self) -> dict:
-        """Without what each process opens itself."""
-        return {
-            key: value for key, value in self.__dict__.items() if key not in ("_rows", "_table", "_names", "_takes")
-        }
-
-    @cached_property
-    def _table(self) -> np.ndarray:
-        return np.load(self._kept, mmap_mode="r")
-
-    @cached_property
-    def _names(self) -> np.ndarray:
-        return np.load(self._kept.with_suffix(".names.npy"), mmap_mode="r")
 
     @cached_property
     def _rows(self) -> Int[np.ndarray, " N"]:

@@ -21,7 +21,7 @@ from nerfstudio_hands.hand_images.formats.dexycb import HAND_VALUE, SUBJECTS, TH
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.id_lists import chosen_ids
-from nerfstudio_hands.hand_images.kept_tables import keep_table, kept_name
+from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, posed_vertices
@@ -78,7 +78,7 @@ class DistanceSamples:
     distances: Float32[np.ndarray, "N 2"]
 
 
-class GsdfJson:
+class GsdfJson(FromKeptTable):
     """Pictures of ObMan or DexYCB with gSDF's annotations; see `hand_image.HandObjectImages`.
 
     Hands' vertices are those of `mesh_hand` where there is such a mesh, else of MANO; things those of `mesh_obj`, else,
@@ -179,19 +179,6 @@ class GsdfJson:
         return read_distance_samples(
             folder / "sdf_hand" / f"{name}.npz", folder / "sdf_obj" / f"{name}.npz", scale, offset
         )
-
-    def __getstate__(self) -> dict:
-        """Without what each process opens itself."""
-        own = ("_table", "_names", "_rows", "_names_of", "_takes")
-        return {key: value for key, value in self.__dict__.items() if key not in own}
-
-    @cached_property
-    def _table(self) -> np.ndarray:
-        return np.load(self._kept, mmap_mode="r")
-
-    @cached_property
-    def _names(self) -> np.ndarray:
-        return np.load(self._kept.with_suffix(".names.npy"), mmap_mode="r")
 
     @cached_property
     def _rows(self) -> Int[np.ndarray, " N"]:

@@ -15,7 +15,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
-from nerfstudio_hands.hand_images.kept_tables import keep_table, kept_name
+from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose
 from nerfstudio_hands.hand_images.mano_vertices import posed_vertices
 from nerfstudio_hands.hand_images.picture_files import read_picture
@@ -48,7 +48,7 @@ def is_ho3d(root: Path) -> bool:
     return any((root / name).is_file() and (root / folder).is_dir() for name, folder in LISTS.values())
 
 
-class HO3D:
+class HO3D(FromKeptTable):
     """Pictures of HO-3D; see `hand_image.HandImages`. Vertices are given where the user's MANO file is."""
 
     hand_model = "mano"
@@ -109,18 +109,6 @@ class HO3D:
     def file_names(self) -> list[str]:
         """`sequence/number` of each picture, in order."""
         return [self._rows_of(index)[0] for index in range(len(self))]
-
-    def __getstate__(self) -> dict:
-        """Without what each process opens itself."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("_rows", "_table", "_names")}
-
-    @cached_property
-    def _names(self) -> np.ndarray:
-        return np.load(self._kept.with_suffix(".names.npy"), mmap_mode="r")
-
-    @cached_property
-    def _table(self) -> np.ndarray:
-        return np.load(self._kept, mmap_mode="r")
 
     @cached_property
     def _rows(self) -> np.ndarray:
