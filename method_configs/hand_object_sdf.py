@@ -1,11 +1,10 @@
 """`hand-object-pose`, `hand-object-sdf` and what belongs to them: a hand and what it holds from a picture or a clip."""
 
-from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.scene_datamanager import SceneDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
+from nerfstudio_hands.method_configs.pictures import ON_GPU, picture_training
 from nerfstudio_hands.models.hand_object_pose import HandObjectPoseModelConfig
 from nerfstudio_hands.models.hand_object_sdf import (
     AlignSDFModelConfig,
@@ -14,11 +13,7 @@ from nerfstudio_hands.models.hand_object_sdf import (
 )
 from nerfstudio_hands.models.picture_model import PictureModelConfig
 from nerfstudio_hands.training.scene_pipeline import ScenePipelineConfig, ScenePosePipelineConfig
-from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
-from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig, default_device
-
-DEVICE = default_device()
-ON_GPU = DEVICE == "cuda"
+from nerfstudio_hands.training.trainer import HandTrainerConfig
 
 
 def _config(
@@ -30,40 +25,15 @@ def _config(
     clip: int = 1,
     batch_size: int = 16,
 ) -> HandTrainerConfig:
-    return HandTrainerConfig(
-        method_name=name,
-        max_num_iterations=200_000 if ON_GPU else 3000,
-        steps_per_save=500,
-        steps_per_eval_batch=200,
-        steps_per_eval_image=500,
-        steps_per_eval_all_images=2000,
-        mixed_precision=False,
-        machine=HandMachineConfig(device_type=DEVICE),
-        logging=LoggingConfig(steps_per_log=20, profiler="none"),
-        pipeline=pipeline(
-            datamanager=SceneDataManagerConfig(
-                dataparser=HandObjectDataParserConfig(drawn_frames=8 if clip > 1 else 1),
-                batch_size=(128 if ON_GPU else batch_size) // clip,
-                crops_a_picture=1 if clip > 1 else 2,
-                workers=8 if ON_GPU else 1,
-                points=2000 if ON_GPU and points else points,
-                clip=clip,
-            ),
-            model=model,
-        ),
-        optimizers={
-            "encoder": {
-                "optimizer": AdamOptimizerConfig(lr=5e-4, eps=1e-8),
-                "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
-            },
-            "heads": {
-                "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-8),
-                "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
-            },
-        },
-        viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=64),
-        vis="viewer+tensorboard",
+    datamanager = SceneDataManagerConfig(
+        dataparser=HandObjectDataParserConfig(drawn_frames=8 if clip > 1 else 1),
+        batch_size=(128 if ON_GPU else batch_size) // clip,
+        crops_a_picture=1 if clip > 1 else 2,
+        workers=8 if ON_GPU else 1,
+        points=2000 if ON_GPU and points else points,
+        clip=clip,
     )
+    return picture_training(name, pipeline(datamanager=datamanager, model=model), 200_000 if ON_GPU else 3000)
 
 
 hand_object_pose = MethodSpecification(

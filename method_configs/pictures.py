@@ -1,0 +1,36 @@
+"""What trainings of methods that look at pictures have in common."""
+
+from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
+
+from nerfstudio_hands.training.picture_pipeline import PicturePipelineConfig
+from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig, default_device
+
+DEVICE = default_device()
+ON_GPU = DEVICE == "cuda"
+
+
+def picture_training(name: str, pipeline: PicturePipelineConfig, steps: int) -> HandTrainerConfig:
+    """A training of so many steps, with the encoder at half the rate of the heads."""
+    return HandTrainerConfig(
+        method_name=name,
+        max_num_iterations=steps,
+        steps_per_save=500,
+        steps_per_eval_batch=200,
+        steps_per_eval_image=500,
+        steps_per_eval_all_images=2000,
+        mixed_precision=False,
+        machine=HandMachineConfig(device_type=DEVICE),
+        logging=LoggingConfig(steps_per_log=20, profiler="none"),
+        pipeline=pipeline,
+        optimizers={
+            group: {
+                "optimizer": AdamOptimizerConfig(lr=rate, eps=1e-8),
+                "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
+            }
+            for group, rate in {"encoder": 5e-4, "heads": 1e-3}.items()
+        },
+        viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=64),
+        vis="viewer+tensorboard",
+    )
