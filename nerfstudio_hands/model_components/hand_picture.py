@@ -49,6 +49,14 @@ class HandPicture:
         """The hand before something."""
         return self.colors + (1 - self.covered) * behind
 
+    def layers(self) -> dict[str, Float[Tensor, "H W C"]]:
+        """Colors of the hand alone, how much of each pixel it covers, and depth, by nerfstudio's names."""
+        return {
+            "rgb": self.colors / self.covered.clamp_min(1e-6),
+            "accumulation": self.covered,
+            "depth": self.depth,
+        }
+
 
 def hand_picture(
     vertices: Float[Tensor, "V 3"],

