@@ -4,6 +4,7 @@ pickles."""
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from nerfstudio_hands.hand_model.load import load_hand
 FORMAT = "nerfstudio-hands monocular network 1"
 """Written into every file; the number changes when the layers do."""
 
-SHIPPED = Path(__file__).parent / "assets" / "default_hand.npz"
-"""The trained network of the built-in hand; `assets/README.md` says what it is."""
+SHIPPED = Path(str(files("nerfstudio_hands.data"))) / "networks" / "hand_monocular.npz"
+"""The trained network of the built-in hand; the README beside it says what it is."""
 
 PARTS = ("network", "skin")
 """Of a predictor, with weights."""
