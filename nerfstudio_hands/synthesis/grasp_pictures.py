@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -31,6 +29,7 @@ from nerfstudio_hands.synthesis.grasps.shapes import KINDS, solid
 from nerfstudio_hands.synthesis.quick.bodies import HAND, thing_surface
 from nerfstudio_hands.synthesis.quick.drawing import (
     Layers,
+    PictureOptions,
     body_surfaces,
     chosen_backgrounds,
     drawn_background,
@@ -70,27 +69,9 @@ OWN_MIRROR = np.diag([1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class SyntheticGraspsOptions:
-    """Which pictures are drawn."""
+class SyntheticGraspsOptions(PictureOptions):
+    """Which pictures of hands that hold something are drawn."""
 
-    seed: int = 0
-    """Another seed is other pictures of other people."""
-    count: bounded(int, 1, 10**9) = 100_000
-    """How many pictures there are."""
-    split: Literal["train", "test"] = "train"
-    """Whether they are to learn from or to measure with; people, things, cameras and backgrounds of one are never in
-    the other."""
-    size: bounded(int, 32, 1024) = 160
-    """Pixels of a side."""
-    people: bounded(int, 1, 256) = 96
-    """How many people there are."""
-    of_the_shape_space: bool = False
-    """Whether hands are exactly those of the model's shape space, as data sets' labels have it; see
-    `SyntheticHandsOptions`."""
-    hand_model: str = "default"
-    """`default`, or MANO's file or folder."""
-    backgrounds: Path | None = None
-    """Folder of pictures to put behind half of the hands; without it all backgrounds are made up."""
     frames: bounded(int, 1, 10_000) = 1
     """Pictures of a sequence, one after the other; single pictures by default."""
     left: bounded(float, 0, 1) = 0.5

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,10 +12,11 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_model.model import PosedHand
-from nerfstudio_hands.program.option_range import bounded, check_ranges
+from nerfstudio_hands.program.option_range import check_ranges
 from nerfstudio_hands.synthesis.quick.bodies import HAND, mirrored_surface, thing_surface
 from nerfstudio_hands.synthesis.quick.drawing import (
     Layers,
+    PictureOptions,
     body_surfaces,
     chosen_backgrounds,
     drawn_background,
@@ -37,27 +36,8 @@ HELD, BEFORE, SECOND = 0.35, 0.12, 0.12
 
 
 @dataclass(frozen=True)
-class SyntheticHandsOptions:
-    """Which pictures are drawn."""
-
-    seed: int = 0
-    """Another seed is other pictures of other people."""
-    count: bounded(int, 1, 10**9) = 100_000
-    """How many pictures there are."""
-    split: Literal["train", "test"] = "train"
-    """Whether they are to learn from or to measure with; people, cameras, objects and backgrounds of one are never in
-    the other."""
-    size: bounded(int, 32, 1024) = 160
-    """Pixels of a side."""
-    people: bounded(int, 1, 256) = 96
-    """How many people there are."""
-    of_the_shape_space: bool = False
-    """Whether hands are exactly those of the model's shape space, as data sets' labels have it; else fingers are
-    longer or thicker than it knows, nails grow, skin is uneven."""
-    hand_model: str = "default"
-    """`default`, or MANO's file or folder."""
-    backgrounds: Path | None = None
-    """Folder of pictures to put behind half of the hands; without it all backgrounds are made up."""
+class SyntheticHandsOptions(PictureOptions):
+    """Which pictures of single hands are drawn."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float, Float32, UInt8
 from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface, draw_colors, lit_vertices
 from nerfstudio_hands.hand_images.hand_image import HandLabels
 from nerfstudio_hands.hand_model.model import PosedHand
+from nerfstudio_hands.program.option_range import bounded
 from nerfstudio_hands.synthesis.quick.arms import drawn_arm
 from nerfstudio_hands.synthesis.quick.backgrounds import background_files, file_background, made_background
 from nerfstudio_hands.synthesis.quick.bodies import arm_surface, hand_surface, together
@@ -36,29 +38,28 @@ Layers = tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 3"]]
 """Light times the part of each pixel that is covered, and these parts by layer, see `bodies.HAND`."""
 
 
-class PictureOptions(Protocol):
-    """What all sources of drawn pictures are asked for."""
+@dataclass(frozen=True)
+class PictureOptions:
+    """Which pictures are drawn."""
 
-    @property
-    def seed(self) -> int: ...
-
-    @property
-    def split(self) -> str: ...
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def people(self) -> int: ...
-
-    @property
-    def of_the_shape_space(self) -> bool: ...
-
-    @property
-    def hand_model(self) -> str: ...
-
-    @property
-    def backgrounds(self) -> Path | None: ...
+    seed: int = 0
+    """Another seed is other pictures of other people."""
+    count: bounded(int, 1, 10**9) = 100_000
+    """How many pictures there are."""
+    split: Literal["train", "test"] = "train"
+    """Whether they are to learn from or to measure with; people, cameras, objects and backgrounds of one are never in
+    the other."""
+    size: bounded(int, 32, 1024) = 160
+    """Pixels of a side."""
+    people: bounded(int, 1, 256) = 96
+    """How many people there are."""
+    of_the_shape_space: bool = False
+    """Whether hands are exactly those of the model's shape space, as data sets' labels have it; else fingers are
+    longer or thicker than it knows, nails grow, skin is uneven."""
+    hand_model: str = "default"
+    """`default`, or MANO's file or folder."""
+    backgrounds: Path | None = None
+    """Folder of pictures to put behind half of the hands; without it all backgrounds are made up."""
 
 
 def chosen_backgrounds(options: PictureOptions) -> list[str]:
