@@ -16,7 +16,7 @@ from nerfstudio_hands.program.progress import say
 if TYPE_CHECKING:
     from nerfstudio_hands.hand_model import HandPose
 
-Format = Literal["ply", "obj", "glb", "splat"]
+Format = Literal["ply", "obj", "glb", "splat", "splat-glb", "page"]
 World = Literal["upright", "capture"]
 
 LAST_FRAME = 10**6
@@ -59,14 +59,17 @@ def export(
         pose: A pose of one's own instead: an .npz with local_rotations [H, 15, 3] (axis-angle, MANO's joint order) and,
             if wanted, global_orient [H, 3], translation [H, 3] and valid [H]; what it lacks is taken from the frame.
             H counts the modelled hands, left before right.
-        format: Files to write; `splat`, of `hand-splat` alone, is hands_splat.ply, the Gaussians themselves as viewers
-            of "3D Gaussian splatting" read them.
+        format: Files to write. `splat`, of `hand-splat` alone, is hands_splat.ply, the Gaussians themselves as viewers
+            of "3D Gaussian splatting" read them; `splat-glb` is the same as glTF, hands_splat.glb, by the extension
+            KHR_gaussian_splatting; `page`, likewise, is hands.html, which opens in any browser without a network, bends
+            the fingers and plays the frames of the capture and --track.
         rest: Show the flat hands side by side (T-pose) instead of a pose of the capture.
         texture_size: Texels along each side of the texture, a power of two from 16 to 8192.
         rigged: Write rigged.glb as well: the hands at rest with 16 joints each and skin weights; of a mesh, the hand
             model with the detail as a normal map.
-        track: Pose track that rigged.glb plays and --sequence follows, of the viewer or of another tool, see `ns-hands
-            animate`; by default rigged.glb stands still, and the sequence follows the frames of the capture.
+        track: Pose track that rigged.glb and the page play and --sequence follows, of the viewer or of another tool,
+            see `ns-hands animate`; by default rigged.glb stands still, and page and sequence follow the frames of the
+            capture.
         track_convention: How the poses of another tool are to be read, see `ns-hands animate`.
         sequence: Write a mesh of every frame as well, in this format, into the folder `sequence`.
         open_wrist: Leave the hands open at the wrist, as the hand model is, instead of closing them.
@@ -83,8 +86,10 @@ def export(
     check_texture_size(texture_size)
     if rest and pose is not None:
         raise HandsError("Expected --pose or --rest, found both: choose one.")
-    if track is not None and not (rigged or sequence):
-        raise HandsError("--track: expected --rigged or --sequence with it, found neither: add what shall move.")
+    if track is not None and not (rigged or sequence or "page" in format):
+        raise HandsError(
+            "--track: expected --rigged or --sequence or --format page with it, found none: add what shall move."
+        )
     check_config(load_config)
     for option, file in (("--pose", pose), ("--track", track)):
         if file is not None and not file.is_file():
@@ -133,6 +138,11 @@ def export(
         write(name, content)
     for name, content in files.held_object(frame if pose is None else None):
         write(name, content)
+    if "page" in format:
+        of_capture = hands.frames_track()
+        eye = pipeline.datamanager.train_dataset.cameras.camera_to_worlds[0, :3, 3]
+        start_time = float(of_capture.times[frame]) if pose is None and not rest else 0.0
+        write("hands.html", files.page([of_capture, *filter(None, [played])], eye=eye, start_time=start_time))
     if rigged:
         write("rigged.glb", files.rig(played))
     if sequence is not None:

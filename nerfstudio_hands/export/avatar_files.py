@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.export.avatar import textured_mesh
 from nerfstudio_hands.export.avatar_meshes import avatar_meshes
 from nerfstudio_hands.export.finishing import close_mesh, close_rig, transformed
+from nerfstudio_hands.export.hand_page import splat_page
 from nerfstudio_hands.export.held_object_mesh import held_object_mesh
 from nerfstudio_hands.export.mesh_sequence import mesh_sequence, rest_pose
 from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes
+from nerfstudio_hands.export.splat_glb import splat_glb_bytes
 from nerfstudio_hands.export.splat_ply import splat_ply_bytes
 from nerfstudio_hands.export.textured_mesh import TexturedMesh, glb_bytes, obj_files, ply_bytes
 from nerfstudio_hands.hand_model import HandPose
-from nerfstudio_hands.model_components.export_source import ExportSource
+from nerfstudio_hands.model_components.export_source import ExportSource, SplatCloud
 from nerfstudio_hands.motion.pose_track import PoseTrack
 
-Format = Literal["ply", "obj", "glb", "splat"]
+MeshFormat = Literal["ply", "obj", "glb"]
+SplatFormat = Literal["splat", "splat-glb"]
+Format = Literal[MeshFormat, SplatFormat, "page"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class FileOptions:
 
     Attributes:
         world: From the capture's world to that of the files, rigid.
-        formats: Files of every mesh.
+        formats: Files of the hands; those of meshes are written of what they hold, too.
         at_rest: The hands are flat and side by side.
         texture_size: Texels along each side of the texture, a power of two.
         open_wrist: Wrists stay open, as the hand model is.
@@ -72,7 +77,7 @@ class AvatarFiles:
         self._mesh = self._closed(mesh) if options.at_rest else self._finished(mesh)
 
     def hands(self) -> Iterator[tuple[str, bytes]]:
-        """`hands.ply`, `.obj` with its material and texture, `.glb`, and `hands_splat.ply`."""
+        """`hands.ply`, `.obj` with its material and texture, `.glb`, and `hands_splat.ply` and `.glb`."""
         mesh, lit, formats = self._mesh, self._source.lit, self._options.formats
         if "ply" in formats:
             yield "hands.ply", ply_bytes(mesh)
@@ -81,21 +86,31 @@ class AvatarFiles:
         if "glb" in formats:
             yield "hands.glb", glb_bytes(mesh, "hands", lit=lit)
         if "splat" in formats:
-            yield "hands_splat.ply", self._splats()
+            yield "hands_splat.ply", splat_ply_bytes(*self._splats("splat"))
+        if "splat-glb" in formats:
+            yield "hands_splat.glb", splat_glb_bytes(*self._splats("splat-glb"))
 
     @torch.no_grad()
-    def _splats(self) -> bytes:
-        """The Gaussians where the mesh is."""
+    def _splats(self, kind: SplatFormat) -> tuple[SplatCloud, Float[Tensor, "3 4"]]:
+        """The Gaussians, and the transform that puts them where the mesh is."""
         source, options = self._source, self._options
         if source.splats is None:
-            raise HandsError(
-                "--format: expected an avatar of Gaussians for `splat`, found another: train `hand-splat`, or choose "
-                "ply, obj or glb."
-            )
-        pose = rest_pose(source.hands.surface)[None] if options.at_rest else self._pose
+            raise _no_gaussians(kind)
+        pose = self._shown_pose()
         of_file = np.eye(4) if options.at_rest else np.vstack([options.world, [0, 0, 0, 1]])
         transform = torch.from_numpy(of_file).float() @ torch.linalg.inv(source.hands.to_world.cpu())
-        return splat_ply_bytes(source.splats(pose), transform[:3])
+        return source.splats(pose), transform[:3]
+
+    def _shown_pose(self) -> HandPose:
+        """Poses [1, H, ...] of the Gaussians, capture's world."""
+        return rest_pose(self._source.hands.surface)[None] if self._options.at_rest else self._pose
+
+    def page(self, tracks: Sequence[PoseTrack], *, eye: Float[Tensor, "3"], start_time: float) -> bytes:
+        """A web page that shows the hands and plays tracks, see `splat_page`."""
+        source = self._source
+        if source.splat_rig is None:
+            raise _no_gaussians("page")
+        return splat_page(source.splat_rig, source.hands, self._shown_pose(), tracks, eye=eye, start_time=start_time)
 
     @torch.no_grad()
     def held_object(self, frame: int | None) -> Iterator[tuple[str, bytes]]:
@@ -107,7 +122,7 @@ class AvatarFiles:
         posed = hands.at_pose(self._pose) if frame is None else hands.at_frame(frame)
         mesh = held_object_mesh(held, posed, hands.world_transform, voxel=options.voxel)
         mesh.apply_transform(np.vstack([options.world, [0, 0, 0, 1]]))
-        for kind in (kind for kind in options.formats if kind != "splat"):
+        for kind in (kind for kind in options.formats if kind in get_args(MeshFormat)):
             content = mesh.export(file_type=kind)
             yield f"object.{kind}", content.encode() if isinstance(content, str) else content  # pyright: ignore[reportReturnType]
 
@@ -137,3 +152,10 @@ class AvatarFiles:
 
     def _finished(self, mesh: TexturedMesh) -> TexturedMesh:
         return transformed(self._closed(mesh), self._options.world)
+
+
+def _no_gaussians(kind: Format) -> HandsError:
+    return HandsError(
+        f"--format: expected an avatar of Gaussians for `{kind}`, found another: train `hand-splat`, or choose ply, "
+        "obj or glb."
+    )

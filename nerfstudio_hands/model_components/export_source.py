@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.fields.canonical_warps import NearestSkinning
+from nerfstudio_hands.fields.surface_splats import SurfaceSplats
+from nerfstudio_hands.fields.vertex_look import VertexLook
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
@@ -71,6 +73,23 @@ class SplatCloud:
 
 
 @dataclass(frozen=True)
+class SplatRig:
+    """Gaussians on the hands' surface as they are learned, for programs that pose them themselves.
+
+    Attributes:
+        splats: On the faces of the surface.
+        look: Of its vertices.
+        gain: Of the mean camera.
+        bias: Of the mean camera, on what is opaque.
+    """
+
+    splats: SurfaceSplats
+    look: VertexLook
+    gain: Float[Tensor, "3"]
+    bias: Float[Tensor, "3"]
+
+
+@dataclass(frozen=True)
 class ExportSource:
     """A surface in every pose, and its colors.
 
@@ -83,6 +102,7 @@ class ExportSource:
         distance: Whose isosurface is the surface; None for the hands' own.
         held: What the hands hold; None for nothing.
         splats: From poses [1, H, ...] in the capture's world to the Gaussians that the avatar is; None if it is none.
+        splat_rig: The same before they are posed.
     """
 
     hands: PosedHands
@@ -92,3 +112,4 @@ class ExportSource:
     distance: DistanceSource | None = None
     held: HeldObjectSource | None = None
     splats: Callable[[HandPose], SplatCloud] | None = None
+    splat_rig: SplatRig | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Type
+from typing import Dict, List, Tuple, Type
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ from nerfstudio_hands.geometry.face_frames import FaceFrames
 from nerfstudio_hands.geometry.splats.draw import draw_splats
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.labels import PixelLabel
-from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource, SplatCloud
+from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource, SplatCloud, SplatRig
 from nerfstudio_hands.model_components.image_losses import coverage_loss, perceptual_window_loss
 from nerfstudio_hands.model_components.losses import color_loss
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
@@ -178,7 +178,14 @@ class HandSplatModel(PosedHandModel):
 
     @torch.no_grad()
     def export_source(self) -> ExportSource:
-        return ExportSource(self.hands, self.surface_colors, splats=self.splat_cloud)
+        rig = SplatRig(self.splats, self.look, *self.mean_camera())
+        return ExportSource(self.hands, self.surface_colors, splats=self.splat_cloud, splat_rig=rig)
+
+    def mean_camera(self) -> Tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+        """Gain and bias of the mean camera: what it makes of light is linear in it."""
+        black, opaque = torch.zeros(1, 3, device=self.device), torch.ones(1, 1, device=self.device)
+        bias = self.cameras.respond(black, opaque, None)[0]
+        return self.cameras.respond(black + 1, opaque, None)[0] - bias, bias
 
     @torch.no_grad()
     def surface_colors(self, pose: HandPose) -> ColorFn:
@@ -191,11 +198,8 @@ class HandSplatModel(PosedHandModel):
         that are not valid are left out."""
         shown = self.show(self.hands.at_pose(pose))
         there = self.hands.surface.vertex_valid(pose.valid)[0][self.frames.faces[self.splats.face, 0]]
-        black, white, full = (torch.full_like(shown.diffuse, value) for value in (0.0, 1.0, 1.0))
-        # What a camera makes of light is linear in it.
-        bias = self.cameras.respond(black, full[:, :1], None)
-        gain = self.cameras.respond(white, full[:, :1], None) - bias
-        splats, linear = shown.splats, shown.linear() * gain[:, None]
+        gain, bias = self.mean_camera()
+        splats, linear = shown.splats, shown.linear() * gain
         parts = (splats.means, splats.axes, splats.opacities, shown.diffuse * gain + bias, linear)
         return SplatCloud(*(part[there] for part in parts))
 

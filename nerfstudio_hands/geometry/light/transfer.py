@@ -9,6 +9,9 @@ from torch import Tensor
 from nerfstudio_hands.geometry.query.surfaces import Surfaces
 from nerfstudio_hands.transforms.spherical_harmonics import sphere_directions, spherical_harmonics
 
+NUM_DIRECTIONS = 64
+"""Directions over the sphere in which light is looked for by default."""
+
 LIFT = 5e-4
 """Metres by which rays start above the surface, or they would meet the faces they start from."""
 
@@ -19,7 +22,7 @@ def light_transfer(
     normals: Float[Tensor, "S V 3"],
     *,
     num_levels: int = 4,
-    num_directions: int = 64,
+    num_directions: int = NUM_DIRECTIONS,
     reach: float = 0.2,
     vertices: Int[Tensor, " W"] | None = None,
     blocked: bool = False,
