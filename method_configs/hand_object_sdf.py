@@ -33,7 +33,8 @@ def _config(
         points=2000 if ON_GPU and points else points,
         clip=clip,
     )
-    return picture_training(name, pipeline(datamanager=datamanager, model=model), 200_000 if ON_GPU else 3000)
+    steps = 200_000 if ON_GPU else 3000
+    return picture_training(name, pipeline(datamanager=datamanager, model=model), steps, distances=5e-3)
 
 
 hand_object_pose = MethodSpecification(

@@ -11,8 +11,8 @@ DEVICE = default_device()
 ON_GPU = DEVICE == "cuda"
 
 
-def picture_training(name: str, pipeline: PicturePipelineConfig, steps: int) -> HandTrainerConfig:
-    """A training of so many steps, with the encoder at half the rate of the heads."""
+def picture_training(name: str, pipeline: PicturePipelineConfig, steps: int, **rates: float) -> HandTrainerConfig:
+    """A training of so many steps, with the encoder at half the rate of the heads, and further groups at `rates`."""
     return HandTrainerConfig(
         method_name=name,
         max_num_iterations=steps,
@@ -29,7 +29,7 @@ def picture_training(name: str, pipeline: PicturePipelineConfig, steps: int) -> 
                 "optimizer": AdamOptimizerConfig(lr=rate, eps=1e-8),
                 "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
             }
-            for group, rate in {"encoder": 5e-4, "heads": 1e-3}.items()
+            for group, rate in {"encoder": 5e-4, "heads": 1e-3, **rates}.items()
         },
         viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=64),
         vis="viewer+tensorboard",

@@ -167,7 +167,12 @@ class HandObjectSDFModel(PictureModel):
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         distance = self.network.distance
         encoders = [part for part in (distance.encoder, distance.center_encoder) if part is not None]
-        return encoder_and_heads(distance, encoders)
+        groups = encoder_and_heads(distance, encoders)
+        # Few layers, of features that lie about zero: they bear, and need, a higher rate than the rest.
+        distances = [*distance.hand.parameters(), *distance.object.parameters()]
+        of_distances = {id(parameter) for parameter in distances}
+        others = [parameter for parameter in groups.pop("heads") if id(parameter) not in of_distances]
+        return groups | ({"heads": others} if others else {}) | {"distances": distances}
 
     def predict(self, batch: SceneBatch) -> Dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         is_told = self.training or self.config.wrist == "given" or self.network.pose is None

@@ -136,7 +136,7 @@ def test_heads_learn_without_pictures_and_others_begin_with_them(pose_run: Path,
     begun = (
         "--pipeline.model.heads-run",
         heads.parent / "nerfstudio_models",
-        "--optimizers.heads.optimizer.lr",
+        "--optimizers.distances.optimizer.lr",
         "1e-12",
     )
     config = train("hand-object-sdf", tmp_path, "begun", 1, *_with_poses(pose_run), *begun)

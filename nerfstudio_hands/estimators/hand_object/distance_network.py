@@ -20,6 +20,9 @@ from nerfstudio_hands.fields.signed_distance import SignedDistanceNetwork
 UNIT = 0.1
 """Meters; half a hand. What heads see and say is of the order of one."""
 
+NEAR = 0.02
+"""Meters from a bone within which places about it are told apart best, about a finger's width."""
+
 HAND_FRAMES = {
     3: (),
     6: (0,),
@@ -113,8 +116,9 @@ class Skeleton:
 class DistanceNetwork(nn.Module):
     """gSDF's network of signed distances (Chen et al., CVPR 2023, section 3).
 
-    Unlike there features come from a pyramid and not from transposed convolutions, and heads see the nearest bone's
-    position in waves of several lengths.
+    Unlike there features come from a pyramid and not from transposed convolutions, heads see the place about the wrist
+    in waves of several lengths, and places in the frames of fingers' bones are drawn together far from these: a finger
+    is a tenth as thick as a hand is long.
 
     Args:
         options: Which network it is.
@@ -190,7 +194,9 @@ class DistanceNetwork(nn.Module):
         """Those from the hand alone; arguments as for `distances`."""
         relative, frames, _, _ = skeleton.relative(points)
         bones = frames[:, list(HAND_FRAMES[self.options.hand_features])]
-        return self._of(self.hand, hand_features(relative, bones), self._looks(seen, skeleton, points))
+        features = hand_features(relative, bones)
+        features = torch.cat([features[..., :6], _drawn_together(features[..., 6:])], -1)
+        return self._of(self.hand, features, self._looks(seen, skeleton, points))
 
     def object_distances(
         self, seen: SeenScene, skeleton: Skeleton, points: Float[Tensor, "B N 3"]
@@ -217,6 +223,12 @@ class DistanceNetwork(nn.Module):
         found = functional.grid_sample(seen.maps, places[:, :, None], align_corners=False)[..., 0].mT
         direction = functional.normalize(points, dim=-1)
         return self.image(torch.cat([found, points[..., 2:], direction], -1))
+
+
+def _drawn_together(offsets: Float[Tensor, "B N F"]) -> Float[Tensor, "B N F"]:
+    """Offsets from bones, three numbers each; the farther, the less their length counts, and none is over `UNIT`."""
+    apart = offsets.unflatten(-1, (offsets.shape[-1] // 3, 3))
+    return (UNIT * apart / (apart.square().sum(-1, keepdim=True) + NEAR**2).sqrt()).flatten(-2)
 
 
 def center_of(
