@@ -8,6 +8,7 @@ import tyro
 
 from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.announced import announced
+from nerfstudio_hands.cli.bake import bake
 from nerfstudio_hands.cli.batch import batch
 from nerfstudio_hands.cli.calibrate import calibrate
 from nerfstudio_hands.cli.check import check
@@ -33,6 +34,7 @@ COMMANDS = {
     "check": check,
     "fit": fit,
     "export": export,
+    "bake": bake,
     "batch": batch,
     "turntable": turntable,
     "animate": animate,

@@ -145,9 +145,12 @@ class HandsDataParser(DataParser):
 
     def _compare(self, record: RunRecord) -> None:
         """Says where the capture is no longer the one that the run was trained on."""
+        from nerfstudio_hands.dataparsers.run_record import DRAWN_FILE
         from nerfstudio_hands.errors import HandsError
         from nerfstudio_hands.fitting import fit_key
 
+        if (record.capture.root / DRAWN_FILE).is_file():
+            return  # What an avatar has drawn is not fitted.
         if not record.capture.root.is_dir():
             _say(f"{record.capture.root} is not there; the hands are those that the run keeps.")
             return
@@ -175,10 +178,13 @@ class HandsDataParser(DataParser):
 
     def _from_capture(self) -> RunRecord:
         from nerfstudio_hands.dataparsers.avatar_data import world_transform
-        from nerfstudio_hands.dataparsers.run_record import RunRecord
+        from nerfstudio_hands.dataparsers.run_record import DRAWN_FILE, RunRecord
         from nerfstudio_hands.fitting import fit_key, fit_or_load
         from nerfstudio_hands.fitting.object_poses import with_object_poses
 
+        drawn = self.config.data.expanduser().absolute() / DRAWN_FILE
+        if drawn.is_file():
+            return RunRecord.load(drawn).at(drawn.parent)
         capture, split = self._read()
         for problem in capture.problems:
             _say(f"- {problem}")

@@ -25,6 +25,9 @@ from nerfstudio_hands.fitting.record import UNREADABLE, HandFit
 RUN_FILE = "hands.npz"
 """Lies beside a run's config.yml."""
 
+DRAWN_FILE = "drawn_hands.npz"
+"""The same in a capture that an avatar has drawn: what is trained on its pictures takes the avatar's hands."""
+
 RUN_VERSION = 2
 """Raised whenever an older file would be read wrongly."""
 
