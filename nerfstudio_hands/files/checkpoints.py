@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,27 @@ def require_same_weights(own: Mapping[str, Tensor], loaded: Mapping[str, Any]) -
                 f"({name} is {'not there' if other is None else f'{list(other)}'} instead of "
                 f"{'nothing' if mine is None else list(mine)}); give the options and the capture of the run that wrote "
                 "it."
+            )
+
+
+def require_finite_weights(learned: Iterable[str], loaded: Mapping[str, Any]) -> None:
+    """See that what was learned can be drawn, before it is taken: a picture of weights that are not numbers is black,
+    or has holes, and says nothing.
+
+    Args:
+        learned: Names of the model's parameters; what else a checkpoint holds may be undefined, as poses of hands that
+            are not there.
+        loaded: What the checkpoint has in place of the model's state.
+
+    Raises:
+        HandsError: A number in one of them is NaN or infinite.
+    """
+    for name in learned:
+        broken = int((~loaded[name].isfinite()).sum())
+        if broken:
+            raise HandsError(
+                f"checkpoint: expected finite numbers in {name}, found {broken} of {loaded[name].numel()} that are NaN "
+                "or infinite; load an earlier one with --load-step, or train again with lower learning rates."
             )
 
 

@@ -11,7 +11,12 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.checkpoints import model_weights, patch_loading, require_same_weights
+from nerfstudio_hands.files.checkpoints import (
+    model_weights,
+    patch_loading,
+    require_finite_weights,
+    require_same_weights,
+)
 from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.viewer.nerfstudio_patches import patch_viewer
 
@@ -56,10 +61,12 @@ class SoundPipeline(VanillaPipeline):
         return None
 
     def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
-        """nerfstudio's, which takes what fits and leaves the rest; weights of something else end the program with one
-        sentence."""
+        """nerfstudio's, which takes what fits and leaves the rest; weights of something else, or that are no numbers,
+        end the program with one sentence."""
         try:
-            require_same_weights(self.model.state_dict(), model_weights(loaded_state))
+            weights = model_weights(loaded_state)
+            require_same_weights(self.model.state_dict(), weights)
+            require_finite_weights((name for name, _ in self.model.named_parameters()), weights)
         except HandsError as error:
             raise SystemExit(f"error: {error}") from error
         super().load_pipeline(loaded_state, step)

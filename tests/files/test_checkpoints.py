@@ -83,13 +83,25 @@ def test_weights_of_another_method_or_rig_are_not_taken(monkeypatch, loaded, fou
         require_same_weights(own, other)
     taken = []
     monkeypatch.setattr(VanillaPipeline, "load_pipeline", lambda self, state, step: taken.append(step))
-    monkeypatch.setattr(HandPipeline, "model", SimpleNamespace(state_dict=lambda: own))
+    monkeypatch.setattr(HandPipeline, "model", SimpleNamespace(state_dict=lambda: own, named_parameters=own.items))
     pipeline = HandPipeline.__new__(HandPipeline)
     for prefix in ("_model.", "_model.module."):
         pipeline.load_pipeline({prefix + name: value for name, value in own.items()}, 5)
         with pytest.raises(SystemExit, match="^error: checkpoint: expected the weights of this method"):
             pipeline.load_pipeline({prefix + name: value for name, value in other.items()}, 6)
     assert taken == [5, 5]
+
+
+def test_weights_that_are_no_numbers_are_not_taken(monkeypatch):
+    own = {"splats.place": torch.zeros(4, 3), "poses": torch.full((2,), torch.nan)}
+    monkeypatch.setattr(VanillaPipeline, "load_pipeline", lambda self, state, step: None)
+    model = SimpleNamespace(state_dict=lambda: own, named_parameters=lambda: [("splats.place", own["splats.place"])])
+    monkeypatch.setattr(HandPipeline, "model", model)
+    pipeline = HandPipeline.__new__(HandPipeline)
+    pipeline.load_pipeline({f"_model.{name}": value for name, value in own.items()}, 5)
+    own["splats.place"][1, 2] = torch.nan
+    with pytest.raises(SystemExit, match=r"finite numbers in splats.place, found 1 of 12 that are NaN or infinite"):
+        pipeline.load_pipeline({f"_model.{name}": value for name, value in own.items()}, 5)
 
 
 def test_nerfstudio_s_commands_say_what_is_wrong_with_a_checkpoint_of_ours(monkeypatch, whole: Path):
