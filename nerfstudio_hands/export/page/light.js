@@ -5,8 +5,8 @@
 /** Meters by which rays start above the surface, and beyond which nothing casts a shadow. */
 const LIFT = 5e-4, SHADOW_REACH = 0.2;
 
-/** Side of a cell in meters: about that of a face. */
-const CELL = 5e-3;
+/** Side of a cell in meters, less than that of a face. */
+const CELL = 3.5e-3;
 
 /** Irradiance over pi of the vertices [V, 3]: the light of every direction that reaches them times its cosine. */
 function irradiance(light, {vertices, normals, valid}, vertexHand, faces) {
@@ -14,11 +14,12 @@ function irradiance(light, {vertices, normals, valid}, vertexHand, faces) {
   const lifted = vertices.map((value, k) => value + LIFT * normals[k]);
   const there = new Uint32Array(faces.length / 3).map((_, face) => face)
     .filter((face) => valid[vertexHand[faces[3 * face]]]);
+  const grid = new FaceGrid(faces, there);
   for (let number = 0; number < light.directions.length / 3; number++) {
     const direction = three(light.directions, number);
     const [dx, dy, dz] = direction, [red, green, blue] = three(light.radiance, number);
     const axes = axesAcross(direction), starts = turned(lifted, axes);
-    const grid = new FaceGrid(turned(vertices, axes), faces, there);
+    grid.fill(turned(vertices, axes));
     for (let vertex = 0, at = 0; vertex < vertexHand.length; vertex++, at += 3) {
       const cosine = normals[at] * dx + normals[at + 1] * dy + normals[at + 2] * dz;
       if (cosine <= 0 || !valid[vertexHand[vertex]]) continue;
@@ -51,46 +52,68 @@ function turned(points, [[ax, ay, az], [bx, by, bz], [cx, cy, cz]]) {
 
 /** Some of a surface's faces by the cells of the plane x, y that they lie in. */
 class FaceGrid {
-  constructor(vertices, faces, there) {
-    Object.assign(this, {vertices, faces});
-    const bounds = there.length ? this.bounds(there) : [0, 0, 0, 0];
-    [this.left, this.bottom] = bounds;
-    this.columns = Math.floor((bounds[2] - this.left) / CELL) + 1;
-    this.rows = Math.floor((bounds[3] - this.bottom) / CELL) + 1;
-    // Each cell is a list: its first entry, and of every entry the face and the next entry.
-    this.first = new Int32Array(this.columns * this.rows).fill(-1);
-    this.entries = [];
-    for (const face of there) this.add(face);
+  constructor(faces, there) {
+    Object.assign(this, {faces, there});
+    // Each cell is a list: its first entry, and of every entry its face and the next entry.
+    this.first = new Int32Array(1024);
+    this.entryFace = new Int32Array(8 * there.length);
+    this.entryNext = new Int32Array(8 * there.length);
+    this.deepest = new Float32Array(faces.length / 3);
   }
 
-  /** Left, bottom, right and top of some faces. */
-  bounds(there) {
-    const found = [Infinity, Infinity, -Infinity, -Infinity];
-    for (const face of there) {
+  /** Takes over where the vertices are. */
+  fill(vertices) {
+    this.vertices = vertices;
+    const [left, bottom, right, top] = this.bounds();
+    Object.assign(this, {left, bottom, count: 0});
+    this.columns = Math.floor((right - left) / CELL) + 1;
+    this.rows = Math.floor((top - bottom) / CELL) + 1;
+    if (this.columns * this.rows > this.first.length) this.first = new Int32Array(2 * this.columns * this.rows);
+    this.first.fill(-1);
+    for (const face of this.there) this.add(face);
+  }
+
+  /** Left, bottom, right and top of the faces. */
+  bounds() {
+    const {vertices, faces} = this;
+    let left = Infinity, bottom = Infinity, right = -Infinity, top = -Infinity;
+    for (const face of this.there) {
       for (let corner = 3 * face; corner < 3 * face + 3; corner++) {
-        const x = this.vertices[3 * this.faces[corner]], y = this.vertices[3 * this.faces[corner] + 1];
-        if (x < found[0]) found[0] = x;
-        if (y < found[1]) found[1] = y;
-        if (x > found[2]) found[2] = x;
-        if (y > found[3]) found[3] = y;
+        const x = vertices[3 * faces[corner]], y = vertices[3 * faces[corner] + 1];
+        left = Math.min(left, x);
+        right = Math.max(right, x);
+        bottom = Math.min(bottom, y);
+        top = Math.max(top, y);
       }
     }
-    return found;
+    return [left, bottom, right, top];
   }
 
   add(face) {
-    const {vertices, faces} = this;
+    const {vertices: v, faces, left, bottom} = this;
     const a = 3 * faces[3 * face], b = 3 * faces[3 * face + 1], c = 3 * faces[3 * face + 2];
-    const column = (x) => Math.floor((x - this.left) / CELL), row = (y) => Math.floor((y - this.bottom) / CELL);
-    const right = column(Math.max(vertices[a], vertices[b], vertices[c]));
-    const top = row(Math.max(vertices[a + 1], vertices[b + 1], vertices[c + 1]));
-    const left = column(Math.min(vertices[a], vertices[b], vertices[c]));
-    for (let y = row(Math.min(vertices[a + 1], vertices[b + 1], vertices[c + 1])); y <= top; y++) {
-      for (let x = left; x <= right; x++) {
-        const cell = y * this.columns + x;
-        this.entries.push(face, this.first[cell]);
-        this.first[cell] = this.entries.length - 2;
-      }
+    const firstColumn = Math.floor((Math.min(v[a], v[b], v[c]) - left) / CELL);
+    const lastColumn = Math.floor((Math.max(v[a], v[b], v[c]) - left) / CELL);
+    const lastRow = Math.floor((Math.max(v[a + 1], v[b + 1], v[c + 1]) - bottom) / CELL);
+    this.deepest[face] = Math.max(v[a + 2], v[b + 2], v[c + 2]);
+    let row = Math.floor((Math.min(v[a + 1], v[b + 1], v[c + 1]) - bottom) / CELL);
+    for (; row <= lastRow; row++) {
+      for (let column = firstColumn; column <= lastColumn; column++) this.enter(row * this.columns + column, face);
+    }
+  }
+
+  enter(cell, face) {
+    if (this.count === this.entryFace.length) this.grow();
+    this.entryFace[this.count] = face;
+    this.entryNext[this.count] = this.first[cell];
+    this.first[cell] = this.count++;
+  }
+
+  grow() {
+    for (const name of ["entryFace", "entryNext"]) {
+      const more = new Int32Array(2 * this.count + 1);
+      more.set(this[name]);
+      this[name] = more;
     }
   }
 
@@ -98,8 +121,10 @@ class FaceGrid {
   blocks(x, y, z) {
     const column = Math.floor((x - this.left) / CELL), row = Math.floor((y - this.bottom) / CELL);
     if (column < 0 || row < 0 || column >= this.columns || row >= this.rows) return false;
-    for (let entry = this.first[row * this.columns + column]; entry >= 0; entry = this.entries[entry + 1]) {
-      const depth = this.depthAt(this.entries[entry], x, y);
+    for (let entry = this.first[row * this.columns + column]; entry >= 0; entry = this.entryNext[entry]) {
+      const face = this.entryFace[entry];
+      if (this.deepest[face] <= z) continue;
+      const depth = this.depthAt(face, x, y);
       if (depth > z && depth < z + SHADOW_REACH) return true;
     }
     return false;
