@@ -156,6 +156,6 @@ class AvatarFiles:
 
 def _no_gaussians(kind: Format) -> HandsError:
     return HandsError(
-        f"--format: expected an avatar of Gaussians for `{kind}`, found another: train `hand-splat`, or choose ply, "
-        "obj or glb."
+        f"--format: expected an avatar of Gaussians for `{kind}`, found another: make one of it with `ns-hands bake`, "
+        "or choose ply, obj or glb."
     )
