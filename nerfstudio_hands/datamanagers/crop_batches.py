@@ -37,8 +37,6 @@ class CropBatch(TypedDict):
     rotations: Float[Tensor, "B 16 3"]
     shape: Float[Tensor, "B K"]
     """K is 0 where the source knows none."""
-    bone_length: Float[Tensor, " B"]
-    """From joint 9 to joint 10, meters."""
     turn: Float[Tensor, "B 3 3"]
     """From the view's axes to those of the picture's camera."""
     is_mirrored: Bool[Tensor, " B"]
@@ -223,7 +221,6 @@ def collate(crops: list[RightHandCrop]) -> CropBatch:
         vertices=stacked("vertices", (count_vertices, 3)),
         rotations=stacked("rotations", (16, 3)),
         shape=stacked("shape", (count_shape,)),
-        bone_length=torch.tensor([_bone_length(crop) for crop, _, _ in crops], dtype=torch.float32),
         turn=torch.from_numpy(np.stack([crop.view.rotation for crop, _, _ in crops])).float(),
         is_mirrored=torch.tensor([is_mirrored for _, is_mirrored, _ in crops]),
         row=torch.tensor([row for _, _, row in crops]),
@@ -232,10 +229,3 @@ def collate(crops: list[RightHandCrop]) -> CropBatch:
 
 def _length(values: np.ndarray | None) -> int:
     return 0 if values is None else len(values)
-
-
-def _bone_length(crop: HandCrop) -> float:
-    labels = crop.labels
-    if labels.bone_length is None and labels.joints is not None:
-        return float(np.linalg.norm(labels.joints[9] - labels.joints[10]))
-    return float("nan") if labels.bone_length is None else labels.bone_length

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from torch import Tensor
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hierarchy import MeshHierarchy, Upsampling
 from nerfstudio_hands.estimators.network import PoseNetwork
+from nerfstudio_hands.files.formatted_npz import read_formatted_npz
+from nerfstudio_hands.files.network_file import layers_expected, weights_in, weights_of
 from nerfstudio_hands.files.npz_writing import write_npz
 
 FORMAT = "nerfstudio-hands pose network 1"
@@ -22,8 +23,6 @@ FORMAT = "nerfstudio-hands pose network 1"
 
 SHIPPED = Path(__file__).parent / "assets" / "default_hand.npz"
 """The network for the built-in hand."""
-
-_WEIGHT = "weight/"
 
 
 def save_network(path: Path, network: PoseNetwork, *, faces: Int[Tensor, "F 3"], seed: int) -> None:
@@ -46,14 +45,13 @@ def save_network(path: Path, network: PoseNetwork, *, faces: Int[Tensor, "F 3"],
         "reference": network.reference.cpu().numpy(),
         "num_shape": np.array(network.num_shape),
         "sizes": np.array(hierarchy.sizes),
+        **weights_of(network),
     }
     for level, edges in enumerate(hierarchy.edges):
         arrays[f"edges_{level}"] = edges.numpy().astype(np.int32)
     for level, up in enumerate(hierarchy.upsamplings):
         arrays[f"corners_{level}"] = up.corners.numpy().astype(np.int32)
         arrays[f"weights_{level}"] = up.weights.numpy().astype(np.float32)
-    for name, value in network.state_dict().items():
-        arrays[_WEIGHT + name] = value.cpu().numpy().astype(np.float16)
     write_npz(path, arrays, expected="to write the pose network", remedy="free some space or give another --output")
 
 
@@ -74,46 +72,31 @@ def load_network(path: Path, faces: Int[Tensor, "F 3"] | None = None) -> PoseNet
         HandsError: It is no such file, is broken, or belongs to another hand model.
     """
     remedy = "train one with `ns-hands train-pose-network`"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise HandsError(
-            f"{path}: expected a pose network, found a file that cannot be read ({error}): {remedy}."
-        ) from error
-    found = str(arrays.get("format", "no format entry"))
-    if found != FORMAT:
-        raise HandsError(f"{path}: expected the format {FORMAT!r}, found {found!r}: {remedy}.")
+    arrays = read_formatted_npz(path, FORMAT, what="a pose network", remedy=remedy)
     if faces is not None and str(arrays.get("faces")) != _digest(faces):
         raise HandsError(
             f"{path}: expected a pose network for a hand model with {len(faces)} triangles as yours has them, found "
             f"one for another model: {remedy} --hand-model YOURS."
         )
-    try:
-        sizes = arrays["sizes"].tolist()
-        hierarchy = MeshHierarchy(
-            sizes,
-            [torch.from_numpy(arrays[f"edges_{level}"].astype(np.int64)) for level in range(len(sizes))],
-            [
-                Upsampling(
-                    torch.from_numpy(arrays[f"corners_{level}"].astype(np.int64)),
-                    torch.from_numpy(arrays[f"weights_{level}"]),
-                )
-                for level in range(len(sizes) - 1)
-            ],
-        )
+    with layers_expected(path, FORMAT, remedy):
+        hierarchy = _hierarchy(arrays)
         reference = torch.from_numpy(arrays["reference"])
-        network = PoseNetwork(hierarchy, reference, torch.zeros(sizes[-1], 3), int(arrays["num_shape"]))
-        weights = {
-            name[len(_WEIGHT) :]: torch.from_numpy(value.astype(np.float32))
-            for name, value in arrays.items()
-            if name.startswith(_WEIGHT)
-        }
-        network.load_state_dict(weights)
-    except (KeyError, RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise HandsError(f"{path}: expected the layers of {FORMAT!r}, found others ({reason}): {remedy}.") from error
+        network = PoseNetwork(hierarchy, reference, torch.zeros(hierarchy.sizes[-1], 3), int(arrays["num_shape"]))
+        network.load_state_dict(weights_in(arrays))
     return network.eval()
+
+
+def _hierarchy(arrays: dict[str, np.ndarray]) -> MeshHierarchy:
+    sizes = arrays["sizes"].tolist()
+
+    def indices(name: str) -> Int[Tensor, "*_"]:
+        return torch.from_numpy(arrays[name].astype(np.int64))
+
+    upsamplings = [
+        Upsampling(indices(f"corners_{level}"), torch.from_numpy(arrays[f"weights_{level}"]))
+        for level in range(len(sizes) - 1)
+    ]
+    return MeshHierarchy(sizes, [indices(f"edges_{level}") for level in range(len(sizes))], upsamplings)
 
 
 @cache

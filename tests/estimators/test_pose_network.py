@@ -147,7 +147,7 @@ def test_files_that_are_no_network(small, tmp_path: Path):
     whole = SHIPPED.read_bytes()
     file = tmp_path / "network.npz"
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(HandsError, match=r"network.npz: expected a pose network, found a file that cannot be read"):
+    with pytest.raises(HandsError, match=r"network.npz: expected a pose network, found File is not a zip file: train"):
         load_network(file)
     with pytest.raises(HandsError, match="expected a pose network for a hand model with 3000 triangles"):
         load_network(SHIPPED, RIGHT.faces[:3000])

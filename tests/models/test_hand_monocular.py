@@ -54,7 +54,7 @@ def test_labels_of_another_hand_teach_neither_vertices_nor_angles(model, batch):
 
 def test_joints_in_the_picture_alone_are_enough_for_weak_supervision(batch):
     model = made(WeaklySupervisedModelConfig(rendered=1))
-    hidden = ("joints", "rotations", "shape", "bone_length")
+    hidden = ("joints", "rotations", "shape")
     unknown = {name: torch.full_like(batch[name], torch.nan) for name in hidden}
     seen = {**batch, **unknown, "vertices": torch.zeros(3, 0, 3), "mask": torch.full_like(batch["mask"], 255)}
     found = losses(model, seen)

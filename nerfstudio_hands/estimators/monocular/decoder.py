@@ -66,16 +66,12 @@ class HandDecoder(nn.Module):
         self.axes, self.limits = fn(self.axes), fn(self.limits)
         return self
 
-    def forward(
-        self, output: MonocularOutput, focal: Float[Tensor, " B"], palm: Float[Tensor, " B"] | None = None
-    ) -> CameraHand:
+    def forward(self, output: MonocularOutput, focal: Float[Tensor, " B"]) -> CameraHand:
         """Hands of an output.
 
         Args:
             output: Of the network.
             focal: Of the views, sides of the crop.
-            palm: True length from the wrist to the root, meters, where it is known; it then sets the depth. The hand
-                keeps its own.
         """
         low, high = self.limits.unbind(-1)
         angles = low + (high - low) * output.fractions
@@ -83,8 +79,8 @@ class HandDecoder(nn.Module):
         zero = torch.zeros_like(output.rotation[:, 0])
         posed = pose_hand(self.hand, zero, local, zero, output.shape)
         root = posed.keypoints[:, ROOT]
-        own = (root - posed.keypoints[:, 0]).norm(dim=-1)
-        depth = focal * (own if palm is None else palm) * torch.exp(-output.log_size)
+        palm = (root - posed.keypoints[:, 0]).norm(dim=-1)
+        depth = focal * palm * torch.exp(-output.log_size)
         place = torch.cat([output.root * (depth / (2 * focal))[:, None], depth[:, None]], -1)
         turned = output.rotation.mT
         vertices = (posed.vertices - root[:, None]) @ turned + place[:, None]

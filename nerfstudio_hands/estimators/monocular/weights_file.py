@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.backbone import DEFAULT
@@ -17,6 +16,7 @@ from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, Monocular
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis
 from nerfstudio_hands.files.formatted_npz import read_formatted_npz
+from nerfstudio_hands.files.network_file import layers_expected, weights_in, weights_of
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model.load import load_hand
 
@@ -51,9 +51,7 @@ def save_predictor(path: Path, predictor: HandPredictor, about: dict[str, str | 
         "about": np.array(json.dumps(about)),
     }
     for part in PARTS:
-        for name, value in getattr(predictor, part).state_dict().items():
-            value = value.cpu().numpy()
-            arrays[f"{part}/{name}"] = value.astype(np.float16) if value.dtype == np.float32 else value
+        arrays |= weights_of(getattr(predictor, part), f"{part}/")
     write_npz(path, arrays, expected="to write the network", remedy="free some space or give another --output")
 
 
@@ -78,18 +76,7 @@ def load_predictor(path: Path, hand_model: str = "default") -> HandPredictor:
     network = MonocularNetwork(backbone=str(arrays.get("backbone", DEFAULT)), num_shape=int(arrays["num_shape"]))
     skin = SkinBasis(hand.num_vertices, NUM_TEXTURE)
     predictor = HandPredictor(network, HandDecoder(hand), skin, int(arrays["size"])).eval()
-    try:
+    with layers_expected(path, FORMAT, remedy):
         for part in PARTS:
-            getattr(predictor, part).load_state_dict(_weights(arrays, f"{part}/"))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise HandsError(f"{path}: expected the layers of {FORMAT!r}, found others ({reason}): {remedy}.") from error
+            getattr(predictor, part).load_state_dict(weights_in(arrays, f"{part}/"))
     return predictor
-
-
-def _weights(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        name[len(prefix) :]: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value)
-        for name, value in arrays.items()
-        if name.startswith(prefix)
-    }

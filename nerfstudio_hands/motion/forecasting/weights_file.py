@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.formatted_npz import read_formatted_npz
+from nerfstudio_hands.files.network_file import layers_expected, weights_in, weights_of
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.motion.forecasting.forecaster import Forecaster, ForecasterConfig
 from nerfstudio_hands.motion.forecasting.mixer import MixerConfig
@@ -23,8 +22,6 @@ FORMAT = "nerfstudio-hands forecaster 1"
 
 SHIPPED = Path(__file__).parent / "assets" / "right_hand.npz"
 """The forecaster that comes with the package."""
-
-_WEIGHT = "weight/"
 
 
 def save_forecaster(path: Path, forecaster: Forecaster, *, learned_from: str) -> None:
@@ -42,9 +39,8 @@ def save_forecaster(path: Path, forecaster: Forecaster, *, learned_from: str) ->
         "format": np.array(FORMAT),
         "config": np.array(json.dumps(asdict(forecaster.config))),
         "learned_from": np.array(learned_from),
+        **weights_of(forecaster, half=False),
     }
-    for name, value in forecaster.state_dict().items():
-        arrays[_WEIGHT + name] = value.cpu().numpy()
     write_npz(path, arrays, expected="to write the forecaster", remedy="free some space or give another --output")
 
 
@@ -56,18 +52,9 @@ def load_forecaster(path: Path) -> Forecaster:
     """
     remedy = "give a file of `ns-hands train-forecaster`"
     arrays = read_formatted_npz(path, FORMAT, what="a forecaster", remedy=remedy)
-    try:
+    with layers_expected(path, FORMAT, remedy):
         forecaster = Forecaster(_config(json.loads(str(arrays["config"]))))
-        forecaster.load_state_dict(
-            {
-                name[len(_WEIGHT) :]: torch.from_numpy(value)
-                for name, value in arrays.items()
-                if name.startswith(_WEIGHT)
-            }
-        )
-    except (KeyError, RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise HandsError(f"{path}: expected the layers of {FORMAT!r}, found others ({reason}): {remedy}.") from error
+        forecaster.load_state_dict(weights_in(arrays))
     return forecaster.eval()
 
 
