@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Optional
 
 from nerfstudio_hands.cli.input_paths import check_hand_model
-from nerfstudio_hands.cli.output_folder import check_can_be_made
+from nerfstudio_hands.cli.output_folder import check_new_npz
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.motion.track_convention import TrackConvention
 from nerfstudio_hands.program.option_range import require_range
@@ -57,12 +57,7 @@ def forecast(
         raise HandsError("--frames: expected at least one frame or --fill-gaps, found neither: give one of them.")
     if not track.exists():
         raise HandsError(f"{track}: expected a pose track, found nothing; check --track.")
-    output = output.expanduser()
-    if output.exists():
-        raise HandsError(f"{output}: expected a new file, found one that is there already: give another --output.")
-    if output.suffix != ".npz":
-        raise HandsError(f"{output}: expected a name that ends in .npz, found '{output.suffix}': rename --output.")
-    check_can_be_made(output.parent, "--output")
+    output = check_new_npz(output)
     if checkpoint is not None and not checkpoint.is_file():
         raise HandsError(f"{checkpoint}: expected a forecaster, found no such file; check --checkpoint.")
     say(f"Forecasting {track} ...")

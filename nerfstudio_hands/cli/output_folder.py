@@ -52,6 +52,24 @@ def check_new_video(output: Path, *, overwrite: bool) -> None:
         )
 
 
+def check_new_npz(output: Path) -> Path:
+    """Refuse a file of arrays that must not or cannot be written, before any time is spent.
+
+    Returns:
+        The path without ~.
+
+    Raises:
+        HandsError: It does not end in .npz, is there already, or its folder cannot be made.
+    """
+    output = output.expanduser()
+    if output.exists():
+        raise HandsError(f"{output}: expected a new file, found one that is there already: give another --output.")
+    if output.suffix != ".npz":
+        raise HandsError(f"{output}: expected a name that ends in .npz, found '{output.suffix}': rename --output.")
+    check_can_be_made(output.parent, "--output")
+    return output
+
+
 def prepare_output_folder(folder: Path, *, keep_out_of: Path) -> Path:
     """Make a folder for output and see that it can be written, before any time is spent.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from nerfstudio_hands.cli.input_paths import check_hand_model
-from nerfstudio_hands.cli.output_folder import check_can_be_made, write_image
+from nerfstudio_hands.cli.output_folder import check_new_npz, write_image
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.motion.track_convention import TrackConvention
 from nerfstudio_hands.program.option_range import bounded, check_ranges
@@ -58,12 +58,7 @@ def train_forecaster(
         options: Numbers of the training.
     """
     check_ranges(options)
-    output = output.expanduser()
-    if output.exists():
-        raise HandsError(f"{output}: expected a new file, found one that is there already: give another --output.")
-    if output.suffix != ".npz":
-        raise HandsError(f"{output}: expected a name that ends in .npz, found '{output.suffix}': rename --output.")
-    check_can_be_made(output.parent, "--output")
+    output = check_new_npz(output)
     check_hand_model(hand_model)
     for path in data:
         if not path.expanduser().exists():

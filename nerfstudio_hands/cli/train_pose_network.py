@@ -7,8 +7,7 @@ from pathlib import Path
 import tyro
 
 from nerfstudio_hands.cli.input_paths import check_capture_folder, check_hand_model
-from nerfstudio_hands.cli.output_folder import check_can_be_made
-from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.cli.output_folder import check_new_npz
 from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say, show_progress
 from nerfstudio_hands.training.pose_network_options import RANGES, TrainingOptions
@@ -34,10 +33,7 @@ def train_pose_network(
     """
     for name, (low, high) in RANGES.items():
         require_range(f"--{name.replace('_', '-')}", getattr(options, name), low, high)
-    output = output.expanduser()
-    if output.exists():
-        raise HandsError(f"{output}: expected a new file, found one that is there already: give another --output.")
-    check_can_be_made(output.parent, "--output")
+    output = check_new_npz(output)
     check_hand_model(hand_model)
     for folder in data:
         check_capture_folder(folder)

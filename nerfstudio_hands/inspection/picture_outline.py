@@ -20,7 +20,7 @@ from nerfstudio_hands.fitting.silhouettes.contours import (
 )
 from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, trusted_outline
 from nerfstudio_hands.inspection.hand_view import HandView
-from nerfstudio_hands.transforms.pixel_distances import distance_to
+from nerfstudio_hands.transforms.pixel_distances import distance_to, longest_side
 
 BANDS_METRES = (0.015, 0.008)
 """How far from the projection the outline is looked for: the second where no pixel of the hand is further inside."""
@@ -94,7 +94,7 @@ def measure_outline(view: HandView) -> PictureOutline | None:
     if not view.outline.silhouette.any() or not len(known):
         return None
     metres = float(known.mean())
-    scale = min(1.0, LONGEST_HAND / _longest_side(view.outline.silhouette))
+    scale = min(1.0, LONGEST_HAND / longest_side(view.outline.silhouette))
     picture = _reduced(view, scale)
     for band in BANDS_METRES:
         reach = band / metres * scale
@@ -108,10 +108,6 @@ def measure_outline(view: HandView) -> PictureOutline | None:
         quality = OutlineQuality(distance, distance * metres, found.matched, shown)
         return PictureOutline(replace(seen, points=seen.points / scale), quality)
     return None
-
-
-def _longest_side(silhouette: Bool[np.ndarray, "H W"]) -> int:
-    return max(int(np.ptp(places)) for places in np.nonzero(silhouette)) + 1
 
 
 def _reduced(view: HandView, scale: float) -> _Picture:

@@ -23,6 +23,7 @@ from nerfstudio_hands.evaluation.image_metrics import (
     reduced,
     reduced_image,
 )
+from nerfstudio_hands.transforms.pixel_distances import longest_side
 from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 PICTURES = 6
@@ -174,7 +175,7 @@ def _reduced(camera: Cameras, batch: ImageBatch) -> _Reduced:
         batch[key].to(camera.device) for key in ("image", "hand_mask", "hand_region", "hand_ignored")
     )
     judged = Judged(truth, region[..., 0].bool(), ~ignored[..., 0].bool())
-    scale = min(1.0, LONGEST_HAND / _longest_side(judged.region))
+    scale = min(1.0, LONGEST_HAND / longest_side(judged.region.cpu().numpy()))
     small = reduced(judged, scale)
     height, width = small.region.shape
     shown = reduced_image(mask.float(), (height, width))[..., 0] > 0.5
@@ -189,11 +190,6 @@ def _reduced(camera: Cameras, batch: ImageBatch) -> _Reduced:
         height=torch.full_like(camera.height, height),
     )
     return _Reduced(resized, small, shown.cpu().numpy())
-
-
-def _longest_side(region: Bool[Tensor, "H W"]) -> int:
-    low, high = torch.nonzero(region).aminmax(dim=0)
-    return int((high - low).max()) + 1
 
 
 def _with(camera: Cameras, **changed: Tensor) -> Cameras:

@@ -14,7 +14,7 @@ from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
 from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 from nerfstudio_hands.files.npz_writing import write_npz
-from nerfstudio_hands.preparation.sides import decide_sides
+from nerfstudio_hands.preparation.sides import decide_sides, no_hand
 from nerfstudio_hands.program.progress import track
 
 FIELDS = ("pixels", "metric")
@@ -46,10 +46,7 @@ def _with_landmarks(capture: Capture) -> Capture:
     found = _detected(capture)
     sides = decide_sides(found, capture.camera_names, capture.cameras if len(capture.cameras) > 1 else None)
     if not np.isfinite(sides.pixels).any():
-        raise HandsError(
-            f"{capture.root}: expected a hand in some picture, found none in {len(capture.images)}: hands should fill "
-            "a fifth of the picture's height or more and be lit; `ns-hands detect` draws what it sees."
-        )
+        raise no_hand(capture.root, len(capture.images))
     write_npz(file, {"pixels": sides.pixels, "metric": sides.metric}, expected="to keep landmarks")
     return replace(
         capture,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from nerfstudio_hands.calibration.conventions import AS_WRITTEN, as_calibrated, find_convention
-from nerfstudio_hands.calibration.hand_scale import MIDDLE_FINGER
+from nerfstudio_hands.calibration.hand_scale import hand_length
 from nerfstudio_hands.calibration.lens import undistort, undistort_points, undistorted_camera
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
@@ -23,7 +23,7 @@ from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.preparation.frames import Film, choose_frames, find_offsets, sharpness
 from nerfstudio_hands.preparation.layout_writing import CaptureWriter
 from nerfstudio_hands.preparation.options import PrepareOptions
-from nerfstudio_hands.preparation.sides import SidedHands, decide_sides
+from nerfstudio_hands.preparation.sides import SidedHands, decide_sides, no_hand
 from nerfstudio_hands.preparation.sources import Source, folder_sources, single_pictures, video_sources
 from nerfstudio_hands.program.progress import show_progress
 
@@ -142,11 +142,7 @@ def _watch(sources: Sequence[Source], options: PrepareOptions) -> list[_Watched]
             watched.append(_watched(source, options, lambda part, done=done: report(done + part)))
         report(len(sources))
     if not any(hands for one in watched for hands in one.hands):
-        count = sum(len(one.hands) for one in watched)
-        raise HandsError(
-            f"{sources[0].files[0].parent}: expected a hand in some picture, found none in {count}: hands should fill "
-            "a fifth of the picture's height or more and be lit; `ns-hands detect` draws what it sees."
-        )
+        raise no_hand(sources[0].files[0].parent, sum(len(one.hands) for one in watched))
     return watched
 
 
@@ -297,8 +293,8 @@ def _rescaled(lens: CalibratedCamera, read: CalibratedCamera) -> Float[np.ndarra
 
 def _scaled(sides: SidedHands, options: PrepareOptions) -> SidedHands:
     """Metric landmarks of hands that are as long as the person's."""
-    bones = np.linalg.norm(np.diff(sides.metric[..., list(MIDDLE_FINGER), :], axis=-2), axis=-1).sum(-1)
-    return replace(sides, metric=sides.metric * options.hand_length / 1000 / np.nanmedian(bones))
+    found = hand_length(sides.metric.reshape(-1, 2, 21, 3))
+    return replace(sides, metric=sides.metric * options.hand_length / 1000 / found)
 
 
 def _write(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.captures.landmark_files import PictureLandmarks
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand
 from nerfstudio_hands.preparation.across_cameras import MAX_MISS, join_tracklets, lonely_cameras, meeting_points, misses
 from nerfstudio_hands.preparation.tracklets import Tracklet, follow_hands
@@ -309,3 +311,11 @@ def _record(table: Table, problems: list[str]) -> SidedHands:
                 if hand is not None:
                     pixels[t, c, side], metric[t, c, side], score[t, c, side] = hand.pixels, hand.metric, hand.score
     return SidedHands(pixels, metric, score, problems)
+
+
+def no_hand(where: Path, count: int) -> HandsError:
+    """What is said where none of so many pictures shows a hand."""
+    return HandsError(
+        f"{where}: expected a hand in some picture, found none in {count}: hands should fill a fifth of the picture's "
+        "height or more and be lit; `ns-hands detect` draws what it sees."
+    )

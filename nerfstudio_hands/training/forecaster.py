@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from nerfstudio_hands.motion.forecasting.forecaster import Forecaster, Forecaste
 from nerfstudio_hands.motion.forecasting.metrics import joint_errors
 from nerfstudio_hands.motion.forecasting.windows import Recording, Windows
 from nerfstudio_hands.training.forecaster_options import ForecasterTraining
+from nerfstudio_hands.training.schedules import warmed_up_cosine
 
-WARM_UP_STEPS = 100
 MAX_GRADIENT = 1.0
 CHECKED_WINDOWS = 512
 """Windows that are looked at while training, spread over all that are kept for it."""
@@ -143,7 +142,7 @@ class ForecasterTrainer:
 
     def _learn(self) -> float:
         for group in self._optimizer.param_groups:
-            group["lr"] = self.options.learning_rate * _share_of_rate(self.step, self.options.steps)
+            group["lr"] = self.options.learning_rate * warmed_up_cosine(self.step, self.options.steps)
         rows = torch.randint(len(self._windows), (self.options.batch,), generator=self._generator)
         loss = self._loss(self._augmented(self._windows[rows]))
         if not torch.isfinite(loss):
@@ -197,7 +196,3 @@ class ForecasterTrainer:
         position = position + joint_errors(said, truth, relative=True).mean(dim=(-1, -2))
         steps = [torch.cat([begin, joints], dim=1).diff(dim=1) for joints in (said, truth)]
         return 10 * (position + self.options.velocity * joint_errors(*steps).mean(dim=(-1, -2)))
-
-
-def _share_of_rate(step: int, steps: int) -> float:
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,8 +22,8 @@ from nerfstudio_hands.hand_model import HandModel, pose_hand
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
 from nerfstudio_hands.hand_model.joints import TIP_JOINTS
 from nerfstudio_hands.training.pose_network_options import TrainingOptions
+from nerfstudio_hands.training.schedules import warmed_up_cosine
 
-WARM_UP_STEPS = 100
 # Batches that the first part keeps at hand, and how often it sees each on average.
 POOL, REUSE = 200, 4
 
@@ -99,7 +98,7 @@ def train_network(
     whole = options.first_steps + options.steps
     for terms, first, last in ((first_terms, 0, options.first_steps), (all_terms, options.first_steps, whole)):
         optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_share_of_rate, steps=last - first))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(warmed_up_cosine, steps=last - first))
         for step in range(first, last):
             loss = _finite_sum(terms(), step)
             optimizer.zero_grad()
@@ -109,10 +108,6 @@ def train_network(
             schedule.step()
             progress(step + 1, float(loss.detach()))
     return network.eval()
-
-
-def _share_of_rate(step: int, steps: int) -> float:
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
 
 
 def _finite_sum(terms: dict[str, Tensor], step: int) -> Tensor:

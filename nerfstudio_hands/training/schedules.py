@@ -70,6 +70,11 @@ class CosineDecayScheduler(Scheduler):
         return lr_scheduler.LambdaLR(optimizer, lr_lambda=factor)
 
 
+def warmed_up_cosine(step: int, steps: int, warm_up: int = 100) -> float:
+    """Share of a learning rate at a step of so many: a linear warm-up within a half cosine that ends at zero."""
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1)))
+
+
 def _known(max_steps: int | None) -> int:
     if max_steps is None:
         raise ValueError("A schedule without max_steps needs a HandTrainer, which knows the length of the training.")

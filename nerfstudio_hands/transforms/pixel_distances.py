@@ -16,6 +16,11 @@ def distance_to(pixels: Bool[np.ndarray, "H W"]) -> np.ndarray:
     return np.sqrt(np.rint(found * found))
 
 
+def longest_side(pixels: Bool[np.ndarray, "H W"]) -> int:
+    """Height or width of the box around some pixels, whichever is more."""
+    return max(int(np.ptp(places)) for places in np.nonzero(pixels)) + 1
+
+
 def distance_to_boundary(mask: Bool[np.ndarray, "H W"]) -> np.ndarray:
     """Pixels from each pixel center to the nearest pixel of the other value, less a half; far where there is none."""
     inside, outside = distance_to(~mask), distance_to(mask)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import time
-import zipfile
-import zlib
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from nerfstudio_hands.files.npz_writing import write_npz
+from nerfstudio_hands.fitting.partial_work import PartialWork
 from nerfstudio_hands.hand_model import HandPose
 
-# At most this much work is lost when a process is killed; whoever interrupts it loses nothing.
-SECONDS_BETWEEN_SAVES = 10.0
 FIELDS = ("global_orient", "local_rotations", "translation", "error")
+SHARED = ("shape", "landmark_offset")
 
 
-class PartialTrack:
-    """Poses of the first hands of a track; leaving the context by an exception writes them to the file.
+class PartialTrack(PartialWork):
+    """Poses of the first hands of a track.
 
     Args:
         path: The file; it is read if it is there and whole. None: nothing is kept.
@@ -32,20 +27,15 @@ class PartialTrack:
     """
 
     def __init__(self, path: Path | None, total: int) -> None:
-        self.path = path
+        super().__init__(path)
         self.total = total
         self.shape: Float[Tensor, " K"] | None = None
         self.landmark_offset: Float[Tensor, "21 3"] | None = None
         self._parts: dict[str, list[Tensor]] = {name: [] for name in FIELDS}
-        self._saved = time.monotonic()
-        self._read()
-
-    def __enter__(self) -> PartialTrack:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self._write()
+        kept = self._read()
+        if kept.keys() >= {"total", *SHARED, *FIELDS} and kept["total"].equal(torch.tensor(total)):
+            self.shape, self.landmark_offset = (kept[name] for name in SHARED)
+            self._parts = {name: [kept[name]] for name in FIELDS}
 
     @property
     def count(self) -> int:
@@ -62,27 +52,10 @@ class PartialTrack:
         values = (pose.global_orient, pose.local_rotations, pose.translation, error)
         for name, value in zip(FIELDS, values, strict=True):
             self._parts[name].append(value)
-        if time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES:
-            self._write()
+        self._write_in_time()
 
-    def _write(self) -> None:
-        if self.path is None or not self.count:
-            return
+    def _done(self) -> dict[str, Shaped[Tensor, "*_"]]:
+        if self.shape is None or self.landmark_offset is None or not self.count:
+            return {}
         shared = {"shape": self.shape, "landmark_offset": self.landmark_offset, "total": torch.tensor(self.total)}
-        arrays = {name: value.numpy() for name, value in {**self.arrays, **shared}.items()}
-        write_npz(self.path, arrays, expected="to write the fitted hands")
-        self._saved = time.monotonic()
-
-    def _read(self) -> None:
-        if self.path is None or not self.path.exists():
-            return
-        try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
-            if int(arrays["total"]) != self.total:
-                return
-            parts = {name: [arrays[name]] for name in FIELDS}
-            self.shape, self.landmark_offset = arrays["shape"], arrays["landmark_offset"]
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-            return
-        self._parts = parts
+        return {**self.arrays, **shared}

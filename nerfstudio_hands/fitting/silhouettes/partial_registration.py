@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import time
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
+from jaxtyping import Shaped
+from torch import Tensor
 
-from nerfstudio_hands.files.npz_writing import write_npz
+from nerfstudio_hands.fitting.partial_work import PartialWork
 from nerfstudio_hands.fitting.variables import Variables
-
-# At most this much work is lost when a process is killed; whoever interrupts it loses nothing.
-SECONDS_BETWEEN_SAVES = 10.0
 
 
 def registration_file(partial: Path) -> Path:
@@ -23,8 +18,8 @@ def registration_file(partial: Path) -> Path:
     return partial.with_suffix(".pictures.npz")
 
 
-class PartialRegistration:
-    """The variables of a fit, some of whose frames are registered; leaving the context by an exception writes them.
+class PartialRegistration(PartialWork):
+    """The variables of a fit, some of whose frames are registered.
 
     Args:
         path: The file; it is read if it is there, whole, and of as many frames and hands. None: nothing is kept.
@@ -36,42 +31,22 @@ class PartialRegistration:
     """
 
     def __init__(self, path: Path | None, variables: Variables) -> None:
-        self.path = path
+        super().__init__(path)
         self.variables = variables
         self.done = torch.zeros(len(variables.valid), dtype=torch.bool)
-        self._saved = time.monotonic()
-        self._read()
-
-    def __enter__(self) -> PartialRegistration:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self._write()
+        kept = self._read()
+        if {name: value.shape for name, value in kept.items()} == {k: v.shape for k, v in self._arrays().items()}:
+            self.done = kept.pop("done")
+            self.variables = Variables(**kept)
 
     def put(self, frames: Sequence[int], part: Variables) -> None:
         """Takes over registered frames, and what all frames share."""
         self.variables = self.variables.put(frames, part)
         self.done[list(frames)] = True
-        if time.monotonic() - self._saved > SECONDS_BETWEEN_SAVES:
-            self._write()
+        self._write_in_time()
 
-    def _write(self) -> None:
-        if self.path is None or not self.done.any():
-            return
-        arrays = {name: value.numpy() for name, value in vars(self.variables).items()}
-        write_npz(self.path, {**arrays, "done": self.done.numpy()}, expected="to write the fitted hands")
-        self._saved = time.monotonic()
+    def _arrays(self) -> dict[str, Shaped[Tensor, "*_"]]:
+        return {**vars(self.variables), "done": self.done}
 
-    def _read(self) -> None:
-        if self.path is None or not self.path.exists():
-            return
-        try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
-            done = arrays.pop("done")
-            kept = Variables(**arrays)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-            return
-        if all(value.shape == getattr(kept, name).shape for name, value in vars(self.variables).items()):
-            self.variables, self.done = kept, done
+    def _done(self) -> dict[str, Shaped[Tensor, "*_"]]:
+        return self._arrays() if self.done.any() else {}
