@@ -13,6 +13,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.files.npz_writing import CACHE_REMEDY
+from nerfstudio_hands.hand_images.opened_late import OpenedLate
 
 
 def kept_name(path: Path, ending: str, *marks: object) -> Path:
@@ -44,20 +45,11 @@ def keep_table(kept: Path, table: np.ndarray) -> None:
         raise HandsError(f"{kept}: expected to write annotations, found '{error}': {CACHE_REMEDY}.") from error
 
 
-class FromKeptTable:
+class FromKeptTable(OpenedLate):
     """A source whose numbers and names lie in the cache; each process maps them into memory when it asks for them."""
 
     _kept: Path
     """The table; the names of its rows lie beside it."""
-
-    def __getstate__(self) -> dict:
-        """Without what each process opens itself."""
-        kind = type(self)
-        return {
-            name: value
-            for name, value in self.__dict__.items()
-            if not isinstance(getattr(kind, name, None), cached_property)
-        }
 
     @cached_property
     def _table(self) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_images.hand_image import HandImages, HandLabels
 from nerfstudio_hands.hand_model.joints import INTERHAND_TO_JOINTS, JOINT_PARENTS, JOINTS_TO_MANO_WITH_TIPS
 from nerfstudio_hands.hand_model.model import HandModel, pose_hand
 
@@ -33,6 +34,20 @@ CLEARLY = 0.85
 
 MOST_MILLIMETERS = 8.0
 """Mean distance of a model's joints from the labels above which they are not the same hand."""
+
+
+CHECKED = 32
+"""Labels of a source that are looked at before use."""
+
+
+def some_labels(source: HandImages) -> list[HandLabels]:
+    """Labels by which all of a source are judged, spread evenly over it."""
+    return [source.labels(int(k)) for k in np.unique(np.linspace(0, len(source) - 1, CHECKED).astype(int))]
+
+
+def stacked(labels: Sequence[HandLabels], name: str) -> np.ndarray:
+    """An attribute of labels, all of which have it."""
+    return np.stack([getattr(own, name) for own in labels])
 
 
 @dataclass(frozen=True)

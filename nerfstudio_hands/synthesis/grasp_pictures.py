@@ -22,7 +22,7 @@ from nerfstudio_hands.hand_images.hand_image import (
     mirrored_labels,
 )
 from nerfstudio_hands.hand_model.model import PosedHand
-from nerfstudio_hands.program.option_range import bounded, check_ranges
+from nerfstudio_hands.program.option_range import bounded
 from nerfstudio_hands.synthesis.grasps.fit import FittedGrasp, fitted_grasp, mean_hands
 from nerfstudio_hands.synthesis.grasps.pool import Grasps, shipped_grasps
 from nerfstudio_hands.synthesis.grasps.shapes import KINDS, solid
@@ -31,7 +31,6 @@ from nerfstudio_hands.synthesis.quick.drawing import (
     Layers,
     PictureOptions,
     body_surfaces,
-    chosen_backgrounds,
     drawn_background,
     drawn_person,
     hand_labels,
@@ -40,9 +39,10 @@ from nerfstudio_hands.synthesis.quick.drawing import (
     photographed,
     projected,
 )
+from nerfstudio_hands.synthesis.quick.drawn_pictures import DrawnPictures
 from nerfstudio_hands.synthesis.quick.movements import Movement, drawn_movement
 from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, Thing, pattern, thing_before
-from nerfstudio_hands.synthesis.quick.people import BodyPlan, Somebody, body_plan
+from nerfstudio_hands.synthesis.quick.people import Somebody
 from nerfstudio_hands.synthesis.quick.poses import drawn_orientation
 from nerfstudio_hands.synthesis.quick.views import drawn_place, roomy_intrinsics
 
@@ -108,23 +108,18 @@ class _Layout:
     """Of the right hand that it is drawn as."""
 
 
-class SyntheticGrasps:
+class SyntheticGrasps(DrawnPictures):
     """A source of pictures of hands that hold something; see `hand_image.HandObjectImages`.
 
     A thing is called by its kind and the number that makes its size, for example `mug-0007`.
     """
 
-    def __init__(self, options: SyntheticGraspsOptions = SyntheticGraspsOptions()) -> None:
-        """Raises HandsError where an option is out of its range or the hand model or the folder cannot be read."""
-        check_ranges(options)
-        self.options = options
-        self.name = f"synthetic grasps ({options.split}, seed {options.seed})"
-        self.hand_model = "default" if options.hand_model == "default" else "mano"
-        self._is_test = options.split == "test"
-        self._files = chosen_backgrounds(options)
+    kind = "grasps"
+    options: SyntheticGraspsOptions
 
-    def __len__(self) -> int:
-        return self.options.count
+    def __init__(self, options: SyntheticGraspsOptions = SyntheticGraspsOptions()) -> None:
+        """See `DrawnPictures`."""
+        super().__init__(options)
 
     def labels(self, index: int) -> HandLabels:
         """The labels alone, without drawing the picture."""
@@ -164,20 +159,12 @@ class SyntheticGrasps:
         return [max(row, start) for row in range(last - length + 1, last + 1)]
 
     @cached_property
-    def _plan(self) -> BodyPlan:
-        return body_plan(self.options.hand_model)
-
-    @cached_property
     def _grasps(self) -> Grasps:
         return shipped_grasps(for_testing=self._is_test)
 
     @cached_property
     def _sequences(self):
         return lru_cache(maxsize=8)(self._drawn_sequence)
-
-    def __getstate__(self) -> dict:
-        """Without what each process can make again."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("_plan", "_grasps", "_sequences")}
 
     def _rng(self, sequence: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.options.seed, self._is_test, sequence, purpose, 83])

@@ -12,13 +12,11 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_model.model import PosedHand
-from nerfstudio_hands.program.option_range import check_ranges
 from nerfstudio_hands.synthesis.quick.bodies import HAND, mirrored_surface, thing_surface
 from nerfstudio_hands.synthesis.quick.drawing import (
     Layers,
     PictureOptions,
     body_surfaces,
-    chosen_backgrounds,
     drawn_background,
     drawn_person,
     hand_labels,
@@ -26,8 +24,9 @@ from nerfstudio_hands.synthesis.quick.drawing import (
     photographed,
     placed_hand,
 )
+from nerfstudio_hands.synthesis.quick.drawn_pictures import DrawnPictures
 from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, held_thing, thing_before
-from nerfstudio_hands.synthesis.quick.people import BodyPlan, Somebody, body_plan
+from nerfstudio_hands.synthesis.quick.people import Somebody
 from nerfstudio_hands.synthesis.quick.poses import drawn_orientation, drawn_pose, pose_pool
 from nerfstudio_hands.synthesis.quick.views import crop_intrinsics, drawn_place
 
@@ -51,20 +50,14 @@ class _Layout:
     """Draws light, arm and things."""
 
 
-class SyntheticHands:
+class SyntheticHands(DrawnPictures):
     """A source of pictures of right hands that are drawn on the spot; see `hand_image.HandImages`."""
 
-    def __init__(self, options: SyntheticHandsOptions = SyntheticHandsOptions()) -> None:
-        """Raises HandsError where an option is out of its range or the hand model or the folder cannot be read."""
-        check_ranges(options)
-        self.options = options
-        self.name = f"synthetic hands ({options.split}, seed {options.seed})"
-        self.hand_model = "default" if options.hand_model == "default" else "mano"
-        self._is_test = options.split == "test"
-        self._files = chosen_backgrounds(options)
+    kind = "hands"
 
-    def __len__(self) -> int:
-        return self.options.count
+    def __init__(self, options: SyntheticHandsOptions = SyntheticHandsOptions()) -> None:
+        """See `DrawnPictures`."""
+        super().__init__(options)
 
     def labels(self, index: int) -> HandLabels:
         """The labels alone, without drawing the picture."""
@@ -83,16 +76,8 @@ class SyntheticHands:
         return HandImage(photographed(layers, behind, rng), layout.labels, layers[1][..., HAND] > 0.5)
 
     @cached_property
-    def _plan(self) -> BodyPlan:
-        return body_plan(self.options.hand_model)
-
-    @cached_property
     def _pool(self) -> Float32[np.ndarray, "P 15 3"]:
         return pose_pool(self.options.hand_model, 2 * self.options.seed + self._is_test)
-
-    def __getstate__(self) -> dict:
-        """Without what each process can make again."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("_plan", "_pool")}
 
     def _laid_out(self, index: int) -> _Layout:
         rng = np.random.default_rng([self.options.seed, self._is_test, index])

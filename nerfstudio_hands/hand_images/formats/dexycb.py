@@ -22,7 +22,7 @@ from nerfstudio_hands.hand_images.clips import clip_rows
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
-from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose
+from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, mano_hand, posed_vertices
 from nerfstudio_hands.hand_images.picture_files import read_picture
 from nerfstudio_hands.hand_images.thing_files import checked_pose, read_thing
@@ -67,9 +67,6 @@ HAND_VALUE = 255
 
 COLUMNS = {"intrinsics": 9, "joints": 63, "pose": 51, "thing": 12, "shape": 10, "ycb": 1, "side": 1}
 """Numbers of a picture that are kept, in this order."""
-
-CHECKED = 32
-"""Labels that are looked at before use."""
 
 REMEDY = "unpack the data set again"
 
@@ -243,10 +240,10 @@ class DexYCB(FromKeptTable):
     def _check(self, split: str) -> None:
         if not len(self):
             raise HandsError(f"{self._root}: expected pictures with hands for {split!r}, found none; {REMEDY}.")
-        chosen = [self.labels(int(k)) for k in np.unique(np.linspace(0, len(self) - 1, CHECKED).astype(int))]
+        chosen = some_labels(self)
         folder, frame = self._place(0)
         size = image_size(folder / f"color_{frame}.jpg")
-        joints, intrinsics = _stacked(chosen, "joints").astype(np.float64), _stacked(chosen, "intrinsics")
+        joints, intrinsics = stacked(chosen, "joints").astype(np.float64), stacked(chosen, "intrinsics")
         check_labels(folder, LabelSample(joints, intrinsics, size))
         if size != (WIDTH, HEIGHT):
             raise HandsError(
@@ -258,15 +255,11 @@ class DexYCB(FromKeptTable):
             check_rest_pose(
                 folder,
                 mano_hand(self._mano, "right"),
-                _stacked(right, "rotations").reshape(-1, 48),
-                _stacked(right, "shape"),
-                _stacked(right, "joints"),
+                stacked(right, "rotations").reshape(-1, 48),
+                stacked(right, "shape"),
+                stacked(right, "joints"),
                 relative_to_mean=False,
             )
-
-
-def _stacked(labels: list[HandLabels], name: str) -> np.ndarray:
-    return np.stack([getattr(own, name) for own in labels])
 
 
 @lru_cache(maxsize=len(THINGS))

@@ -12,8 +12,9 @@ from jaxtyping import Bool, UInt8
 from nerfstudio_hands.captures.capture import image_size
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
-from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose
+from nerfstudio_hands.hand_images.label_checks import CHECKED, LabelSample, check_labels, check_rest_pose
 from nerfstudio_hands.hand_images.number_lists import kept_numbers
+from nerfstudio_hands.hand_images.opened_late import OpenedLate
 from nerfstudio_hands.hand_images.picture_files import read_mask, read_picture
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES
 from nerfstudio_hands.hand_model.load import load_hand
@@ -29,9 +30,6 @@ POSE, SHAPE = slice(0, 48), slice(48, 58)
 
 NUMBERS = {"K": (3, 3), "scale": (), "xyz": (len(JOINT_NAMES), 3), "verts": (-1, 3), "mano": (61,)}
 """Numbers of an entry by file."""
-
-CHECKED = 32
-"""Labels that are looked at before use."""
 
 
 def is_freihand(root: Path) -> bool:
@@ -50,7 +48,7 @@ class FreiHandFiles:
     mano: Path | None = None
 
 
-class FreiHand:
+class FreiHand(OpenedLate):
     """Pictures of FreiHAND; see `hand_image.HandImages`.
 
     Poses are given where the user's MANO file is: the data set's are relative to a mean pose that is in it.
@@ -115,10 +113,6 @@ class FreiHand:
         copy, sample = divmod(index, self._count)
         row = self._first + sample
         return HandImage(self._picture(row + self._samples * copy), self.labels(index), self._mask(row))
-
-    def __getstate__(self) -> dict:
-        """Without what each process opens itself."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("_tables", "_mean")}
 
     @cached_property
     def _tables(self) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldL
 from nerfstudio_hands.hand_images.id_lists import chosen_ids
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
-from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels
+from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, posed_vertices
 from nerfstudio_hands.hand_images.number_lists import REMEDY, streamed_items
 from nerfstudio_hands.hand_images.picture_files import read_picture
@@ -52,9 +52,6 @@ COLUMNS = {
 """Numbers of an annotation that are kept, in this order; NaN where it has none."""
 
 NEEDED = ("id", "image_id", "hand_joints_3d", "obj_transform")
-
-CHECKED = 32
-"""Labels that are looked at before use."""
 
 MOST_DISTANCE = 2.0
 """Distances from here on, in the samples' own unit, stand for none."""
@@ -272,9 +269,8 @@ class GsdfJson(FromKeptTable):
     def _check(self) -> None:
         if not len(self):
             raise HandsError(f"{self._file}: expected annotations for {self._split!r}, found none; {REMEDY}.")
-        chosen = [self.labels(int(k)) for k in np.unique(np.linspace(0, len(self) - 1, CHECKED).astype(int))]
-        joints = np.stack([labels.joints for labels in chosen]).astype(np.float64)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        intrinsics = np.stack([labels.intrinsics for labels in chosen])
+        chosen = some_labels(self)
+        joints, intrinsics = stacked(chosen, "joints").astype(np.float64), stacked(chosen, "intrinsics")
         check_labels(self._file, LabelSample(joints, intrinsics, image_size(self._picture(0))))
 
 

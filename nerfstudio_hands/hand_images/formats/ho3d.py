@@ -16,7 +16,7 @@ from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
-from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose
+from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import posed_vertices
 from nerfstudio_hands.hand_images.picture_files import read_picture
 from nerfstudio_hands.hand_model.joints import JOINTS_TO_MANO_WITH_TIPS
@@ -33,9 +33,6 @@ TO_OPENCV = np.array([1.0, -1.0, -1.0], np.float32)
 
 COLUMNS = {"camMat": 9, "handJoints3D": 63, "handPose": 48, "handBeta": 10, "handBoundingBox": 4}
 """Numbers of a picture's pickle that are kept, in this order; NaN where it has none."""
-
-CHECKED = 32
-"""Labels that are looked at before use."""
 
 ENDINGS = (".png", ".jpg")
 """Of the pictures of version 2 and of version 3."""
@@ -136,27 +133,23 @@ class HO3D(FromKeptTable):
     def _check(self) -> None:
         if not len(self):
             raise HandsError(f"{self._list}: expected pictures with hands for {self._split!r}, found none; {REMEDY}.")
-        chosen = [self.labels(int(k)) for k in np.unique(np.linspace(0, len(self) - 1, CHECKED).astype(int))]
+        chosen = some_labels(self)
         known = [labels for labels in chosen if labels.joints is not None]
         if not known:
             return
-        joints = _stacked(known, "joints").astype(np.float64)
-        intrinsics = np.stack([labels.intrinsics for labels in known])
+        joints = stacked(known, "joints").astype(np.float64)
+        intrinsics = stacked(known, "intrinsics")
         check_labels(self._folder, LabelSample(joints, intrinsics, image_size(self._picture(0))))
         posed = [labels for labels in known if labels.rotations is not None and labels.shape is not None]
         if self._mano is not None and posed:
             check_rest_pose(
                 self._folder,
                 load_hand(self._mano, "right"),
-                _stacked(posed, "rotations").reshape(-1, 48),
-                _stacked(posed, "shape"),
-                _stacked(posed, "joints"),
+                stacked(posed, "rotations").reshape(-1, 48),
+                stacked(posed, "shape"),
+                stacked(posed, "joints"),
                 relative_to_mean=False,
             )
-
-
-def _stacked(labels: list[HandLabels], name: str) -> np.ndarray:
-    return np.stack([getattr(own, name) for own in labels])
 
 
 def from_ho3d(joints: Float[np.ndarray, "*B 21 3"]) -> Float32[np.ndarray, "*B 21 3"]:

@@ -19,8 +19,9 @@ from nerfstudio_hands.hand_images.clips import clip_rows
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.id_lists import chosen_ids
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
-from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels
+from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, mano_hand
+from nerfstudio_hands.hand_images.opened_late import OpenedLate
 from nerfstudio_hands.hand_images.picture_files import read_picture
 from nerfstudio_hands.hand_images.thing_files import moved, read_thing, without_strays
 from nerfstudio_hands.hand_model.model import HandModel, pose_hand
@@ -40,9 +41,6 @@ NEEDED = {"coords_3d": (21, 3), "verts_3d": (-1, 3), "affine_transform": (4, 4),
 HAND_CHANNEL, HAND_VALUES = 2, {"right": (22, 24), "left": (21, 23)}
 """Of RGB, the channel of `segm` in which hand and thing hide each other (OpenCV's first), and its values by side."""
 
-CHECKED = 32
-"""Labels that are looked at before use."""
-
 PREPARED = "mesh_obj"
 """Folder of meshes of single samples in the camera's frame, as gSDF prepares them."""
 
@@ -57,7 +55,7 @@ def is_obman(root: Path) -> bool:
     return any((root / split / "meta").is_dir() and (root / split / "rgb").is_dir() for split in ("train", "test"))
 
 
-class ObMan:
+class ObMan(OpenedLate):
     """Pictures of ObMan; see `hand_image.HandObjectImages`.
 
     A thing's mesh is that of ShapeNet times the scale and the slight shear that are in its `affine_transform`, so that
@@ -149,10 +147,6 @@ class ObMan:
         """Number of a sample, as its files have it."""
         return f"{self._ids[index]:08d}"
 
-    def __getstate__(self) -> dict:
-        """Without what each process opens itself."""
-        return {key: value for key, value in self.__dict__.items() if key != "_ids"}
-
     @cached_property
     def _ids(self) -> Int[np.ndarray, " N"]:
         """Numbers of the samples, in order; a list of the whole data set takes less than a second."""
@@ -221,8 +215,7 @@ class ObMan:
         return np.isin(read_picture(path)[..., HAND_CHANNEL], HAND_VALUES[side]) if path.is_file() else None
 
     def _check(self) -> None:
-        chosen = np.unique(np.linspace(0, len(self) - 1, CHECKED).astype(int))
-        joints = np.stack([self.labels(int(index)).joints for index in chosen]).astype(np.float64)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        joints = stacked(some_labels(self), "joints").astype(np.float64)
         size = image_size(self._picture(0))
         source = self._folder / "meta"
         if size != (SIZE, SIZE):
