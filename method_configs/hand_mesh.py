@@ -2,15 +2,14 @@
 
 from copy import deepcopy
 
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.image_sampler import ImageSamplerConfig
 from nerfstudio_hands.geometry.large_steps import AdamUniformOptimizerConfig
-from nerfstudio_hands.method_configs.hand_uvnerf import ON_GPU, hand_uvnerf
+from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
+from nerfstudio_hands.method_configs.shared import ON_GPU, adam, decaying
 from nerfstudio_hands.models.hand_mesh import HandMeshModelConfig
 from nerfstudio_hands.models.hand_mesh_neural import HandMeshNeuralModelConfig
-from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
 
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-mesh"
@@ -18,12 +17,9 @@ config.pipeline.datamanager.pixel_sampler = ImageSamplerConfig()
 config.pipeline.model = HandMeshModelConfig()
 del config.optimizers["fields"]
 config.max_num_iterations = 2000 if ON_GPU else 1000
-for group, optimizer in {
-    "displacement": AdamUniformOptimizerConfig(lr=1e-3),
-    "albedo": AdamOptimizerConfig(lr=2e-2, eps=1e-15),
-    "light": AdamOptimizerConfig(lr=1e-2, eps=1e-15),
-}.items():
-    config.optimizers[group] = {"optimizer": optimizer, "scheduler": CosineDecaySchedulerConfig()}
+config.optimizers["displacement"] = decaying(AdamUniformOptimizerConfig(lr=1e-3))
+config.optimizers["albedo"] = adam(2e-2, eps=1e-15)
+config.optimizers["light"] = adam(1e-2, eps=1e-15)
 
 hand_mesh = MethodSpecification(
     config=config,
@@ -33,10 +29,7 @@ hand_mesh = MethodSpecification(
 neural_config = deepcopy(config)
 neural_config.method_name = "hand-mesh-neural"
 neural_config.pipeline.model = HandMeshNeuralModelConfig()
-neural_config.optimizers["shader"] = {
-    "optimizer": AdamOptimizerConfig(lr=2e-3, eps=1e-15),
-    "scheduler": CosineDecaySchedulerConfig(),
-}
+neural_config.optimizers["shader"] = adam(2e-3, eps=1e-15)
 
 hand_mesh_neural = MethodSpecification(
     config=neural_config,

@@ -4,7 +4,8 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
-from nerfstudio_hands.method_configs.pictures import ON_GPU, picture_training
+from nerfstudio_hands.method_configs.pictures import picture_training
+from nerfstudio_hands.method_configs.shared import ON_GPU
 from nerfstudio_hands.models.hand_monocular import HandMonocularModelConfig, WeaklySupervisedModelConfig
 from nerfstudio_hands.training.picture_pipeline import PicturePipelineConfig
 from nerfstudio_hands.training.trainer import HandTrainerConfig

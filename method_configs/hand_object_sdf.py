@@ -4,7 +4,8 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.scene_datamanager import SceneDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
-from nerfstudio_hands.method_configs.pictures import ON_GPU, picture_training
+from nerfstudio_hands.method_configs.pictures import picture_training
+from nerfstudio_hands.method_configs.shared import ON_GPU
 from nerfstudio_hands.models.hand_object_pose import HandObjectPoseModelConfig
 from nerfstudio_hands.models.hand_object_sdf import (
     AlignSDFModelConfig,

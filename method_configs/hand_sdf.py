@@ -2,12 +2,11 @@
 
 from copy import deepcopy
 
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
+from nerfstudio_hands.method_configs.shared import adam
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
-from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
 
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-sdf"
@@ -15,10 +14,7 @@ config.pipeline.model = HandSDFModelConfig()
 # Where the boundary is to a fraction of a pixel says more of the form than all colours.
 config.pipeline.datamanager.pixel_sampler.boundary_fraction = 0.25
 config.pipeline.datamanager.pixel_sampler.draws_objects = True
-config.optimizers["distance"] = {
-    "optimizer": AdamOptimizerConfig(lr=1e-3, eps=1e-10),
-    "scheduler": CosineDecaySchedulerConfig(),
-}
+config.optimizers["distance"] = adam(1e-3)
 config.optimizers["object_poses"] = config.optimizers["camera_opt"]
 
 hand_sdf = MethodSpecification(

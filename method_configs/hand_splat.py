@@ -2,13 +2,12 @@
 
 from copy import deepcopy
 
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.image_sampler import ImageSamplerConfig
-from nerfstudio_hands.method_configs.hand_uvnerf import ON_GPU, hand_uvnerf
+from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
+from nerfstudio_hands.method_configs.shared import ON_GPU, adam
 from nerfstudio_hands.models.hand_splat import HandSplatModelConfig
-from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
 
 config = deepcopy(hand_uvnerf.config)
 config.method_name = "hand-splat"
@@ -26,10 +25,7 @@ for group, rate in {
     "light": 1e-2,
     "correctives": 1e-3,
 }.items():
-    config.optimizers[group] = {
-        "optimizer": AdamOptimizerConfig(lr=rate, eps=1e-15),
-        "scheduler": CosineDecaySchedulerConfig(),
-    }
+    config.optimizers[group] = adam(rate, eps=1e-15)
 
 hand_splat = MethodSpecification(
     config=config,

@@ -1,18 +1,15 @@
 """`hand-uvnerf`: a radiance field on the surface of the hand."""
 
 from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
+from nerfstudio_hands.method_configs.shared import DEVICE, ON_GPU, adam
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
 from nerfstudio_hands.training.pipeline import HandPipelineConfig
-from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
-from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig, default_device
+from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig
 
-DEVICE = default_device()
-ON_GPU = DEVICE == "cuda"
 STEPS = 20000 if ON_GPU else 1000
 
 hand_uvnerf = MethodSpecification(
@@ -35,22 +32,10 @@ hand_uvnerf = MethodSpecification(
             model=HandUVNeRFModelConfig(),
         ),
         optimizers={
-            "fields": {
-                "optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-10),
-                "scheduler": CosineDecaySchedulerConfig(),
-            },
-            "camera_colors": {
-                "optimizer": AdamOptimizerConfig(lr=5e-3, eps=1e-10),
-                "scheduler": CosineDecaySchedulerConfig(),
-            },
-            "camera_opt": {
-                "optimizer": AdamOptimizerConfig(lr=4e-4, eps=1e-10),
-                "scheduler": CosineDecaySchedulerConfig(),
-            },
-            "poses": {
-                "optimizer": AdamOptimizerConfig(lr=2e-4, eps=1e-10),
-                "scheduler": CosineDecaySchedulerConfig(),
-            },
+            "fields": adam(5e-3),
+            "camera_colors": adam(5e-3),
+            "camera_opt": adam(4e-4),
+            "poses": adam(2e-4),
         },
         viewer=ViewerConfig(
             websocket_host="127.0.0.1",

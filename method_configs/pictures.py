@@ -3,12 +3,9 @@
 from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 
+from nerfstudio_hands.method_configs.shared import DEVICE, decaying
 from nerfstudio_hands.training.picture_pipeline import PicturePipelineConfig
-from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
-from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig, default_device
-
-DEVICE = default_device()
-ON_GPU = DEVICE == "cuda"
+from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig
 
 
 def picture_training(name: str, pipeline: PicturePipelineConfig, steps: int, **rates: float) -> HandTrainerConfig:
@@ -25,10 +22,7 @@ def picture_training(name: str, pipeline: PicturePipelineConfig, steps: int, **r
         logging=LoggingConfig(steps_per_log=20, profiler="none"),
         pipeline=pipeline,
         optimizers={
-            group: {
-                "optimizer": AdamOptimizerConfig(lr=rate, eps=1e-8),
-                "scheduler": CosineDecaySchedulerConfig(final_fraction=0.02),
-            }
+            group: decaying(AdamOptimizerConfig(lr=rate, eps=1e-8), final_fraction=0.02)
             for group, rate in {"encoder": 5e-4, "heads": 1e-3, **rates}.items()
         },
         viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=64),

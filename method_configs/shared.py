@@ -1,0 +1,21 @@
+"""What trainings of all methods have in common."""
+
+from typing import Any
+
+from nerfstudio.engine.optimizers import AdamOptimizerConfig, OptimizerConfig
+
+from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.trainer import default_device
+
+DEVICE = default_device()
+ON_GPU = DEVICE == "cuda"
+
+
+def decaying(optimizer: OptimizerConfig, **schedule: float) -> dict[str, Any]:
+    """An optimizer whose rate falls along a half cosine, to the end of the training."""
+    return {"optimizer": optimizer, "scheduler": CosineDecaySchedulerConfig(**schedule)}  # pyright: ignore[reportArgumentType]
+
+
+def adam(rate: float, eps: float = 1e-10) -> dict[str, Any]:
+    """Adam at such a rate in the beginning."""
+    return decaying(AdamOptimizerConfig(lr=rate, eps=eps))
