@@ -55,6 +55,9 @@ class NeuralShader(nn.Module):
         num_features: Learned features a vertex.
         hidden_dim: Width of the networks.
         num_layers: Layers of the `mlp`.
+
+    Attributes:
+        looks_around: Whether pixels are drawn with their neighborhood, for which it takes a picture.
     """
 
     faces: Tensor
@@ -74,6 +77,7 @@ class NeuralShader(nn.Module):
         low, high = canonical.amin(dim=0), canonical.amax(dim=0)
         self.register_buffer("faces", faces, persistent=False)
         self.register_buffer("canonical", (canonical - low) / (high - low).max(), persistent=False)
+        self.looks_around = variant == "unet"
         self.features = nn.Parameter(0.1 * torch.randn(len(canonical), num_features))
         self.encoding = FrequencyEncoding(
             in_dim=3,

@@ -16,7 +16,7 @@ from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.hand_model.subdivided import SubdivisionTransfer, subdivide_surface
 from nerfstudio_hands.model_components.posed_hands import PosedHands
 
-LIGHT_LEVELS = 3
+BLOCKED_LEVELS = 3
 """Levels of spherical harmonics of the light that fingers take from each other and from the palm."""
 
 
@@ -43,7 +43,7 @@ class PosedFineHands(PosedHands):
         carry = SubdivisionTransfer(avatar.surface, levels)
         displacement = carry(avatar.displacement)
         super().__init__(replace(avatar, surface=fine, displacement=displacement), refine=refine, pose_code=pose_code)
-        self.light_levels = LIGHT_LEVELS if casts_light else 0
+        self.light_levels = BLOCKED_LEVELS if casts_light else 0
         self.model_surface, self.carry = avatar.surface, carry
         # A subdivided hand begins with the vertices of its model, a little smoothed.
         pairs = zip(fine.vertex_slices, avatar.surface.hands, strict=True)

@@ -29,6 +29,9 @@ CAPTURE_FPS = 5.0
 FRAME_LIGHT_BYTES = 2**30
 """Bytes of light transfer of frames that are kept: 2,200 frames of one hand. The oldest are worked out again."""
 
+LIGHT_LEVELS = 4
+"""Levels of spherical harmonics of the light transfer."""
+
 DELTA_UNITS = (1.0, 1.0, 0.1)
 """Units of the corrections of global orientation, local rotations (radians) and translation (meters): a step of any of
 them moves a fingertip about as far."""
@@ -88,7 +91,7 @@ class PosedHands(nn.Module):
         avatar: the hands and their poses.
         refine: whether the poses are parameters.
         pose_code: whether the field is told the pose.
-        light_levels: levels of harmonics of the light transfer; 0 for none.
+        casts_light: whether there is a light transfer, where poses or wrists turn.
     """
 
     global_orient: Tensor
@@ -102,7 +105,7 @@ class PosedHands(nn.Module):
     code_middle: Tensor
     code_scale: Tensor
 
-    def __init__(self, avatar: AvatarData, *, refine: bool, pose_code: bool = True, light_levels: int = 4):
+    def __init__(self, avatar: AvatarData, *, refine: bool, pose_code: bool = True, casts_light: bool = True):
         super().__init__()
         self.surface = avatar.surface
         self.fps = avatar.fps or CAPTURE_FPS
@@ -122,7 +125,7 @@ class PosedHands(nn.Module):
         self.register_buffer("code_scale", torch.where(moves & pose_code, 2 / (high - low), torch.zeros_like(low)))
         # A single pose under a light that does not change looks as it looks; a wrist that turns faces other lights.
         turns = bool((_turned(self.global_orient[avatar.train_frames], pose.valid[avatar.train_frames])).any())
-        self.light_levels = light_levels if moves.any() or turns else 0
+        self.light_levels = LIGHT_LEVELS if casts_light and (moves.any() or turns) else 0
         self.deltas = (
             nn.ParameterList(
                 nn.Parameter(torch.zeros_like(table))

@@ -32,6 +32,13 @@ from nerfstudio_hands.model_components.export_source import ExportSource
 from nerfstudio_hands.model_components.image_losses import coverage_loss, perceptual_window_loss
 from nerfstudio_hands.model_components.lighting import Lighting
 from nerfstudio_hands.model_components.losses import color_loss
+from nerfstudio_hands.model_components.mesh_drawing import (
+    MattDrawing,
+    MeshDrawing,
+    matt_color,
+    spread,
+    surface_layers,
+)
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.model_components.rasterization import antialias_layers, rasterize_hands
@@ -40,16 +47,6 @@ from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandMo
 from nerfstudio_hands.program.memory import now
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 from nerfstudio_hands.viewer.light_controls import LightControls
-
-GAMMA = 2.2
-"""Exponent between the light that adds up and the values of pictures, for which sRGB's own curve stands; a power keeps
-gains gains."""
-
-MIN_RADIANCE = 1e-4
-"""Least light of a pixel: below, the slope of the power is too steep."""
-
-WIREFRAME_WIDTH = 0.08
-"""Barycentric coordinate below which a point is drawn as an edge."""
 
 
 @dataclass
@@ -117,6 +114,10 @@ class HandMeshModel(PosedHandModel):
             levels = levels_for(avatar.surface.hands[0])
         return PosedFineHands(avatar, levels, refine=self.config.refine_poses)
 
+    def make_drawing(self) -> MeshDrawing:
+        """What gives pixels their color: where the methods differ."""
+        return MattDrawing()
+
     def populate_modules(self):
         try:
             check_texture_size(self.config.texture_size)
@@ -131,18 +132,22 @@ class HandMeshModel(PosedHandModel):
         self.albedo = AlbedoTexture(surface.faces, surface.uv, size=config.texture_size, num_hands=surface.num_hands)
         self.lighting = Lighting(1 if config.lighting == "shared" else len(self.camera_names))
         self.light_controls = LightControls(self.relight)
+        self.drawing = self.make_drawing()
+        self.shader = self.drawing.network
         self.displaces = True
         self._drawn_state = None
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         groups = {"displacement": [self.mesh.displacement], "albedo": list(self.albedo.parameters())}
-        return {**groups, "light": [self.lighting.coefficients], **super().get_param_groups()}
+        groups = {**groups, "light": [self.lighting.coefficients], **super().get_param_groups()}
+        return groups if self.shader is None else {**groups, "shader": list(self.shader.parameters())}
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
-        def release(trained: float) -> None:
+        def advance(trained: float) -> None:
             self.displaces = trained >= self.config.displace_from
+            self.drawing.advance(trained)
 
-        return [*super().get_training_callbacks(attributes), before_each_step(attributes, release)]
+        return [*super().get_training_callbacks(attributes), before_each_step(attributes, advance)]
 
     # Rendering ------------------------------------------------------------------------------------------------------
 
@@ -152,9 +157,8 @@ class HandMeshModel(PosedHandModel):
         Returns:
             `rgb` over black, outside training held in [0, 1]; `radiance`, the same unbounded above; `shaded`, the
             color of the matt surface; `accumulation`, the fraction of the pixel that the hand covers; in training the
-            scalar `penalty`. Else `albedo` and `shading` (half of irradiance over pi), encoded as pictures are,
-            `normals` in [0, 1], `wireframe`, and `depth` along the unit ray in meters, beyond the scene where nothing
-            is met.
+            scalar `penalty`. Else `depth` along the unit ray in meters, beyond the scene where nothing is met, and
+            `surface_layers`.
         """
         camera = self.cameras.of(ray_bundle)
         rays = self.cameras.correct(ray_bundle, camera)
@@ -163,31 +167,21 @@ class HandMeshModel(PosedHandModel):
             posed = self.hands.for_rays(rays.flatten())
             raster, ray_surface = rasterize_hands(rays, posed)
             visible, gbuffer = self.shade(raster, ray_surface, posed, rays.directions, camera)
-        color, penalty = self.color(gbuffer, visible)
-        pixels = visible.nonzero(as_tuple=True)
-
-        def spread(values: Float[Tensor, "N C"]) -> Float[Tensor, "*R C"]:
-            return values.new_zeros(*visible.shape, values.shape[-1]).index_put(pixels, values)
-
-        layers = [spread(torch.ones_like(color[:, :1])), spread(gbuffer.shaded)]
+        color, penalty = (self.drawing if self.has_own_color else MattDrawing())(gbuffer, visible)
+        layers = [spread(torch.ones_like(color[:, :1]), visible), spread(gbuffer.shaded, visible)]
         if self.has_own_color:
-            layers.append(spread(color))
+            layers.append(spread(color, visible))
         alpha, *colors = antialias_layers(layers, raster, rays, posed)
         shaded, radiance = (self.cameras.respond(layer, alpha, camera) for layer in (colors[0], colors[-1]))
         result = {"rgb": radiance, "radiance": radiance, "shaded": shaded, "accumulation": alpha}
         if self.training:
             return {**result, "penalty": penalty + self.common_penalty() + self.mesh_penalty()}
-        facing = (gbuffer.normal * gbuffer.directions).sum(dim=-1, keepdim=True).abs()
-        line = gbuffer.barycentric.amin(dim=-1, keepdim=True) < WIREFRAME_WIDTH
         return {
             **result,
             "rgb": radiance.clamp(0, 1),
             "shaded": shaded.clamp(0, 1),
             "depth": torch.where(visible, raster.ray_depth, self.beyond_scene(rays.origins)[..., 0])[..., None],
-            "albedo": spread(gbuffer.albedo ** (1 / GAMMA)),
-            "shading": (spread(gbuffer.irradiance) / 2).clamp(0, 1) ** (1 / GAMMA),
-            "normals": (spread(gbuffer.normal) + 1) / 2,
-            "wireframe": spread(torch.where(line, 0, facing)).expand(*visible.shape, 3),
+            **surface_layers(gbuffer, visible),
         }
 
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
@@ -221,22 +215,19 @@ class HandMeshModel(PosedHandModel):
         blocked = posed.interpolate(posed.light, *at)
         camera = None if camera is None else camera[visible]
         irradiance = self.lighting.irradiance(normal, blocked, camera, self.cameras.seen)
-        shaded = (albedo * irradiance).clamp(min=MIN_RADIANCE) ** (1 / GAMMA)
+        shaded = matt_color(albedo, irradiance)
         return visible, GBuffer(face, barycentric, normal, albedo, irradiance, shaded, directions[visible])
-
-    def color(self, gbuffer: GBuffer, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
-        """Color of the pixels that show the hand, and a penalty on how it came about: here the shaded mesh."""
-        return gbuffer.shaded, gbuffer.shaded.new_zeros(())
 
     @property
     def has_own_color(self) -> bool:
         """Whether the color is another than that of the shaded mesh."""
-        return False
+        # What a network has learned holds in the light of the capture only.
+        return self.drawing.has_own_color and not self.lighting.is_relit
 
     @property
     def mesh_is_fixed(self) -> bool:
         """Whether shape, albedo and light stay as they are in this step."""
-        return False
+        return self.training and self.drawing.mesh_rests
 
     def relight(self, environment: Environment | None, turned: float = 0.0) -> None:
         """Shows the hands in another light outside training, as bright as that of the capture; None ends it.

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Literal, Tuple, Type
+from typing import Literal, Type
 
-from jaxtyping import Bool, Float
-from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
-from torch import Tensor
-from torch.nn import Parameter
-
-from nerfstudio_hands.fields.neural_shader import GBuffer, NeuralShader
-from nerfstudio_hands.model_components.schedules import Schedule, before_each_step
+from nerfstudio_hands.fields.neural_shader import NeuralShader
+from nerfstudio_hands.model_components.mesh_drawing import StagedDrawing
+from nerfstudio_hands.model_components.schedules import Schedule
 from nerfstudio_hands.models.hand_mesh import HandMeshModel, HandMeshModelConfig
 from nerfstudio_hands.program.option_range import Weight, bounded
 
@@ -37,14 +33,13 @@ class HandMeshNeuralModelConfig(HandMeshModelConfig):
 
 
 class HandMeshNeuralModel(HandMeshModel):
-    """Three stages: the mesh; a network that draws it, the mesh held fixed; both."""
+    """The mesh, drawn in three stages, see `StagedDrawing`."""
 
     config: HandMeshNeuralModelConfig
 
-    def populate_modules(self):
-        super().populate_modules()
+    def make_drawing(self) -> StagedDrawing:
         config, surface = self.config, self.hands.surface
-        self.shader = NeuralShader(
+        shader = NeuralShader(
             surface.faces,
             surface.canonical,
             variant=config.shader,
@@ -52,31 +47,4 @@ class HandMeshNeuralModel(HandMeshModel):
             hidden_dim=config.hidden_dim,
             num_layers=config.num_layers,
         )
-        self.stage: Literal["mesh", "shader", "joint"] = "joint"
-
-    def get_param_groups(self) -> Dict[str, List[Parameter]]:
-        return {**super().get_param_groups(), "shader": list(self.shader.parameters())}
-
-    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
-        def choose_stage(trained: float) -> None:
-            alone = self.config.shader_schedule
-            later = "shader" if trained < alone.end else "joint"
-            self.stage = "mesh" if trained < alone.start else later
-
-        return [*super().get_training_callbacks(attributes), before_each_step(attributes, choose_stage)]
-
-    def color(self, gbuffer: GBuffer, visible: Bool[Tensor, "*R"]) -> Tuple[Float[Tensor, "N 3"], Float[Tensor, ""]]:
-        # Exporters send rays of no picture; to a network that looks at neighbors these say nothing.
-        if not self.has_own_color or (self.config.shader == "unet" and visible.ndim != 2):
-            return super().color(gbuffer, visible)
-        found, view = self.shader(gbuffer, visible)
-        return found, self.config.view_loss_weight * view.square().sum() / max(view.numel(), 1)
-
-    @property
-    def has_own_color(self) -> bool:
-        # What the network has learned holds in the light of the capture only.
-        return self.stage != "mesh" and not self.lighting.is_relit
-
-    @property
-    def mesh_is_fixed(self) -> bool:
-        return self.training and self.stage == "shader"
+        return StagedDrawing(shader, alone=config.shader_schedule, view_weight=config.view_loss_weight)

@@ -34,9 +34,6 @@ from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandMo
 from nerfstudio_hands.program.memory import explain_out_of_memory, now
 from nerfstudio_hands.program.option_range import Weight, bounded
 
-LIGHT_LEVELS = 4
-"""Levels of spherical harmonics of the light transfer."""
-
 
 @dataclass
 class HandSplatModelConfig(PosedHandModelConfig):
@@ -88,7 +85,7 @@ class HandSplatModel(PosedHandModel):
             avatar,
             refine=self.config.refine_poses,
             pose_code=self.config.pose_code,
-            light_levels=LIGHT_LEVELS if self.config.light_transfer else 0,
+            casts_light=self.config.light_transfer,
         )
 
     def populate_modules(self):

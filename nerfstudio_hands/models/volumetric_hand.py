@@ -36,9 +36,6 @@ from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 from nerfstudio_hands.models.shell_field_config import ShellFieldModelConfig
 from nerfstudio_hands.program.option_range import Weight, bounded
 
-LIGHT_LEVELS = 4
-"""Levels of spherical harmonics of the light transfer."""
-
 
 @dataclass
 class VolumetricHandModelConfig(ShellFieldModelConfig):
@@ -77,7 +74,7 @@ class VolumetricHandModel(PosedHandModel):
             avatar,
             refine=self.config.refine_poses,
             pose_code=self.config.pose_code,
-            light_levels=LIGHT_LEVELS if self.config.light_transfer else 0,
+            casts_light=self.config.light_transfer,
         )
 
     def make_warp(self, avatar: AvatarData) -> CanonicalWarp | None:

@@ -182,13 +182,13 @@ def test_the_network_starts_as_the_mesh_and_leaves_it_alone_in_its_stage(variant
     shown = model(view)
     assert torch.allclose(shown["rgb"], shown["shaded"], atol=1e-6)
     model.train()
-    model.stage = "shader"
+    model.drawing.stage = "shader"
     label = torch.where(shown["accumulation"] > 0.5, PixelLabel.HAND, PixelLabel.BACKGROUND)
     batch = ray_batch(0.5 * shown["rgb"].detach(), label)
     sum(model.get_loss_dict(model(view), batch).values()).backward()
     assert model.mesh.displacement.grad is None and model.lighting.coefficients.grad is None
     assert model.shader.diffuse.weight.grad.abs().sum() > 0
-    model.stage = "joint"
+    model.drawing.stage = "joint"
     sum(model.get_loss_dict(model(view), batch).values()).backward()
     assert model.mesh.displacement.grad.abs().sum() > 0
 

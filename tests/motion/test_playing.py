@@ -29,7 +29,7 @@ def hands() -> PosedHands:
     pose = bent(0.1, 1.3, 0.3, 0.5)
     trained = torch.tensor([True, False, True, True])
     avatar = made_up_avatar(surface, pose, frame_names=list("abcd"), camera_names=["00"], train_frames=trained)
-    return PosedHands(avatar, refine=True, light_levels=0).eval()
+    return PosedHands(avatar, refine=True, casts_light=False).eval()
 
 
 @pytest.fixture
