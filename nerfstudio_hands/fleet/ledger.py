@@ -17,7 +17,6 @@ from nerfstudio_hands.fleet.graph import Step
 LEDGER_FILE = "ledger.sqlite"
 LEDGER_VERSION = 1
 """Raised whenever an older ledger would be read wrongly."""
-STATES = ("waiting", "running", "done", "failed")
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS steps (

@@ -13,9 +13,6 @@ from torch import Tensor
 from nerfstudio_hands.estimators.soft_argmax import cell_places
 from nerfstudio_hands.hand_model.joints import BONES
 
-ROOT = 9
-"""The middle finger's first joint."""
-
 LOG_SCALES = (-6.0, 2.0)
 """Smallest and largest logarithm of the scale of a joint's error."""
 
@@ -161,6 +158,12 @@ def weighted_mean(values: Float[Tensor, "*B"], weights: Float[Tensor, "*B"] | Bo
     """Mean by weights, zero where they are all zero; what has no weight may be anything but NaN."""
     weights = weights.to(values)
     return (values * weights).sum() / weights.sum().clamp_min(1e-6)
+
+
+def mean_millimeters(off: Float[Tensor, "*B D"]) -> Float[Tensor, ""]:
+    """Mean length of differences in meters, those that are not known left out, for figures: without gradients."""
+    length = off.detach().norm(dim=-1)
+    return 1000 * weighted_mean(length.nan_to_num(), length.isfinite())
 
 
 def _length(vectors: Tensor) -> Tensor:

@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch
+from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
 from nerfstudio_hands.estimators.backbone import load_imagenet
 from nerfstudio_hands.estimators.monocular.decoder import ROOT, CameraHand, HandDecoder
 from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork, MonocularOutput
+from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis, lit_colors
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model.load import load_hand
@@ -25,8 +27,6 @@ from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_pic
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Weight, bounded
 from nerfstudio_hands.synthesis.quick.people import drawn_albedo
-
-MILLIMETERS = 1000.0
 
 PEOPLE = 40
 """Whose skins the basis is made of."""
@@ -86,6 +86,11 @@ class HandMonocularModelConfig(PictureModelConfig):
     """Skin far from the mean of people's."""
     light_loss_weight: Weight = 0.005
     """Light far from even."""
+
+    def predictor(self, data: HandImageDataManagerConfig) -> HandPredictor:
+        hand = load_hand(self.hand_model, "right")
+        network = MonocularNetwork(backbone=self.backbone, num_shape=hand.num_shape)
+        return HandPredictor(network, HandDecoder(hand), SkinBasis(hand.num_vertices, NUM_TEXTURE), data.size)
 
 
 @dataclass
@@ -153,13 +158,11 @@ class HandMonocularModel(PictureModel):
         hand: CameraHand = outputs["hand"]
         found, truth = hand.joints.detach(), batch["joints"]
         relative = found - found[:, ROOT, None] - (truth - truth[:, ROOT, None])
-        known = truth.isfinite().all(-1)
         pixels = batch["pixels"]
         off = ((hand.pixels.detach() - pixels).norm(dim=-1) / 2).nan_to_num()
         return {
-            "joints_mm": MILLIMETERS * hand_losses.weighted_mean(relative.norm(dim=-1).nan_to_num(), known),
-            "depth_mm": MILLIMETERS
-            * hand_losses.weighted_mean((found - truth)[:, ROOT, 2].abs().nan_to_num(), known[:, ROOT]),
+            "joints_mm": hand_losses.mean_millimeters(relative),
+            "depth_mm": hand_losses.mean_millimeters((found - truth)[:, ROOT, 2:]),
             "joints_2d": hand_losses.weighted_mean(off, pixels.isfinite().all(-1)),
         }
 

@@ -17,13 +17,11 @@ from nerfstudio_hands.estimators.hand_object.pose_network import ScenePlaces, Sc
 from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
 from nerfstudio_hands.hand_model.joint_frames import joint_frames, resting_joints, skinned_by_frames
 from nerfstudio_hands.hand_model.load import load_hand
-from nerfstudio_hands.model_components.hand_losses import heat_map_loss, point_loss, weighted_mean
+from nerfstudio_hands.model_components.hand_losses import heat_map_loss, mean_millimeters, point_loss
 from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture
 from nerfstudio_hands.model_components.scene_losses import depth_map_loss, ordinal_loss, place_loss
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Weight, bounded
-
-MILLIMETERS = 1000.0
 
 WristDepth = Literal["given", "predicted"]
 """Where the depth of wrists comes from: labels, as in published figures, or the palm's size in the picture."""
@@ -117,9 +115,10 @@ class HandObjectPoseModel(PictureModel):
     def get_metrics_dict(self, outputs: Dict[str, Any], batch: SceneBatch) -> Dict[str, Tensor]:
         """Mean errors of joints, relative to the wrist, and of the object's center, millimeters."""
         found: ScenePose = outputs["hand"]
+        truth = batch["joints"]
         return {
-            "joints_mm": _mean_mm(found.joints - found.joints[:, :1], batch["joints"] - batch["joints"][:, :1]),
-            "center_mm": _mean_mm(found.center, batch["center"]),
+            "joints_mm": mean_millimeters(found.joints - found.joints[:, :1] - truth + truth[:, :1]),
+            "center_mm": mean_millimeters(found.center - batch["center"]),
         }
 
     def get_loss_dict(
@@ -154,8 +153,3 @@ class HandObjectPoseModel(PictureModel):
         vertices = prediction["hand"].vertices[0]
         colors = clay_colors(vertices, self.hand.faces.to(vertices.device))
         return hand_picture(vertices, self.hand.faces, colors, intrinsics, (width, height), view_to_camera).layers()
-
-
-def _mean_mm(found: Tensor, truth: Tensor) -> Tensor:
-    distance = (found.detach() - truth).norm(dim=-1)
-    return MILLIMETERS * weighted_mean(distance.nan_to_num(), distance.isfinite())

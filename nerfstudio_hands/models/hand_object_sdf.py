@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatch
-from nerfstudio_hands.datamanagers.scene_datamanager import REACH
+from nerfstudio_hands.datamanagers.scene_datamanager import REACH, SceneDataManagerConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.backbone import load_imagenet
 from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetworkOptions
@@ -23,12 +23,13 @@ from nerfstudio_hands.estimators.hand_object.scene_network import PredictedScene
 from nerfstudio_hands.files.checkpoints import checkpoint_path, model_weights, read_checkpoint, require_same_weights
 from nerfstudio_hands.hand_model.joint_frames import resting_joints
 from nerfstudio_hands.hand_model.load import load_hand
-from nerfstudio_hands.model_components.hand_losses import weighted_mean
+from nerfstudio_hands.model_components.hand_losses import mean_millimeters, weighted_mean
 from nerfstudio_hands.model_components.hand_picture import hand_picture
 from nerfstudio_hands.model_components.scene_losses import CLAMP, distance_loss, own_points, place_loss
 from nerfstudio_hands.model_components.scene_meshes import SCENE_COLORS, SceneMeshes, scene_colors, scene_meshes
+from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 from nerfstudio_hands.model_components.schedules import before_each_step
-from nerfstudio_hands.models.hand_object_pose import MILLIMETERS, WristDepth
+from nerfstudio_hands.models.hand_object_pose import WristDepth
 from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 
@@ -79,6 +80,14 @@ class HandObjectSDFModelConfig(PictureModelConfig):
     """Clamped distances."""
     center_loss_weight: Weight = 1.0
     """The object's center, per square decimeter."""
+
+    def predictor(self, data: SceneDataManagerConfig) -> ScenePredictor | None:
+        if self.skeleton != "network":
+            return None
+        network = self.scene_network()
+        return ScenePredictor(
+            network, size=data.size, margin=data.margin, clip=data.clip, reach=REACH, voxel=self.voxel
+        )
 
     def network_options(self) -> DistanceNetworkOptions:
         """The network of distances."""
@@ -197,18 +206,16 @@ class HandObjectSDFModel(PictureModel):
         """Mean errors, in millimeters, of joints relative to the wrist, of the object's center, and of the distances of
         hand and object at points within the clamp."""
         scene: PredictedScene = outputs["scene"]
-        joints, truth = scene.joints.detach(), batch["joints"]
-        relative = joints - joints[:, :1] - (truth - truth[:, :1])
-        found = {"joints_mm": relative, "center_mm": scene.center.detach() - batch["center"]}
+        joints, truth = scene.joints, batch["joints"]
         figures = {
-            name: MILLIMETERS * weighted_mean(off.norm(dim=-1).nan_to_num(), off.isfinite().all(-1))
-            for name, off in found.items()
+            "joints_mm": mean_millimeters(joints - joints[:, :1] - (truth - truth[:, :1])),
+            "center_mm": mean_millimeters(scene.center - batch["center"]),
         }
         if "distances" in outputs:
             off = (outputs["distances"].detach() - batch["distances"]).abs()
             near = batch["distances"].abs() < CLAMP
             for kind, name in enumerate(("hand_mm", "object_mm")):
-                figures[name] = MILLIMETERS * weighted_mean(off[..., kind].nan_to_num(), near[..., kind])
+                figures[name] = 1000 * weighted_mean(off[..., kind].nan_to_num(), near[..., kind])
         return figures
 
     def get_loss_dict(

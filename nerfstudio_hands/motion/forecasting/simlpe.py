@@ -45,6 +45,9 @@ class Simlpe(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
+    def fit_linear(self, features: Float[Tensor, "B T D"], future: Float[Tensor, "B N D"]) -> None:
+        """Nothing: it begins as published, at the last pose."""
+
     def forward(self, features: Float[Tensor, "B T D"]) -> Float[Tensor, "B 1 N D"]:
         """The continuation of frames [B, T, D]."""
         last = features[:, -1:]
