@@ -70,6 +70,15 @@ def test_nothing_goes_in_circles(repository: Path):
     assert not list(circles(package(repository)))
 
 
+def test_folders_go_in_no_circles(repository: Path):
+    """Also not on one floor."""
+    folders: dict[str, set[str]] = {}
+    for module, names in package(repository).items():
+        if module != PACKAGE:
+            folders.setdefault(module.split(".")[1], set()).update(name.split(".")[1] for name in names - {PACKAGE})
+    assert not list(circles({folder: names - {folder} for folder, names in folders.items()}))
+
+
 @pytest.mark.parametrize(("folder", "stranger"), [("fitting", "estimators"), ("evaluation", "fitting")])
 def test_strangers_stay_so(repository: Path, folder: str, stranger: str):
     """A fit is handed its network (`PoseStart`); figures are taken of masks and meshes, wherever these came from."""

@@ -16,8 +16,8 @@ from scipy.sparse import lil_matrix
 from nerfstudio_hands.calibration.checked import opencv_intrinsics, rigid
 from nerfstudio_hands.calibration.lens import Lens, normalized_points
 from nerfstudio_hands.calibration.record import CalibratedCamera
-from nerfstudio_hands.captures.capture import PIXEL_CENTER
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 MIN_CORNERS = 8
 """Corners that a picture must show to take part."""

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from nerfstudio_hands.calibration.checks import check_intrinsics, check_rigid
 from nerfstudio_hands.calibration.lens import FISHEYE_LENGTH, OPENCV_LENGTHS, Lens
 from nerfstudio_hands.calibration.record import CalibratedCamera
-from nerfstudio_hands.captures.calibration_checks import check_intrinsics, check_rigid
-from nerfstudio_hands.captures.capture import PIXEL_CENTER
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 LARGEST = 1e9
 """No number of a calibration is larger: not even of a kilometre in micrometres."""

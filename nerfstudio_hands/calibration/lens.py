@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from nerfstudio_hands.captures.capture import PIXEL_CENTER
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 OPENCV_LENGTHS = (4, 5, 8, 12, 14)
 """Numbers that OpenCV's polynomial model may have: k1 k2 p1 p2, k3, k4 k5 k6, s1 to s4, two angles of the sensor."""

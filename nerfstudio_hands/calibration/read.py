@@ -14,9 +14,9 @@ from nerfstudio_hands.calibration.formats.opencv_storage import (
     read_opencv_cameras,
     read_storage,
 )
+from nerfstudio_hands.calibration.formats.param_npz import read_room_calibration
 from nerfstudio_hands.calibration.formats.transforms_json import read_transforms_json
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
-from nerfstudio_hands.captures.formats.param_npz import read_room_calibration
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, open_regular
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from nerfstudio_hands.captures.capture import CaptureCamera, read_image
+from nerfstudio_hands.captures.capture import CaptureCamera
+from nerfstudio_hands.files.picture_reading import read_image
 from nerfstudio_hands.transforms.projection import project
 
 Frame = tuple[str, int]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.captures.capture import PIXEL_CENTER
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 OPENPOSE_HANDS = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
 COCO_HANDS = ("lefthand_kpts", "righthand_kpts")

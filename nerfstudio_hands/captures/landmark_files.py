@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.captures.capture import PIXEL_CENTER
 from nerfstudio_hands.captures.foreign_landmarks import ForeignHands, read_foreign_hands
 from nerfstudio_hands.captures.pose_json import DETECTION_KEYS, pose_pixels, pose_values
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 MAX_OUTSIDE = 1.25
 """Times the picture's size within which the median landmark of a hand lies; beyond it another picture is meant."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.captures.calibration_checks import check_rigid
-from nerfstudio_hands.captures.capture import CaptureCamera, read_object_mask
+from nerfstudio_hands.calibration.checks import check_rigid
+from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
+from nerfstudio_hands.files.picture_reading import read_object_mask
 
 POSE_FILE = "object_pose.npz"
 

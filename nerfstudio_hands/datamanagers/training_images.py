@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float, UInt8
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
 
-from nerfstudio_hands.captures.capture import image_size, read_image, read_mask, read_object_mask
 from nerfstudio_hands.datamanagers.image_labels import training_labels
 from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
 from nerfstudio_hands.datamanagers.projected_hands import ProjectedHands, Projection
 from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import image_size, read_image, read_mask, read_object_mask
 from nerfstudio_hands.fitting.silhouettes.segmentation import cut_out_hands
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.transforms.pixel_distances import distance_to, distance_to_boundary

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.calibration.conventions import misread
 from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels
+from nerfstudio_hands.captures.misread import misread
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms

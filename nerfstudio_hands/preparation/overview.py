@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from nerfstudio_hands.captures.capture import read_image
 from nerfstudio_hands.captures.formats.pictures import read_pictures
+from nerfstudio_hands.files.picture_reading import read_image
 from nerfstudio_hands.preparation.landmark_sheet import landmark_sheet, landmark_tile
 
 TILES = 12

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nerfstudio_hands.calibration.conventions import AS_WRITTEN, as_calibrated, find_convention
+from nerfstudio_hands.calibration.conventions import AS_WRITTEN, find_convention
 from nerfstudio_hands.calibration.hand_scale import hand_length
 from nerfstudio_hands.calibration.lens import undistort, undistort_points, undistorted_camera
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
-from nerfstudio_hands.captures.capture import CaptureCamera, read_mask
+from nerfstudio_hands.captures.capture import CaptureCamera
+from nerfstudio_hands.captures.misread import as_calibrated
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
+from nerfstudio_hands.files.picture_reading import read_mask
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.preparation.frames import Film, choose_frames, find_offsets, sharpness

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from nerfstudio_hands.captures.capture import image_size, read_image
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import image_size, read_image
 from nerfstudio_hands.files.video_reading import VIDEO_SUFFIXES, read_video
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nerfstudio_hands.captures.capture import PIXEL_CENTER
 from nerfstudio_hands.hand_model.joints import FINGERS, SIDES, to_interhand
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence
 from nerfstudio_hands.synthesis.rig import RigCamera
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 JOINT_NOISE = 1e-3
 """Standard deviation in meters, a coordinate, of annotated joints around those that are seen."""

@@ -11,6 +11,10 @@ from torch import Tensor
 
 from nerfstudio_hands.transforms.rotations import rotation_matrix
 
+PIXEL_CENTER = 0.5
+"""Our centre of the upper left pixel in x and y, as nerfstudio's. Of a data set whose tools take projected points for
+indices into pictures (OpenCV's convention, the centre at 0) this is added to the principal point."""
+
 MIN_DEPTH = 1e-3
 """Metres below which depths are clamped before the division."""
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from nerfstudio_hands.calibration.lens import Lens, undistort_points, undistorted_camera
-from nerfstudio_hands.captures.capture import CaptureCamera, image_size, read_image
+from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.captures.landmark_files import no_landmarks
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import image_size, read_image
 from nerfstudio_hands.preparation.layout_writing import CaptureWriter
 
 K = np.array([[80.0, 0, 40.5], [0, 82.0, 29.0], [0, 0, 1]])

@@ -11,9 +11,10 @@ import pytest
 from make_scan import make_scan
 from PIL import Image
 
-from nerfstudio_hands.captures.capture import read_image, read_mask, require_side, select_cameras
+from nerfstudio_hands.captures.capture import require_side, select_cameras
 from nerfstudio_hands.captures.formats.capture_room import is_capture_room, read_capture_room
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import read_image, read_mask
 
 
 def _digest(folder: Path) -> dict[str, str]:

@@ -22,12 +22,13 @@ from dataparsers.make_deephandmesh import (
 )
 from PIL import Image
 
-from nerfstudio_hands.captures.capture import Capture, read_image, require_side
+from nerfstudio_hands.captures.capture import Capture, require_side
 from nerfstudio_hands.captures.formats.deephandmesh import is_deephandmesh, read_deephandmesh
 from nerfstudio_hands.captures.formats.interhand import is_interhand
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.dataparsers.registrations import hands_data
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import read_image
 from nerfstudio_hands.hand_model import SIDES
 
 RIGHT, LEFT, BOTH = FRAMES

@@ -23,11 +23,12 @@ from dataparsers.make_interhand import (
 )
 from PIL import Image
 
-from nerfstudio_hands.captures.capture import Capture, read_image, require_side, select_cameras
+from nerfstudio_hands.captures.capture import Capture, require_side, select_cameras
 from nerfstudio_hands.captures.formats import interhand_annotations
 from nerfstudio_hands.captures.formats.interhand import is_interhand, read_interhand
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import read_image
 
 ROM03, ROM04 = FRAMES
 # InterHand lists each finger from its tip inwards, thumb first, the wrist last; ours is wrist, then from base to tip.

@@ -11,8 +11,9 @@ import pytest
 from make_scan import make_scan
 from PIL import Image, ImageFilter
 
-from nerfstudio_hands.captures.capture import hand_mask, read_image, read_mask
+from nerfstudio_hands.captures.capture import hand_mask
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
+from nerfstudio_hands.files.picture_reading import read_image, read_mask
 from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills
 from nerfstudio_hands.inspection.view_measures import MaskQuality
 

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.captures.capture import read_image, read_mask
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import read_image, read_mask
 from nerfstudio_hands.fitting.object_poses import _hull, with_object_poses
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.hand_model import HandPose, load_surface

@@ -20,9 +20,9 @@ from nerfstudio_hands.calibration.checked import (
     rotation_of,
 )
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
-from nerfstudio_hands.captures.capture import PIXEL_CENTER
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_toml
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 UNIT_KEY = "metres_per_unit"
 """Key of ours in the table `metadata`; other programs leave it alone."""

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.calibration.checked import checked_camera, numbers, opencv_lens, picture_size, pinhole_matrix
+from nerfstudio_hands.calibration.checks import check_rigid
 from nerfstudio_hands.calibration.lens import Lens
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
-from nerfstudio_hands.captures.calibration_checks import check_rigid
-from nerfstudio_hands.captures.capture import image_size
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import image_size
 
 FISHEYE_MODELS = ("OPENCV_FISHEYE", "FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 PERSPECTIVE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "PERSPECTIVE")

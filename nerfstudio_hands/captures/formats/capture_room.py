@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nerfstudio_hands.captures.capture import Capture, CaptureCamera, has_alpha, read_mask
-from nerfstudio_hands.captures.formats.param_npz import RoomCalibration, read_room_calibration
+from nerfstudio_hands.calibration.formats.param_npz import RoomCalibration, read_room_calibration
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.image_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
 from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.captures.pose_json import read_poses
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import read_text
+from nerfstudio_hands.files.picture_reading import has_alpha, read_mask
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 

@@ -27,8 +27,8 @@ import torch
 from jaxtyping import Bool, Float
 from rich.progress import track
 
-from nerfstudio_hands.captures.calibration_checks import check_camera
-from nerfstudio_hands.captures.capture import PIXEL_CENTER, Capture, CaptureCamera
+from nerfstudio_hands.calibration.checks import check_camera
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.image_tree import (
     MANY_FOLDERS,
     ImageTree,
@@ -40,6 +40,7 @@ from nerfstudio_hands.captures.image_tree import (
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.hand_model.joints import SIDES, split_interhand
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 CALIBRATED_SIZE = (334, 512)
 """Width and height in pixels of the pictures that `KRT_512` belongs to."""

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from rich.progress import track
 
-from nerfstudio_hands.captures.calibration_checks import check_camera
-from nerfstudio_hands.captures.capture import PIXEL_CENTER, Capture, CaptureCamera, ManoAnnotations
+from nerfstudio_hands.calibration.checks import check_camera
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.captures.formats.interhand_annotations import (
     HAND_TYPES,
     REMEDY,
@@ -32,6 +32,7 @@ from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
 from nerfstudio_hands.motion.frame_clock import frame_clock, usual_step
+from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
 SPLITS = ("train", "val", "test")
 

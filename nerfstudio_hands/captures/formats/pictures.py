@@ -12,11 +12,12 @@ import numpy as np
 from nerfstudio_hands.calibration.lens import undistort_points, undistorted_camera
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
-from nerfstudio_hands.captures.capture import Capture, CaptureCamera, check_size, has_alpha, image_size
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.landmark_files import PictureLandmarks, no_landmarks, read_landmark_files
 from nerfstudio_hands.captures.undistorted_images import undistorted_image
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json
+from nerfstudio_hands.files.picture_reading import check_size, has_alpha, image_size
 
 TRANSFORMS = "transforms.json"
 IMAGES, LANDMARKS, MASKS = "images", "landmarks", "masks"

@@ -14,16 +14,10 @@ import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from nerfstudio_hands.captures.capture import (
-    Capture,
-    CaptureCamera,
-    check_size,
-    hand_mask,
-    object_pixels,
-    read_image,
-)
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels
 from nerfstudio_hands.captures.splits import GOLDEN
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import check_size, read_image
 from nerfstudio_hands.fitting.joints.pose_fit import JointTerms, landmarks
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     FINISHING,

@@ -15,9 +15,9 @@ import yaml
 from jaxtyping import Float, Float32, Int
 from scipy.spatial import KDTree
 
-from nerfstudio_hands.captures.capture import image_size
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz, read_text
+from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
@@ -50,9 +50,6 @@ THINGS = (
 
 SETUPS = ("s0", "s1", "s2", "s3")
 """Ways in which the data set is split: by sequence, by person, by camera, by thing."""
-
-A_SUBJECT = 100
-"""Sequences of each person, of five takes of each of 20 things."""
 
 WIDTH, HEIGHT = 640, 480
 

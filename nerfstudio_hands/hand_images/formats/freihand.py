@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from nerfstudio_hands.captures.capture import image_size
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_images.label_checks import CHECKED, LabelSample, check_labels, check_rest_pose
 from nerfstudio_hands.hand_images.number_lists import kept_numbers

@@ -13,9 +13,9 @@ import ijson
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from nerfstudio_hands.captures.capture import image_size
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
+from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
 from nerfstudio_hands.hand_images.formats.dexycb import HAND_VALUE, SUBJECTS, THINGS
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS

@@ -10,10 +10,10 @@ import rich.progress
 from jaxtyping import Float, Float32
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.captures.capture import image_size
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
+from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose, some_labels, stacked

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.captures.capture import image_size
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_numbers_and_words
 from nerfstudio_hands.files.guarded_files import UnreadableFile
+from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.id_lists import chosen_ids
@@ -142,10 +142,6 @@ class ObMan(OpenedLate):
     def clip(self, index: int, length: int) -> list[int]:
         """The picture itself, so many times: each is of a scene of its own."""
         return clip_rows([index], 0, length)
-
-    def sample_name(self, index: int) -> str:
-        """Number of a sample, as its files have it."""
-        return f"{self._ids[index]:08d}"
 
     @cached_property
     def _ids(self) -> Int[np.ndarray, " N"]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nerfstudio_hands.captures.capture import Capture, read_image
+from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
 from nerfstudio_hands.estimators.hand_detector.detector import distinct_hands
 from nerfstudio_hands.estimators.hand_detector.weights import LANDMARK_FILE, PALM_FILE, checked_weights, take_out
+from nerfstudio_hands.files.picture_reading import read_image
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nerfstudio_hands.calibration.conventions import misread
 from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.captures.misread import misread
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import FitOptions
 from nerfstudio_hands.fitting.fit import fit_capture

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.captures.calibration_checks import check_intrinsics, check_rigid
+from nerfstudio_hands.calibration.checks import check_intrinsics, check_rigid
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 
