@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,13 @@ def test_strangers_stay_so(repository: Path, folder: str, stranger: str):
     assert inside and not {
         name for module in inside for name in known[module] if name.startswith(f"{PACKAGE}.{stranger}.")
     }
+
+
+def test_files_that_the_architecture_names_are_there(repository: Path):
+    there = [f"/{path.relative_to(repository)}" for path in repository.glob("[!.]*/**/*.py")]
+    named = re.findall(r"`([\w/]+\.py)`", (repository / "docs" / "architecture.md").read_text("utf8"))
+    assert len(named) > 30
+    assert not [name for name in named if not any(path.endswith(f"/{name}") for path in there)]
 
 
 def test_circles_and_stairs_are_found(tmp_path: Path):
