@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from in_process import ns_train
+from helpers.in_process import ns_train
 
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import choose_cameras

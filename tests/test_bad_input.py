@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from in_process import ns_hands, ns_train
+from helpers.in_process import ns_hands, ns_train
 
 SHORT = ["--max-num-iterations", "1", "--vis", "tensorboard"]
 

@@ -17,7 +17,7 @@ import open3d as o3d
 import pytest
 import torch
 import yaml
-from in_process import ns_train
+from helpers.in_process import ns_train
 from nerfstudio.pipelines.base_pipeline import Pipeline
 from nerfstudio.scripts import exporter, render
 from nerfstudio.scripts.eval import ComputePSNR

@@ -23,10 +23,10 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from held_out_layouts import LAYOUTS
+from helpers.held_out_fits import end_early, parser_config
+from helpers.held_out_layouts import LAYOUTS
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from PIL import Image
-from test_held_out import end_early, parser_config
 
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser, HandsDataParserConfig

@@ -15,20 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from held_out_layouts import LAYOUTS, ROM03
-from held_out_room import CAMERAS, FRAMES, make_room, spoil
+from helpers.held_out_fits import end_early, parser_config
+from helpers.held_out_layouts import LAYOUTS, ROM03
+from helpers.held_out_room import CAMERAS, FRAMES, make_room, spoil
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.datamanagers.crop_cutting import load_or_build_crops
 from nerfstudio_hands.datamanagers.training_images import TrainingImages
-from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser, HandsDataParserConfig
-from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
+from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser
 from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture
-from nerfstudio_hands.fitting.joints import pose_fit
-from nerfstudio_hands.fitting.silhouettes import boundary_fit, mask_refinement
-from nerfstudio_hands.fitting.silhouettes.mask_refinement import Rounds
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
@@ -45,23 +42,6 @@ def quick_fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path_factory.mktemp("quick-fits")))
         end_early(monkeypatch)
         yield
-
-
-def end_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    modes, found = mask_refinement.smooth_modes, {}
-
-    def smooth_modes(surface):
-        if surface.sides not in found:
-            found[surface.sides] = modes(surface)
-        return found[surface.sides]
-
-    monkeypatch.setattr(mask_refinement, "smooth_modes", smooth_modes)
-    for name in ("ROUNDS", "LATER_ROUNDS"):
-        rounds = vars(getattr(mask_refinement, name))
-        monkeypatch.setattr(mask_refinement, name, Rounds(**{key: value[-1:] for key, value in rounds.items()}))
-    monkeypatch.setattr(boundary_fit, "STEPS", 1)
-    minimize = pose_fit.minimize
-    monkeypatch.setattr(pose_fit, "minimize", lambda *args, iterations: minimize(*args, iterations=10))
 
 
 def assert_same_fit(first: HandFit, second: HandFit, frames: list[int]) -> None:
@@ -87,14 +67,6 @@ def test_what_frames_share_is_fitted_on_training_frames_alone(quick_fit, tmp_pat
     assert fit.pose.valid.all() and again.pose.valid.all()
     assert not torch.equal(fit.pose.translation[1], again.pose.translation[1])
     assert fit.shape.any() and fit.displacement.any()
-
-
-def parser_config(layout: str, root: Path) -> HandsDataParserConfig:
-    """Options of the data parser of a capture in some layout."""
-    known = LAYOUTS[layout]
-    config = (interhand_data if layout.startswith("interhand") else hands_data).config
-    hand_model = str(root / known.hand_model) if known.hand_model else "default"
-    return replace(config, data=root, hand_model=hand_model, **known.options)
 
 
 def what_training_reads(layout: str, root: Path) -> tuple[dict[str, np.ndarray], HandsDataParser]:

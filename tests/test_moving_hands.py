@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from in_process import ns_train
+from helpers.in_process import ns_train
 from nerfstudio.pipelines.base_pipeline import Pipeline
 from nerfstudio.scripts import exporter, render
 from nerfstudio.scripts.eval import ComputePSNR

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from moving_hand import SIZE, as_calibration, made_up_rig, moving_joints, seen
+from helpers.moving_hand import SIZE, as_calibration, made_up_rig, moving_joints, seen
 
 from nerfstudio_hands.calibration.conventions import AS_WRITTEN, find_convention
 from nerfstudio_hands.calibration.hand_scale import hand_length

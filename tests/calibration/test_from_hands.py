@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from moving_hand import made_up_rig, moving_joints, seen
+from helpers.moving_hand import made_up_rig, moving_joints, seen
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.calibration.from_hands import calibrate_by_hands

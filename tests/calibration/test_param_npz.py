@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_scan import make_scan
+from helpers.make_scan import make_scan
 
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
 from nerfstudio_hands.errors import HandsError

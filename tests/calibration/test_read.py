@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from written_calibrations import SIZE, WRITERS, made_up_rig, write_anipose, write_easymocap, write_transforms
+from helpers.written_calibrations import SIZE, WRITERS, made_up_rig, write_anipose, write_easymocap, write_transforms
 
 from nerfstudio_hands.calibration.formats.anipose import anipose_text
 from nerfstudio_hands.calibration.formats.transforms_json import transforms_text

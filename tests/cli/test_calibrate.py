@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from helpers.board_pictures import K, eyes, photographed
+from helpers.moving_hand import SIZE, made_up_rig, moving_joints, seen
 
 from nerfstudio_hands.calibration.board import Board
 from nerfstudio_hands.calibration.intrinsics import exif_view_degrees
@@ -16,10 +17,6 @@ from nerfstudio_hands.calibration.record import transforms
 from nerfstudio_hands.captures.landmark_files import PictureLandmarks, write_landmarks
 from nerfstudio_hands.cli.calibrate import calibrate
 from nerfstudio_hands.errors import HandsError
-
-sys.path.append(str(Path(__file__).parents[1] / "calibration"))
-from moving_hand import SIZE, made_up_rig, moving_joints, seen
-from test_board import K, eyes, photographed
 
 
 def test_a_printed_board_and_a_camera_that_moves_round_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

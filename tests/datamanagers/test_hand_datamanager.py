@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.prepared import PreparedConfig, rows_of
 from nerfstudio.model_components.ray_generators import RayGenerator
-from prepared import PreparedConfig, rows_of
 
 from nerfstudio_hands.datamanagers.batch import ImageBatch, RayBatch
 from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.prepared import PreparedConfig, rows_of
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from PIL import Image
-from prepared import PreparedConfig, rows_of
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSamplerConfig

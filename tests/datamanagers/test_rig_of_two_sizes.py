@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers.prepared import PreparedConfig
 from PIL import Image
-from prepared import PreparedConfig
 
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import split_capture

@@ -20,9 +20,10 @@ from dataparsers.make_deephandmesh import (
     make_deephandmesh,
     picture,
 )
+from helpers.pinhole import project
 from PIL import Image
 
-from nerfstudio_hands.captures.capture import Capture, require_side
+from nerfstudio_hands.captures.capture import require_side
 from nerfstudio_hands.captures.formats.deephandmesh import is_deephandmesh, read_deephandmesh
 from nerfstudio_hands.captures.formats.interhand import is_interhand
 from nerfstudio_hands.captures.layouts import read_capture
@@ -55,13 +56,6 @@ def root(made, tmp_path: Path) -> Path:
 
 def krt(root: Path) -> Path:
     return root / "annotations" / "KRT_512"
-
-
-def project(capture: Capture, name: str, points: np.ndarray) -> np.ndarray:
-    camera = capture.camera(name)
-    in_camera = points @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
-    pixels = in_camera @ camera.intrinsics.T
-    return pixels[..., :2] / pixels[..., 2:]
 
 
 def test_frames_cameras_and_joints_are_those_of_the_files(root: Path, truth: DeepHandMeshTruth) -> None:

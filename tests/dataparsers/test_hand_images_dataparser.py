@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_up_grasps import MadeUpGrasps
+from helpers.made_up_grasps import MadeUpGrasps
 
 from nerfstudio_hands.dataparsers.hand_images_dataparser import CROP, HandImagesDataParserConfig
 from nerfstudio_hands.dataparsers.registrations import (

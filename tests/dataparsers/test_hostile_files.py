@@ -9,7 +9,6 @@ import pickle
 import re
 import shutil
 import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from make_deephandmesh import make_deephandmesh
-from make_interhand import make_interhand
-from make_scan import make_scan
+from helpers.made_up_hands import mano_arrays, small_random_hand
+from helpers.make_deephandmesh import make_deephandmesh
+from helpers.make_interhand import make_interhand
+from helpers.make_scan import make_scan
 from PIL import Image
 
 from nerfstudio_hands.captures.capture import Capture, hand_mask
@@ -36,9 +36,6 @@ from nerfstudio_hands.hand_model.npz_file import write_npz_hand
 from nerfstudio_hands.motion.pose_track import PoseTrack
 from nerfstudio_hands.motion.track_file import read_mano_json, read_track, save_track
 from nerfstudio_hands.video.camera_paths import read_camera_path
-
-sys.path.append(str(Path(__file__).parents[1] / "hand_model"))
-from made_up_hands import mano_arrays, small_random_hand
 
 Reader = Callable[[Path], object]
 

@@ -21,9 +21,10 @@ from dataparsers.make_interhand import (
     picture,
     write_annotations,
 )
+from helpers.pinhole import project
 from PIL import Image
 
-from nerfstudio_hands.captures.capture import Capture, require_side, select_cameras
+from nerfstudio_hands.captures.capture import require_side, select_cameras
 from nerfstudio_hands.captures.formats import interhand_annotations
 from nerfstudio_hands.captures.formats.interhand import is_interhand, read_interhand
 from nerfstudio_hands.captures.layouts import read_capture
@@ -38,13 +39,6 @@ OURS = [20, *(4 * finger + k for finger in range(5) for k in (3, 2, 1, 0))]
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "InterHand2.6M"
-
-
-def project(capture: Capture, name: str, points: np.ndarray) -> np.ndarray:
-    camera = capture.camera(name)
-    in_camera = points @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
-    pixels = in_camera @ camera.intrinsics.T
-    return pixels[..., :2] / pixels[..., 2:]
 
 
 def test_frames_cameras_and_joints_are_those_of_the_files(root: Path) -> None:

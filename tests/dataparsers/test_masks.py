@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_scan import make_scan
+from helpers.make_scan import make_scan
 from PIL import Image, ImageFilter
 
 from nerfstudio_hands.captures.capture import hand_mask

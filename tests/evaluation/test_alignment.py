@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from helpers.shapes import ball, hand_mesh
 from scipy.spatial.transform import Rotation
-from shapes import ball, hand_mesh
 
 from nerfstudio_hands.evaluation.alignment import (
     PUBLISHED,

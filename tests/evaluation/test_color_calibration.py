@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from textures import EVERYWHERE, texture
+from helpers.textures import EVERYWHERE, texture
 
 from nerfstudio_hands.evaluation.color_calibration import calibrate_colors
 

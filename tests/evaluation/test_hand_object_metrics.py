@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from shapes import ball, hand_mesh
+from helpers.shapes import ball, hand_mesh
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.alignment import Alignment

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from helpers.textures import EVERYWHERE, texture
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from textures import EVERYWHERE, texture
 
 from nerfstudio_hands.evaluation import image_metrics, perceptual
 from nerfstudio_hands.evaluation.image_metrics import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from shapes import ball
+from helpers.shapes import ball
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.mesh_file import FORMATS, read_mesh

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import trimesh
-from shapes import ball, hand_mesh, mesh_of
+from helpers.shapes import ball, hand_mesh, mesh_of
 
 from nerfstudio_hands.evaluation.penetration import penetration
 from nerfstudio_hands.hand_model import default_hand

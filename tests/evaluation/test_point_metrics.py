@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from shapes import ball, hand_mesh
+from helpers.shapes import ball, hand_mesh
 
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh, sample_surface
 from nerfstudio_hands.evaluation.point_metrics import shape_scores

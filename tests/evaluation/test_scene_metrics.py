@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from shapes import ball, hand_mesh
+from helpers.shapes import ball, hand_mesh
 
 from nerfstudio_hands.evaluation.alignment import Alignment
 from nerfstudio_hands.evaluation.scene_metrics import mean_distance_cm, mean_figures, scene_figures

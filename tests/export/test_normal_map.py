@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from gltf_reading import Gltf, degrees_between, unit
+from helpers.gltf_reading import Gltf, degrees_between, unit
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.export.avatar import rigs

@@ -7,7 +7,7 @@ import pygltflib
 import pytest
 import torch
 import trimesh
-from gltf_reading import Gltf
+from helpers.gltf_reading import Gltf
 from PIL import Image
 from scipy.spatial.transform import Rotation
 

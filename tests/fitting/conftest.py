@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from made_up_rig import SIZE, fill, pixels_of, ring_of_cameras
+from helpers.made_up_rig import BACKGROUND, SIZE, SKIN, fill, pixels_of, ring_of_cameras
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.hand_model import HandPose, HandSurface, SurfacePose, default_hand
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 
-SKIN, BACKGROUND = (200, 150, 130), (40, 90, 70)
 TURNED, TURN_DEGREES = "05", (0.7, -0.8, 0.0)
 EMPTY_MASK = "02"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from made_up_track import gesture, random_poses
+from helpers.made_up_hands import mano_arrays, write_mano_file
+from helpers.made_up_track import gesture, random_poses
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, ManoAnnotations
 from nerfstudio_hands.dataparsers.network_start import NetworkStart
@@ -22,9 +22,6 @@ from nerfstudio_hands.hand_model import FINGERS, SIDES, HandPose, HandSurface, d
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, rotations_to_angles
 from nerfstudio_hands.hand_model.joints import MANO_FINGERS, TIP_JOINTS
 from nerfstudio_hands.transforms.rotations import rotation_matrix
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "hand_model"))
-from made_up_hands import mano_arrays, write_mano_file
 
 SHAPE = torch.tensor([1.0, -0.8, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 FRAMES = 30

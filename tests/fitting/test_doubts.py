@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from made_up_rig import ring_of_cameras
+from helpers.made_up_rig import detect, made_up_joints, ring_of_cameras
 from scipy.spatial.transform import Rotation
-from test_triangulate import detect, made_up_joints
 
 from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import BACKGROUND, SKIN
-from made_up_rig import SIZE, fill, pixels_of, ring_of_cameras
+from helpers.made_up_rig import BACKGROUND, SIZE, SKIN, fill, pixels_of, ring_of_cameras
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.fitting import FitOptions, HandFit, fit_key, fit_or_load

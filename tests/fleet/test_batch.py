@@ -13,7 +13,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from plans import carry_out, figures, make_captures, plan_of, stand_ins
+from helpers.plans import carry_out, figures, make_captures, plan_of, stand_ins
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fleet import driver as drivers
@@ -85,7 +85,7 @@ DRIVE = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from plans import carry_out, plan_of, stand_ins
+from helpers.plans import carry_out, plan_of, stand_ins
 folder = Path(sys.argv[2])
 takes = sorted(map(str, (folder / "takes").iterdir()))
 print("begun", flush=True)
@@ -96,7 +96,7 @@ carry_out(plan_of(takes, folder / "out"), folder)
 def test_a_driver_that_is_killed_leaves_nothing_half_done(captures: list[str], tmp_path: Path, monkeypatch):
     undisturbed = carry_out(plan_of(captures, tmp_path / "whole"), tmp_path)
     monkeypatch.setenv("STEP_SECONDS", "0.05")
-    command = [sys.executable, "-c", DRIVE, str(Path(__file__).parent), str(tmp_path)]
+    command = [sys.executable, "-c", DRIVE, str(Path(__file__).parents[1]), str(tmp_path)]
     for seconds in (0.1, 0.35, 0.2):
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"begun\n"
@@ -114,7 +114,7 @@ def test_a_driver_that_is_killed_leaves_nothing_half_done(captures: list[str], t
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a command with its parent")
 def test_a_command_dies_with_its_driver(captures: list[str], tmp_path: Path, monkeypatch):
     monkeypatch.setenv("STEP_SECONDS", "60")
-    command = [sys.executable, "-c", DRIVE, str(Path(__file__).parent), str(tmp_path)]
+    command = [sys.executable, "-c", DRIVE, str(Path(__file__).parents[1]), str(tmp_path)]
 
     def running() -> list[int]:
         found = []

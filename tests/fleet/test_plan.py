@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plans import make_captures, plan_of
+from helpers.plans import make_captures, plan_of
 
 from nerfstudio_hands.cli.batch import _check_plan
 from nerfstudio_hands.errors import HandsError

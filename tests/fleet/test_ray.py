@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from plans import carry_out, figures, make_captures, plan_of
+from helpers.plans import carry_out, figures, make_captures, plan_of
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'nerfstudio-hands[fleet]'")
 

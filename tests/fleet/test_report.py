@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from in_process import ns_hands
+from helpers.in_process import ns_hands
+from helpers.plans import make_captures, stand_ins
 from PIL import Image
-from plans import make_captures, stand_ins
 
 from nerfstudio_hands.cli import batch as command
 from nerfstudio_hands.fleet import driver

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from made_up_grasps import MadeUpGrasps
+from helpers.made_up_grasps import MadeUpGrasps, placed
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.crops import turned_labels
@@ -60,11 +60,6 @@ def expected(source: MadeUpGrasps, index: int) -> HandLabels:
     """Labels in the camera of the take: that which looks at the hand of its first picture."""
     view = camera_toward(source.labels(source.clip(index, 3)[0]), INTRINSICS, (96, 96))
     return turned_labels(source.labels(index), view)
-
-
-def placed(source, labels: HandLabels) -> np.ndarray:
-    to_camera = labels.held.to_camera
-    return source.held_mesh(labels.held.name).vertices @ to_camera[:3, :3].T + to_camera[:3, 3]
 
 
 def refused(folder: Path, split: str = "train", **options) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_grasps import MadeUpGrasps
+from helpers.made_up_grasps import MadeUpGrasps, placed
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.formats.dexycb import SUBJECTS, THINGS
@@ -91,11 +91,6 @@ def obman(tmp_path: Path) -> Path:
         write_thing(folder / "mesh_hand" / f"{name}.obj", HeldMesh(labels.vertices, truth.hand_faces()))
     written(tmp_path, "obman_train.json", annotations, names)
     return tmp_path
-
-
-def placed(source, labels: HandLabels) -> np.ndarray:
-    to_camera = labels.held.to_camera
-    return source.held_mesh(labels.held.name).vertices @ to_camera[:3, :3].T + to_camera[:3, 3]
 
 
 def test_annotations_of_dexycb(dexycb: Path):

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_grasps import MadeUpGrasps
+from helpers.made_up_grasps import MadeUpGrasps, placed
 from scipy.spatial import KDTree
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.crops import turned_labels
 from nerfstudio_hands.hand_images.formats.obman import INTRINSICS, ObMan
-from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages, mirrored
+from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, mirrored
 from nerfstudio_hands.hand_images.sources import open_hand_images, recognized_format
 from nerfstudio_hands.hand_images.thing_files import without_strays
 from nerfstudio_hands.hand_model.load import default_hand
@@ -59,12 +59,6 @@ def expected(source: MadeUpGrasps, index: int) -> HandLabels:
     if picture.labels.side == "left":
         picture = mirrored(picture)
     return turned_labels(picture.labels, camera_toward(picture.labels, INTRINSICS, (96, 96)))
-
-
-def placed(source: HandObjectImages, labels: HandLabels) -> np.ndarray:
-    """Vertices of the held thing in the camera's frame."""
-    to_camera = labels.held.to_camera
-    return source.held_mesh(labels.held.name).vertices @ to_camera[:3, :3].T + to_camera[:3, 3]
 
 
 def apart(some: np.ndarray, others: np.ndarray) -> float:

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import trimesh
-from made_up_grasps import MadeUpGrasps
+from helpers.made_up_grasps import MadeUpGrasps
 
 from nerfstudio_hands.hand_images.hand_image import HeldMesh
 from nerfstudio_hands.hand_images.query_points import QueryPointDraw

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import python2_pickle
 import scipy.sparse
 import torch
-from made_up_hands import mano_arrays, write_mano_file
-from python2_pickle import Call, Global
+from helpers import python2_pickle
+from helpers.made_up_hands import mano_arrays, write_mano_file
+from helpers.python2_pickle import Call, Global
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle

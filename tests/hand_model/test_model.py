@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from made_up_hands import mano_arrays, small_random_hand, write_mano_file
+from helpers.made_up_hands import mano_arrays, small_random_hand, write_mano_file
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.errors import HandsError

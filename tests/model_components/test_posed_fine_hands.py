@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up_avatar import made_up_avatar
+from helpers.made_up_avatar import made_up_avatar
 
 from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand

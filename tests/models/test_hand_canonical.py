@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from avatars import make_model, rays_to, vertices
+from helpers.avatars import make_model, rays_to, vertices
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 
 from nerfstudio_hands.model_components.schedules import Schedule

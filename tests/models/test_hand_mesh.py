@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from avatars import ray_batch
-from made_up_avatar import made_up_avatar
+from helpers.avatars import ray_batch
+from helpers.made_up_avatar import made_up_avatar
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.data.scene_box import SceneBox

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from avatars import make_model, ray_batch, rays_to, vertices
+from helpers.avatars import make_model, ray_batch, rays_to, vertices
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.export.avatar_meshes import avatar_meshes

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from avatars import make_model, ray_batch, rays_to, vertices
+from helpers.avatars import make_model, ray_batch, rays_to, vertices
 from nerfstudio.cameras.cameras import Cameras
 
 from nerfstudio_hands.errors import HandsError

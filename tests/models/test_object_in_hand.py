@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from avatars import make_model, ray_batch, rays_to, vertices
+from helpers.avatars import make_model, ray_batch, rays_to, vertices
 
 from nerfstudio_hands.export.held_object_mesh import held_object_mesh
 from nerfstudio_hands.export.isosurface import isosurface_part

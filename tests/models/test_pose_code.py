@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from made_up_avatar import made_up_avatar
+from helpers.made_up_avatar import made_up_avatar
 
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.model_components.posed_hands import PosedHands

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import trimesh
-from avatars import ray_batch
-from made_up_avatar import made_up_avatar
+from helpers.avatars import ray_batch
+from helpers.made_up_avatar import made_up_avatar
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from avatars import make_model, ray_batch, rays_to, vertices
+from helpers.avatars import make_model, ray_batch, rays_to, vertices
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.light.transfer import light_transfer

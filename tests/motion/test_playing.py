@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from made_up_avatar import made_up_avatar
+from helpers.made_up_avatar import made_up_avatar
+from helpers.pose_tracks import made_up_track
 from nerfstudio.cameras.camera_paths import get_path_from_json
 from nerfstudio.cameras.rays import RayBundle
-from test_pose_track import made_up_track
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand

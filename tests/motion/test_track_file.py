@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_pose_track import assert_same, made_up_track
+from helpers.pose_tracks import assert_same, made_up_track
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import SIDES, default_hand

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from detected_hands import SIZE, cameras_around, moving_joints, seen
+from helpers.detected_hands import SIZE, cameras_around, moving_joints, seen
 
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.captures.landmark_files import PictureLandmarks

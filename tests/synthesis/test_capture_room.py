@@ -1,6 +1,5 @@
 """A small capture: read back by the reader of real captures, checked against its truth, and made twice."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import open3d as o3d
 import pytest
 import torch
 import trimesh
+from helpers.run_files import digests
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
@@ -32,11 +32,6 @@ def small(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> Path:
     return synthesize_capture_room(tmp_path_factory.mktemp("both") / "capture", BOTH)
-
-
-def _digests(root: Path) -> dict[str, str]:
-    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _project(camera, points: np.ndarray) -> np.ndarray:
@@ -145,7 +140,7 @@ def test_true_parameters_pose_the_hand_model_to_the_true_vertices(both):
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(small, tmp_path):
     again = synthesize_capture_room(tmp_path / "again", SMALL)
-    assert _digests(again) == _digests(small)
+    assert digests(again) == digests(small)
     other = CaptureRoomOptions(num_cameras=2, resolution=16, seed=9, supersampling=1, subdivisions=1)
     synthesize_capture_room(tmp_path / "other", other)
     shape = np.load(tmp_path / "other" / "truth" / "truth.npz")["shape"]
@@ -169,10 +164,10 @@ def test_detections_are_near_the_truth_but_for_one_camera():
 
 
 def test_an_existing_folder_is_left_alone(small):
-    before = _digests(small)
+    before = digests(small)
     with pytest.raises(HandsError, match="expected a folder that does not exist yet"):
         synthesize_capture_room(small, SMALL)
-    assert _digests(small) == before
+    assert digests(small) == before
 
 
 def test_nonsense_is_refused_and_leaves_nothing(tmp_path):

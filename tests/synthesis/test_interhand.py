@@ -1,13 +1,13 @@
 """A small capture in the layout of InterHand2.6M, read here by the published rules and checked against its truth."""
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import open3d as o3d
 import pytest
+from helpers.run_files import digests
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
@@ -33,11 +33,6 @@ def annotations(small) -> dict[str, dict]:
     folder = small / "annotations" / "val"
     names = ("data", "camera", "joint_3d", "MANO_NeuralAnnot")
     return {name: json.loads((folder / f"InterHand2.6M_val_{name}.json").read_text()) for name in names}
-
-
-def _digests(root: Path) -> dict[str, str]:
-    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _project(annotations: dict, image: dict, points: np.ndarray) -> np.ndarray:
@@ -167,8 +162,8 @@ def test_absent_hands_have_no_mano_annotation(annotations):
 
 def test_two_processes_and_other_sequences_leave_a_sequence_as_it_is(small, tmp_path):
     alone = dataclasses.replace(SMALL, sequences=(LEFT,))
-    again = _digests(synthesize_interhand(tmp_path / "again", alone, processes=2))
-    before = {name: digest for name, digest in _digests(small).items() if LEFT in name}
+    again = digests(synthesize_interhand(tmp_path / "again", alone, processes=2))
+    before = {name: digest for name, digest in digests(small).items() if LEFT in name}
     assert len(before) == 2 * 2 * 3 + 1
     assert {name: digest for name, digest in again.items() if LEFT in name} == before
     assert {name for name in again if name.startswith("images")} == {n for n in before if n.startswith("images")}

@@ -3,24 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from helpers.made_up_hands import write_mano
 
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand, load_hand
 from nerfstudio_hands.hand_model.mano_file import relative_to_flat
-from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
-from nerfstudio_hands.hand_model.model import mirror_rotations, pose_hand
+from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis.interhand_annotations import measure
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence
-
-MEAN = torch.linspace(-0.3, 0.4, 45).reshape(15, 3)
 
 
 @pytest.fixture(scope="module")
 def mano(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mano")
-    for side, mean in (("right", MEAN), ("left", mirror_rotations(MEAN))):
-        write_mano_pickle(folder / f"MANO_{side.upper()}.pkl", default_hand(side), mean.double().numpy())
-    return folder
+    return write_mano(tmp_path_factory.mktemp("mano"))
 
 
 def _truth(count: int) -> tuple[MotionSequence, torch.Tensor]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from in_process import ns_hands, ns_train
+from helpers.in_process import ns_hands, ns_train
+from helpers.run_files import weights
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.utils.eval_utils import eval_setup
 
@@ -17,7 +18,6 @@ from nerfstudio_hands.datamanagers.crop_batches import CropBatches
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
 from nerfstudio_hands.method_configs.hand_monocular import hand_monocular
 from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
 from nerfstudio_hands.training.soundness import require_sound
@@ -45,10 +45,6 @@ def train(folder: Path, name: str, steps: int, *options: str | Path) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("runs"), "whole", STEPS)
-
-
-def weights(config: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(checkpoint_path(config.parent / "nerfstudio_models"))["pipeline"]
 
 
 def test_a_training_that_is_gone_on_from_ends_where_an_uninterrupted_one_does(run: Path, tmp_path: Path):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from in_process import ns_hands, ns_train
+from helpers.in_process import ns_hands, ns_train
+from helpers.run_files import weights
 from nerfstudio.utils.eval_utils import eval_setup
 
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatches
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
 from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
 
 STEPS = 4
@@ -55,10 +55,6 @@ def run(tmp_path_factory: pytest.TempPathFactory, pose_run: Path) -> Path:
 def _with_poses(pose_run: Path) -> tuple[str | Path, ...]:
     points = ("--pipeline.datamanager.points", "32")
     return "--pipeline.model.pose-run", pose_run.parent / "nerfstudio_models", *SMALL_HEADS, *points
-
-
-def weights(config: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(checkpoint_path(config.parent / "nerfstudio_models"))["pipeline"]
 
 
 def test_a_training_that_is_gone_on_from_ends_where_an_uninterrupted_one_does(

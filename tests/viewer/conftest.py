@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from fake_viewer import FakeServer
-from made_up_avatar import made_up_avatar
+from helpers.fake_viewer import FakeServer
+from helpers.made_up_avatar import made_up_avatar
 from nerfstudio.data.scene_box import SceneBox
 
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand

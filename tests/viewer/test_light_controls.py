@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fake_viewer import FakeHandle, FakeServer
+from helpers.fake_viewer import FakeHandle, FakeServer
 
 from nerfstudio_hands.geometry.light.environment import BUILT_IN, Environment, load_environment
 from nerfstudio_hands.viewer.light_controls import CAPTURED, LightControls

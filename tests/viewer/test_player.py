@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fake_viewer import FakeServer, frame_rays, posed_frame, seen, viewer_rays
+from helpers.fake_viewer import FakeServer, frame_rays, posed_frame, seen, viewer_rays
 
 from nerfstudio_hands.hand_model import SIDES, HandPose
 from nerfstudio_hands.model_components.posed_hands import PosedHands

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fake_viewer import FakeServer, frame_rays, posed_frame, seen, viewer_rays
+from helpers.fake_viewer import FakeServer, frame_rays, posed_frame, seen, viewer_rays
 from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.viewer.utils import parse_object
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO

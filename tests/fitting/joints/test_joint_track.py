@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_up_track import GESTURES, gesture, random_poses
+from helpers.made_up_track import GESTURES, gesture, random_poses
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.joints import joint_track

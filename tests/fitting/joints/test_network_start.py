@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up_track import random_poses
+from helpers.made_up_track import random_poses
 
 from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.fitting.joints import joint_track

@@ -2,27 +2,10 @@
 
 import pytest
 import torch
-from made_up_rig import pixels_of, ring_of_cameras
+from helpers.made_up_rig import detect, made_up_joints, ring_of_cameras
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.fitting.joints.triangulate import triangulate
-
-
-def made_up_joints(seed: int, frames: int = 2) -> torch.Tensor:
-    """Two clouds of 21 joints the size of hands, 25 cm apart."""
-    generator = torch.Generator().manual_seed(seed)
-    joints = 0.05 * torch.randn(frames, 2, 21, 3, generator=generator, dtype=torch.float64)
-    joints[:, 0, :, 0] -= 0.12
-    joints[:, 1, :, 0] += 0.12
-    return joints
-
-
-def detect(joints: torch.Tensor, intrinsics: torch.Tensor, extrinsics: torch.Tensor, *, noise: float, seed: int = 0):
-    """Detections [T,C,2,21,2] with Gaussian noise in pixels."""
-    pixels = pixels_of(joints, intrinsics, extrinsics).transpose(0, 1)
-    return pixels + noise * torch.randn(
-        pixels.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
 
 
 def test_exact_detections_give_exact_joints():

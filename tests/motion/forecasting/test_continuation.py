@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up_motion import swinging
+from helpers.made_up_motion import swinging
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import SIDES, HandPose, default_hand, mirror_rotations

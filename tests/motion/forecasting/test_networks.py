@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up_motion import swinging
+from helpers.made_up_motion import swinging
 from torch import nn
 
 from nerfstudio_hands.errors import HandsError

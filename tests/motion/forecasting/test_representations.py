@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from made_up_motion import swinging
+from helpers.made_up_motion import swinging
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.hand_model import default_hand, mirror_rotations, pose_hand

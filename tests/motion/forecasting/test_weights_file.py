@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up_motion import swinging
+from helpers.made_up_motion import swinging
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import default_hand

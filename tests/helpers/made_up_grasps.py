@@ -8,7 +8,7 @@ import trimesh
 from jaxtyping import Int
 
 from nerfstudio_hands.hand_images.clips import clip_rows
-from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
+from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
@@ -83,3 +83,9 @@ class MadeUpGrasps:
 
     def _thing(self, sequence: int) -> str:
         return f"ball-{2 * sequence + self.seed}"
+
+
+def placed(source: HandObjectImages, labels: HandLabels) -> np.ndarray:
+    """Vertices of the held thing in the camera's frame."""
+    to_camera = labels.held.to_camera
+    return source.held_mesh(labels.held.name).vertices @ to_camera[:3, :3].T + to_camera[:3, 3]

@@ -8,6 +8,7 @@ import torch
 
 SIZE = (640, 512)
 FOCAL = 850.0
+SKIN, BACKGROUND = (200, 150, 130), (40, 90, 70)
 
 
 def ring_of_cameras(count: int, *, radius: float = 0.9) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,3 +44,20 @@ def fill(pixels: np.ndarray, faces: np.ndarray) -> np.ndarray:
     for triangle in np.round(pixels[faces] * factor - 0.5).astype(np.int32):
         cv2.fillConvexPoly(canvas, triangle, 1)
     return canvas.reshape(SIZE[1], factor, SIZE[0], factor).mean((1, 3)) >= 0.5
+
+
+def made_up_joints(seed: int, frames: int = 2) -> torch.Tensor:
+    """Two clouds of 21 joints the size of hands, 25 cm apart."""
+    generator = torch.Generator().manual_seed(seed)
+    joints = 0.05 * torch.randn(frames, 2, 21, 3, generator=generator, dtype=torch.float64)
+    joints[:, 0, :, 0] -= 0.12
+    joints[:, 1, :, 0] += 0.12
+    return joints
+
+
+def detect(joints: torch.Tensor, intrinsics: torch.Tensor, extrinsics: torch.Tensor, *, noise: float, seed: int = 0):
+    """Detections [T,C,2,21,2] with Gaussian noise in pixels."""
+    pixels = pixels_of(joints, intrinsics, extrinsics).transpose(0, 1)
+    return pixels + noise * torch.randn(
+        pixels.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )

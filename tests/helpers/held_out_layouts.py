@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from dataparsers import make_deephandmesh, make_interhand
-from held_out_room import CAMERAS, FRAMES, make_room, spoil, spoil_calibration, spoil_picture
 
+from helpers import make_deephandmesh, make_interhand
+from helpers.held_out_room import CAMERAS, FRAMES, make_room, spoil, spoil_calibration, spoil_picture
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joints import to_interhand
 from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from made_up_avatar import made_up_avatar
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 
+from helpers.made_up_avatar import made_up_avatar
 from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.labels import PixelLabel

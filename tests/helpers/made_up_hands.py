@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import python2_pickle
 import torch
 
+from helpers import python2_pickle
 from nerfstudio_hands.hand_model import MANO_PARENTS, HandModel, default_hand
+from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
+from nerfstudio_hands.hand_model.model import mirror_rotations
 
 
 def small_random_hand(num_vertices: int = 24, dtype: torch.dtype = torch.float64) -> HandModel:
@@ -76,3 +78,14 @@ def write_mano_file(path: Path, arrays: dict[str, np.ndarray]) -> None:
     content["bs_type"] = "lrotmin"
     content["bs_style"] = "lbs"
     path.write_bytes(python2_pickle.dumps(content))
+
+
+MEAN = torch.linspace(-0.3, 0.4, 45).reshape(15, 3)
+"""A mean pose as MANO's files have one."""
+
+
+def write_mano(folder: Path) -> Path:
+    """The built-in hands in MANO's files, with `MEAN`."""
+    for side, mean in (("right", MEAN), ("left", mirror_rotations(MEAN))):
+        write_mano_pickle(folder / f"MANO_{side.upper()}.pkl", default_hand(side), mean.double().numpy())
+    return folder

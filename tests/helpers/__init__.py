@@ -1,0 +1,1 @@
+"""What tests share: made-up hands, rigs, captures and files, and commands without a process of their own."""

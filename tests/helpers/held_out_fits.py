@@ -1,0 +1,40 @@
+"""Fits that end early, and the data parsers of captures in all layouts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from helpers.held_out_layouts import LAYOUTS
+from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
+from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
+from nerfstudio_hands.fitting.joints import pose_fit
+from nerfstudio_hands.fitting.silhouettes import boundary_fit, mask_refinement
+from nerfstudio_hands.fitting.silhouettes.mask_refinement import Rounds
+
+
+def end_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes, found = mask_refinement.smooth_modes, {}
+
+    def smooth_modes(surface):
+        if surface.sides not in found:
+            found[surface.sides] = modes(surface)
+        return found[surface.sides]
+
+    monkeypatch.setattr(mask_refinement, "smooth_modes", smooth_modes)
+    for name in ("ROUNDS", "LATER_ROUNDS"):
+        rounds = vars(getattr(mask_refinement, name))
+        monkeypatch.setattr(mask_refinement, name, Rounds(**{key: value[-1:] for key, value in rounds.items()}))
+    monkeypatch.setattr(boundary_fit, "STEPS", 1)
+    minimize = pose_fit.minimize
+    monkeypatch.setattr(pose_fit, "minimize", lambda *args, iterations: minimize(*args, iterations=10))
+
+
+def parser_config(layout: str, root: Path) -> HandsDataParserConfig:
+    """Options of the data parser of a capture in some layout."""
+    known = LAYOUTS[layout]
+    config = (interhand_data if layout.startswith("interhand") else hands_data).config
+    hand_model = str(root / known.hand_model) if known.hand_model else "default"
+    return replace(config, data=root, hand_model=hand_model, **known.options)
