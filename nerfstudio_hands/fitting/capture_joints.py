@@ -57,7 +57,10 @@ def fit_capture_joints(
     with limited_threads():
         if capture.mano_annotations is not None and surface.hands[0].name.startswith("mano"):
             annotated = annotated_poses(
-                surface, capture.mano_annotations, capture.stored_keypoints, shape_frames=options.shape_frames  # pyright: ignore[reportArgumentType]
+                surface,
+                capture.mano_annotations,
+                capture.stored_keypoints,  # pyright: ignore[reportArgumentType]
+                shape_frames=options.shape_frames,
             )
         if annotated is None or annotated.shape is None:
             track = fit_joint_track(
@@ -75,14 +78,12 @@ def fit_capture_joints(
         coverage = mask_coverages(capture, seen, surface, variables)
         report = _report(capture, surface, joints, track, variables, annotated, time.monotonic() - started)
         report["camera_rotation_degrees"] = turns_of_cameras(seen.camera_names, variables)
-    return HandFit(
-        sides=fitted,
-        frames=list(capture.frames),
-        shape=variables.shape,
-        displacement=variables.displacement,
-        pose=variables.pose,
-        camera_rotation={c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)},
-        keypoints_3d=capture.stored_keypoints,  # pyright: ignore[reportArgumentType]
+    return HandFit.of(
+        fitted,
+        capture.frames,
+        seen.camera_names,
+        variables,
+        keypoints_3d=capture.stored_keypoints,
         mask_coverage=coverage,
         report=report,
     )

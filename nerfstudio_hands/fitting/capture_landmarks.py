@@ -82,15 +82,11 @@ def fit_capture_landmarks(
         points[:, [SIDES.index(side) for side in sides]] = film.found.points.numpy()
         report = _report(film, surface, variables)
         report["seconds"] = round(time.monotonic() - started, 1)
-    return HandFit(
-        sides=sides,
-        frames=list(capture.frames),
-        shape=variables.shape,
-        displacement=variables.displacement,
-        pose=variables.pose,
-        camera_rotation={
-            name: variables.camera_rotation[i].double().numpy() for i, name in enumerate(film.seen.camera_names)
-        },
+    return HandFit.of(
+        sides,
+        capture.frames,
+        film.seen.camera_names,
+        variables,
         keypoints_3d=points,
         mask_coverage=coverage,
         report=report,
@@ -229,6 +225,4 @@ def _outliers(film: _Film, surface: HandSurface) -> list[list[str]]:
     """Detections of whole hands that disagree with those of the other cameras."""
     found = film.found.triangulation
     wrong: Float[Tensor, "T C H"] = found.errors.isfinite().any(-1) & ~found.hand_inlier.bool()
-    return [
-        [film.seen.frames[t], film.seen.camera_names[c], surface.sides[h]] for t, c, h in wrong.nonzero().tolist()
-    ]
+    return [[film.seen.frames[t], film.seen.camera_names[c], surface.sides[h]] for t, c, h in wrong.nonzero().tolist()]

@@ -103,13 +103,11 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
         report = _report(capture, seen, surface, hands.terms, variables, hands.found)
         report["seconds"] = round(time.monotonic() - started, 1)
         progress("Fitted", 1.0)
-    return HandFit(
-        sides=fitted,
-        frames=list(capture.frames),
-        shape=variables.shape,
-        displacement=variables.displacement,
-        pose=variables.pose,
-        camera_rotation={c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)},
+    return HandFit.of(
+        fitted,
+        capture.frames,
+        seen.camera_names,
+        variables,
         keypoints_3d=hands.found.points.numpy(),
         segmented_masks=segmented,
         mask_coverage=coverage,

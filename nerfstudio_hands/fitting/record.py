@@ -19,6 +19,7 @@ from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.fitting.silhouettes.mask_quality import MaskVerdict, mask_verdict
+from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.transforms.rotations import rotation_matrix
 
@@ -59,6 +60,20 @@ class HandFit:
     segmented_masks: dict[tuple[str, str], Bool[np.ndarray, "H W"]] = field(default_factory=dict)
     mask_coverage: dict[tuple[str, str], float] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def of(sides: tuple[str, ...], frames: list[str], cameras: list[str], variables: Variables, **more: Any) -> HandFit:
+        """What a fit to these frames and cameras found; `more` are further attributes."""
+        turns = (turn.double().numpy() for turn in variables.camera_rotation)
+        return HandFit(
+            sides=sides,
+            frames=list(frames),
+            shape=variables.shape,
+            displacement=variables.displacement,
+            pose=variables.pose,
+            camera_rotation=dict(zip(cameras, turns, strict=True)),
+            **more,
+        )
 
     def corrected(self, camera: CaptureCamera) -> CaptureCamera:
         """The camera turned about its own centre by what the fit found; as it is where the fit says nothing of it."""

@@ -16,7 +16,15 @@ from jaxtyping import Float32
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import whole_folder
-from nerfstudio_hands.hand_images.formats.dexycb import EVERY, HAND_VALUE, HEIGHT, SERIALS, SUBJECTS, THINGS, WIDTH
+from nerfstudio_hands.hand_images.formats.dexycb import EVERY
+from nerfstudio_hands.hand_images.formats.dexycb_takes import (
+    HAND_VALUE,
+    HEIGHT,
+    SERIALS,
+    SUBJECTS,
+    THINGS,
+    WIDTH,
+)
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand

@@ -14,7 +14,7 @@ from helpers.made_up_grasps import MadeUpGrasps, placed
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.crops import turned_labels
-from nerfstudio_hands.hand_images.formats import dexycb
+from nerfstudio_hands.hand_images.formats import dexycb, dexycb_takes
 from nerfstudio_hands.hand_images.formats.dexycb import DexYCB
 from nerfstudio_hands.hand_images.hand_image import HandLabels, mirrored
 from nerfstudio_hands.hand_images.held_meshes import HeldSurface
@@ -169,15 +169,17 @@ def test_splits_are_the_published_ones():
     """Counted over the whole data set: 10 subjects of 100 sequences."""
 
     def count(setup: str, split: str) -> int:
-        return sum(dexycb._takes_part(setup, split, subject, number) for subject in range(10) for number in range(100))
+        return sum(
+            dexycb_takes.takes_part(setup, split, subject, number) for subject in range(10) for number in range(100)
+        )
 
     assert [count("s0", split) for split in ("train", "val", "test")] == [800, 40, 160]
     assert [count("s1", split) for split in ("train", "val", "test")] == [700, 100, 200]
     assert [count("s2", split) for split in ("train", "val", "test")] == [1000] * 3
-    assert [len(dexycb._serials("s2", split)) for split in ("train", "val", "test")] == [6, 1, 1]
+    assert [len(dexycb_takes.serials_of("s2", split)) for split in ("train", "val", "test")] == [6, 1, 1]
     assert [count("s3", split) for split in ("train", "val", "test")] == [750, 100, 150]
-    assert not dexycb._takes_part("s0", "train", 0, 4) and dexycb._takes_part("s0", "test", 2, 4)
-    assert dexycb._takes_part("s1", "train", 9, 4) and dexycb._takes_part("s3", "test", 0, 39)
+    assert not dexycb_takes.takes_part("s0", "train", 0, 4) and dexycb_takes.takes_part("s0", "test", 2, 4)
+    assert dexycb_takes.takes_part("s1", "train", 9, 4) and dexycb_takes.takes_part("s3", "test", 0, 39)
 
 
 def test_hands_that_are_not_there_are_left_out(own: Path):

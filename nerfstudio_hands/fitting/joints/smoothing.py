@@ -68,9 +68,7 @@ def smooth_track(
     return variables.put(free.nonzero()[:, 0].tolist(), smooth.at(free.nonzero()[:, 0].tolist()))
 
 
-def _triples(
-    times: Float[Tensor, " T"], valid: Bool[Tensor, " T"], free: Bool[Tensor, " T"]
-) -> Int[Tensor, "N 3"]:
+def _triples(times: Float[Tensor, " T"], valid: Bool[Tensor, " T"], free: Bool[Tensor, " T"]) -> Int[Tensor, "N 3"]:
     """Frames in which a hand was seen, each between the one before and the one after, where these are near and one of
     the three is free."""
     seen = valid.nonzero()[:, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from jaxtyping import Bool, UInt8
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
+from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import CHECKED, LabelSample, check_labels, check_rest_pose
 from nerfstudio_hands.hand_images.number_lists import kept_numbers
 from nerfstudio_hands.hand_images.opened_late import OpenedLate
@@ -88,25 +89,14 @@ class FreiHand(OpenedLate):
         joints, vertices, mano = (self._entry(name, row) for name in ("xyz", "verts", "mano"))
         scale = self._entry("scale", row)
         intrinsics = self._table("K")[row].astype(np.float64)
-        pixels = None
-        if joints is not None:
-            seen = joints @ intrinsics.T
-            pixels = (seen[:, :2] / seen[:, 2:]).astype(np.float32)
         rotations = None
         if mano is not None and self._mean is not None:
             rotations = mano[POSE].reshape(16, 3) + self._mean
-        return HandLabels(
-            side="right",
-            intrinsics=intrinsics,
-            joints=joints,
-            pixels=pixels,
-            confidence=None if pixels is None else np.ones(len(pixels), np.float32),
-            vertices=vertices,
-            rotations=rotations,
-            shape=None if mano is None else mano[SHAPE],
-            bone_length=None if scale is None else float(scale),
-            box=None if pixels is None else np.concatenate([pixels.min(0), pixels.max(0)]),
-        )
+        known = {"vertices": vertices, "rotations": rotations, "shape": None if mano is None else mano[SHAPE]}
+        labels = HandLabels("right", intrinsics, **known)
+        if joints is not None:
+            labels = labels_of_joints("right", joints, intrinsics, **known)
+        return replace(labels, bone_length=None if scale is None else float(scale))
 
     def read(self, index: int) -> HandImage:
         """Picture, labels and, of training samples, mask."""

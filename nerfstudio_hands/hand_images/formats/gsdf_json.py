@@ -17,7 +17,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
-from nerfstudio_hands.hand_images.formats.dexycb import HAND_VALUE, SUBJECTS, THINGS
+from nerfstudio_hands.hand_images.formats.dexycb_takes import HAND_VALUE, SUBJECTS, THINGS
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.id_lists import chosen_ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
+from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import posed_vertices
 from nerfstudio_hands.hand_images.picture_files import read_picture
@@ -79,25 +81,13 @@ class HO3D(FromKeptTable):
         pose, intrinsics = numbers["handPose"], numbers["camMat"].reshape(3, 3).astype(np.float64)
         rotations = None if np.isnan(pose).any() else _to_opencv_pose(pose)
         shape = None if np.isnan(numbers["handBeta"]).any() else numbers["handBeta"]
-        pixels = None
+        labels = HandLabels("right", intrinsics, rotations=rotations, shape=shape)
         if joints is not None:
-            seen = joints @ intrinsics.T
-            pixels = (seen[:, :2] / seen[:, 2:]).astype(np.float32)
-        vertices = None
-        if self._mano is not None and joints is not None and rotations is not None and shape is not None:
-            vertices = posed_vertices(str(self._mano), rotations, shape, joints[0])
-        return HandLabels(
-            side="right",
-            intrinsics=intrinsics,
-            joints=joints,
-            pixels=pixels,
-            confidence=None if pixels is None else np.ones(len(pixels), np.float32),
-            vertices=vertices,
-            rotations=rotations,
-            shape=shape,
-            bone_length=None if joints is None else float(np.linalg.norm(joints[10] - joints[9])),
-            box=_box(numbers["handBoundingBox"], pixels),
-        )
+            vertices = None
+            if self._mano is not None and rotations is not None and shape is not None:
+                vertices = posed_vertices(str(self._mano), rotations, shape, joints[0])
+            labels = labels_of_joints("right", joints, intrinsics, vertices=vertices, rotations=rotations, shape=shape)
+        return replace(labels, box=_box(numbers["handBoundingBox"], labels.pixels))
 
     def read(self, index: int) -> HandImage:
         """Picture and labels; there is no mask of the hand alone."""
