@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from nerfstudio_hands.captures.capture import Capture
     from nerfstudio_hands.fitting.record import HandFit
     from nerfstudio_hands.hand_model import HandSurface
-    from nerfstudio_hands.inspection.capture_report import CameraReport, CaptureReport
+    from nerfstudio_hands.inspection.camera_report import CameraReport
+    from nerfstudio_hands.inspection.capture_report import CaptureReport
     from nerfstudio_hands.inspection.view_measures import ViewMeasures
 
 

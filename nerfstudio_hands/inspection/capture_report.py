@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +15,14 @@ from jaxtyping import Float
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import SIDES
+from nerfstudio_hands.inspection.camera_report import (
+    TURNED_DEGREES_BY_DETECTIONS,
+    CameraReport,
+    Exposure,
+    HandErrors,
+    judge,
+)
+from nerfstudio_hands.inspection.findings import findings_on
 from nerfstudio_hands.inspection.hand_view import PosedCapture, observed_joints, project_points
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
 from nerfstudio_hands.inspection.picture_outline import OutlineQuality
@@ -26,98 +34,7 @@ from nerfstudio_hands.inspection.view_measures import (
     finite_median,
 )
 
-TURNED_DEGREES = 0.3
-"""A rotation correction beyond this is called a miscalibration; it moves the picture of a hand by ten pixels or so."""
-
-TURNED_DEGREES_BY_DETECTIONS = 0.5
-"""The same where nothing but a camera's own detections tells: its joints err together by up to 0.4 degrees."""
-
-MISPLACED_METRES = 0.010
-"""Detectors miss joints by 3 to 7 mm at the hand; a camera that misses every hand by more than this is off."""
-
-OUTLIER_METRES = 0.016
-"""A detected hand that misses by more than this in an otherwise good camera was seen in the wrong place."""
-
-OVEREXPOSED = 0.5
-"""Share of saturated hand pixels beyond which a camera is called overexposed."""
-
 Quality = TypeVar("Quality", MaskQuality, OutlineQuality)
-
-STALE_METRES = 0.015
-"""Stored joints that are farther from the triangulated ones than this belong to something else."""
-
-
-@dataclass
-class HandErrors:
-    """Median errors of one hand's joints in one camera, over the frames; NaN where it was not detected.
-
-    Where the capture came with joints in space instead of detections, only `fitted` says anything, with those joints in
-    place of the detected ones; the figures of the calibration are NaN.
-
-    Attributes:
-        as_calibrated: Triangulated joints against detections, the camera as in the file, pixels.
-        corrected: The same with the fit's rotation correction, pixels.
-        fitted: Joints of the fitted hand against detections, with the correction, pixels.
-        as_calibrated_metres: `as_calibrated` at the depth of the hand.
-        residual_metres: What no turn of the camera explains, at the depth of the hand.
-    """
-
-    as_calibrated: float
-    corrected: float
-    fitted: float
-    as_calibrated_metres: float
-    residual_metres: float
-
-
-@dataclass
-class Exposure:
-    """Brightness of the hand in a camera.
-
-    Attributes:
-        median: Median of the brightest channel over hand pixels, 0 to 255.
-        saturated: Share of hand pixels with a channel at the limit.
-        gain: Linear light in which it shows the same places of the hand, the median camera being 1; NaN where it
-            shares none.
-    """
-
-    median: float
-    saturated: float
-    gain: float
-
-
-@dataclass
-class CameraReport:
-    """The verdict on a camera and what it rests on.
-
-    Attributes:
-        name: Name of the camera.
-        role: "fit" (took part), "held out", "left out" (by the options) or "no pictures".
-        rotation_degrees: Size of the correction that the fit found; for a held-out camera, the correction that its
-            detections ask for; NaN where neither is known.
-        errors: By side.
-        mask: None without masks.
-        outline: The fitted hands against the outline that the pictures show; None where they show none.
-        exposure: None without pictures.
-        miscalibrated: Whether it is turned, or misses every hand.
-        outliers: Sides whose detections disagree with the other cameras.
-        faults: What to know of this camera, in a few words each; empty for a good one.
-    """
-
-    name: str
-    role: str
-    rotation_degrees: float
-    errors: dict[str, HandErrors]
-    mask: MaskQuality | None = None
-    outline: OutlineQuality | None = None
-    exposure: Exposure | None = None
-    miscalibrated: bool = False
-    outliers: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        """The faults; a camera is good only where its pictures confirm the hands."""
-        return "; ".join(self.faults) or ("good" if self.outline is not None else "no outline seen")
 
 
 @dataclass
@@ -180,10 +97,10 @@ def report_capture(
         cameras.append(report)
     _fill_gains(cameras, measures)
     for report in cameras:
-        _judge(report, expects_masks=bool(capture.masks))
+        judge(report, expects_masks=bool(capture.masks))
     stored_pixels, stored_metres = _stored_disagreement(capture, fit)
     joints = JointVerdict(float(fit.report.get("joint_distance_mm", "nan")))
-    findings = _findings(capture, fit, cameras, joints, stored_pixels, stored_metres)
+    findings = findings_on(capture, fit, cameras, joints, stored_pixels, stored_metres)
     return CaptureReport(cameras, joints, stored_pixels, findings)
 
 
@@ -276,41 +193,6 @@ def _fill_gains(cameras: list[CameraReport], measures: dict[tuple[int, str], Vie
         report.exposure.gain = float(gain)
 
 
-def _judge(report: CameraReport, *, expects_masks: bool) -> None:
-    """Fill in the verdict from the figures."""
-    if report.role in ("no pictures", "left out"):
-        report.faults = [report.role]
-        return
-    detected = {
-        side: errors
-        for side, errors in report.errors.items()
-        if np.isfinite(errors.corrected) or np.isfinite(errors.fitted)
-    }
-    report.outliers = [side for side, errors in detected.items() if errors.residual_metres > OUTLIER_METRES]
-    kept = [errors.as_calibrated_metres for side, errors in detected.items() if side not in report.outliers]
-    kept = [metres for metres in kept if np.isfinite(metres)]
-    took_part = report.role == "fit"
-    turned = report.rotation_degrees > (TURNED_DEGREES if took_part else TURNED_DEGREES_BY_DETECTIONS)
-    misplaced = bool(kept) and min(kept) > MISPLACED_METRES
-    report.miscalibrated = bool(turned or misplaced)
-
-    if turned:
-        report.faults.append(f"turned {report.rotation_degrees:.1f}°" + " (corrected)" * took_part)
-    elif misplaced:
-        report.faults.append("misses every hand")
-    report.faults += [f"{side} detections off" for side in report.outliers]
-    if not detected:
-        report.faults.append("no hand detected")
-    if report.mask is None and expects_masks:
-        report.faults.append("no mask")
-    elif report.mask is not None and report.mask.fault is not None:
-        report.faults.append(report.mask.fault)
-    if report.outline is not None and report.outline.fault is not None:
-        report.faults.append(report.outline.fault)
-    if report.exposure is not None and report.exposure.saturated > OVEREXPOSED:
-        report.faults.append("overexposed")
-
-
 def _stored_disagreement(capture: Capture, fit: HandFit) -> tuple[float, float]:
     """Median pixels from the detections and median metres from the triangulated joints, of the stored joints."""
     if capture.stored_keypoints is None or capture.detections is None:
@@ -323,58 +205,3 @@ def _stored_disagreement(capture: Capture, fit: HandFit) -> tuple[float, float]:
         for index, camera in enumerate(capture.cameras)
     ]
     return finite_median(errors), finite_median(np.linalg.norm(capture.stored_keypoints - fit.keypoints_3d, axis=-1))
-
-
-def _findings(
-    capture: Capture,
-    fit: HandFit,
-    cameras: list[CameraReport],
-    joints: JointVerdict,
-    stored_pixels: float,
-    stored_metres: float,
-) -> list[str]:
-    doubts = fit.report.get("doubts", [])
-    findings = [*capture.problems, *doubts]
-    if joints.grade in ("doubtful", "wrong") and not any("joints are" in doubt for doubt in doubts):
-        findings.append(f"Fitted joints lie {joints.distance_mm:.1f} mm from the given ones: {joints.meaning}.")
-    turned = [f"{c.name} ({_worst_error(c)})" for c in cameras if c.miscalibrated]
-    if turned:
-        findings.append(f"Miscalibrated cameras (median pixels as calibrated -> corrected): {', '.join(turned)}.")
-    masks = [
-        f"{c.name} {c.mask.fault.removeprefix('mask ')} (covers {c.mask.coverage:.0%})"
-        for c in cameras
-        if c.mask is not None and c.mask.fault is not None
-    ]
-    if masks:
-        findings.append(f"Masks not to be trusted: {'; '.join(masks)}.")
-    beside = [f"{c.name} ({c.outline.fault})" for c in cameras if c.outline is not None and c.outline.fault is not None]
-    if beside:
-        findings.append(
-            f"Hands that are not where their pictures show them: {', '.join(beside)}; training learns what is seen "
-            "there as the hand's color. Look at the overlays."
-        )
-    unseen = [c.name for c in cameras if c.exposure is not None and c.outline is None]
-    if unseen:
-        findings.append(
-            f"No outline of a hand is seen in {', '.join(unseen)}: nothing but joints says where the hands are there."
-        )
-    outliers = [f"{c.name} {side}" for c in cameras for side in c.outliers]
-    if outliers:
-        findings.append(f"Detections that disagree with the other cameras: {', '.join(outliers)}.")
-    if stored_metres > STALE_METRES:
-        findings.append(
-            f"The stored joints (.xyz) are stale: they miss the detections by a median of {stored_pixels:.0f} px "
-            f"and the triangulated joints by {stored_metres * 1000:.0f} mm; they are not used."
-        )
-    gains = [c.exposure.gain for c in cameras if c.exposure is not None and np.isfinite(c.exposure.gain)]
-    if gains and max(gains) > 1.5 * min(gains):
-        findings.append(
-            f"Exposure differs between cameras by a factor of {max(gains) / min(gains):.1f} in linear light."
-        )
-    return findings
-
-
-def _worst_error(report: CameraReport) -> str:
-    known = [e for side, e in report.errors.items() if np.isfinite(e.corrected) and side not in report.outliers]
-    worst = max(known, key=lambda errors: errors.as_calibrated, default=None)
-    return "by outlines" if worst is None else f"{worst.as_calibrated:.0f} -> {worst.corrected:.0f}"

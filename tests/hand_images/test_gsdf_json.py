@@ -12,7 +12,8 @@ from helpers.made_up_grasps import MadeUpGrasps, placed
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.formats.dexycb_takes import SUBJECTS, THINGS
-from nerfstudio_hands.hand_images.formats.gsdf_json import GsdfJson, read_distance_samples
+from nerfstudio_hands.hand_images.formats.gsdf_json import GsdfJson
+from nerfstudio_hands.hand_images.formats.gsdf_samples import read_distance_samples
 from nerfstudio_hands.hand_images.hand_image import HandLabels, HeldMesh
 from nerfstudio_hands.hand_images.held_meshes import signed_distances
 from nerfstudio_hands.hand_images.sources import open_hand_images, recognized_format

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
+from nerfstudio_hands.files.guarded_files import UnreadableFile
 from nerfstudio_hands.files.picture_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
 from nerfstudio_hands.hand_images.formats.dexycb_takes import HAND_VALUE, SUBJECTS, THINGS
+from nerfstudio_hands.hand_images.formats.gsdf_samples import DistanceSamples, read_arrays, read_distance_samples
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.id_lists import chosen_ids
@@ -53,26 +53,10 @@ COLUMNS = {
 
 NEEDED = ("id", "image_id", "hand_joints_3d", "obj_transform")
 
-MOST_DISTANCE = 2.0
-"""Distances from here on, in the samples' own unit, stand for none."""
-
 
 def is_gsdf(root: Path) -> bool:
     """Whether a folder has gSDF's annotations."""
     return any(NAMES.fullmatch(path.name) for path in root.glob("*.json"))
-
-
-@dataclass(frozen=True)
-class DistanceSamples:
-    """Points and their signed distances.
-
-    Attributes:
-        points: In the camera's frame, OpenCV, meters.
-        distances: To hand and thing, meters, negative inside.
-    """
-
-    points: Float32[np.ndarray, "N 3"]
-    distances: Float32[np.ndarray, "N 2"]
 
 
 class GsdfJson(FromKeptTable):
@@ -264,7 +248,7 @@ class GsdfJson(FromKeptTable):
             return np.isin(read_picture(path)[..., HAND_CHANNEL], HAND_VALUES["right"]) if path.is_file() else None
         folder, frame = self._take_folder(name)
         path = folder / f"labels_{frame}.npz"
-        return _arrays(path, "seg")["seg"] == HAND_VALUE if path.is_file() else None
+        return read_arrays(path, "seg")["seg"] == HAND_VALUE if path.is_file() else None
 
     def _check(self) -> None:
         if not len(self):
@@ -272,52 +256,6 @@ class GsdfJson(FromKeptTable):
         chosen = some_labels(self)
         joints, intrinsics = stacked(chosen, "joints").astype(np.float64), stacked(chosen, "intrinsics")
         check_labels(self._file, LabelSample(joints, intrinsics, image_size(self._picture(0))))
-
-
-def read_distance_samples(hand: Path, thing: Path, scale: float, offset: Float[np.ndarray, "3"]) -> DistanceSamples:
-    """Points of both files of a sample with their distances to hand and thing; those without a distance are left out.
-
-    Args:
-        hand: `.npz` of points about the hand: `pos` and `neg` of x, y, z and the distance, `pos_other` and `neg_other`
-            of the distance to the other thing.
-        thing: The same about the held thing.
-        scale: Of the samples' unit: so many units are a meter.
-        offset: Meters: what the samples' origin is moved by, see `norm/*.npz`.
-
-    Raises:
-        HandsError: A file is missing or is no such file.
-    """
-    numbers = np.concatenate([_samples(hand), _samples(thing)[:, [0, 1, 2, 4, 3]]])
-    known = (np.abs(numbers[:, 3:]) < MOST_DISTANCE).all(1)
-    points = numbers[known, :3] / scale - np.asarray(offset)
-    return DistanceSamples(points.astype(np.float32), (numbers[known, 3:] / scale).astype(np.float32))
-
-
-def _samples(path: Path) -> Float[np.ndarray, "N 5"]:
-    """Place, own and other distance of the points of a file."""
-    found = _arrays(path, "pos", "neg", "pos_other", "neg_other")
-    try:
-        parts = [np.column_stack([found[sign], found[f"{sign}_other"]]) for sign in ("pos", "neg")]
-        if any(part.shape[1] != 5 for part in parts):
-            raise ValueError
-        return np.concatenate(parts).astype(np.float64)
-    except ValueError as error:
-        shapes = ", ".join(f"{name} {value.shape}" for name, value in found.items())
-        raise HandsError(
-            f"{path}: expected pos and neg of N x 4 and pos_other and neg_other of N x 1 numbers, found {shapes}; "
-            "sample the distances again."
-        ) from error
-
-
-def _arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
-    try:
-        found = read_npz(path)
-    except UnreadableFile as error:
-        raise HandsError(f"{path}: expected an archive of gSDF's, found {error}; {REMEDY}.") from error
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise HandsError(f"{path}: expected {', '.join(missing)}, found {', '.join(sorted(found))}; {REMEDY}.")
-    return {name: found[name] for name in names}
 
 
 def _annotation_file(root: Path, part: str) -> Path:
