@@ -107,15 +107,16 @@ def predict(
             write_bytes(output_dir / "meshes" / name, content)
         tiles.append(picture.overlay)
     write_bytes(output_dir / "hands.json", run.account().encode())
-    if not run.count:
+    if not run.tally.hands:
         raise HandsError(
             f"{images}: expected a hand in some picture, found none: hands should be lit, and their palms fill a tenth "
             "of the picture's longer side; or give --whole-picture --side."
         )
     write_image(output_dir / "overview.jpg", overview(tiles[:: max(1, len(tiles) // SHEET)][:SHEET]))
+    found = run.tally
     CONSOLE.print(
-        f"{run.count} hands in {run.with_hands} of {run.seen} pictures: {output_dir}/hands.json; look at "
-        f"{output_dir / 'overview.jpg'}. Network: {run.seconds_a_hand * 1000:.0f} ms a hand.",
+        f"{found.hands} hands in {found.with_hands} of {found.pictures} pictures: {output_dir}/hands.json; look at "
+        f"{output_dir / 'overview.jpg'}. Network: {found.milliseconds_a_hand:.0f} ms a hand.",
         soft_wrap=True,
     )
 

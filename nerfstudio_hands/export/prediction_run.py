@@ -16,6 +16,7 @@ from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, Predi
 from nerfstudio_hands.export.hand_finder import FoundHands, HandFinder
 from nerfstudio_hands.export.predicted_hands import TexturePlan, overlay, parameters, predicted_mesh
 from nerfstudio_hands.export.refined_hands import laid_on_pictures
+from nerfstudio_hands.export.tally import Tally
 from nerfstudio_hands.export.textured_mesh import glb_bytes, ply_bytes
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.model import HandModel
@@ -72,29 +73,9 @@ class PredictionRun:
 
     def __init__(self, predictor: HandPredictor, finder: HandFinder, *, refine: bool = True) -> None:
         self.predictor, self.finder = predictor, finder
-        self.refine, self._seconds = refine, 0.0
+        self.refine, self.tally = refine, Tally()
         self._seen: list[_Seen] = []
         self._plan = TexturePlan.of(predictor.decoder.hand)
-
-    @property
-    def seen(self) -> int:
-        """Pictures."""
-        return len(self._seen)
-
-    @property
-    def count(self) -> int:
-        """Hands."""
-        return sum(len(one.hands) for one in self._seen)
-
-    @property
-    def with_hands(self) -> int:
-        """Pictures with a hand."""
-        return sum(bool(one.hands) for one in self._seen)
-
-    @property
-    def seconds_a_hand(self) -> float:
-        """What the network took, seconds; detector, refinement, files and drawing are not in it."""
-        return self._seconds / max(1, self.count)
 
     def pictures(self, source: Source, folder: Path) -> Iterator[PredictedPicture]:
         """The pictures in which a hand is seen.
@@ -118,7 +99,7 @@ class PredictionRun:
         start = monotonic()
         asked = ((picture.image, matrix, side, box) for side, box in found.boxes.items())
         hands = dict(zip(found.boxes, self.predictor.predict(asked), strict=True))
-        self._seconds += monotonic() - start
+        self.tally.add(len(hands), monotonic() - start)
         for side, pixels in found.landmarks.items():
             hands[side] = _as_detected(hands[side], pixels)
         return _Seen(picture.name, picture.seconds, matrix, hands)

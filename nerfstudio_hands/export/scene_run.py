@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 
 from nerfstudio_hands.export.hand_finder import FoundHands, HandFinder
 from nerfstudio_hands.export.predicted_hands import TILE, drawn_over
+from nerfstudio_hands.export.tally import Tally
 from nerfstudio_hands.model_components.scene_meshes import SCENE_COLORS, SceneMesh, scene_colors
 from nerfstudio_hands.model_components.scene_prediction import PredictedSurfaces, ScenePredictor
 from nerfstudio_hands.preparation.sources import Source
@@ -62,23 +63,8 @@ class SceneRun:
 
     def __init__(self, predictor: ScenePredictor, finder: HandFinder) -> None:
         self.predictor, self.finder = predictor, finder
-        self.seen, self._seconds = 0, 0.0
+        self.tally = Tally()
         self._account: dict[str, Any] = {}
-
-    @property
-    def count(self) -> int:
-        """Hands."""
-        return sum(len(one["hands"]) for one in self._account.values())
-
-    @property
-    def with_hands(self) -> int:
-        """Pictures with a hand."""
-        return sum(bool(one["hands"]) for one in self._account.values())
-
-    @property
-    def seconds_a_hand(self) -> float:
-        """What the network and its surfaces took, seconds; detector, files and drawing are not in it."""
-        return self._seconds / max(1, self.count)
 
     def pictures(self, source: Source, folder: Path) -> Iterator[ScenePicture]:
         """The pictures in which a hand is seen.
@@ -90,11 +76,10 @@ class SceneRun:
         length = self.predictor.clip if source.is_video else 1
         before: dict[str, deque] = defaultdict(lambda: deque(maxlen=length))
         for found in self.finder.hands(source, folder):
-            self.seen += 1
             name, rgb = found.picture.name, found.picture.image
             start = monotonic()
             scenes = [self._scene(found, side, before[side]) for side in found.boxes]
-            self._seconds += monotonic() - start
+            self.tally.add(len(scenes), monotonic() - start)
             hands = [_parameters(scene) for scene in scenes]
             self._account[name] = {"intrinsics": found.intrinsics.tolist(), "hands": hands}
             if scenes:
