@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-GAMMA = 2.2
-"""Exponent between light, which adds up, and the values of pictures."""
+from nerfstudio_hands.transforms.color import GAMMA
 
 MIN_LIGHT = 1e-3
 """Least light of a vertex, of which the power is taken."""

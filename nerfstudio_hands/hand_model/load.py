@@ -23,8 +23,7 @@ def default_hand(side: str) -> HandModel:
     """
     asset = Path(__file__).parent / "assets" / "default_hand.npz"
     right = read_npz_hand(asset)
-    if side not in SIDES:
-        raise HandsError(f"A hand is 'left' or 'right', but {side!r} was asked for; give one of the two.")
+    _require_side(side)
     return right if side == right.side else mirror_hand(right)
 
 
@@ -54,8 +53,7 @@ def load_hand(source: str | Path, side: str) -> HandModel:
     """
     if str(source) == "default":
         return default_hand(side)
-    if side not in SIDES:
-        raise HandsError(f"A hand is 'left' or 'right', but {side!r} was asked for; give one of the two.")
+    _require_side(side)
     path = Path(source)
     if path.is_dir():
         path = mano_file_in(path, side)
@@ -68,3 +66,8 @@ def load_hand(source: str | Path, side: str) -> HandModel:
 def load_surface(sides: Sequence[str], source: str | Path) -> HandSurface:
     """The hand models of some sides as one surface; `source` and errors are those of `load_hand`."""
     return HandSurface(tuple(load_hand(source, side) for side in sides))
+
+
+def _require_side(side: str) -> None:
+    if side not in SIDES:
+        raise HandsError(f"A hand is 'left' or 'right', but {side!r} was asked for; give one of the two.")

@@ -10,10 +10,7 @@ from torch import Tensor
 
 from nerfstudio_hands.fields.neural_shader import GBuffer, NeuralShader
 from nerfstudio_hands.model_components.schedules import Schedule
-
-GAMMA = 2.2
-"""Exponent between the light that adds up and the values of pictures, for which sRGB's own curve stands; a power keeps
-gains gains."""
+from nerfstudio_hands.transforms.color import GAMMA
 
 MIN_RADIANCE = 1e-4
 """Least light of a pixel: below, the slope of the power is too steep."""

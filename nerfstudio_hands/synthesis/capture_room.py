@@ -33,9 +33,9 @@ from nerfstudio_hands.synthesis.range_of_motion import opening_and_closing
 from nerfstudio_hands.synthesis.render import RenderedImage, render_frame
 from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
 from nerfstudio_hands.synthesis.scene import FINE, join_meshes
-from nerfstudio_hands.synthesis.shading import GAMMA
 from nerfstudio_hands.synthesis.studio import Studio, ring_of_cameras, studio
 from nerfstudio_hands.synthesis.subject import Subject, make_subject
+from nerfstudio_hands.transforms.color import GAMMA
 from nerfstudio_hands.transforms.rigid import apply_rigid
 
 TRUTH_VERSION = 1

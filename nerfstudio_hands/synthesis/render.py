@@ -15,8 +15,9 @@ from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, moved, po
 from nerfstudio_hands.synthesis.options import AS_IT_IS, PictureOptions
 from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
 from nerfstudio_hands.synthesis.scene import Quality, Scene, light_scene
-from nerfstudio_hands.synthesis.shading import EXPOSURE, GAMMA, Shader, sample_shader, vertex_shader
+from nerfstudio_hands.synthesis.shading import EXPOSURE, Shader, sample_shader, vertex_shader
 from nerfstudio_hands.synthesis.subject import Subject
+from nerfstudio_hands.transforms.color import GAMMA
 from nerfstudio_hands.transforms.projection import pixel_rays
 
 SAMPLES_PER_STRIP = 700_000

@@ -19,9 +19,6 @@ Shader = Callable[
 ]
 """Radiance of points of a scene towards a camera, from their faces, barycentric coordinates and unit view rays."""
 
-GAMMA = 2.2
-"""Pixel value = radiance^(1 / GAMMA). A pure power makes a gain on the light a gain on the pixels."""
-
 EXPOSURE = 1.3
 
 NORMAL_SOFTNESS = np.array([0.55, 0.25, 0.1])

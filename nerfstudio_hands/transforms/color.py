@@ -6,6 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+GAMMA = 2.2
+"""Exponent between the light that adds up and the values of pictures where sRGB's own curve is not needed: a power
+makes a gain on the light a gain on the values."""
+
 
 def linear_to_srgb(colors: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Encodes linear colors for a picture file; negative ones become zero."""
