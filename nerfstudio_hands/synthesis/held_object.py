@@ -14,7 +14,15 @@ from jaxtyping import Float, Int
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.synthesis.anatomy import SkinPoints
-from nerfstudio_hands.synthesis.implicit_shapes import Distance, rounded, smooth_maximum, surface_mesh
+from nerfstudio_hands.synthesis.implicit_shapes import (
+    Distance,
+    rounded,
+    smooth_maximum,
+    smooth_minimum,
+    superquadric,
+    surface_mesh,
+    tube,
+)
 from nerfstudio_hands.synthesis.noise import fractal_noise
 from nerfstudio_hands.synthesis.profiles import smoothstep
 from nerfstudio_hands.synthesis.skin import Material
@@ -75,35 +83,27 @@ def object_arrays(held: SyntheticObject) -> dict[str, np.ndarray]:
     return {"object": np.array(held.kind), "object_vertices": vertices, "object_faces": faces}
 
 
-def _tube(points: np.ndarray, radius: float, half: float) -> np.ndarray:
-    around = np.linalg.norm(points[:, :2], axis=1)
-    return rounded(np.stack([around - radius, np.abs(points[:, 2]) - half], axis=1) + ROUNDING, ROUNDING)
-
-
 def _box(points: np.ndarray) -> np.ndarray:
     return rounded(np.abs(points) - BOX + ROUNDING, ROUNDING)
 
 
 def _cylinder(points: np.ndarray) -> np.ndarray:
-    return _tube(points, *CYLINDER)
+    return tube(points, *CYLINDER, ROUNDING)
 
 
 def _mug(points: np.ndarray) -> np.ndarray:
     radius, half = MUG
-    hollow = _tube(points - [0, 0, 2 * MUG_WALL], radius - MUG_WALL, half)
-    cup = smooth_maximum(_tube(points, radius, half), -hollow, 1.5e-3)
+    hollow = tube(points - [0, 0, 2 * MUG_WALL], radius - MUG_WALL, half, ROUNDING)
+    cup = smooth_maximum(tube(points, radius, half, ROUNDING), -hollow, 1.5e-3)
     # A ring in the plane of x and z, flattened towards the cup.
     x, z = (points[:, 0] - radius - 2e-3) / 0.9, points[:, 2] / 1.15
     ring = np.hypot(np.hypot(x, z) - HANDLE[0], points[:, 1]) - HANDLE[1]
     handle = np.maximum(ring, radius - 0.5 * MUG_WALL - np.linalg.norm(points[:, :2], axis=1))
-    return -smooth_maximum(-cup, -handle, 2e-3)
+    return smooth_minimum(cup, handle, 2e-3)
 
 
 def _superquadric(points: np.ndarray) -> np.ndarray:
-    """Barr, "Superquadrics and angle-preserving transformations", IEEE CGA 1981; made to grow like a distance."""
-    x, y, z = (np.abs(points) / SUPERQUADRIC).T
-    around = (x**3.2 + y**3.2) ** (1 / 3.2)
-    return ((around**2.4 + z**2.4) ** (1 / 2.4) - 1) * min(SUPERQUADRIC)
+    return superquadric(points, np.array(SUPERQUADRIC), 3.2, 2.4)
 
 
 BOX = (0.022, 0.027, 0.050)

@@ -60,3 +60,30 @@ def smooth_maximum(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"], width: 
     """Quilez's polynomial smooth maximum: rounds the edge over `width`."""
     blend = np.maximum(width - np.abs(a - b), 0) / width
     return np.maximum(a, b) + 0.25 * width * blend**2
+
+
+def tube(points: Float[np.ndarray, "N 3"], radius: float, half: float, edge: float) -> Float[np.ndarray, "N"]:
+    """Distance to a cylinder about the axis with rounded edges."""
+    around = np.linalg.norm(points[:, :2], axis=1)
+    return rounded(np.stack([around - radius, np.abs(points[:, 2]) - half], axis=1) + edge, edge)
+
+
+def smooth_minimum(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"], width: float) -> Float[np.ndarray, "N"]:
+    """Union with a fillet."""
+    return -smooth_maximum(-a, -b, width)
+
+
+def superquadric(
+    points: Float[np.ndarray, "N 3"], half: Float[np.ndarray, "3"], across: float, along: float
+) -> Float[np.ndarray, "N"]:
+    """Barr, "Superquadrics and angle-preserving transformations", IEEE CGA 1981; made to grow like a distance.
+
+    Args:
+        points: Meters.
+        half: Half sizes.
+        across: Exponent in the plane of x and y: 2 is an ellipse, more is nearer to a box.
+        along: The same between that plane and the axis.
+    """
+    x, y, z = (np.abs(points) / half).T
+    around = (x**across + y**across) ** (1 / across)
+    return ((around**along + z**along) ** (1 / along) - 1) * np.min(half)

@@ -13,7 +13,15 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.synthesis.implicit_shapes import Distance, rounded, smooth_maximum, surface_mesh
+from nerfstudio_hands.synthesis.implicit_shapes import (
+    Distance,
+    rounded,
+    smooth_maximum,
+    smooth_minimum,
+    superquadric,
+    surface_mesh,
+    tube,
+)
 
 X, Y, Z = np.eye(3)
 
@@ -96,16 +104,10 @@ def _mug(rng: np.random.Generator) -> Solid:
 
 
 def _superquadric(rng: np.random.Generator) -> Solid:
-    """Barr, "Superquadrics and angle-preserving transformations", IEEE CGA 1981; made to grow like a distance."""
     half = np.array([*rng.uniform(0.018, 0.036, 2), rng.uniform(0.028, 0.065)])
     across, along = rng.uniform(1.7, 4.0, 2)
-
-    def distance(p: np.ndarray) -> np.ndarray:
-        x, y, z = (np.abs(p) / half).T
-        around = (x**across + y**across) ** (1 / across)
-        return ((around**along + z**along) ** (1 / along) - 1) * half.min()
-
-    return _solid(distance, half, _around(-0.4 * half[2], 0.4 * half[2]))
+    grips = _around(-0.4 * half[2], 0.4 * half[2])
+    return _solid(lambda p: superquadric(p, half, across, along), half, grips)
 
 
 def _bottle(rng: np.random.Generator) -> Solid:
@@ -219,17 +221,6 @@ def _solid(distance: Distance, reach: tuple[float, ...] | np.ndarray, grips: tup
 def _around(low: float, high: float) -> tuple[Grip, ...]:
     """Around the axis, rolled anyhow."""
     return (Grip(Z, X, 180, (low, high)),)
-
-
-def tube(points: Float[np.ndarray, "N 3"], radius: float, half: float, edge: float) -> Float[np.ndarray, "N"]:
-    """Distance to a cylinder about the axis with rounded edges."""
-    around = np.linalg.norm(points[:, :2], axis=1)
-    return rounded(np.stack([around - radius, np.abs(points[:, 2]) - half], axis=1) + edge, edge)
-
-
-def smooth_minimum(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"], width: float) -> Float[np.ndarray, "N"]:
-    """Union with a fillet."""
-    return -smooth_maximum(-a, -b, width)
 
 
 def _all_together(parts: list[np.ndarray], width: float) -> np.ndarray:
