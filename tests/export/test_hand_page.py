@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up_avatar import made_up_avatar
+from helpers.made_up_avatar import made_up_avatar
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
 from PIL import Image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from gltf_reading import Gltf
+from helpers.gltf_reading import Gltf
 from test_splat_ply import made_up_cloud, numbered, read
 
 from nerfstudio_hands.export.splat_glb import splat_glb_bytes
