@@ -239,12 +239,12 @@ def _given_joints(track: Track, hand_model: str) -> tuple[HandSurface, torch.Ten
 def _terms(track: Track, hand_model: str) -> tuple[HandSurface, JointTerms]:
     """The joints, as they would come from four cameras around the hands."""
     surface, points, known = _given_joints(track, hand_model)
-    centre = points[known].mean(0)
+    center = points[known].mean(0)
     cameras = torch.eye(4).repeat(4, 1, 1)
     for index in range(4):
         turn = Rotation.from_euler("y", 90 * index, degrees=True).as_matrix()
         cameras[index, :3, :3] = torch.from_numpy(turn)
-        cameras[index, :3, 3] = torch.tensor([0.0, 0.0, 3.0]) - cameras[index, :3, :3] @ centre
+        cameras[index, :3, 3] = torch.tensor([0.0, 0.0, 3.0]) - cameras[index, :3, :3] @ center
     seen = torch.einsum("cij,thkj->tchki", cameras[:, :3, :3], points) + cameras[:, None, None, :3, 3]
     weights = known[:, None].float().expand(-1, 4, -1, -1) / 4
     rays = torch.nn.functional.normalize(seen, dim=-1)

@@ -90,11 +90,11 @@ def seam_difference(trainer: Trainer) -> tuple[float, float]:
 
     face = surface.face_is_hand.nonzero().flatten()
     corners = vertices[0][surface.faces[face]]
-    centre = torch.full((len(face), 3), 1 / 3)
+    center = torch.full((len(face), 3), 1 / 3)
     step = NEIGHBOUR_MM / 1000 / (corners[:, 0] - corners.mean(1)).norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    moved = centre + step * (torch.tensor([1.0, 0.0, 0.0]) - centre)
+    moved = center + step * (torch.tensor([1.0, 0.0, 0.0]) - center)
     inside = (moved >= 0).all(-1)
-    near = (color(face[inside], centre[inside]) - color(face[inside], moved[inside])).abs().mean(-1)
+    near = (color(face[inside], center[inside]) - color(face[inside], moved[inside])).abs().mean(-1)
     return float(seams.median()), float(near.median())
 
 

@@ -88,8 +88,8 @@ def _subject_options(path: Path) -> SubjectOptions:
 
 def near_hand(truth: Mesh, fitted: Mesh) -> Mesh:
     """The truth with the faces nearest to the fitted hand, not to its stub, as region: forearms do not count."""
-    centres = truth.vertices[truth.faces].mean(dim=1)
-    near = Surfaces(fitted.faces, fitted.vertices[None]).closest(centres, max_distance=NEAR)
+    centers = truth.vertices[truth.faces].mean(dim=1)
+    near = Surfaces(fitted.faces, fitted.vertices[None]).closest(centers, max_distance=NEAR)
     return Mesh(truth.vertices, truth.faces, (near.face >= 0) & fitted.region[near.face.clamp(min=0)])
 
 

@@ -96,14 +96,14 @@ def board_picture(board: Board, *, dots_per_inch: int = 300) -> UInt8[np.ndarray
 
 def find_corners(board: Board, image: UInt8[np.ndarray, "H W 3"]) -> Corners | None:
     """Corners of the board in a picture; None where too few are seen."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     drawn = board.drawn()
     if isinstance(drawn, cv2.aruco.CharucoBoard):
-        corners, numbers, _, _ = cv2.aruco.CharucoDetector(drawn).detectBoard(grey)
+        corners, numbers, _, _ = cv2.aruco.CharucoDetector(drawn).detectBoard(gray)
     else:
         parameters = cv2.aruco.DetectorParameters()
         parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_APRILTAG
-        corners, numbers, _ = cv2.aruco.ArucoDetector(drawn.getDictionary(), parameters).detectMarkers(grey)
+        corners, numbers, _ = cv2.aruco.ArucoDetector(drawn.getDictionary(), parameters).detectMarkers(gray)
     if numbers is None or len(numbers) == 0:
         return None
     points, pixels = drawn.matchImagePoints(corners, numbers)  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from nerfstudio_hands.calibration.hand_scale import ADULT_HAND_MM, hand_length, unit_of
 from nerfstudio_hands.calibration.rays import meeting_points, pair_errors, stacked_rays
-from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration, in_metres, transforms
+from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration, in_meters, transforms
 from nerfstudio_hands.errors import HandsError
 
 MEETING = 0.04
@@ -268,7 +268,7 @@ def _convention(
     outlying = tuple(chosen.cameras[c].name for c in chosen.outlying)
     return Convention(
         chosen.variant,
-        read if unit is None else in_metres(read, unit),
+        read if unit is None else in_meters(read, unit),
         before,
         chosen.pixels,
         unit,

@@ -100,7 +100,7 @@ class Calibration:
         )
 
 
-def in_metres(calibration: Calibration, unit: float) -> Calibration:
+def in_meters(calibration: Calibration, unit: float) -> Calibration:
     """The same cameras in metres.
 
     Args:

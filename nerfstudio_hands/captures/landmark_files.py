@@ -130,7 +130,7 @@ def read_landmark_files(paths: Sequence[Path], sizes: Sequence[tuple[int, int]])
         if foreign is not None:
             found.append(_from_foreign(path, foreign, size))
         elif _is_ours(content):
-            found.append(_unnormalised(path, _read_ours(path, content), size, 0.0))
+            found.append(_unnormalized(path, _read_ours(path, content), size, 0.0))
         else:
             poses[len(found)] = pose_values(path, content)
             found.append(no_landmarks())
@@ -184,7 +184,7 @@ def _array(path: Path, key: str, values: Any, shape: tuple[int, ...]) -> Float[n
 def _from_foreign(path: Path, hands: ForeignHands, size: tuple[int, int]) -> PictureLandmarks:
     landmarks = replace(no_landmarks(), pixels=hands.pixels, score=hands.score, problems=hands.problems)
     if hands.size is None or hands.size == size:
-        return _unnormalised(path, landmarks, size, PIXEL_CENTER)
+        return _unnormalized(path, landmarks, size, PIXEL_CENTER)
     said = (
         f"{path}: the landmarks are of a picture of {hands.size[0]}x{hands.size[1]} pixels and were scaled to "
         f"{size[0]}x{size[1]}."
@@ -192,7 +192,7 @@ def _from_foreign(path: Path, hands: ForeignHands, size: tuple[int, int]) -> Pic
     return replace(landmarks, pixels=hands.pixels * np.array(size) / hands.size, problems=(*landmarks.problems, said))
 
 
-def _unnormalised(path: Path, landmarks: PictureLandmarks, size: tuple[int, int], offset: float) -> PictureLandmarks:
+def _unnormalized(path: Path, landmarks: PictureLandmarks, size: tuple[int, int], offset: float) -> PictureLandmarks:
     """Pixels of landmarks that turn out to be fractions of the picture: no hand has its landmarks in two pixels.
 
     Args:
@@ -204,11 +204,10 @@ def _unnormalised(path: Path, landmarks: PictureLandmarks, size: tuple[int, int]
     fractions = landmarks.pixels - offset
     if not any(landmarks.present) or np.nanmax(np.abs(fractions)) > MAX_FRACTION:
         return landmarks
-    centred = bool(np.nanmin(fractions) < MIN_FRACTION)
-    pixels = ((fractions + 1) / 2 if centred else fractions) * np.array(size)
-    said = (
-        f"{path}: the landmarks are in {'[-1, 1]' if centred else '[0, 1]'} across the picture, not in pixels; read so."
-    )
+    centered = bool(np.nanmin(fractions) < MIN_FRACTION)
+    pixels = ((fractions + 1) / 2 if centered else fractions) * np.array(size)
+    span = "[-1, 1]" if centered else "[0, 1]"
+    said = f"{path}: the landmarks are in {span} across the picture, not in pixels; read so."
     return replace(landmarks, pixels=pixels, problems=(*landmarks.problems, said))
 
 

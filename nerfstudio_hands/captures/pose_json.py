@@ -15,7 +15,7 @@ from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json
 DETECTION_KEYS = ("Left", "Right")
 """Anatomical sides as the files name them, in the order of our sides."""
 
-MAX_NORMALISED = 4.0
+MAX_NORMALIZED = 4.0
 """Landmarks are in [-1, 1] and may lie somewhat outside of the picture; a median beyond this means pixels."""
 
 MIN_FILES_IN_QUARTER = 3
@@ -56,10 +56,10 @@ def pose_pixels(
     """Pixels of what files hold (`pose_values`), and a sentence where it is not in [-1, 1]; see `read_poses`."""
     sides = np.array(sizes, dtype=np.float64).reshape(-1, 1, 1, 2)
     extents = np.array([np.nanmedian(np.abs(v)) for v in values if np.isfinite(v).any()])
-    if len(extents) and (extents > MAX_NORMALISED).mean() >= MOST_FILES:
+    if len(extents) and (extents > MAX_NORMALIZED).mean() >= MOST_FILES:
         return values, [f"{paths[0]}: the landmarks are in pixels, not in [-1, 1], as in the other files; read so."]
     for path, hands in zip(paths, values, strict=True):
-        _check_normalised(path, hands)
+        _check_normalized(path, hands)
     if _in_quarter(values):
         return values * sides, [
             f"{paths[0]}: the landmarks are in [0, 1] across the picture, not in [-1, 1], as in the other files; read "
@@ -112,10 +112,10 @@ def _numbers(path: Path, key: str, values: Any) -> Float[np.ndarray, " N"]:
     return numbers
 
 
-def _check_normalised(path: Path, values: Float[np.ndarray, "2 21 2"]) -> None:
+def _check_normalized(path: Path, values: Float[np.ndarray, "2 21 2"]) -> None:
     for key, hand in zip(DETECTION_KEYS, values, strict=True):
         extents = np.abs(hand[np.isfinite(hand)])
-        if extents.size and np.median(extents) > MAX_NORMALISED:
+        if extents.size and np.median(extents) > MAX_NORMALIZED:
             raise HandsError(
                 f"{path}: expected x and y under {key} in [-1, 1] across the picture, found values up to "
                 f"{extents.max():g}: divide pixels by half the width and height and subtract 1."

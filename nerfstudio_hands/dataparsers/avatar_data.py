@@ -202,8 +202,8 @@ def world_transform(capture: Capture, fit: HandFit, split: Split, hand_model: st
         )
     posed = load_surface(fit.sides, hand_model).pose(pose, fit.shape, fit.displacement)
     seen = posed.keypoints[pose.valid].flatten(0, 1)
-    centre = (seen.amin(dim=0) + seen.amax(dim=0)) / 2
-    return torch.cat([rotation, -(rotation @ centre.float())[:, None]], dim=1)
+    center = (seen.amin(dim=0) + seen.amax(dim=0)) / 2
+    return torch.cat([rotation, -(rotation @ center.float())[:, None]], dim=1)
 
 
 def _box(capture: Capture, avatar: AvatarData) -> Float[Tensor, "2 3"]:
@@ -286,20 +286,20 @@ def _cameras(
 
 def _require_cameras_outside(capture: Capture, avatar: AvatarData, cameras: Cameras) -> None:
     """Raises a HandsError where a camera lies in a hand that it sees, or all but touches it."""
-    centres, frames = cameras.camera_to_worlds[:, :, 3], cameras.metadata["frame_index"][:, 0]
-    close = torch.zeros(len(centres), dtype=torch.bool)
+    centers, frames = cameras.camera_to_worlds[:, :, 3], cameras.metadata["frame_index"][:, 0]
+    close = torch.zeros(len(centers), dtype=torch.bool)
     # Thousands of frames are not posed for cameras that are far from every wrist.
     for hand, translation in zip(avatar.all_hands.hands, avatar.all_pose.translation.unbind(dim=1), strict=True):
         rest = shaped_template(hand, avatar.shape[None])[0]
         wrist = hand.joint_regressor[0] @ rest
         reach = REACH * (rest - wrist).norm(dim=-1).max() + NEAREST_CAMERA
-        close |= (centres - apply_rigid(avatar.world_transform, translation + wrist)[frames]).norm(dim=-1) < reach
+        close |= (centers - apply_rigid(avatar.world_transform, translation + wrist)[frames]).norm(dim=-1) < reach
     for frame in frames[close].unique().tolist():
         rows = torch.nonzero(close & (frames == frame))[:, 0]
         hands = Surfaces(
             avatar.all_hands.faces, avatar.all_vertices([frame]), closing_faces=avatar.all_hands.closing_faces
         )
-        distance = hands.closest(centres[rows].contiguous()).signed_distance
+        distance = hands.closest(centers[rows].contiguous()).signed_distance
         if not (distance < NEAREST_CAMERA).any():
             continue
         nearest, more = int(distance.argmin()), int((distance < NEAREST_CAMERA).sum()) - 1

@@ -64,8 +64,8 @@ class ChebyshevConv(nn.Module):
         self.weight = nn.Linear(channels_in, 2 * channels_out)
 
     def forward(self, values: Float[Tensor, "M B C"]) -> Float[Tensor, "N B D"]:
-        own, neighbours = self.upsampling(self.weight(values)).chunk(2, -1)
-        return own + self.shift(neighbours)
+        own, neighbors = self.upsampling(self.weight(values)).chunk(2, -1)
+        return own + self.shift(neighbors)
 
 
 class ResidualBlock(nn.Module):

@@ -131,8 +131,8 @@ class _ScalePairing:
             best, error = moved, now
             if now < rule.near_enough:
                 break
-            centred = here - here.mean(0)
-            scale = float((centred * (there - there.mean(0))).sum() / (centred**2).sum())
+            centered = here - here.mean(0)
+            scale = float((centered * (there - there.mean(0))).sum() / (centered**2).sum())
             moved = scale, there.mean(0) - scale * here.mean(0)
         return best
 

@@ -13,7 +13,7 @@ from nerfstudio_hands.files.mesh_reading import read_triangles
 
 FORMATS = (".ply", ".obj", ".glb", ".stl")
 
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 """By name of a unit."""
 
 
@@ -25,7 +25,7 @@ def read_mesh(path: Path, *, unit: str = "m") -> Mesh:
 
     Args:
         path: A .ply, .obj, .glb or .stl file.
-        unit: Of its coordinates, a key of `METRES`.
+        unit: Of its coordinates, a key of `METERS`.
 
     Raises:
         HandsError: It is no such file, holds no triangles, or its numbers are not finite.
@@ -43,5 +43,5 @@ def read_mesh(path: Path, *, unit: str = "m") -> Mesh:
         ) from error
     if not len(faces):
         raise HandsError(f"{path}: expected triangles, found {len(vertices)} points without any: export the surface.")
-    return Mesh(torch.from_numpy(vertices * METRES[unit]).float(), torch.from_numpy(faces))
+    return Mesh(torch.from_numpy(vertices * METERS[unit]).float(), torch.from_numpy(faces))
 

@@ -53,8 +53,8 @@ def penetration(hand: Mesh, held: Mesh, *, voxel: float = VOXEL) -> Penetration:
     filled = 0
     for start in range(0, counts.prod(), CELLS_AT_ONCE):
         cell = np.stack(np.unravel_index(np.arange(start, min(start + CELLS_AT_ONCE, counts.prod())), counts), axis=1)
-        centres = low + (cell + 0.5) * voxel
-        filled += int(solid_held.holds(centres[solid_hand.holds(centres)]).sum())
+        centers = low + (cell + 0.5) * voxel
+        filled += int(solid_held.holds(centers[solid_hand.holds(centers)]).sum())
     return Penetration(depth=1e3 * float(deep.max(initial=0)), volume=filled * (voxel * 100) ** 3)
 
 

@@ -91,10 +91,10 @@ def _mask_values(picture: Image.Image) -> UInt8[np.ndarray, "H W"] | UInt16[np.n
         return alpha
     if picture.mode in SIXTEEN_BIT_MODES:
         return np.asarray(picture).astype(np.uint16)
-    grey = np.asarray(picture.convert("L"))
+    gray = np.asarray(picture.convert("L"))
     # Labels of a palette may be any colours; their numbers tell them apart.
-    indices = np.asarray(picture) if picture.mode == "P" else grey
-    return indices if len(_levels(indices)) <= MAX_LABELS and len(_levels(grey)) > 2 else grey
+    indices = np.asarray(picture) if picture.mode == "P" else gray
+    return indices if len(_levels(indices)) <= MAX_LABELS and len(_levels(gray)) > 2 else gray
 
 
 def _levels(values: UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"]) -> Int[np.ndarray, " L"]:

@@ -73,7 +73,7 @@ def in_order(one: object, other: object, frames: Sequence[int], names: Sequence[
 
 # How far, in metres, the surface moves for a unit of each variable: a hand is 0.1 m long, a finger 0.05 m, one
 # standard deviation of shape is some millimetres, and cameras stand about a metre away.
-METRES_PER_UNIT = {
+METERS_PER_UNIT = {
     "global_orient": 0.1,
     "local_rotations": 0.04,
     "translation": 1.0,
@@ -82,7 +82,7 @@ METRES_PER_UNIT = {
     "camera_rotation": 1.0,
     "landmark_offset": 1.0,
 }
-STEP_METRES = 0.01
+STEP_METERS = 0.01
 
 
 def minimize(
@@ -104,7 +104,7 @@ def minimize(
         The improved variables, without gradients.
     """
     start = {f.name: getattr(variables, f.name).detach() for f in fields(Variables)}
-    scale = {name: STEP_METRES / METRES_PER_UNIT[name] for name in names}
+    scale = {name: STEP_METERS / METERS_PER_UNIT[name] for name in names}
     steps = {name: torch.zeros(start[name].shape, requires_grad=True) for name in names}
     optimizer = torch.optim.LBFGS(
         list(steps.values()),

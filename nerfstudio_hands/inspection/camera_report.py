@@ -15,10 +15,10 @@ TURNED_DEGREES = 0.3
 TURNED_DEGREES_BY_DETECTIONS = 0.5
 """The same where nothing but a camera's own detections tells: its joints err together by up to 0.4 degrees."""
 
-MISPLACED_METRES = 0.010
+MISPLACED_METERS = 0.010
 """Detectors miss joints by 3 to 7 mm at the hand; a camera that misses every hand by more than this is off."""
 
-OUTLIER_METRES = 0.016
+OUTLIER_METERS = 0.016
 """A detected hand that misses by more than this in an otherwise good camera was seen in the wrong place."""
 
 OVEREXPOSED = 0.5
@@ -108,12 +108,12 @@ def judge(report: CameraReport, *, expects_masks: bool) -> None:
         for side, errors in report.errors.items()
         if np.isfinite(errors.corrected) or np.isfinite(errors.fitted)
     }
-    report.outliers = [side for side, errors in detected.items() if errors.residual_metres > OUTLIER_METRES]
+    report.outliers = [side for side, errors in detected.items() if errors.residual_metres > OUTLIER_METERS]
     kept = [errors.as_calibrated_metres for side, errors in detected.items() if side not in report.outliers]
     kept = [metres for metres in kept if np.isfinite(metres)]
     took_part = report.role == "fit"
     turned = report.rotation_degrees > (TURNED_DEGREES if took_part else TURNED_DEGREES_BY_DETECTIONS)
-    misplaced = bool(kept) and min(kept) > MISPLACED_METRES
+    misplaced = bool(kept) and min(kept) > MISPLACED_METERS
     report.miscalibrated = bool(turned or misplaced)
 
     if turned:

@@ -98,9 +98,9 @@ def report_capture(
     _fill_gains(cameras, measures)
     for report in cameras:
         judge(report, expects_masks=bool(capture.masks))
-    stored_pixels, stored_metres = _stored_disagreement(capture, fit)
+    stored_pixels, stored_meters = _stored_disagreement(capture, fit)
     joints = JointVerdict(float(fit.report.get("joint_distance_mm", "nan")))
-    findings = findings_on(capture, fit, cameras, joints, stored_pixels, stored_metres)
+    findings = findings_on(capture, fit, cameras, joints, stored_pixels, stored_meters)
     return CaptureReport(cameras, joints, stored_pixels, findings)
 
 
@@ -144,14 +144,14 @@ def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str)
     errors = {}
     for index, side in enumerate(SIDES):
         seen = detections[:, index]
-        metres_per_pixel = finite_median(depth[:, index]) / camera.intrinsics[0, 0]
+        meters_per_pixel = finite_median(depth[:, index]) / camera.intrinsics[0, 0]
         as_calibrated = _median_length(project_points(camera, triangulated[:, index]) - seen)
         errors[side] = HandErrors(
             as_calibrated=as_calibrated,
             corrected=_median_length(offsets[:, index]),
             fitted=_median_length(project_points(corrected, posed.keypoints[:, index]) - seen),
-            as_calibrated_metres=as_calibrated * metres_per_pixel,
-            residual_metres=_median_length(offsets[:, index] - shift) * metres_per_pixel,
+            as_calibrated_metres=as_calibrated * meters_per_pixel,
+            residual_metres=_median_length(offsets[:, index] - shift) * meters_per_pixel,
         )
     return degrees, errors
 

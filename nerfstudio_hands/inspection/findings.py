@@ -9,7 +9,7 @@ from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.inspection.camera_report import CameraReport
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
 
-STALE_METRES = 0.015
+STALE_METERS = 0.015
 """Stored joints that are farther from the triangulated ones than this belong to something else."""
 
 
@@ -19,7 +19,7 @@ def findings_on(
     cameras: list[CameraReport],
     joints: JointVerdict,
     stored_pixels: float,
-    stored_metres: float,
+    stored_meters: float,
 ) -> list[str]:
     """Sentences for the user.
 
@@ -59,10 +59,10 @@ def findings_on(
     outliers = [f"{c.name} {side}" for c in cameras for side in c.outliers]
     if outliers:
         findings.append(f"Detections that disagree with the other cameras: {', '.join(outliers)}.")
-    if stored_metres > STALE_METRES:
+    if stored_meters > STALE_METERS:
         findings.append(
             f"The stored joints (.xyz) are stale: they miss the detections by a median of {stored_pixels:.0f} px "
-            f"and the triangulated joints by {stored_metres * 1000:.0f} mm; they are not used."
+            f"and the triangulated joints by {stored_meters * 1000:.0f} mm; they are not used."
         )
     gains = [c.exposure.gain for c in cameras if c.exposure is not None and np.isfinite(c.exposure.gain)]
     if gains and max(gains) > 1.5 * min(gains):

@@ -62,7 +62,7 @@ class HandView:
         fitted: Joints of the fitted hands through the corrected camera.
         outline: Outline of the fitted hands through the corrected camera.
         forearm: Where the end of the fitted hands behind the wrist is seen.
-        metres_per_pixel: What one pixel spans at the depth of each hand.
+        meters_per_pixel: What one pixel spans at the depth of each hand.
         hidden: Where an object is seen that may hide the hands, None without a mask of it.
     """
 
@@ -78,7 +78,7 @@ class HandView:
     fitted: Float[np.ndarray, "2 21 2"]
     outline: ProjectedSilhouette
     forearm: Bool[np.ndarray, "H W"]
-    metres_per_pixel: Float[np.ndarray, " 2"]
+    meters_per_pixel: Float[np.ndarray, " 2"]
     hidden: Bool[np.ndarray, "H W"] | None = None
 
 
@@ -169,5 +169,5 @@ def observe(capture: Capture, fit: HandFit, posed: PosedCapture, frame: int, nam
             camera.size,
         ),
         forearm=(face.numpy() >= 0) & ~before_wrist,
-        metres_per_pixel=depth / camera.intrinsics[0, 0],
+        meters_per_pixel=depth / camera.intrinsics[0, 0],
     )

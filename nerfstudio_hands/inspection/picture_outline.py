@@ -22,7 +22,7 @@ from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, tru
 from nerfstudio_hands.inspection.hand_view import HandView
 from nerfstudio_hands.transforms.pixel_distances import distance_to, longest_side
 
-BANDS_METRES = (0.015, 0.008)
+BANDS_METERS = (0.015, 0.008)
 """How far from the projection the outline is looked for: the second where no pixel of the hand is further inside."""
 
 LONGEST_HAND = 300
@@ -32,7 +32,7 @@ ELSEWHERE = 0.4
 """A picture that shows this share of an outline, and less than this share of it where the hand projects, shows it
 somewhere else."""
 
-BESIDE_METRES, BESIDE_PIXELS = 0.0022, 5.0
+BESIDE_METERS, BESIDE_PIXELS = 0.0022, 5.0
 """Mean distances of matched points beyond which a hand lies beside its picture. Of a shift the mean shows a part alone,
 along the fingers a third, because the hand slides along its outline. A good registration has one millimetre or less."""
 
@@ -64,7 +64,7 @@ class OutlineQuality:
         """Why the hand is not where the picture shows it; None where it is, or the picture does not tell."""
         if self.shown > ELSEWHERE > self.matched:
             return f"outline elsewhere (found {self.matched:.0%})"
-        beside = self.metres > BESIDE_METRES or self.distance > BESIDE_PIXELS
+        beside = self.metres > BESIDE_METERS or self.distance > BESIDE_PIXELS
         if beside and self.distance > FINEST_PIXELS:
             return f"hand {self.distance:.0f} px ({self.metres * 1000:.0f} mm) beside its picture"
         return None
@@ -90,13 +90,13 @@ class _Picture:
 
 def measure_outline(view: HandView) -> PictureOutline | None:
     """The outline in a picture; None where the hands project nowhere into it, or it shows no edge near them."""
-    known = view.metres_per_pixel[np.isfinite(view.metres_per_pixel)]
+    known = view.meters_per_pixel[np.isfinite(view.meters_per_pixel)]
     if not view.outline.silhouette.any() or not len(known):
         return None
     metres = float(known.mean())
     scale = min(1.0, LONGEST_HAND / longest_side(view.outline.silhouette))
     picture = _reduced(view, scale)
-    for band in BANDS_METRES:
+    for band in BANDS_METERS:
         reach = band / metres * scale
         seen = _seen_outline(picture, reach)
         if not len(seen.points):

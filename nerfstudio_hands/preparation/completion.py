@@ -33,7 +33,7 @@ def completed(capture: Capture) -> Capture:
     """
     if capture.metric_landmarks is not None and not np.isfinite(capture.detections).any():  # pyright: ignore[reportArgumentType, reportCallIssue]
         capture = _with_landmarks(capture)
-    return capture if capture.metric or len(capture.cameras) < 2 else _in_metres(capture)
+    return capture if capture.metric or len(capture.cameras) < 2 else _in_meters(capture)
 
 
 def _with_landmarks(capture: Capture) -> Capture:
@@ -82,7 +82,7 @@ def _detected(capture: Capture) -> list[list[list[DetectedHand]]]:
     return hands
 
 
-def _in_metres(capture: Capture) -> Capture:
+def _in_meters(capture: Capture) -> Capture:
     """With cameras whose unit is told by the size of an adult's hand.
 
     Raises:

@@ -19,7 +19,7 @@ FRAMED_HEIGHT = 0.36
 """Meters that the picture's height spans at the hands: an outstretched hand fills about half of it."""
 
 FIRST_COLOR_CAMERA = 400262
-FIRST_GREY_CAMERA = 410001
+FIRST_GRAY_CAMERA = 410001
 """Names count up from here, in the ranges that InterHand2.6M uses."""
 
 ELEVATIONS = (8.0, 34.0, -12.0, 20.0, 48.0)
@@ -63,15 +63,15 @@ def dome(center: Float[np.ndarray, "3"], rng: np.random.Generator) -> Dome:
 
 
 def dome_cameras(
-    center: Float[np.ndarray, "3"], *, num_color: int, num_grey: int, rng: np.random.Generator
+    center: Float[np.ndarray, "3"], *, num_color: int, num_gray: int, rng: np.random.Generator
 ) -> list[RigCamera]:
     """Cameras all around the hands, slightly irregular as rigs are, color cameras first; world z is up.
 
     The first color camera has the neutral response.
     """
     cameras = []
-    for index in range(num_color + num_grey):
-        is_grey = index >= num_color
+    for index in range(num_color + num_gray):
+        is_gray = index >= num_color
         azimuth = 2 * np.pi * ((GOLDEN_TURN * index + 0.72) % 1.0) + np.radians(rng.uniform(-6, 6))
         elevation = np.radians(ELEVATIONS[index % len(ELEVATIONS)] + rng.uniform(-4, 4))
         distance = DISTANCE * rng.uniform(0.9, 1.1)
@@ -86,7 +86,7 @@ def dome_cameras(
         eye = target + distance * outward(azimuth, elevation)
         cameras.append(
             RigCamera(
-                name=str(FIRST_GREY_CAMERA + index - num_color if is_grey else FIRST_COLOR_CAMERA + index),
+                name=str(FIRST_GRAY_CAMERA + index - num_color if is_gray else FIRST_COLOR_CAMERA + index),
                 intrinsics=pinhole((focal, focal * 1.001), principal_point),
                 world_to_camera=look_at(eye, target, roll=np.radians(rng.uniform(-6, 6))),
                 width=WIDTH,
@@ -94,7 +94,7 @@ def dome_cameras(
                 gain=gain,
                 bias=bias,
                 gamma=float(gamma),
-                is_grey=is_grey,
+                is_gray=is_gray,
             )
         )
     return cameras

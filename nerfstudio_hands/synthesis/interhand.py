@@ -141,7 +141,7 @@ def _production(options: InterHandOptions) -> _Production:
     cameras = dome_cameras(
         CENTER,
         num_color=options.num_cameras,
-        num_grey=options.grey_cameras,
+        num_gray=options.grey_cameras,
         rng=np.random.default_rng([options.seed, 3]),
     )
     sequences = []
@@ -225,7 +225,7 @@ def _write_truth(
             "gain": camera.gain.tolist(),
             "bias": camera.bias.tolist(),
             "gamma": camera.gamma,
-            "is_grey": camera.is_grey,
+            "is_grey": camera.is_gray,
         }
         for camera in made.rig.cameras
     }

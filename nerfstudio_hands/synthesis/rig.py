@@ -23,13 +23,13 @@ class RigCamera(CaptureCamera):
         gain: Factor on red, green and blue.
         bias: Added to them.
         gamma: Exponent of all three.
-        is_grey: Stores the mean of the three colors only.
+        is_gray: Stores the mean of the three colors only.
     """
 
     gain: Float[np.ndarray, "3"]
     bias: Float[np.ndarray, "3"] = field(default_factory=lambda: np.zeros(3))
     gamma: float = 1.0
-    is_grey: bool = False
+    is_gray: bool = False
 
     def project(self, points: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 2"]:
         """Pixels of world points."""
@@ -40,7 +40,7 @@ class RigCamera(CaptureCamera):
     ) -> UInt8[np.ndarray, "H W *channels"]:
         """Pixel values as the camera stores them: its response, some noise, 8 bits."""
         stored = self.gain * np.clip(values, 0, None) ** self.gamma + self.bias
-        stored = stored.mean(-1) if self.is_grey else stored
+        stored = stored.mean(-1) if self.is_gray else stored
         return np.round(255 * np.clip(stored + rng.normal(0, SENSOR_NOISE, stored.shape), 0, 1)).astype(np.uint8)
 
 

@@ -15,7 +15,7 @@ from nerfstudio_hands.calibration.formats.anipose import anipose_text
 from nerfstudio_hands.calibration.formats.transforms_json import transforms_text
 from nerfstudio_hands.calibration.lens import Lens
 from nerfstudio_hands.calibration.read import read_calibration
-from nerfstudio_hands.calibration.record import in_metres
+from nerfstudio_hands.calibration.record import in_meters
 from nerfstudio_hands.errors import HandsError
 
 FISHEYE = Lens("fisheye", (0.05, -0.01, 0.003, -0.001))
@@ -56,7 +56,7 @@ def test_what_we_write_is_read_back(tmp_path: Path, lens: Lens | None):
         np.testing.assert_allclose(found.cameras[camera.name].world_to_camera, camera.world_to_camera, atol=1e-9)
         assert (found.cameras[camera.name].lens or lens) == lens
     np.testing.assert_allclose(
-        in_metres(found, 0.001).cameras["cam01"].world_to_camera[:3, 3], rig[1].world_to_camera[:3, 3] / 1000
+        in_meters(found, 0.001).cameras["cam01"].world_to_camera[:3, 3], rig[1].world_to_camera[:3, 3] / 1000
     )
 
 

@@ -31,8 +31,8 @@ def scan_and_fit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HandFi
     surface = HandSurface((default_hand("left"), default_hand("right")))
     pose = HandPose.rest(2, (1,))
     # Side by side, palms along the optical axes.
-    centre = torch.stack([hand.template.mean(0) for hand in surface.hands])
-    pose.translation[0] = torch.tensor([[-0.09, 0.0, 0.0], [0.09, 0.0, 0.0]]) - centre
+    center = torch.stack([hand.template.mean(0) for hand in surface.hands])
+    pose.translation[0] = torch.tensor([[-0.09, 0.0, 0.0], [0.09, 0.0, 0.0]]) - center
     pose.global_orient[:] = torch.tensor([1.2, 0.0, 0.0])
     posed = surface.pose(pose, torch.zeros(10))
     scan = tmp_path_factory.mktemp("capture") / "1"
@@ -117,8 +117,8 @@ def test_reports_and_draws_what_is_wrong(scan_and_fit, tmp_path, monkeypatch, ca
     pictures = sorted(path.name for path in output.glob("*.jpg"))
     assert pictures == ["1_00.jpg", "1_01.jpg", "1_02.jpg", "1_03.jpg", "contact_sheet.jpg"]
     overlay = np.asarray(Image.open(output / "1_00.jpg")).astype(int)
-    for colour in ((255, 60, 170), (0, 200, 255)):
-        assert (np.abs(overlay - colour).max(-1) < 60).sum() > 200
+    for color in ((255, 60, 170), (0, 200, 255)):
+        assert (np.abs(overlay - color).max(-1) < 60).sum() > 200
     printed = capsys.readouterr().out
     assert "Miscalibrated cameras" in printed and f"{TURNED} (12 -> 0)" in printed
 

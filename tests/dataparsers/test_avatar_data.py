@@ -38,8 +38,8 @@ def make_outputs(demo_capture: Path, fit: HandFit, hand: str = "both", train: bo
 def pixels(outputs, row: int, points: torch.Tensor) -> torch.Tensor:
     """Projection by nerfstudio's convention: camera looks along -z, y up."""
     camera = outputs.cameras[row]
-    rotation, centre = camera.camera_to_worlds[:, :3], camera.camera_to_worlds[:, 3]
-    x, y, z = ((points - centre) @ rotation).T
+    rotation, center = camera.camera_to_worlds[:, :3], camera.camera_to_worlds[:, 3]
+    x, y, z = ((points - center) @ rotation).T
     return torch.stack([camera.fx * x / -z + camera.cx, camera.fy * -y / -z + camera.cy], dim=-1)
 
 

@@ -287,8 +287,8 @@ def test_the_fit_and_nerfstudios_cameras_lay_the_hands_on_the_pictures(root: Pat
         for row, path in enumerate(outputs.image_filenames):
             frame, camera = outputs.cameras.metadata["frame_index"][row].item(), outputs.cameras[row]
             sequence, number = NAMES[frame].split("/")
-            rotation, centre = camera.camera_to_worlds[:, :3], camera.camera_to_worlds[:, 3]
-            x, y, z = ((avatar.all_vertices([frame])[0] - centre) @ rotation).T
+            rotation, center = camera.camera_to_worlds[:, :3], camera.camera_to_worlds[:, 3]
+            x, y, z = ((avatar.all_vertices([frame])[0] - center) @ rotation).T
             found = torch.stack([camera.fx * x / -z + camera.cx, camera.fy * -y / -z + camera.cy], dim=-1)
             expected = truth.pixels(path.parent.name[3:], truth.vertices[int(number)]) + 0.5
             for h in (SIDES.index(side) for side in SHOWN[sequence]):

@@ -117,8 +117,8 @@ def test_vertices_fall_where_the_published_projection_puts_them(parse, tmp_path)
 
     camera = outputs.cameras[row]
     assert (int(camera.width), int(camera.height)) == (WIDTH, HEIGHT)
-    rotation, centre = camera.camera_to_worlds[:, :3], camera.camera_to_worlds[:, 3]
-    x, y, z = ((avatar.all_vertices([frame])[0] - centre) @ rotation).T
+    rotation, center = camera.camera_to_worlds[:, :3], camera.camera_to_worlds[:, 3]
+    x, y, z = ((avatar.all_vertices([frame])[0] - center) @ rotation).T
     found = torch.stack([camera.fx * x / -z + camera.cx, camera.fy * -y / -z + camera.cy], dim=-1)
     np.testing.assert_allclose(found.numpy(), expected, atol=0.01)
     # The box holds all hands that are there, and none of those that are parked.

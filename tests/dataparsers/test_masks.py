@@ -23,9 +23,9 @@ TRUTH[10:30, 20:40] = True
 HALVES = np.where(TRUTH, np.where(np.arange(64) < 30, 1, 2), 0).astype(np.uint8)
 
 
-def alpha(colour: tuple[int, int, int]) -> Image.Image:
+def alpha(color: tuple[int, int, int]) -> Image.Image:
     """A cut-out picture."""
-    picture = Image.new("RGBA", SIZE, colour)
+    picture = Image.new("RGBA", SIZE, color)
     picture.putalpha(Image.fromarray(np.where(TRUTH, 255, 0).astype(np.uint8)))
     return picture
 

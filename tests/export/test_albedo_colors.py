@@ -16,8 +16,8 @@ from nerfstudio_hands.model_components.albedo_colors import albedo_colors
 @pytest.fixture(scope="module")
 def albedo() -> torch.Tensor:
     """Red grows with u, green with v, blue is a half; the first row is v = 1."""
-    centres = (torch.arange(256) + 0.5) / 256
-    v, u = torch.meshgrid(1 - centres, centres, indexing="ij")
+    centers = (torch.arange(256) + 0.5) / 256
+    v, u = torch.meshgrid(1 - centers, centers, indexing="ij")
     return torch.stack([u, v, torch.full_like(u, 0.5)], dim=-1)
 
 

@@ -24,8 +24,8 @@ def position_color(points, face, barycentric, normal):
 
 def texel_centres(size=SIZE):
     """u and v of every texel; the first row is at the top, where v is 1."""
-    centres = (torch.arange(size) + 0.5) / size
-    row, column = torch.meshgrid(1 - centres, centres, indexing="ij")
+    centers = (torch.arange(size) + 0.5) / size
+    row, column = torch.meshgrid(1 - centers, centers, indexing="ij")
     return torch.stack([column, row], dim=-1)
 
 

@@ -65,8 +65,8 @@ def test_rigs_are_closed_and_valid(surface, validate, tmp_path) -> None:
 def test_what_is_up_in_the_capture_is_y_in_the_file(mesh) -> None:
     """A capture whose up is -y and whose hands are a metre away, as that of cameras of computer vision."""
     turn = Rotation.align_vectors([[0.0, 0.0, 1.0]], [[0.0, -1.0, 0.0]])[0].as_matrix()
-    centre = np.array([0.3, -0.2, 1.0])
-    world = torch.from_numpy(np.column_stack([turn, -turn @ centre])).float()
+    center = np.array([0.3, -0.2, 1.0])
+    world = torch.from_numpy(np.column_stack([turn, -turn @ center])).float()
     moved = transformed(mesh, upright_transform(world))
     # A point a decimetre above the middle of the hands stands a decimetre above the origin.
     above = transformed(

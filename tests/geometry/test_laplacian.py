@@ -9,16 +9,16 @@ from nerfstudio_hands.geometry.mesh import cotangent_laplacian
 
 def test_uniform_against_a_loop(bumpy: tuple[Tensor, Tensor]) -> None:
     vertices, faces = bumpy
-    neighbours: list[set[int]] = [set() for _ in vertices]
+    neighbors: list[set[int]] = [set() for _ in vertices]
     for a, b, c in faces.tolist():
-        neighbours[a] |= {b, c}
-        neighbours[b] |= {a, c}
-        neighbours[c] |= {a, b}
-    expected = torch.stack([(vertices[i] - vertices[list(ring)]).sum(0) for i, ring in enumerate(neighbours)])
+        neighbors[a] |= {b, c}
+        neighbors[b] |= {a, c}
+        neighbors[c] |= {a, b}
+    expected = torch.stack([(vertices[i] - vertices[list(ring)]).sum(0) for i, ring in enumerate(neighbors)])
     laplacian = Laplacian.uniform(faces, len(vertices))
     # Sums of some six coordinates of about one, in any order, are a few roundings of 1.2e-7 apart.
     torch.testing.assert_close(laplacian.times(vertices), expected, rtol=0, atol=5e-6)
-    assert laplacian.diagonal.tolist() == [len(ring) for ring in neighbours]
+    assert laplacian.diagonal.tolist() == [len(ring) for ring in neighbors]
 
 
 def test_cotangent_energy_is_that_of_dirichlet(bumpy: tuple[Tensor, Tensor]) -> None:

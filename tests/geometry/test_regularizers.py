@@ -78,12 +78,12 @@ def test_edge_terms_against_a_loop(open_mesh: tuple[Tensor, Tensor]) -> None:
 
 def test_laplacian_energy_against_a_loop(open_mesh: tuple[Tensor, Tensor]) -> None:
     vertices, faces = open_mesh
-    neighbours: list[set[int]] = [set() for _ in vertices]
+    neighbors: list[set[int]] = [set() for _ in vertices]
     for a, b in _edge_faces(faces):
-        neighbours[a].add(b)
-        neighbours[b].add(a)
+        neighbors[a].add(b)
+        neighbors[b].add(a)
     total = sum(
-        float((vertices[i] - vertices[list(ring)].mean(0)).square().sum()) for i, ring in enumerate(neighbours) if ring
+        float((vertices[i] - vertices[list(ring)].mean(0)).square().sum()) for i, ring in enumerate(neighbors) if ring
     )
     found = laplacian_energy(vertices.float(), Laplacian.uniform(faces, len(vertices)))
     assert float(found) == pytest.approx(total / len(vertices), rel=1e-4)

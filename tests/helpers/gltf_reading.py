@@ -100,8 +100,8 @@ class Gltf:
             return (barycentric[..., None] * values[corners]).sum(axis=1)
 
         size = len(picture)
-        centres = (np.arange(size) + 0.5) / size
-        lookup = RegularGridInterpolator((centres, centres), picture, bounds_error=False, fill_value=None)
+        centers = (np.arange(size) + 0.5) / size
+        lookup = RegularGridInterpolator((centers, centers), picture, bounds_error=False, fill_value=None)
         x, y, z = lookup(at_points(read["TEXCOORD_0"])[:, ::-1]).T[..., None]
         normal, tangent = unit(at_points(read["NORMAL"])), unit(at_points(read["TANGENT"][:, :3]))
         bitangent = np.cross(normal, tangent) * read["TANGENT"][corners[:, 0], 3:]

@@ -108,13 +108,13 @@ def _calibration() -> dict[str, np.ndarray]:
 def _extrinsics(camera: int) -> np.ndarray:
     """World to camera: on a circle round the origin, at changing height."""
     angle = 1.2 * camera
-    centre = RADIUS * np.array([np.cos(angle), 0.4 * np.sin(2.0 * camera), np.sin(angle)])
-    forward = -centre / np.linalg.norm(centre)
+    center = RADIUS * np.array([np.cos(angle), 0.4 * np.sin(2.0 * camera), np.sin(angle)])
+    forward = -center / np.linalg.norm(center)
     right = np.cross([0.0, -1.0, 0.0], forward)
     right /= np.linalg.norm(right)
     matrix = np.eye(4)
     matrix[:3, :3] = np.stack([right, np.cross(forward, right), forward])
-    matrix[:3, 3] = -matrix[:3, :3] @ centre
+    matrix[:3, 3] = -matrix[:3, :3] @ center
     return matrix
 
 

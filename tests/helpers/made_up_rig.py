@@ -17,13 +17,13 @@ def ring_of_cameras(count: int, *, radius: float = 0.9) -> tuple[torch.Tensor, t
     extrinsics = []
     for index in range(count):
         angle = 1.5 * np.pi * index / count
-        centre = np.array([radius * np.cos(angle), 0.3 * np.sin(2.0 * index), radius * np.sin(angle)])
-        forward = -centre / np.linalg.norm(centre)
+        center = np.array([radius * np.cos(angle), 0.3 * np.sin(2.0 * index), radius * np.sin(angle)])
+        forward = -center / np.linalg.norm(center)
         right = np.cross([0.0, -1.0, 0.0], forward)
         right /= np.linalg.norm(right)
         rotation = np.stack([right, np.cross(forward, right), forward])
         matrix = np.eye(4)
-        matrix[:3, :3], matrix[:3, 3] = rotation, -rotation @ centre
+        matrix[:3, :3], matrix[:3, 3] = rotation, -rotation @ center
         extrinsics.append(torch.from_numpy(matrix))
     return k.expand(count, 3, 3).clone(), torch.stack(extrinsics)
 

@@ -44,7 +44,7 @@ def disc_view(mask: np.ndarray | None, *, radius: float = 60.0, size: int = 240)
         fitted=joints,
         outline=outline,
         forearm=np.zeros((size, size), bool),
-        metres_per_pixel=np.array([0.001, np.nan]),
+        meters_per_pixel=np.array([0.001, np.nan]),
     )
 
 
@@ -141,7 +141,7 @@ def test_coarse_pictures_are_measured_at_the_size_of_the_hand() -> None:
     """Large pictures are reduced, and distances said at full resolution."""
     view = disc_view(None, radius=250.0, size=800)
     quality = measure_view(
-        replace(shifted(view, 10, 0), metres_per_pixel=np.array([0.0002, np.nan])), 2
+        replace(shifted(view, 10, 0), meters_per_pixel=np.array([0.0002, np.nan])), 2
     ).outline.quality
     assert quality.distance == pytest.approx(10 * 2 / np.pi, rel=0.2) and quality.fault is not None
 

@@ -111,13 +111,13 @@ def test_what_is_wrong_is_one_sentence(signing: Path, tmp_path: Path) -> None:
             prepare(PrepareOptions(**options), tmp_path / "made")
         assert not list(tmp_path.glob("*made*"))
 
-    grey = write_video(tmp_path / "grey.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 3, 25)
+    gray = write_video(tmp_path / "grey.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 3, 25)
     (tmp_path / "empty").mkdir()
     refused("expected one of them, found neither")
     refused("expected one of them, found both", videos=(signing,), images=(tmp_path / "empty",))
     refused("expected pictures .*, found an empty folder", images=(tmp_path / "empty",))
     refused("no such file at", videos=(tmp_path / "absent.mp4",))
-    refused("a hand in some picture, found none in 3", videos=(grey,))
+    refused("a hand in some picture, found none in 3", videos=(gray,))
     other = tmp_path / "other.mp4"
     shutil.copy(signing, other)
     refused("the places of 2 cameras, found none: calibrate the rig", videos=(signing, other))

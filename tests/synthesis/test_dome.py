@@ -9,7 +9,7 @@ CENTER = np.array([0.1, 0.2, 1.0])
 
 
 def test_a_camera_stores_gain_times_power_plus_bias():
-    cameras = dome_cameras(CENTER, num_color=3, num_grey=1, rng=np.random.default_rng(0))
+    cameras = dome_cameras(CENTER, num_color=3, num_gray=1, rng=np.random.default_rng(0))
     assert [camera.name for camera in cameras] == ["400262", "400263", "400264", "410001"]
     values = np.full((60, 50, 3), [0.2, 0.4, 0.6])
     first = cameras[0].develop(values, np.random.default_rng(0))
@@ -21,14 +21,14 @@ def test_a_camera_stores_gain_times_power_plus_bias():
         np.testing.assert_allclose(found, expected, atol=1e-3)
         means.append(found)
     assert np.abs(means[0] - means[1]).max() > 0.01
-    grey = cameras[3].develop(values, np.random.default_rng(0))
-    assert grey.shape == (60, 50) and cameras[3].is_grey
+    gray = cameras[3].develop(values, np.random.default_rng(0))
+    assert gray.shape == (60, 50) and cameras[3].is_gray
     assert (cameras[1].develop(values * 5, np.random.default_rng(0)) == 255).any()
 
 
 @pytest.mark.parametrize("number", [1, 5, 9])
 def test_cameras_surround_the_hands_and_look_at_them(number):
-    cameras = dome_cameras(CENTER, num_color=number, num_grey=0, rng=np.random.default_rng(4))
+    cameras = dome_cameras(CENTER, num_color=number, num_gray=0, rng=np.random.default_rng(4))
     azimuths = []
     for camera in cameras:
         eye = -camera.world_to_camera[:3, :3].T @ camera.world_to_camera[:3, 3]

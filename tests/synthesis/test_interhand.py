@@ -135,9 +135,9 @@ def test_cameras_of_the_annotations_see_the_true_hands_where_the_pictures_do(sma
         assert not (hand & ~skin).any() and skin.sum() > 1.02 * hand.sum()
         offsets.append(np.argwhere(hand).mean(0) - np.argwhere(expected).mean(0))
         # The picture is bright where there is skin and dark where there is nothing.
-        grey = np.asarray(Image.open(small / "images" / "val" / image["file_name"]).convert("L")).astype(float)
+        gray = np.asarray(Image.open(small / "images" / "val" / image["file_name"]).convert("L")).astype(float)
         far = ~binary_dilation(skin, iterations=12)
-        assert np.percentile(grey[skin], 5) > 1.3 * np.median(grey[far])
+        assert np.percentile(gray[skin], 5) > 1.3 * np.median(gray[far])
 
         x, y, width, height = annotation["bbox"]
         inside = np.zeros_like(hand)

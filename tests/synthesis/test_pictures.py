@@ -24,7 +24,7 @@ CENTER = np.array([0.1, 0.2, 1.0])
 
 @pytest.fixture(scope="module")
 def scene():
-    camera = dome_cameras(CENTER, num_color=1, num_grey=0, rng=np.random.default_rng(1))[0]
+    camera = dome_cameras(CENTER, num_color=1, num_gray=0, rng=np.random.default_rng(1))[0]
     intrinsics = np.diag([0.25, 0.25, 1.0]) @ camera.intrinsics
     camera = dataclasses.replace(camera, intrinsics=intrinsics, width=84, height=128)
     subject = make_subject(("right",), subdivisions=1, quality=FAST, seed=3)

@@ -17,7 +17,7 @@ CENTER = np.array([0.1, 0.2, 1.0])
 
 def test_quick_images_agree_with_fine_ones():
     # Fine ones look up skin at every sample and trace several times as many rays.
-    camera = dome_cameras(CENTER, num_color=1, num_grey=0, rng=np.random.default_rng(1))[0]
+    camera = dome_cameras(CENTER, num_color=1, num_gray=0, rng=np.random.default_rng(1))[0]
     intrinsics = np.diag([0.25, 0.25, 1.0]) @ camera.intrinsics
     camera = dataclasses.replace(camera, intrinsics=intrinsics, width=84, height=128)
     rig = CameraRig(dome(CENTER, np.random.default_rng(0)), [camera])

@@ -17,19 +17,19 @@ from nerfstudio_hands.video.mesh_image import mesh_image
 from nerfstudio_hands.video.orbit import orbit_cameras
 
 
-def elevations(cameras: Cameras, centre: torch.Tensor) -> torch.Tensor:
+def elevations(cameras: Cameras, center: torch.Tensor) -> torch.Tensor:
     """Degrees above the horizon, of cameras that are checked to look at the centre."""
-    away = cameras.camera_to_worlds[:, :, 3] - centre
+    away = cameras.camera_to_worlds[:, :, 3] - center
     torch.testing.assert_close(cameras.camera_to_worlds[:, :, 2], torch.nn.functional.normalize(away, dim=-1))
     return torch.asin(away[:, 2] / away.norm(dim=-1)).rad2deg()
 
 
 def test_a_circle_keeps_its_elevation_and_a_spiral_rises() -> None:
     box = SceneBox(torch.tensor([[0.0, 0.0, 0.0], [0.2, 0.1, 0.4]]))
-    centre = torch.tensor([0.1, 0.05, 0.2])
+    center = torch.tensor([0.1, 0.05, 0.2])
     options = {"num_cameras": 5, "width": 40, "height": 30}
-    torch.testing.assert_close(elevations(orbit_cameras(box, **options), centre), torch.full((5,), 20.0))
-    rising = elevations(orbit_cameras(box, **options, elevation=-10.0, rise=40.0), centre)
+    torch.testing.assert_close(elevations(orbit_cameras(box, **options), center), torch.full((5,), 20.0))
+    rising = elevations(orbit_cameras(box, **options, elevation=-10.0, rise=40.0), center)
     torch.testing.assert_close(rising, torch.tensor([-10.0, 0.0, 10.0, 20.0, 30.0]), atol=1e-4, rtol=0)
 
 

@@ -265,15 +265,15 @@ def _cameras(
         for sequence in sequences
     }
     names = {name for cameras in there.values() for name in cameras}
-    colour = {name for name in calibrations if name.startswith(COLOR_PREFIX)}
+    color = {name for name in calibrations if name.startswith(COLOR_PREFIX)}
     for text, some in (
-        ("Cameras without calibration, left out", names - colour),
-        ("Calibrated colour cameras without pictures", colour - names),
-        ("Lens distortion is given but not used for cameras", {n for n in names & colour if calibrations[n].distorted}),
+        ("Cameras without calibration, left out", names - color),
+        ("Calibrated colour cameras without pictures", color - names),
+        ("Lens distortion is given but not used for cameras", {n for n in names & color if calibrations[n].distorted}),
     ):
         if some:
             problems.append(f"{text}: {', '.join(sorted(some))}.")
-    return {sequence: [name for name in cameras if name in colour] for sequence, cameras in there.items()}
+    return {sequence: [name for name in cameras if name in color] for sequence, cameras in there.items()}
 
 
 def _find(folder: Path, sequences: Sequence[str], cameras: dict[str, list[str]], keypoints: dict[int, Path]) -> _Found:

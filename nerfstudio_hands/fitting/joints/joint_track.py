@@ -18,7 +18,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.joints.keypoint_chain import POSE_SIZE, ChainPose, KeypointChain, PosedChain, carried_by
 from nerfstudio_hands.fitting.joints.partial_track import PartialTrack
 from nerfstudio_hands.fitting.joints.pose_fit import (
-    LANDMARK_OFFSET_METRES,
+    LANDMARK_OFFSET_METERS,
     LIMIT_RADIANS,
     MIN_JOINTS,
     PALM,
@@ -31,12 +31,12 @@ from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.transforms.rotations import rigid_registration, rotation_between, rotation_vector
 
 # Scatter of annotated joints; smaller than that of a detector's, so that a fist is not pulled open by the pose prior.
-ANNOTATION_METRES = 0.002
+ANNOTATION_METERS = 0.002
 # Rounds of a fit: the distance at which a joint begins to be taken for an outlier, metres, loose while the hand may be
 # far, then close; and the step below which a hand rests (largest of its unknowns, radians or metres).
 ROUNDS = ((0.03, 0.02), (0.02, 0.001))
 # A joint that a fit leaves this far away is an outlier, or the fit is caught in a local minimum.
-DOUBTFUL_METRES = 0.02
+DOUBTFUL_METERS = 0.02
 # Hands from which shape and landmarks are found.
 SAMPLE = 200
 ITERATIONS = 25
@@ -109,7 +109,7 @@ def fit_joint_track(
     Args:
         surface: The H hands.
         joints: World frame, metres, NaN where absent. A hand with fewer than `MIN_JOINTS` is taken as absent.
-        precision: How well each joint is known, in directions: its error, times this, is `ANNOTATION_METRES` or so. By
+        precision: How well each joint is known, in directions: its error, times this, is `ANNOTATION_METERS` or so. By
             default all are as good as annotated ones.
         shape: Where it is known; only poses are fitted then.
         landmark_offset: Goes with a known shape; zero if not given.
@@ -190,7 +190,7 @@ def _fit_person(chain: KeypointChain, targets: _Targets, hand: Tensor) -> tuple[
     weight = torch.cat(
         [
             torch.full((size,), SHAPE_PRIOR * count**0.5).double(),
-            torch.full((63,), 0.5 * count / LANDMARK_OFFSET_METRES**2).double(),
+            torch.full((63,), 0.5 * count / LANDMARK_OFFSET_METERS**2).double(),
         ]
     )
     shared = torch.zeros(size + 63, dtype=torch.float64)
@@ -250,7 +250,7 @@ def _fit_poses(
     """
     pose = start_from_bones(chain, targets, hand, shape)
     pose, cost, distance = _fit_from(pose, chain, targets, shape, offset)
-    doubtful = (distance.amax(-1) > DOUBTFUL_METRES).nonzero()[:, 0]
+    doubtful = (distance.amax(-1) > DOUBTFUL_METERS).nonzero()[:, 0]
     if start is not None and len(doubtful):
         sought = targets.at(doubtful)
         other = start(chain, sought.joints, hand[doubtful], shape)
@@ -314,7 +314,7 @@ def _residuals(targets: _Targets, posed: PosedChain) -> Float[Tensor, "N 21 3"]:
 def _worth(targets: _Targets, posed: PosedChain, scale: float) -> Float[Tensor, "N 21"]:
     """Weight of each joint's squared distance: derivative of the Geman-McClure function."""
     squared = (_residuals(targets, posed) ** 2).sum(-1) / scale**2
-    return targets.present / (1 + squared) ** 2 / ANNOTATION_METRES**2
+    return targets.present / (1 + squared) ** 2 / ANNOTATION_METERS**2
 
 
 def _beyond(chain: KeypointChain, pose: ChainPose) -> Float[Tensor, "N 5 3 3"]:
@@ -328,7 +328,7 @@ def _cost(
 ) -> Float[Tensor, " N"]:
     """Robust misfit of the joints, uncommon angles, angles past the limits."""
     squared = (_residuals(targets, posed) ** 2).sum(-1) / scale**2
-    misfit = (targets.present * geman_mcclure(squared)).sum(-1) * (scale / ANNOTATION_METRES) ** 2
+    misfit = (targets.present * geman_mcclure(squared)).sum(-1) * (scale / ANNOTATION_METERS) ** 2
     prior = (pose.angles / POSE_PRIOR_RADIANS) ** 2 + (_beyond(chain, pose) / LIMIT_RADIANS) ** 2
     return misfit + prior.flatten(1).sum(-1)
 

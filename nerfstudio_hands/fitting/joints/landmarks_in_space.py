@@ -12,15 +12,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture
-from nerfstudio_hands.fitting.joints.joint_track import ANNOTATION_METRES
+from nerfstudio_hands.fitting.joints.joint_track import ANNOTATION_METERS
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, joint_terms
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate
 from nerfstudio_hands.transforms.projection import corrected_extrinsics
 
-SIDEWAYS_METRES = 0.004
+SIDEWAYS_METERS = 0.004
 """Error of a landmark across its ray."""
 
-DEPTH_METRES = 0.015
+DEPTH_METERS = 0.015
 """Error, along its ray, of a landmark that one picture shows, beside that of the whole hand."""
 
 
@@ -78,14 +78,14 @@ def landmarks_in_space(
     if seen.metric_landmarks is not None:
         metric = torch.from_numpy(seen.metric_landmarks[:, :, list(sides)])
         _lift(terms, information, detections, metric, intrinsics, corrected)
-    return LandmarksInSpace(terms, ANNOTATION_METRES * _root(information), found)
+    return LandmarksInSpace(terms, ANNOTATION_METERS * _root(information), found)
 
 
 def _information(terms: JointTerms, extrinsics: Float[Tensor, "C 4 4"]) -> Float[Tensor, "T H 21 3 3"]:
     """Of triangulated points: each camera tells of what lies across its ray."""
     rays = torch.einsum("cji,tchkj->tchki", extrinsics[:, :3, :3], terms.rays.double())
     across = torch.eye(3, dtype=torch.float64) - rays[..., :, None] * rays[..., None, :]
-    weight = (terms.ray_weights > 0).double() / SIDEWAYS_METRES**2
+    weight = (terms.ray_weights > 0).double() / SIDEWAYS_METERS**2
     return (across * weight[..., None, None]).sum(1)
 
 
@@ -109,10 +109,10 @@ def _lift(
         terms.ray_weights[t, :, h] = 0.0
         terms.ray_weights[t, c, h] = 1.0
         # Along the ray; across it the ray itself says where the landmark lies.
-        terms.space_weights[t, h] = (SIDEWAYS_METRES / DEPTH_METRES) ** 2
+        terms.space_weights[t, h] = (SIDEWAYS_METERS / DEPTH_METERS) ** 2
         along = (ray @ rotation)[..., :, None] * (ray @ rotation)[..., None, :]
         across = torch.eye(3, dtype=torch.float64) - along
-        information[t, h] = across / SIDEWAYS_METRES**2 + along / DEPTH_METRES**2
+        information[t, h] = across / SIDEWAYS_METERS**2 + along / DEPTH_METERS**2
 
 
 def lifted(

@@ -18,12 +18,12 @@ from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface,
 from nerfstudio_hands.hand_model.mano_file import relative_to_flat
 
 # A mean distance from the joints beyond the first is always an outlier, one below the second never.
-WORST_METRES = 0.015
-BEST_METRES = 0.005
+WORST_METERS = 0.015
+BEST_METERS = 0.005
 # Median absolute deviations above the median, which is 3.4 standard deviations of a normal distribution.
 DEVIATIONS = 5.0
 # Annotated joints lie at most this far from the joints of the model.
-MAX_OFFSET_METRES = 0.015
+MAX_OFFSET_METERS = 0.015
 
 
 @dataclass
@@ -81,7 +81,7 @@ def annotated_poses(
     is_wrong_side = torch.zeros_like(is_outlier)
     for h, part in enumerate(parts):
         elsewhere = part.distance_as_the_other_hand(seen, places[h])
-        is_wrong_side[:, h] = is_outlier[:, h] & (elsewhere < WORST_METRES)
+        is_wrong_side[:, h] = is_outlier[:, h] & (elsewhere < WORST_METERS)
     trusted = torch.stack([part.present for part in parts], 1) & ~is_outlier
     learnt = trusted & learning[:, None]
     shape = torch.stack([part.shape for part in parts], 1)[learnt].mean(0) if learnt.any() else None
@@ -98,10 +98,10 @@ def outlier_threshold(distances: Float[Tensor, "*B"]) -> float:
     """Distance beyond which one of many mean distances (metres, NaN where absent) is an outlier."""
     known = distances[distances.isfinite()]
     if not len(known):
-        return WORST_METRES
+        return WORST_METERS
     median = known.median()
     spread = (known - median).abs().median()
-    return float((median + DEVIATIONS * spread).clamp(BEST_METRES, WORST_METRES))
+    return float((median + DEVIATIONS * spread).clamp(BEST_METERS, WORST_METERS))
 
 
 @dataclass
@@ -167,10 +167,10 @@ def landmark_bones(bone_transforms: Float[Tensor, "*B 16 4 4"], side: str) -> Fl
 
 
 def _median_offset(misses: Float[Tensor, "T H 21 3"]) -> Float[Tensor, "21 3"]:
-    """Where annotators put each joint; at most `MAX_OFFSET_METRES` away, should most annotations be wrong."""
+    """Where annotators put each joint; at most `MAX_OFFSET_METERS` away, should most annotations be wrong."""
     offset = misses.flatten(0, 1).nanmedian(0).values.nan_to_num(0.0)
     length = offset.norm(dim=-1, keepdim=True)
-    return offset * (MAX_OFFSET_METRES / length.clamp_min(MAX_OFFSET_METRES))
+    return offset * (MAX_OFFSET_METERS / length.clamp_min(MAX_OFFSET_METERS))
 
 
 def _mean_distance(misses: Float[Tensor, "*B 21 3"]) -> Float[Tensor, "*B"]:

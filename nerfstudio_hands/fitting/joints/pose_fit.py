@@ -22,12 +22,12 @@ JOINT_BONES = [MANO_TO_JOINTS.index(joint - 1 if joint in TIP_JOINTS else joint)
 # Joints that hardly move against each other: wrist and the first joints of the four fingers.
 PALM = (0, 5, 9, 13, 17)
 # Detected joints scatter by about this much around the heads of the bones.
-DETECTION_METRES = 0.006
+DETECTION_METERS = 0.006
 # A hand with fewer triangulated joints than this in a frame is taken as not seen.
 MIN_JOINTS = 12
 # A detector's landmarks are drawn on the skin; heads of bones lie inside, and a wrist or a knuckle is where a person
 # says it is.
-LANDMARK_OFFSET_METRES = 0.006
+LANDMARK_OFFSET_METERS = 0.006
 SHAPE_PRIOR = 2.0
 # Radians; wide, because most of what a hand may do is for the joint limits to say.
 POSE_PRIOR_RADIANS = 0.7
@@ -163,7 +163,7 @@ def fit_joints(
     def to_points(v: Variables) -> Tensor:
         squared = (
             (landmarks(surface, surface.pose(v.pose, v.shape, None), v.landmark_offset) - terms.points) ** 2
-        ).sum(-1) / DETECTION_METRES**2
+        ).sum(-1) / DETECTION_METERS**2
         # The loose scale (5 times) keeps far joints pulling while the hand is still flat.
         return (terms.point_weights * valid[..., None] * 25 * geman_mcclure(squared / 25)).sum() + prior.loss(v)
 
@@ -205,7 +205,7 @@ def joint_loss(joints: Float[Tensor, "T H 21 3"], terms: JointTerms, variables: 
     extrinsics = corrected_extrinsics(terms.world_to_camera, variables.camera_rotation)
     camera = torch.einsum("cij,thkj->tchki", extrinsics[:, :3, :3], joints) + extrinsics[:, None, None, :3, 3]
     along = (camera * terms.rays).sum(-1, keepdim=True)
-    squared = ((camera - along * terms.rays) ** 2).sum(-1) / DETECTION_METRES**2
+    squared = ((camera - along * terms.rays) ** 2).sum(-1) / DETECTION_METERS**2
     return (terms.ray_weights * variables.valid[:, None, :, None] * 9 * geman_mcclure(squared / 9)).sum()
 
 
@@ -241,7 +241,7 @@ class PosePrior:
         beyond = (angles - self.limits[..., 1]).relu() + (self.limits[..., 0] - angles).relu()
         loss = (beyond / LIMIT_RADIANS) ** 2 + (angles / POSE_PRIOR_RADIANS) ** 2
         loss = (loss * variables.valid[..., None, None]).sum()
-        loss = loss + ((variables.landmark_offset / LANDMARK_OFFSET_METRES) ** 2).sum()
+        loss = loss + ((variables.landmark_offset / LANDMARK_OFFSET_METERS) ** 2).sum()
         return loss + SHAPE_PRIOR * (variables.shape**2).sum()
 
 

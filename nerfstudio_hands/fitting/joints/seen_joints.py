@@ -9,16 +9,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nerfstudio_hands.fitting.fit import limited_threads
-from nerfstudio_hands.fitting.joints.joint_track import ANNOTATION_METRES, fit_joint_track
+from nerfstudio_hands.fitting.joints.joint_track import ANNOTATION_METERS, fit_joint_track
 from nerfstudio_hands.fitting.joints.smoothing import smooth_track
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.hand_model.surface import HandPose
 
-LEAST_METRES = 0.002
+LEAST_METERS = 0.002
 """Error of a joint across its ray, however sure a network is."""
 
-DEPTH_METRES = 0.010
+DEPTH_METERS = 0.010
 """Error along the ray of a joint in the form that the network gives a hand."""
 
 
@@ -44,8 +44,8 @@ def on_rays(
     points = rays * joints[..., 2:]
     along = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
     toward = along[..., :, None] * along[..., None, :]
-    across = np.maximum(LEAST_METRES, error * joints[..., 2] / intrinsics[:, None, None, 0, 0])[..., None, None]
-    precision = ANNOTATION_METRES * ((np.eye(3) - toward) / across + toward / DEPTH_METRES)
+    across = np.maximum(LEAST_METERS, error * joints[..., 2] / intrinsics[:, None, None, 0, 0])[..., None, None]
+    precision = ANNOTATION_METERS * ((np.eye(3) - toward) / across + toward / DEPTH_METERS)
     return torch.from_numpy(points), torch.from_numpy(np.nan_to_num(precision))
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.fitting.joints.joint_track import ANNOTATION_METRES
+from nerfstudio_hands.fitting.joints.joint_track import ANNOTATION_METERS
 from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
 from nerfstudio_hands.fitting.joints.pose_fit import PosePrior, landmark_shift
 from nerfstudio_hands.fitting.variables import Variables, geman_mcclure, minimize
@@ -43,7 +43,7 @@ def smooth_track(
         The variables with other poses of the free frames.
     """
     measured, targets = torch.isfinite(joints).all(-1), joints.nan_to_num(0.0).float()
-    prior, root = PosePrior.of(surface), precision.float() / ANNOTATION_METRES
+    prior, root = PosePrior.of(surface), precision.float() / ANNOTATION_METERS
     hands = [keypoints_only(hand) for hand in surface.hands]
     triples = [_triples(times, variables.valid[:, hand], free) for hand in range(len(hands))]
     whole = torch.where(free[:, None], variables.valid, False)

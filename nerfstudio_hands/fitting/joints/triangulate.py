@@ -19,9 +19,9 @@ from nerfstudio_hands.fitting.variables import in_order
 from nerfstudio_hands.transforms.projection import corrected_extrinsics, project
 
 # A 2D detector is right to within about 6 mm on a hand; a hand given to the wrong side or made up misses by far more.
-INLIER_METRES = 0.010
-HAND_OUTLIER_METRES = 0.045
-HAND_OUTLIER_METRES_AFTER_ROTATION = 0.015
+INLIER_METERS = 0.010
+HAND_OUTLIER_METERS = 0.045
+HAND_OUTLIER_METERS_AFTER_ROTATION = 0.015
 # Two rays that meet at less than this angle say nothing about depth.
 MINIMUM_ANGLE_DEGREES = 6.0
 MAXIMUM_PAIRS = 200
@@ -84,7 +84,7 @@ def triangulate(
     rotation = torch.zeros(len(intrinsics), 3, dtype=torch.float64)
 
     points = _best_pairs(rays, present, world_to_camera)
-    limit = HAND_OUTLIER_METRES
+    limit = HAND_OUTLIER_METERS
     for index in range(rounds if refine_rotations else 2):
         extrinsics = corrected_extrinsics(world_to_camera, rotation)
         points, weights, inlier = _reweighted_points(points, rays, present, extrinsics, limit)
@@ -94,7 +94,7 @@ def triangulate(
                 # Late, so that the joints settle against the corrections that stay.
                 small = rotation.norm(dim=-1) < np.deg2rad(MIN_ROTATION_DEGREES)
                 rotation = torch.where(small[:, None], 0.0, rotation)
-            limit = HAND_OUTLIER_METRES_AFTER_ROTATION if index >= 2 else limit
+            limit = HAND_OUTLIER_METERS_AFTER_ROTATION if index >= 2 else limit
     extrinsics = corrected_extrinsics(world_to_camera, rotation)
     points, weights, inlier = _reweighted_points(points, rays, present, extrinsics, limit)
 
@@ -157,13 +157,13 @@ def _best_pairs(rays: Tensor, present: Tensor, extrinsics: Tensor) -> Tensor:
         )
         cosine = (world[:, pair[0]] * world[:, pair[1]]).sum(-1)
         usable = both & (cosine < np.cos(np.deg2rad(MINIMUM_ANGLE_DEGREES)))
-        errors = _ray_errors(candidate, rays, extrinsics).clamp_max(HAND_OUTLIER_METRES) ** 2
+        errors = _ray_errors(candidate, rays, extrinsics).clamp_max(HAND_OUTLIER_METERS) ** 2
         score_of_joint = torch.where(present, errors, 0.0).sum(1)
         better = usable & (score_of_joint < best_of_joint)
         best_of_joint = torch.where(better, score_of_joint, best_of_joint)
         joint_points = torch.where(better[..., None], candidate, joint_points)
         # A pair that sees few joints must not win by default.
-        score = score_of_joint.sum(-1) + (joints - usable.sum(-1)) * cameras * HAND_OUTLIER_METRES**2
+        score = score_of_joint.sum(-1) + (joints - usable.sum(-1)) * cameras * HAND_OUTLIER_METERS**2
         better = (score < best) & (usable.sum(-1) >= joints // 2)
         best = torch.where(better, score, best)
         points = torch.where(better[..., None, None], candidate, points)
@@ -181,7 +181,7 @@ def _reweighted_points(
         errors = torch.where(present, _ray_errors(points, rays, extrinsics), torch.nan)
         inlier = errors.nanmedian(-1).values < limit  # NaN compares false
         # Geman-McClure; the scale follows from what a detector can do.
-        weights = 1 / (1 + (errors.nan_to_num(1e3) / INLIER_METRES) ** 2) ** 2
+        weights = 1 / (1 + (errors.nan_to_num(1e3) / INLIER_METERS) ** 2) ** 2
         weights = weights * (present & inlier[..., None])
         enough = (weights > 0.05).sum(1) >= 2
         points = _nearest_points(centers, world.permute(0, 2, 3, 1, 4), weights.permute(0, 2, 3, 1))
@@ -194,7 +194,7 @@ def _camera_rotations(points: Tensor, weights: Tensor, rays: Tensor, world_to_ca
     camera = torch.einsum("cij,thkj->tchki", world_to_camera[:, :3, :3], points) + world_to_camera[:, None, None, :3, 3]
     depth = camera.norm(dim=-1, keepdim=True)
     predicted = (camera / depth).nan_to_num(0.0)
-    precision = (weights * (depth[..., 0] / INLIER_METRES) ** 2).nan_to_num(0.0) * (INDEPENDENT_JOINTS / 21)
+    precision = (weights * (depth[..., 0] / INLIER_METERS) ** 2).nan_to_num(0.0) * (INDEPENDENT_JOINTS / 21)
     prior = torch.eye(3, dtype=rays.dtype) / np.deg2rad(ROTATION_PRIOR_DEGREES) ** 2
     # predicted + omega x predicted = detected, with omega x p = -[p]x omega, and [p]x^T [p]x = I - p p^T for unit p.
     normal = torch.eye(3, dtype=rays.dtype) - predicted[..., :, None] * predicted[..., None, :]

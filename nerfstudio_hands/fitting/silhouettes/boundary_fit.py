@@ -175,7 +175,7 @@ def _match(
         )
         if not len(projected.points) or not len(outline.points):
             return None
-        pixels = radius / metres_per_pixel(vertices[target.frame], intrinsics[camera], extrinsics[camera])
+        pixels = radius / meters_per_pixel(vertices[target.frame], intrinsics[camera], extrinsics[camera])
         forward = match_contours(projected.points, projected.normals, outline.points, outline.normals, radius=pixels)
         there = np.flatnonzero((forward >= 0) & projected.is_hand)
         # Every second point of the mask, which is as dense as the projected ones.
@@ -202,7 +202,7 @@ def _match(
         return [pairs for pairs in pool.map(matched, targets) if pairs is not None]
 
 
-def metres_per_pixel(vertices: Tensor, intrinsics: Tensor, world_to_camera: Tensor) -> float:
+def meters_per_pixel(vertices: Tensor, intrinsics: Tensor, world_to_camera: Tensor) -> float:
     """At the mean depth of the vertices in front of the camera."""
     depth = vertices @ world_to_camera[2, :3] + world_to_camera[2, 3]
     depth = depth[(depth > 0.05) & (depth < 50)]

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.fitting.joints.pose_fit import (
-    DETECTION_METRES,
-    LANDMARK_OFFSET_METRES,
+    DETECTION_METERS,
+    LANDMARK_OFFSET_METERS,
     LIMIT_RADIANS,
     POSE_PRIOR_RADIANS,
     SHAPE_PRIOR,
@@ -40,9 +40,9 @@ WORKERS = 2
 DAMPING = 1e-4
 
 # Scatter of mask boundaries at the depth of the hand.
-OUTLINE_METRES = 0.0008
+OUTLINE_METERS = 0.0008
 # A stretch of outline this long counts as one independent measurement.
-CORRELATION_METRES = 0.004
+CORRELATION_METERS = 0.004
 # Most cameras of a rig are as calibrated and a few were knocked: heavy tails (Cauchy) leave the first ones where they
 # are. Without that, hands and all cameras could drift together at no cost, away from the cameras that take no part.
 # Joints that were measured in space hold the hands where they are, and less will do: a camera that was turned about its
@@ -51,8 +51,8 @@ CAMERA_PRIOR_RADIANS = 0.2 * torch.pi / 180
 CAMERA_PRIOR_WEIGHT = 20.0
 CAMERA_PRIOR_WEIGHT_IN_SPACE = 3.0
 # Smooth changes of form up to some millimetres, roughness (distance from the neighbours' mean) up to a tenth of one.
-DISPLACEMENT_METRES = 0.0015
-ROUGHNESS_METRES = 0.0001
+DISPLACEMENT_METERS = 0.0015
+ROUGHNESS_METERS = 0.0001
 DISPLACEMENT_WEIGHT = 100.0
 DISPLACEMENT_MODES = 100
 
@@ -143,7 +143,7 @@ def smooth_modes(surface: HandSurface, count: int = DISPLACEMENT_MODES) -> Modes
         values, basis = torch.linalg.eigh(matrix)
         size = min(count, len(values))
         vectors.append(basis[:, :size].clone())
-        smooth = 1 / DISPLACEMENT_METRES**2 + (values[:size] / ROUGHNESS_METRES) ** 2
+        smooth = 1 / DISPLACEMENT_METERS**2 + (values[:size] / ROUGHNESS_METERS) ** 2
         precision.append(DISPLACEMENT_WEIGHT / (3 * hand.num_vertices) * smooth)
     return Modes(tuple(vectors), torch.stack(precision))
 
@@ -190,7 +190,7 @@ class Problem:
         there = [(frame, hand) for hand in range(self.hands) for frame in range(self.frames)]
         there = [at for at in there if variables.valid[at]]
         with ThreadPoolExecutor(WORKERS) as pool:
-            for linear in pool.map(lambda at: self._linearise(variables, *at, shape=weights.shape), there):
+            for linear in pool.map(lambda at: self._linearize(variables, *at, shape=weights.shape), there):
                 self._add_joints(linear, extrinsics, weights, matrix, vector)
                 self._add_points(linear, weights, matrix, vector)
                 self._add_outlines(linear, extrinsics, pairs, weights, matrix, vector)
@@ -216,7 +216,7 @@ class Problem:
         free[self.at_offset :] = weights.landmarks
         return free
 
-    def _linearise(self, variables: Variables, frame: int, hand: int, *, shape: bool) -> _LinearHand:
+    def _linearize(self, variables: Variables, frame: int, hand: int, *, shape: bool) -> _LinearHand:
         """Vertices and landmarks of one posed hand with their derivatives by pose (and shape), by forward differences
         in float64."""
         model = self.surface.hands[hand]
@@ -347,8 +347,8 @@ class Problem:
             if weights.cameras:
                 rows.append(torch.linalg.cross(point, slope))
                 columns.append(self.at_cameras + 3 * pair.camera + torch.arange(3))
-            worth = pair.weight * pair.length * size / CORRELATION_METRES
-            worth = worth / (1 + (residual / scale) ** 2) ** 2 / max(OUTLINE_METRES, scale / 3) ** 2
+            worth = pair.weight * pair.length * size / CORRELATION_METERS
+            worth = worth / (1 + (residual / scale) ** 2) ** 2 / max(OUTLINE_METERS, scale / 3) ** 2
             _accumulate(matrix, vector, columns, rows, residual, worth)
 
     def _add_priors(self, variables: Variables, matrix: Tensor, vector: Tensor) -> None:
@@ -378,7 +378,7 @@ class Problem:
         precision = weight / (CAMERA_PRIOR_RADIANS**2 + (turn**2).sum(-1, keepdim=True))
         diagonal(self.at_cameras + torch.arange(3 * self.cameras), turn, precision.expand(-1, 3))
         offset = variables.landmark_offset
-        diagonal(self.at_offset + torch.arange(63), offset, torch.full_like(offset, LANDMARK_OFFSET_METRES**-2))
+        diagonal(self.at_offset + torch.arange(63), offset, torch.full_like(offset, LANDMARK_OFFSET_METERS**-2))
 
     def _moved(self, variables: Variables, delta: Tensor) -> Variables:
         pose = delta[: self.at_modes].reshape(self.frames, self.hands, POSE_SIZE)
@@ -400,7 +400,7 @@ class Problem:
 
 def _joint_worth(residual: Float[Tensor, "21 3"]) -> Float[Tensor, "21"]:
     """What the distance of each joint is worth, less the further it is off."""
-    return 1 / (1 + (residual**2).sum(-1) / DETECTION_METRES**2 / 9) ** 2 / DETECTION_METRES**2
+    return 1 / (1 + (residual**2).sum(-1) / DETECTION_METERS**2 / 9) ** 2 / DETECTION_METERS**2
 
 
 def _accumulate(

@@ -25,7 +25,7 @@ from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     SHAPING,
     BoundaryTarget,
     Round,
-    metres_per_pixel,
+    meters_per_pixel,
     refine_on_boundaries,
     silhouette_at,
     silhouette_mesh,
@@ -335,7 +335,7 @@ def _cut_out(
             pixels, depth = project(vertices[t][behind_wrist & (surface.vertex_side == side)].double(), k, e)
             if bool((depth > 0.05).all()) and float(pixels.abs().max()) < 4 * max(camera.size):
                 cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), (1,))
-        pixels = band / metres_per_pixel(vertices[t].double(), k, e)
+        pixels = band / meters_per_pixel(vertices[t].double(), k, e)
         image, silhouette, hidden = _picture(seen, key), projected.silhouette, object_pixels(seen, key)
         if hidden is None:
             return image, *segment_hands(image, silhouette, forearm > 0, band=pixels)

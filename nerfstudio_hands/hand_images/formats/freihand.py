@@ -92,11 +92,14 @@ class FreiHand(OpenedLate):
         rotations = None
         if mano is not None and self._mean is not None:
             rotations = mano[POSE].reshape(16, 3) + self._mean
-        known = {"vertices": vertices, "rotations": rotations, "shape": None if mano is None else mano[SHAPE]}
-        labels = HandLabels("right", intrinsics, **known)
-        if joints is not None:
-            labels = labels_of_joints("right", joints, intrinsics, **known)
-        return replace(labels, bone_length=None if scale is None else float(scale))
+        labels = HandLabels("right", intrinsics) if joints is None else labels_of_joints("right", joints, intrinsics)
+        return replace(
+            labels,
+            vertices=vertices,
+            rotations=rotations,
+            shape=None if mano is None else mano[SHAPE],
+            bone_length=None if scale is None else float(scale),
+        )
 
     def read(self, index: int) -> HandImage:
         """Picture, labels and, of training samples, mask."""

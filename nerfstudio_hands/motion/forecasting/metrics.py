@@ -11,7 +11,7 @@ from torch import Tensor
 HORIZONS = (80, 160, 320, 400, 560, 1000)
 """Milliseconds at which errors are given."""
 
-PCK_METRES = torch.arange(1, 300) / 1000
+PCK_METERS = torch.arange(1, 300) / 1000
 """Thresholds of the share of correct joints: 1 to 299 mm (MotionMixerConv)."""
 
 
@@ -56,9 +56,9 @@ def mpjpe_at_horizons(
 
 
 def pck_auc(errors: Float[Tensor, "*B"]) -> float:
-    """Area below the share of joints whose error in metres is at most a threshold, over thresholds of `PCK_METRES`."""
+    """Area below the share of joints whose error in metres is at most a threshold, over thresholds of `PCK_METERS`."""
     ordered = errors.flatten().sort().values
-    thresholds = PCK_METRES.to(ordered)
+    thresholds = PCK_METERS.to(ordered)
     shares = torch.searchsorted(ordered, thresholds, right=True) / len(ordered)
     return float(torch.trapezoid(shares, thresholds) / thresholds[-1])
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from nerfstudio_hands.motion.forecasting.skeleton import Skeleton
 from nerfstudio_hands.transforms.rotations import rotation_matrix
 
-DECIMETRES = 10.0
+DECIMETERS = 10.0
 """Positions in features are in decimetres, of the size of angles in radians."""
 
 
@@ -65,10 +65,10 @@ class JointPositions:
         return (joints if self.absolute else joints - joints[..., :1, :]).flatten(-2)
 
     def encode(self, states: Float[Tensor, "*B T S"], anchor: Float[Tensor, "*B S"]) -> Float[Tensor, "*B T D"]:
-        return DECIMETRES * (states - self._origin(anchor))
+        return DECIMETERS * (states - self._origin(anchor))
 
     def decode(self, features: Float[Tensor, "*B T D"], anchor: Float[Tensor, "*B S"]) -> Float[Tensor, "*B T S"]:
-        return features / DECIMETRES + self._origin(anchor)
+        return features / DECIMETERS + self._origin(anchor)
 
     def joints(self, states: Float[Tensor, "*B T S"]) -> Float[Tensor, "*B T J 3"]:
         return states.unflatten(-1, (self.num_joints, 3))
@@ -96,13 +96,13 @@ class HandAngles:
         _, turned, origin = split_state(anchor[..., None, :])
         turn = roma.rotmat_to_rotvec(turned.mT @ orientation)
         way = ((place - origin)[..., None, :] @ turned)[..., 0, :]
-        return torch.cat([angles, turn, DECIMETRES * way], dim=-1)
+        return torch.cat([angles, turn, DECIMETERS * way], dim=-1)
 
     def decode(self, features: Float[Tensor, "*B T D"], anchor: Float[Tensor, "*B S"]) -> Float[Tensor, "*B T S"]:
         _, turned, origin = split_state(anchor[..., None, :])
         angles, turn, way = features.split((45, 3, 3), dim=-1)
         orientation = turned @ rotation_matrix(turn)
-        place = origin + (turned @ way[..., None])[..., 0] / DECIMETRES
+        place = origin + (turned @ way[..., None])[..., 0] / DECIMETERS
         return join_state(angles, orientation, place)
 
     def joints(self, states: Float[Tensor, "*B T S"]) -> Float[Tensor, "*B T J 3"]:

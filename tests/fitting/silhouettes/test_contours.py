@@ -24,10 +24,10 @@ SIZE = (400, 300)
 CENTRE = np.array([201.3, 148.9])
 
 
-def disc(radius: float, centre: np.ndarray = CENTRE) -> np.ndarray:
+def disc(radius: float, center: np.ndarray = CENTRE) -> np.ndarray:
     """Mask of all pixels whose centres are in a disc."""
     y, x = np.mgrid[: SIZE[1], : SIZE[0]] + 0.5
-    return (x - centre[0]) ** 2 + (y - centre[1]) ** 2 < radius**2
+    return (x - center[0]) ** 2 + (y - center[1]) ** 2 < radius**2
 
 
 def sphere(radius_pixels: float):

@@ -156,8 +156,8 @@ def test_built_in_environments_are_what_their_names_say():
 
 def test_background_shows_the_panorama(panorama):
     environment = Environment("room", torch.zeros(9, 3), torch.from_numpy(panorama))
-    centres = equirectangular_directions(32, 64)
-    assert torch.allclose(environment.background(centres), environment.image, atol=1e-3)
+    centers = equirectangular_directions(32, 64)
+    assert torch.allclose(environment.background(centers), environment.image, atol=1e-3)
     # Across the seam, towards -x, the picture goes on without a jump.
     azimuth = math.pi + torch.linspace(-0.1, 0.1, 101)
     seen = environment.background(torch.stack([azimuth.cos(), azimuth.sin(), 0 * azimuth], dim=-1))

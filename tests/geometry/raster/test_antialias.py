@@ -247,9 +247,9 @@ def test_what_covers_one_pixel_centre_stays_between_the_colours() -> None:
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[2, 3] = 0.35
     pixel = 0.35 / 170
-    centre = torch.tensor([0.2 + 2, 0.8 + 1, 0]) * pixel
+    center = torch.tensor([0.2 + 2, 0.8 + 1, 0]) * pixel
     shape = torch.tensor([[-0.35, -0.3, 0], [0.35, -0.3, 0], [0.0, 0.4, 0]], dtype=torch.float64)
-    vertices = (centre + pixel * shape).requires_grad_()
+    vertices = (center + pixel * shape).requires_grad_()
     blended, plain = mask(Surfaces(torch.tensor([[0, 1, 2]]), vertices[None]), matrix)
     assert plain.sum() == 1
     assert 0 <= blended.min() <= blended.max() < 0.5

@@ -167,8 +167,8 @@ def test_faces_that_cross_the_plane_of_the_camera() -> None:
 def test_bent_rays_are_refused(bumpy: tuple[Tensor, Tensor]) -> None:
     vertices, faces = bumpy
     origins, directions = pixel_rays(*camera(), 160, 120)
-    centre = directions[60, 80]
-    bent = directions + 0.5 * (directions - centre).square().sum(-1, keepdim=True) * (directions - centre)
+    center = directions[60, 80]
+    bent = directions + 0.5 * (directions - center).square().sum(-1, keepdim=True) * (directions - center)
     with pytest.raises(ValueError, match="affine in column and row"):
         rasterize_rays(Surfaces(faces, vertices[None]), origins, bent)
 
