@@ -16,6 +16,8 @@ from helpers.in_process import ns_train
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import choose_cameras
 from nerfstudio_hands.estimators.hand_detector.weights import FOLDER_VARIABLE, weights_folder
+from nerfstudio_hands.evaluation import image_metrics
+from nerfstudio_hands.evaluation.perceptual import MissingWeights
 from nerfstudio_hands.fitting import FitOptions, cache_path
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose
@@ -126,3 +128,14 @@ def true_fit_cache(demo_capture: Path, true_fit: HandFit, tmp_path_factory: pyte
         patch.setenv("NERFSTUDIO_HANDS_CACHE", str(folder))
         true_fit.save(cache_path(capture, FitOptions(cameras)))
     return folder
+
+
+@pytest.fixture
+def no_lpips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where nobody has fetched the weights."""
+
+    def missing(net: str):
+        raise MissingWeights("not here")
+
+    monkeypatch.setattr(image_metrics, "load_lpips", missing)
+    image_metrics._lpips_network.cache_clear()

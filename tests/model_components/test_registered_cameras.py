@@ -14,9 +14,7 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.captures.splits import split_capture
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
-from nerfstudio_hands.evaluation import image_metrics
 from nerfstudio_hands.evaluation.camera_turn import LIMIT_DEGREES
-from nerfstudio_hands.evaluation.perceptual import MissingWeights
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.registered_cameras import turned_camera
@@ -85,13 +83,7 @@ def _grown(pixels: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.max_pool2d(planes, 3, stride=1, padding=1)[0].permute(1, 2, 0) > 0
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    def missing(net: str):
-        raise MissingWeights("not here")
-
-    monkeypatch.setattr(image_metrics, "load_lpips", missing)
-    image_metrics._lpips_network.cache_clear()
+pytestmark = pytest.mark.usefixtures("no_lpips")
 
 
 @pytest.fixture(scope="module")

@@ -5,20 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nerfstudio_hands.evaluation import image_metrics
-from nerfstudio_hands.evaluation.perceptual import MissingWeights
 from nerfstudio_hands.model_components.image_figures import image_figures
 
 SIDE = 64
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    def missing(net: str):
-        raise MissingWeights("not here")
-
-    monkeypatch.setattr(image_metrics, "load_lpips", missing)
-    image_metrics._lpips_network.cache_clear()
+pytestmark = pytest.mark.usefixtures("no_lpips")
 
 
 def evaluate(**more):
