@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from in_process import ns_hands
+from helpers.in_process import ns_hands
 from nerfstudio.utils import writer
 
-from nerfstudio_hands.captures.capture import read_image
 from nerfstudio_hands.cli.trained_run import load_run
+from nerfstudio_hands.files.picture_reading import read_image
 
 SIZE = 64
 
