@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
@@ -15,7 +15,9 @@ from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.splits import HELD_OUT_EVERY, Split
 from nerfstudio_hands.dataparsers.run_record import DRAWN_FILE, RunRecord
 from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.hand_model.side_image import NO_SIDE, side_image
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 from nerfstudio_hands.program.progress import track
 from nerfstudio_hands.synthesis.image_files import write_image, write_mask
@@ -63,12 +65,14 @@ def draw_capture(model: PosedHandModel, record: RunRecord, output: Path, options
     with whole_folder(output) as folder:
         drawn = _drawn_record(model, record, frames, cameras, folder)
         keys = list(drawn.capture.images)
-        for number, (frame, camera) in enumerate(track(keys, "Drawing the avatar")):
-            model.hands.set_override(model.hands.pose_of(frames[number // len(cameras)][None]))
-            outputs = model.get_outputs_for_camera(_nerfstudio_camera(model, drawn.capture.camera(camera)))
+        for number, (frame, name) in enumerate(track(keys, "Drawing the avatar")):
+            pose, camera = model.hands.pose_of(frames[number // len(cameras)][None]), drawn.capture.camera(name)
+            model.hands.set_override(pose)
+            outputs = model.get_outputs_for_camera(_nerfstudio_camera(model, camera))
             picture = (outputs["rgb"].clamp(0, 1) * 255).round().byte().cpu().numpy()
-            write_image(drawn.capture.images[frame, camera], picture)
-            write_mask(drawn.capture.masks[frame, camera], outputs["accumulation"][..., 0].cpu().numpy())
+            write_image(drawn.capture.images[frame, name], picture)
+            coverage = outputs["accumulation"][..., 0].cpu().numpy()
+            write_mask(drawn.capture.masks[frame, name], np.maximum(coverage, _wrist_ends(model, pose, camera)))
         model.hands.set_override(None)
         for frame in drawn.capture.frames:
             _write_calibration(folder / frame / "camera" / "param.npz", cameras)
@@ -114,6 +118,21 @@ def _nerfstudio_camera(model: PosedHandModel, camera: CaptureCamera) -> Cameras:
         width=camera.width,
         height=camera.height,
     ).to(model.device)
+
+
+def _wrist_ends(model: PosedHandModel, pose: HandPose, camera: CaptureCamera) -> Bool[np.ndarray, "H W"]:
+    """Where a picture shows what ends the hands behind their wrists. A mask has an arm there, from which nothing is
+    learned; as background it would have Gaussians open up, which are seen from both sides."""
+    surface = model.hands.surface
+    drawn = rasterize(
+        Surfaces(surface.faces, model.hands.vertices(pose), closing_faces=surface.closing_faces),
+        torch.from_numpy(camera.intrinsics).float(),
+        torch.from_numpy(camera.world_to_camera).float() @ torch.linalg.inv(model.hands.to_world.cpu()),
+        camera.width,
+        camera.height,
+    )
+    sides = side_image(drawn.face, surface.face_side, surface.face_is_hand)
+    return (drawn.face >= 0).cpu().numpy() & (sides == NO_SIDE)
 
 
 def _drawn_record(

@@ -12,7 +12,7 @@ from helpers.in_process import ns_hands
 from nerfstudio.utils import writer
 
 from nerfstudio_hands.cli.trained_run import load_run
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.picture_reading import read_image, read_mask
 
 SIZE = 64
 
@@ -76,3 +76,12 @@ def test_a_baked_run_becomes_files(tiny_run: Path, baked: Path, tmp_path: Path):
         ns_hands(
             "export", "--load-config", tiny_run, "--output-dir", tmp_path, "--format", "page", "--texture-size", "16"
         )
+
+
+def test_an_open_wrist_is_an_arm_in_the_mask(baked: Path):
+    """A field shows nothing in there, which says nothing of the skin around."""
+    black = [
+        read_mask(path, (SIZE, SIZE)) & (read_image(path.parents[1] / "img" / path.name).max(axis=-1) < 10)
+        for path in sorted(baked.glob("drawings/*/mask/*.png"))
+    ]
+    assert len(black) == 8 and max(pixels.sum() for pixels in black) > 20
