@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from dataparsers.make_scan import make_scan
+from helpers.make_scan import make_scan
 from PIL import Image
 
 from nerfstudio_hands.captures.capture_options import InterHandOptions

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tyro
-from dataparsers.make_interhand import COLOUR, FRAMES, make_interhand
-from dataparsers.test_interhand_dataparser import fit_by_hand
+from helpers.make_interhand import COLOUR, FRAMES, fit_by_hand, make_interhand
 
 from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.captures.formats.interhand import read_interhand

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dataparsers.make_deephandmesh import (
+from helpers.make_deephandmesh import (
     COLOUR,
     FRAMES,
     SHOWN,

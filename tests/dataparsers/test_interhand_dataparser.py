@@ -7,36 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dataparsers.make_interhand import COLOUR, FRAMES, HEIGHT, TYPES, WIDTH, make_interhand
+from helpers.make_interhand import COLOUR, FRAMES, HEIGHT, TYPES, WIDTH, fit_by_hand, make_interhand
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import FitOptions, HandFit
-from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand
+from nerfstudio_hands.hand_model import SIDES
 
 ROM03, ROM04 = FRAMES
-
-
-def fit_by_hand(capture: Capture, *arguments, **options) -> HandFit:
-    """Hands in the rest pose, their wrists where the joints are; absent where these are."""
-    surface = HandSurface([default_hand(side) for side in SIDES])
-    count = len(capture.frames)
-    pose = HandPose.rest(2, (count,))
-    wrists = torch.from_numpy(capture.stored_keypoints[:, :, 0]).float()
-    pose.translation = wrists - surface.pose(pose, torch.zeros(10)).keypoints[:, :, 0]
-    pose.valid = wrists.isfinite().all(dim=-1)
-    return HandFit(
-        sides=SIDES,
-        frames=list(capture.frames),
-        shape=torch.zeros(10),
-        displacement=torch.zeros(surface.num_vertices, 3),
-        pose=pose,
-        camera_rotation={},
-        keypoints_3d=capture.stored_keypoints,
-        report={},
-    )
 
 
 @pytest.fixture

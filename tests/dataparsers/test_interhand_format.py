@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataparsers.make_interhand import (
+from helpers.make_interhand import (
     COLOUR,
     FRAMES,
     GREY,

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+
+from nerfstudio_hands.captures.capture import Capture
+from nerfstudio_hands.fitting import HandFit
+from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand
 
 WIDTH, HEIGHT = 34, 52
 COLOUR = ("400002", "400004", "400412")
@@ -139,3 +144,23 @@ def edit_joints(root: Path, frame: int, **changes) -> None:
 def picture(root: Path, sequence: str, camera: str, frame: int) -> Path:
     """Path of a picture of test/Capture0."""
     return root / "images" / "test" / "Capture0" / sequence / f"cam{camera}" / f"image{frame}.jpg"
+
+
+def fit_by_hand(capture: Capture, *arguments, **options) -> HandFit:
+    """Hands in the rest pose, their wrists where the joints are; absent where these are."""
+    surface = HandSurface([default_hand(side) for side in SIDES])
+    count = len(capture.frames)
+    pose = HandPose.rest(2, (count,))
+    wrists = torch.from_numpy(capture.stored_keypoints[:, :, 0]).float()
+    pose.translation = wrists - surface.pose(pose, torch.zeros(10)).keypoints[:, :, 0]
+    pose.valid = wrists.isfinite().all(dim=-1)
+    return HandFit(
+        sides=SIDES,
+        frames=list(capture.frames),
+        shape=torch.zeros(10),
+        displacement=torch.zeros(surface.num_vertices, 3),
+        pose=pose,
+        camera_rotation={},
+        keypoints_3d=capture.stored_keypoints,
+        report={},
+    )
