@@ -123,11 +123,12 @@ def _nerfstudio_camera(model: PosedHandModel, camera: CaptureCamera) -> Cameras:
 def _wrist_ends(model: PosedHandModel, pose: HandPose, camera: CaptureCamera) -> Bool[np.ndarray, "H W"]:
     """Where a picture shows what ends the hands behind their wrists. A mask has an arm there, from which nothing is
     learned; as background it would have Gaussians open up, which are seen from both sides."""
-    surface = model.hands.surface
+    surface, to_world = model.hands.surface, model.hands.to_world
+    intrinsics, of_capture = (torch.from_numpy(m).to(to_world) for m in (camera.intrinsics, camera.world_to_camera))
     drawn = rasterize(
         Surfaces(surface.faces, model.hands.vertices(pose), closing_faces=surface.closing_faces),
-        torch.from_numpy(camera.intrinsics).float(),
-        torch.from_numpy(camera.world_to_camera).float() @ torch.linalg.inv(model.hands.to_world.cpu()),
+        intrinsics,
+        of_capture @ torch.linalg.inv(to_world),
         camera.width,
         camera.height,
     )
