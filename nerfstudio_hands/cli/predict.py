@@ -26,6 +26,7 @@ def predict(
     output_dir: Path = Path("predictions"),
     load_config: Optional[Path] = None,
     network: Optional[Path] = None,
+    held: bool = False,
     intrinsics: Optional[Tuple[float, float, float, float]] = None,
     side: Literal["auto", "left", "right"] = "auto",
     whole_picture: bool = False,
@@ -39,7 +40,7 @@ def predict(
 
     Writes OUTPUT_DIR/hands.json (parameters in MANO's layout, joints in meters and pixels, for every picture),
     OUTPUT_DIR/overlays/ (picture, hands over it, hands from the side), OUTPUT_DIR/meshes/ and OUTPUT_DIR/overview.jpg.
-    Of a run of hand-object-sdf: closed surfaces of each hand and what it holds instead of parameters.
+    With --held, or of a run of hand-object-sdf: closed surfaces of each hand and what it holds instead of parameters.
 
     Args:
         images: Folder of pictures, a picture, or a video.
@@ -47,6 +48,7 @@ def predict(
         load_config: A run's config.yml of `ns-train hand-monocular` or `hand-object-sdf`, instead of the network of
             single hands that comes along.
         network: File of a network instead, as --save-network writes it.
+        held: Also say what hands hold, by the network of hand-object-sdf that comes along.
         intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
             taken: directions and poses hardly change, distances do in proportion.
         side: Which hand pictures show; by default the detector decides.
@@ -56,13 +58,13 @@ def predict(
         refine: Lay hands on what heat maps and detector see in the pictures; those of a video get one shape and move
             smoothly.
         meshes: Which files of the hands are written.
-        save_network: File (.npz) to write the network of --load-config to, a quarter of its checkpoint's size.
+        save_network: File (.npz) to write the network to, of a run a quarter of its checkpoint's size.
     """
     require_range("--max-hands", max_hands, 1, 8)
-    if load_config is not None and network is not None:
+    if (load_config is not None) + (network is not None) + held > 1:
         raise HandsError(
-            "--load-config, --network: expected one network, found both: give the config.yml of a run, or a file that "
-            "--save-network wrote; or neither for the network that comes along."
+            "--load-config, --network, --held: expected one network, found several: give the config.yml of a run, or a "
+            "file that --save-network wrote, or --held; or none of them for the network that comes along."
         )
     if whole_picture and side == "auto":
         raise HandsError("--whole-picture: expected --side left or right with it, found none: say which hand it is.")
@@ -85,16 +87,9 @@ def predict(
     from nerfstudio_hands.export.prediction_run import PredictionRun, overview
     from nerfstudio_hands.export.scene_run import SceneRun
 
-    predictor = _predictor(load_config, network)
+    predictor = _predictor(load_config, network, held)
     if save_network is not None:
-        from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, save_predictor
-
-        if not isinstance(predictor, HandPredictor):
-            raise HandsError(
-                f"--save-network: expected a run of hand-monocular, found another, {load_config}: leave it out."
-            )
-        made_of = (load_config or network or SHIPPED).absolute().parts[-4:-1]
-        save_predictor(save_network, predictor, {"made_of": "/".join(made_of)})
+        _save(predictor, save_network, load_config or network)
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
@@ -121,11 +116,30 @@ def predict(
     )
 
 
-def _predictor(load_config: Path | None, network: Path | None) -> HandPredictor | ScenePredictor:
-    if load_config is None:
-        from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
+def _predictor(load_config: Path | None, network: Path | None, held: bool) -> HandPredictor | ScenePredictor:
+    if load_config is not None:
+        from nerfstudio_hands.training.trained_network import predictor_of_run
 
-        return load_predictor(network or SHIPPED)
-    from nerfstudio_hands.training.trained_network import predictor_of_run
+        return predictor_of_run(load_config)
+    from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
+    from nerfstudio_hands.files.formatted_npz import format_of_npz
+    from nerfstudio_hands.model_components.scene_network_file import FORMAT, load_scene_predictor
 
-    return predictor_of_run(load_config)
+    if held:
+        return load_scene_predictor()
+    if network is not None and format_of_npz(network) == FORMAT:
+        return load_scene_predictor(network)
+    return load_predictor(network or SHIPPED)
+
+
+def _save(predictor: HandPredictor | ScenePredictor, path: Path, source: Path | None) -> None:
+    """Writes the network of a run, of a file, or that which comes along."""
+    from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+    from nerfstudio_hands.estimators.monocular.weights_file import save_predictor
+    from nerfstudio_hands.model_components.scene_network_file import save_scene_predictor
+
+    about: dict[str, str | int | float] = {"made_of": "/".join(source.absolute().parts[-4:-1]) if source else "shipped"}
+    if isinstance(predictor, HandPredictor):
+        save_predictor(path, predictor, about)
+    else:
+        save_scene_predictor(path, predictor, about)

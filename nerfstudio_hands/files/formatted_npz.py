@@ -10,6 +10,14 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 
 
+def format_of_npz(path: Path) -> str | None:
+    """What the entry `format` of a file says; None where there is none, or no such file."""
+    try:
+        return str(read_npz(path).get("format"))
+    except UnreadableFile:
+        return None
+
+
 def read_formatted_npz(path: Path, form: str, *, what: str, remedy: str) -> dict[str, np.ndarray]:
     """Reads an .npz whose entry `format` names its format; pickled objects are refused.
 

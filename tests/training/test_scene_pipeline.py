@@ -185,7 +185,8 @@ def test_surfaces_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Pat
     for index in range(2):
         cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), source.read(index).rgb[..., ::-1])
     asked = ("predict", "--images", tmp_path / "images", "--whole-picture", "--side", "left")
-    ns_hands(*asked, "--load-config", run, "--output-dir", tmp_path / "out")
+    kept = tmp_path / "network.npz"
+    ns_hands(*asked, "--load-config", run, "--output-dir", tmp_path / "out", "--save-network", kept)
     found = json.loads((tmp_path / "out" / "hands.json").read_text())["pictures"]
     assert found.keys() == {"0", "1"} and found["0"]["hands"][0]["has_hand_surface"]
     mesh = trimesh.load(tmp_path / "out" / "meshes" / "0_left.glb").geometry["hand"]
@@ -193,5 +194,13 @@ def test_surfaces_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Pat
     middle = np.array(found["0"]["hands"][0]["joints"][0]) * [1, -1, -1]
     assert np.allclose(mesh.bounds.mean(0), middle, atol=0.005) and mesh.volume > 0
     assert (tmp_path / "out" / "overview.jpg").is_file()
-    with pytest.raises(SystemExit, match="save-network: expected a run of hand-monocular"):
-        ns_hands(*asked, "--load-config", run, "--output-dir", tmp_path / "no", "--save-network", tmp_path / "n.npz")
+    # A file of the network, of half precision, says the same.
+    ns_hands(*asked, "--network", kept, "--output-dir", tmp_path / "again", "--meshes", "none")
+    again = json.loads((tmp_path / "again" / "hands.json").read_text())["pictures"]
+    joints, same = (np.array(one["0"]["hands"][0]["joints"]) for one in (found, again))
+    assert np.allclose(joints, same, atol=2e-3) and not np.array_equal(joints, same)
+
+
+def test_one_network_is_asked(run: Path, tmp_path: Path):
+    with pytest.raises(SystemExit, match="--held: expected one network, found several"):
+        ns_hands("predict", "--images", tmp_path, "--load-config", run, "--held", "--output-dir", tmp_path / "out")

@@ -1,0 +1,79 @@
+"""A trained network of `hand-object-sdf` in a file: weights in half precision and what they belong to, without
+pickles."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetworkOptions
+from nerfstudio_hands.estimators.hand_object.scene_network import SceneNetwork
+from nerfstudio_hands.files.formatted_npz import read_formatted_npz
+from nerfstudio_hands.files.network_file import layers_expected, weights_in, weights_of
+from nerfstudio_hands.files.npz_writing import write_npz
+from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
+
+FORMAT = "nerfstudio-hands hand-object network 1"
+"""Written into every file; the number changes when the layers do."""
+
+SHIPPED = Path(str(files("nerfstudio_hands.data"))) / "networks" / "hand_object_sdf.npz"
+"""The trained network that comes along; the README beside it says what it is."""
+
+CUT = ("size", "margin", "clip", "reach", "voxel")
+"""What of a predictor is written beside its network."""
+
+
+def save_scene_predictor(path: Path, predictor: ScenePredictor, about: dict[str, str | int | float]) -> None:
+    """Writes a network; the file appears complete or not at all.
+
+    Args:
+        path: The file, .npz.
+        predictor: Trained, with a pose network.
+        about: What the file tells of the training.
+
+    Raises:
+        HandsError: The folder cannot be written or the disk is full.
+    """
+    network = predictor.network
+    assert network.pose is not None, "bones come from a network"
+    made_as = {
+        "network": asdict(network.distance.options),
+        "pose_backbone": network.pose.encoder.name,
+        "cells": network.pose.cells,
+        "cut": {name: getattr(predictor, name) for name in CUT},
+    }
+    arrays = {
+        "format": np.array(FORMAT),
+        "made_as": np.array(json.dumps(made_as)),
+        "about": np.array(json.dumps(about)),
+        **weights_of(network, "network/"),
+    }
+    write_npz(path, arrays, expected="to write the network", remedy="free some space or give another --output")
+
+
+def load_scene_predictor(path: Path = SHIPPED) -> ScenePredictor:
+    """Reads a network that `save_scene_predictor` wrote, ready for predictions, on the CPU.
+
+    Args:
+        path: The file.
+
+    Raises:
+        HandsError: It is no such file, or is broken.
+    """
+    remedy = "give a file of `ns-hands predict --save-network`"
+    arrays = read_formatted_npz(path, FORMAT, what="a network", remedy=remedy)
+    with layers_expected(path, FORMAT, remedy):
+        made_as = json.loads(str(arrays["made_as"]))
+        weights = weights_in(arrays, "network/")
+        network = SceneNetwork(
+            DistanceNetworkOptions(**made_as["network"]),
+            weights["pose.rest"],
+            pose_backbone=made_as["pose_backbone"],
+            cells=made_as["cells"],
+        )
+        network.load_state_dict(weights)
+        return ScenePredictor(network, **made_as["cut"]).eval()
