@@ -34,6 +34,7 @@ def predict(
     detector_weights: Optional[Path] = None,
     refine: bool = True,
     meshes: Literal["none", "ply", "glb"] = "glb",
+    turntables: bool = False,
     save_network: Optional[Path] = None,
 ) -> None:
     """Predict hands from single pictures: pose, shape and place in meters before the camera.
@@ -58,6 +59,7 @@ def predict(
         refine: Lay hands on what heat maps and detector see in the pictures; those of a video get one shape and move
             smoothly.
         meshes: Which files of the hands are written.
+        turntables: Write OUTPUT_DIR/turntables/NAME.webp, hands and what they hold from all around; with --held.
         save_network: File (.npz) to write the network to, of a run a quarter of its checkpoint's size.
     """
     require_range("--max-hands", max_hands, 1, 8)
@@ -76,7 +78,7 @@ def predict(
     from nerfstudio_hands.preparation.sources import folder_sources, picture_or_video
 
     source = picture_or_video(images) if images.is_file() else folder_sources([images])[0]
-    for part in ("overlays", *(["meshes"] if meshes != "none" else [])):
+    for part in ("overlays", *["meshes"] * (meshes != "none"), *["turntables"] * turntables):
         prepare_output_folder(output_dir / part, keep_out_of=images)
 
     from nerfstudio.utils.rich_utils import CONSOLE
@@ -85,7 +87,7 @@ def predict(
     from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
     from nerfstudio_hands.export.hand_finder import HandFinder
     from nerfstudio_hands.export.prediction_run import PredictionRun, overview
-    from nerfstudio_hands.export.scene_run import SceneRun
+    from nerfstudio_hands.export.scene_run import ScenePicture, SceneRun, turntable
 
     predictor = _predictor(load_config, network, held)
     if save_network is not None:
@@ -94,12 +96,18 @@ def predict(
     detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
     is_hand = isinstance(predictor, HandPredictor)
+    if turntables and is_hand:
+        raise HandsError(
+            "--turntables: expected surfaces, found a network of hands alone: give --held, or leave it out."
+        )
     run = PredictionRun(predictor, finder, refine=refine) if is_hand else SceneRun(predictor, finder)
     tiles = []
     for picture in run.pictures(source, output_dir / "detections"):
         write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)
         for name, content in picture.meshes(meshes):
             write_bytes(output_dir / "meshes" / name, content)
+        if turntables and isinstance(picture, ScenePicture) and (turning := turntable(picture.scenes)):
+            write_bytes(output_dir / "turntables" / f"{picture.name}.webp", turning)
         tiles.append(picture.overlay)
     write_bytes(output_dir / "hands.json", run.account().encode())
     if not run.tally.hands:

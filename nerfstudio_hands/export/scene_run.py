@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float, UInt8
+from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.export.hand_finder import FoundHands, HandFinder
 from nerfstudio_hands.export.predicted_hands import TILE, drawn_over
@@ -106,23 +109,47 @@ def overlay(
     factor = min(1.0, TILE / max(height, width))
     small = cv2.resize(picture, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
     scaled = np.diag([small.shape[1] / width, small.shape[0] / height, 1.0]) @ intrinsics
-    drawn, size = small, small.shape[0]
-    views = []
+    drawn, views = small, []
     for scene in sorted(scenes, key=lambda scene: -scene.joints[9, 2]):
         mesh, of_object = scene.meshes.both()
-        if not len(mesh.vertices):
-            continue
-        drawn = _drawn(drawn, scaled, mesh, of_object)
-        middle = mesh.vertices.mean(0)
-        reach = float((mesh.vertices - middle).abs().max())
-        focal = 0.45 * size * 0.5 / reach
-        around = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
-        for turn in (FROM_THE_RIGHT, FROM_BEHIND):
-            turned = (mesh.vertices - middle) @ torch.from_numpy(turn).to(mesh.vertices).T
-            turned = turned + turned.new_tensor([0.0, 0.0, 0.5])
-            white = np.full((size, size, 3), 255, np.uint8)
-            views.append(_drawn(white, around, SceneMesh(turned, mesh.faces), of_object))
+        if len(mesh.vertices):
+            drawn = _drawn(drawn, scaled, mesh, of_object)
+            views += [_from_around(scene, turn, small.shape[0]) for turn in (FROM_THE_RIGHT, FROM_BEHIND)]
     return np.concatenate([small, drawn, *views], 1)
+
+
+def turntable(scenes: list[PredictedSurfaces], size: int = 320, frames: int = 48) -> bytes:
+    """Each hand with what it holds from all around, next to each other, as an animated WebP; nothing where no hand has
+    a surface.
+
+    Args:
+        scenes: Of a picture.
+        size: Side of a hand's square, pixels.
+        frames: Of a turn, which takes four seconds.
+    """
+    seen = [scene for scene in scenes if len(scene.meshes.both()[0].vertices)]
+    if not seen:
+        return b""
+    turns = Rotation.from_rotvec(np.arange(frames)[:, None] * [0.0, 2 * np.pi / frames, 0.0]).as_matrix()
+    rows = [np.concatenate([_from_around(scene, turn, size) for scene in seen], 1) for turn in turns]
+    pictures, file = [Image.fromarray(row) for row in rows], io.BytesIO()
+    pictures[0].save(
+        file, "WEBP", save_all=True, append_images=pictures[1:], duration=round(4000 / frames), loop=0, quality=75
+    )
+    return file.getvalue()
+
+
+def _from_around(scene: PredictedSurfaces, turn: Float[np.ndarray, "3 3"], size: int) -> UInt8[np.ndarray, "S S 3"]:
+    """A hand and what it holds, turned about their middle, on white."""
+    mesh, of_object = scene.meshes.both()
+    middle = mesh.vertices.mean(0)
+    apart = mesh.vertices - middle
+    # However it is turned, from four times as far away as it reaches it stays in the picture.
+    reach = float(apart.norm(dim=-1).max())
+    focal = 0.48 * size * 15**0.5
+    around = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
+    turned = apart @ torch.from_numpy(turn).to(apart).T + apart.new_tensor([0.0, 0.0, 4 * reach])
+    return _drawn(np.full((size, size, 3), 255, np.uint8), around, SceneMesh(turned, mesh.faces), of_object)
 
 
 def _drawn(picture: np.ndarray, intrinsics: np.ndarray, mesh: SceneMesh, of_object: torch.Tensor) -> np.ndarray:

@@ -13,6 +13,7 @@ import trimesh
 from helpers.in_process import ns_hands, ns_train
 from helpers.run_files import weights
 from nerfstudio.utils.eval_utils import eval_setup
+from PIL import Image
 
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatches
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
@@ -195,10 +196,17 @@ def test_surfaces_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Pat
     assert np.allclose(mesh.bounds.mean(0), middle, atol=0.005) and mesh.volume > 0
     assert (tmp_path / "out" / "overview.jpg").is_file()
     # A file of the network, of half precision, says the same.
-    ns_hands(*asked, "--network", kept, "--output-dir", tmp_path / "again", "--meshes", "none")
+    ns_hands(*asked, "--network", kept, "--output-dir", tmp_path / "again", "--meshes", "none", "--turntables")
     again = json.loads((tmp_path / "again" / "hands.json").read_text())["pictures"]
     joints, same = (np.array(one["0"]["hands"][0]["joints"]) for one in (found, again))
     assert np.allclose(joints, same, atol=2e-3) and not np.array_equal(joints, same)
+    with Image.open(tmp_path / "again" / "turntables" / "0.webp") as turning:
+        first = np.asarray(turning.convert("RGB")).astype(int)
+        turning.seek(turning.n_frames // 4)
+        quarter = np.asarray(turning.convert("RGB")).astype(int)
+    # A ball is seen whole, and from a quarter round looks the same.
+    assert first[[0, -1]].min() > 240 and first[:, [0, -1]].min() > 240 and (first.min(-1) < 200).mean() > 0.1
+    assert np.abs(first - quarter).mean() < 5
 
 
 def test_one_network_is_asked(run: Path, tmp_path: Path):
