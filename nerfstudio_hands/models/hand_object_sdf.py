@@ -42,7 +42,8 @@ class HandObjectSDFModelConfig(PictureModelConfig):
     """target class to instantiate"""
     pose_run: Optional[Path] = None
     """Checkpoints of a run of hand-object-pose (its nerfstudio_models), whose network says where the bones are. It does
-    not learn on, and is kept in the checkpoints of this method."""
+    not learn on, and is kept in the checkpoints of this method. Encoders begin with its encoder's weights, where no
+    other ones are given."""
     heads_run: Optional[Path] = None
     """Checkpoints of a run of this method, whose heads are begun with; it may have known no pictures."""
     skeleton: Skeletons = "network"
@@ -158,6 +159,9 @@ class HandObjectSDFModel(PictureModel):
             self._take_pose_network(network.pose, config.pose_run)
         if config.heads_run is not None:
             self._take_heads(config.heads_run)
+        if config.pose_run is not None and config.backbone_weights is None:
+            self._take_sight(config.pose_run)
+            return True
         encoders = [network.distance.encoder, network.distance.center_encoder]
         return all([load_imagenet(one, config.backbone_weights) for one in encoders if one is not None])
 
@@ -165,6 +169,26 @@ class HandObjectSDFModel(PictureModel):
         weights = _weights_of(run, "network.")
         require_same_weights(pose.state_dict(), weights)
         pose.load_state_dict(weights)
+
+    def _take_sight(self, run: Path) -> None:
+        """The pose network's encoder, and where it looks for the object's center."""
+        distance = self.network.distance
+        if distance.encoder is None:
+            return
+        learned = _weights_of(run, "network.")
+        # The last of the volumes is that of the object's center.
+        learned |= {name: value[-self.config.cells :] for name, value in learned.items() if name.startswith("volumes.")}
+        places = {
+            "encoder.": [distance.encoder, distance.center_encoder],
+            "neck.": [distance.neck, distance.center_neck],
+            "volumes.": [distance.center],
+        }
+        for prefix, parts in places.items():
+            weights = {name.removeprefix(prefix): value for name, value in learned.items() if name.startswith(prefix)}
+            for part in parts:
+                if part is not None:
+                    require_same_weights(part.state_dict(), weights)
+                    part.load_state_dict(weights)
 
     def _take_heads(self, run: Path) -> None:
         for name in ("hand", "object"):

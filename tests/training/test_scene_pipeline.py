@@ -26,7 +26,7 @@ TINY = (
     *("--machine.device-type", "cpu", "--vis", "tensorboard", "--steps-per-save", "2"),
     *("--pipeline.datamanager.batch-size", "2", "--pipeline.datamanager.size", "64"),
     *("--pipeline.datamanager.workers", "0", "--pipeline.model.cells", "8"),
-    *("--optimizers.encoder.scheduler.max-steps", str(STEPS), "--optimizers.heads.scheduler.max-steps", str(STEPS)),
+    *(f"--optimizers.{group}.scheduler.max-steps={STEPS}" for group in ("encoder", "heads", "distances")),
 )
 SMALL_HEADS = (
     *("--pipeline.model.hidden-dim", "16", "--pipeline.model.num-layers", "2", "--pipeline.model.voxel", "0.02"),
@@ -130,15 +130,19 @@ def test_clips_are_looked_at_together(pose_run: Path, tmp_path: Path):
 def test_heads_learn_without_pictures_and_others_begin_with_them(pose_run: Path, tmp_path: Path):
     blind = ("--pipeline.model.skeleton", "truth", "--pipeline.model.image", "none", "--pipeline.datamanager.sees")
     heads = train("hand-object-sdf", tmp_path, "heads", 1, *_with_poses(pose_run), *blind, "False")
-    begun = (
-        "--pipeline.model.heads-run",
-        heads.parent / "nerfstudio_models",
-        "--optimizers.distances.optimizer.lr",
-        "1e-12",
-    )
-    config = train("hand-object-sdf", tmp_path, "begun", 1, *_with_poses(pose_run), *begun)
+    begun = ("--pipeline.model.heads-run", heads.parent / "nerfstudio_models")
+    still = (f"--optimizers.{group}.optimizer.lr=1e-12" for group in ("encoder", "heads", "distances"))
+    config = train("hand-object-sdf", tmp_path, "begun", 1, *_with_poses(pose_run), *begun, *still)
+    found, learned, poses = weights(config), weights(heads), weights(pose_run)
     name = "_model.network.distance.hand.layers.1.parametrizations.weight.original1"
-    torch.testing.assert_close(weights(config)[name], weights(heads)[name], atol=1e-6, rtol=0)
+    torch.testing.assert_close(found[name], learned[name], atol=1e-6, rtol=0)
+    # What sees begins as the pose network sees, also the object's center, the last of its volumes.
+    stem = "encoder.features.conv_stem.weight"
+    torch.testing.assert_close(
+        found[f"_model.network.distance.{stem}"], poses[f"_model.network.{stem}"], atol=1e-6, rtol=0
+    )
+    center, volumes = found["_model.network.distance.center.bias"], poses["_model.network.volumes.bias"]
+    torch.testing.assert_close(center, volumes[-len(center) :], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("method", ["hand-object-grasping-field", "hand-object-alignsdf"])
@@ -204,9 +208,10 @@ def test_surfaces_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Pat
         first = np.asarray(turning.convert("RGB")).astype(int)
         turning.seek(turning.n_frames // 4)
         quarter = np.asarray(turning.convert("RGB")).astype(int)
-    # A ball is seen whole, and from a quarter round looks the same.
-    assert first[[0, -1]].min() > 240 and first[:, [0, -1]].min() > 240 and (first.min(-1) < 200).mean() > 0.1
-    assert np.abs(first - quarter).mean() < 5
+    for seen in (first, quarter):
+        border = np.concatenate([seen[[0, -1]], seen[:, [0, -1]].swapaxes(0, 1)])
+        assert border.min() > 240 and (seen.min(-1) < 200).mean() > 0.1
+    assert np.abs(first - quarter).mean() > 0.5
 
 
 def test_one_network_is_asked(run: Path, tmp_path: Path):
