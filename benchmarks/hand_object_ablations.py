@@ -1,11 +1,11 @@
 """What does each part of `hand-object-sdf` contribute, and how do its baselines compare with the same budget?
 
 On drawn pictures whose people, things, cameras and backgrounds no training has seen (synthetic). Trains a pose network
-once, heads that know true bones and no pictures, and then, each for as many steps: gSDF's network, the same with an
-encoder of its own for the object's center, with 6 features of the skeleton in place of 51 and 72, AlignSDF, Grasping
-Field; and, where pictures are blurred and hidden in part, single pictures and clips of three. Where it can, a row is
-judged once with the wrist's depth given, as papers do, and once predicted. The last columns are timed alone: a mesh of
-hand and object, a batch by the loader in one process, and a step of the network.
+once, with whose encoder all others begin, heads that know true bones and no pictures, and then, each for as many steps:
+gSDF's network, the same with an encoder of its own for the object's center, with 6 features of the skeleton in place of
+51 and 72, AlignSDF, Grasping Field; and, where pictures are blurred and hidden in part, single pictures and clips of
+three. Where it can, a row is judged once with the wrist's depth given, as papers do, and once predicted. The last
+columns are timed alone: a mesh of hand and object, a batch by the loader in one process, and a step of the network.
 
     python benchmarks/hand_object_ablations.py --output runs --steps 3000
     python benchmarks/hand_object_ablations.py --output runs --only gsdf --pose-run POSES/nerfstudio_models
@@ -43,7 +43,7 @@ class Row:
         method: What is trained.
         options: Of the method.
         data: Of the drawn pictures.
-        poses: Whether it needs a pose network, and may have the wrist's depth predicted.
+        poses: Whether its bones are those of the pose network, which may predict the wrist's depth, too.
     """
 
     method: str
@@ -118,7 +118,7 @@ class HandObjectAblations(Recorded):
 
 def trained(name: str, row: Row, args: HandObjectAblations, pose_run: Path | None) -> Path:
     """config.yml of a row's training."""
-    poses = () if pose_run is None or not row.poses else ("--pipeline.model.pose-run", str(pose_run))
+    poses = () if pose_run is None else ("--pipeline.model.pose-run", str(pose_run))
     steps = ("--max-num-iterations", str(args.steps), "--steps-per-eval-all-images", "1000000")
     method = [row.method, *steps, *poses, *row.options, *args.options]
     data = ["hand-object-data", *row.data, "--max-eval-images", str(args.pictures), *args.drawn]
@@ -200,7 +200,7 @@ def main(args: HandObjectAblations) -> None:
     if len(chosen) < len(set(args.only)):
         sys.exit(f"error: --only: expected some of {', '.join(ROWS)}, found {', '.join(args.only)}; correct it.")
     pose_run = args.pose_run
-    if pose_run is None and any(row.poses for row in chosen.values()):
+    if pose_run is None and set(chosen) != {"heads, true bones"}:
         pose_run = trained("poses", Row("hand-object-pose", poses=False), args, None).parent / "nerfstudio_models"
     rows: dict[tuple[str, str], Figures] = {}
     for name, row in chosen.items():
