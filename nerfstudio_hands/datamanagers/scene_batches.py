@@ -64,7 +64,7 @@ class SceneBatches(CropBatches):
     def collated(self, crops: list[RightHandCrop], rng: np.random.Generator) -> SceneBatch:
         batch = super().collated(crops, rng)
         labels = [crop.labels for crop, _, _ in crops]
-        drawn = [] if self.draw is None else [self.draw(one, rng) for one in labels]
+        drawn = [] if self.draw is None else self.draw(labels, rng)
         return SceneBatch(
             **batch,
             points=_stacked([one.points for one in drawn], (0, 3)),

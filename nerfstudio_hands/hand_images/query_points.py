@@ -6,6 +6,7 @@ while pictures are read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,44 +67,57 @@ class QueryPointDraw:
     def __setstate__(self, state: dict) -> None:
         self.__init__(state["source"], state["count"], state["reach"])
 
-    def __call__(self, labels: HandLabels, rng: np.random.Generator) -> QueryPoints:
-        """Points of a picture.
+    def __call__(self, labels: Sequence[HandLabels], rng: np.random.Generator) -> list[QueryPoints]:
+        """Points of each of some pictures.
 
         Args:
-            labels: Of the right hand in it.
+            labels: Of the right hands in them.
             rng: Draws the points.
 
         Raises:
-            HandsError: The source knows no surface of this hand.
+            HandsError: The source knows no surface of such a hand.
         """
+        drawn = [self._drawn(one, rng) for one in labels]
+        vertices = np.stack([one.vertices for one in labels])  # pyright: ignore[reportCallIssue, reportArgumentType]
+        hands = Surfaces(self._hand_faces, torch.from_numpy(vertices))
+        # All hands at once: building and asking one alone takes longer than its points.
+        which = torch.arange(len(labels)).repeat_interleave(self.count)
+        from_hands = _distances(hands, np.concatenate([points for points, _ in drawn]), which)
+        found = []
+        for one, (points, of_object), from_hand in zip(labels, drawn, np.split(from_hands, len(labels)), strict=True):
+            from_thing = np.full(len(points), np.nan, np.float32) if one.held is None else self._to_thing(one, points)
+            found.append(QueryPoints(points, np.stack([from_hand, from_thing], 1), of_object))
+        return found
+
+    def _drawn(self, labels: HandLabels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Points of a picture, and whether each was drawn round the object."""
         if labels.vertices is None or labels.joints is None:
             raise HandsError(
                 f"{self.source.name}: expected the hand's vertices and joints, found a picture without; give the hand "
                 "model's files (MANO), or leave such pictures out."
             )
-        hand = Surfaces(self._hand_faces, torch.from_numpy(labels.vertices)[None])
         wrist = labels.joints[0]
         count = self.count // 2 if labels.held else self.count
-        near_hand = self._drawn(labels.vertices, self._hand_faces.numpy(), count, wrist, rng)
+        near_hand = self._drawn_near(labels.vertices, self._hand_faces.numpy(), count, wrist, rng)
+        of_object = np.arange(self.count) >= count
         if labels.held is None:
-            none = np.full(count, np.nan, np.float32)
-            distances = np.stack([_distances(hand, near_hand), none], 1)
-            return QueryPoints(near_hand, distances, np.zeros(count, bool))
+            return near_hand, of_object
         thing, to_camera = self.source.held_mesh(labels.held.name), labels.held.to_camera
-        to_own = np.linalg.inv(to_camera)
-        own_wrist = apply_rigid(to_own, wrist[None].astype(np.float64))[0].astype(np.float32)
-        near_object = self._drawn(thing.vertices, thing.faces, self.count - count, own_wrist, rng)
+        own_wrist = apply_rigid(np.linalg.inv(to_camera), wrist[None].astype(np.float64))[0].astype(np.float32)
+        near_object = self._drawn_near(thing.vertices, thing.faces, self.count - count, own_wrist, rng)
         near_object = apply_rigid(to_camera, near_object.astype(np.float64)).astype(np.float32)
-        points = np.concatenate([near_hand, near_object])
-        from_thing = self._from_thing.distances(labels.held.name, apply_rigid(to_own, points.astype(np.float64)))
-        distances = np.stack([_distances(hand, points), from_thing], 1)
-        return QueryPoints(points, distances, np.arange(len(points)) >= count)
+        return np.concatenate([near_hand, near_object]), of_object
+
+    def _to_thing(self, labels: HandLabels, points: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
+        assert labels.held is not None
+        to_own = np.linalg.inv(labels.held.to_camera)
+        return self._from_thing.distances(labels.held.name, apply_rigid(to_own, points.astype(np.float64)))
 
     @cached_property
     def _hand_faces(self) -> Int[Tensor, "F 3"]:
         return _closed(self.source.hand_faces())
 
-    def _drawn(
+    def _drawn_near(
         self,
         vertices: Float32[np.ndarray, "V 3"],
         faces: Int[np.ndarray, "F 3"],
@@ -128,8 +142,10 @@ def _closed(faces: Int[np.ndarray, "F 3"]) -> Int[Tensor, "G 3"]:
     return torch.cat([own, closing_faces(own)])
 
 
-def _distances(surfaces: Surfaces, points: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
+def _distances(
+    surfaces: Surfaces, points: Float32[np.ndarray, "N 3"], which: Int[Tensor, " N"]
+) -> Float32[np.ndarray, " N"]:
     """Signed by the winding number: fingers may touch, and cross, each other."""
     at = torch.from_numpy(points)
-    distance = surfaces.closest(at).signed_distance.abs()
-    return torch.where(surfaces.inside(at), -distance, distance).numpy()
+    distance = surfaces.closest(at, which).signed_distance.abs()
+    return torch.where(surfaces.inside(at, which), -distance, distance).numpy()
