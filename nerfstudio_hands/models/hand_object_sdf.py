@@ -196,6 +196,10 @@ class HandObjectSDFModel(PictureModel):
             weights = _weights_of(run, f"network.distance.{name}.")
             require_same_weights(head.state_dict(), weights)
             head.load_state_dict(weights)
+        if self.network.distance.encoder is not None:
+            # They have seen zeros in place of a picture, and go on from there.
+            for parameter in self.network.distance.image.parameters():
+                torch.nn.init.zeros_(parameter)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         distance = self.network.distance

@@ -136,6 +136,8 @@ def test_heads_learn_without_pictures_and_others_begin_with_them(pose_run: Path,
     found, learned, poses = weights(config), weights(heads), weights(pose_run)
     name = "_model.network.distance.hand.layers.1.parametrizations.weight.original1"
     torch.testing.assert_close(found[name], learned[name], atol=1e-6, rtol=0)
+    # They go on from where they were: without a picture.
+    assert found["_model.network.distance.image.weight"].abs().max() < 1e-6
     # What sees begins as the pose network sees, also the object's center, the last of its volumes.
     stem = "encoder.features.conv_stem.weight"
     torch.testing.assert_close(
