@@ -26,7 +26,6 @@ def predict(
     output_dir: Path = Path("predictions"),
     load_config: Optional[Path] = None,
     network: Optional[Path] = None,
-    held: bool = False,
     intrinsics: Optional[Tuple[float, float, float, float]] = None,
     side: Literal["auto", "left", "right"] = "auto",
     whole_picture: bool = False,
@@ -41,7 +40,7 @@ def predict(
 
     Writes OUTPUT_DIR/hands.json (parameters in MANO's layout, joints in meters and pixels, for every picture),
     OUTPUT_DIR/overlays/ (picture, hands over it, hands from the side), OUTPUT_DIR/meshes/ and OUTPUT_DIR/overview.jpg.
-    With --held, or of a run of hand-object-sdf: closed surfaces of each hand and what it holds instead of parameters.
+    Of a network of hand-object-sdf: closed surfaces of each hand and what it holds instead of parameters.
 
     Args:
         images: Folder of pictures, a picture, or a video.
@@ -49,7 +48,6 @@ def predict(
         load_config: A run's config.yml of `ns-train hand-monocular` or `hand-object-sdf`, instead of the network of
             single hands that comes along.
         network: File of a network instead, as --save-network writes it.
-        held: Also say what hands hold, by the network of hand-object-sdf that comes along.
         intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
             taken: directions and poses hardly change, distances do in proportion.
         side: Which hand pictures show; by default the detector decides.
@@ -59,14 +57,15 @@ def predict(
         refine: Lay hands on what heat maps and detector see in the pictures; those of a video get one shape and move
             smoothly.
         meshes: Which files of the hands are written.
-        turntables: Write OUTPUT_DIR/turntables/NAME.webp, hands and what they hold from all around; with --held.
+        turntables: Write OUTPUT_DIR/turntables/NAME.webp, hands and what they hold from all around, of a
+            network of hand-object-sdf.
         save_network: File (.npz) to write the network to, of a run a quarter of its checkpoint's size.
     """
     require_range("--max-hands", max_hands, 1, 8)
-    if (load_config is not None) + (network is not None) + held > 1:
+    if load_config is not None and network is not None:
         raise HandsError(
-            "--load-config, --network, --held: expected one network, found several: give the config.yml of a run, or a "
-            "file that --save-network wrote, or --held; or none of them for the network that comes along."
+            "--load-config, --network: expected one network, found both: give the config.yml of a run, or a file that "
+            "--save-network wrote; or neither for the network that comes along."
         )
     if whole_picture and side == "auto":
         raise HandsError("--whole-picture: expected --side left or right with it, found none: say which hand it is.")
@@ -89,7 +88,7 @@ def predict(
     from nerfstudio_hands.export.prediction_run import PredictionRun, overview
     from nerfstudio_hands.export.scene_run import ScenePicture, SceneRun, turntable
 
-    predictor = _predictor(load_config, network, held)
+    predictor = _predictor(load_config, network)
     if save_network is not None:
         _save(predictor, save_network, load_config or network)
     threads = min(MAX_THREADS, os.cpu_count() or 1)
@@ -97,9 +96,7 @@ def predict(
     finder = HandFinder(detector, side, intrinsics)
     is_hand = isinstance(predictor, HandPredictor)
     if turntables and is_hand:
-        raise HandsError(
-            "--turntables: expected surfaces, found a network of hands alone: give --held, or leave it out."
-        )
+        raise HandsError("--turntables: expected a network of surfaces, found one of hands alone: leave it out.")
     run = PredictionRun(predictor, finder, refine=refine) if is_hand else SceneRun(predictor, finder)
     tiles = []
     for picture in run.pictures(source, output_dir / "detections"):
@@ -124,7 +121,7 @@ def predict(
     )
 
 
-def _predictor(load_config: Path | None, network: Path | None, held: bool) -> HandPredictor | ScenePredictor:
+def _predictor(load_config: Path | None, network: Path | None) -> HandPredictor | ScenePredictor:
     if load_config is not None:
         from nerfstudio_hands.training.trained_network import predictor_of_run
 
@@ -133,8 +130,6 @@ def _predictor(load_config: Path | None, network: Path | None, held: bool) -> Ha
     from nerfstudio_hands.files.formatted_npz import format_of_npz
     from nerfstudio_hands.model_components.scene_network_file import FORMAT, load_scene_predictor
 
-    if held:
-        return load_scene_predictor()
     if network is not None and format_of_npz(network) == FORMAT:
         return load_scene_predictor(network)
     return load_predictor(network or SHIPPED)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,6 @@ from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 
 FORMAT = "nerfstudio-hands hand-object network 1"
 """Written into every file; the number changes when the layers do."""
-
-SHIPPED = Path(str(files("nerfstudio_hands.data"))) / "networks" / "hand_object_sdf.npz"
-"""The trained network that comes along; the README beside it says what it is."""
 
 CUT = ("size", "margin", "clip", "reach", "voxel")
 """What of a predictor is written beside its network."""
@@ -55,7 +51,7 @@ def save_scene_predictor(path: Path, predictor: ScenePredictor, about: dict[str,
     write_npz(path, arrays, expected="to write the network", remedy="free some space or give another --output")
 
 
-def load_scene_predictor(path: Path = SHIPPED) -> ScenePredictor:
+def load_scene_predictor(path: Path) -> ScenePredictor:
     """Reads a network that `save_scene_predictor` wrote, ready for predictions, on the CPU.
 
     Args:

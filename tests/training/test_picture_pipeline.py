@@ -119,7 +119,7 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
 
 
 def test_prediction_asks_for_one_network(run: Path, tmp_path: Path):
-    with pytest.raises(SystemExit, match="expected one network, found several"):
+    with pytest.raises(SystemExit, match="expected one network, found both"):
         ns_hands("predict", "--images", tmp_path, "--load-config", run, "--network", tmp_path / "network.npz")
 
 

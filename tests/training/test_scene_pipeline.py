@@ -214,8 +214,3 @@ def test_surfaces_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Pat
         border = np.concatenate([seen[[0, -1]], seen[:, [0, -1]].swapaxes(0, 1)])
         assert border.min() > 240 and (seen.min(-1) < 200).mean() > 0.1
     assert np.abs(first - quarter).mean() > 0.5
-
-
-def test_one_network_is_asked(run: Path, tmp_path: Path):
-    with pytest.raises(SystemExit, match="--held: expected one network, found several"):
-        ns_hands("predict", "--images", tmp_path, "--load-config", run, "--held", "--output-dir", tmp_path / "out")
