@@ -62,6 +62,13 @@ ROWS = {
             "none",
             "--pipeline.datamanager.sees",
             "False",
+            # Many hands, each once: points are cheap, and pictures are not looked at.
+            "--pipeline.datamanager.crops-a-picture",
+            "1",
+            "--pipeline.datamanager.batch-size",
+            "24",
+            "--pipeline.datamanager.points",
+            "320",
         ),
         poses=False,
     ),

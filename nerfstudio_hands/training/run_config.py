@@ -34,6 +34,9 @@ PATH_NAMES = {
 }
 """What paths are called, by the system and the version of Python that wrote the file."""
 
+MEMBER_BY_NAME = "builtins.getattr"
+"""How Python 3.11.0 to 3.11.3 (Debian 12 has 3.11.2) write the value of an enumeration: by its class and its name."""
+
 _UNREADABLE = (
     yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
 )  # fmt: skip
@@ -151,6 +154,8 @@ class _Loader(yaml.SafeLoader):
         arguments = self.construct_sequence(node, deep=True)
         if name in PATH_NAMES:
             return _path_of(arguments, windows=name.endswith("WindowsPath"))
+        if name == MEMBER_BY_NAME:
+            return _member_of(arguments)
         cls = cast("type[enum.Enum]", _class_of(name, enum.Enum))
         if len(arguments) != 1 or arguments[0] not in [member.value for member in cls]:
             raise HandsError(f"expected a value of {cls.__name__}, found {_short(arguments)}; {_AGAIN}")
@@ -182,6 +187,16 @@ class _Name:
     def is_of(self, value: Any) -> bool:
         """Whether PyYAML writes this name for a class or function."""
         return self.name == f"{getattr(value, '__module__', None)}.{getattr(value, '__name__', None)}"
+
+
+def _member_of(arguments: list) -> enum.Enum:
+    """The value of an enumeration, by its class and its name."""
+    if len(arguments) != 2 or not isinstance(arguments[0], _Name):
+        raise HandsError(f"expected a value of an enumeration, found {_short(arguments)}; {_UNTRUSTED}")
+    cls = cast("type[enum.Enum]", _class_of(arguments[0].name, enum.Enum))
+    if not isinstance(arguments[1], str) or arguments[1] not in cls.__members__:
+        raise HandsError(f"expected a value of {cls.__name__}, found {_short(arguments[1])}; {_AGAIN}")
+    return cls[arguments[1]]
 
 
 def _class_of(name: str, base: type) -> type:

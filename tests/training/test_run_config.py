@@ -9,6 +9,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 import yaml
 from nerfstudio.configs.base_config import PrintableConfig
+from nerfstudio.utils.writer import EventName
 
 from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.errors import HandsError
@@ -72,6 +73,38 @@ def test_paths_of_another_system_become_this_ones(text: str, file: Path, written
     assert mine in text
     file.write_text(text.replace(mine, f"output_dir: !!python/object/apply:{written}\n"))
     assert load_config(file).output_dir == read
+
+
+EVENT = "nerfstudio.utils.writer.EventName"
+BY_VALUE = f"    - !!python/object/apply:{EVENT}\n      - {{}}\n"
+BY_NAME = f"    - !!python/object/apply:builtins.getattr\n      - !!python/name:{EVENT} ''\n      - {{}}\n"
+
+
+def with_event(text: str, written: str) -> str:
+    """The configuration with one value of an enumeration, written so."""
+    found, count = re.subn(r"(stats_to_track: !!python/tuple\n)( +- .*\n)+", lambda match: match[1] + written, text)
+    assert count == 1
+    return found
+
+
+@pytest.mark.parametrize("written", [BY_VALUE.format("Test PSNR"), BY_NAME.format("CURR_TEST_PSNR")])
+def test_values_of_enumerations_as_any_python_writes_them(text: str, file: Path, written: str):
+    file.write_text(with_event(text, written))
+    assert load_config(file).logging.local_writer.stats_to_track == (EventName.CURR_TEST_PSNR,)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (BY_VALUE.format("Taste"), "a value of EventName"),
+        (BY_NAME.format("TASTE"), "a value of EventName"),
+        (BY_NAME.format("__class__"), "a value of EventName"),
+        (BY_NAME.replace(EVENT, "os").format("system"), "found 'os'; nothing of it was run"),
+        ("    - !!python/object/apply:builtins.getattr\n      - a\n      - b\n", "a value of an enumeration"),
+    ],
+)
+def test_values_that_are_in_no_enumeration(text: str, file: Path, written: str, said: str):
+    assert said in refusal(file, with_event(text, written))
 
 
 HOSTILE = {
@@ -138,7 +171,6 @@ def test_a_file_that_is_no_configuration(file: Path, content: str | bytes, found
         ("vis: viewer+tensorboard", "vis: television", "HandTrainerConfig's vis to be Literal["),
         ("hand_uvnerf.HandUVNeRFModelConfig", "hand_nerf.HandModelConfig", "hand_nerf.HandModelConfig"),
         ("trainer.HandTrainerConfig", "trainer.TrainerConfig", "'hand-uvnerf'"),
-        ("- Test PSNR", "- Taste", "a value of EventName"),
         ("trainer.HandTrainer ''", "pipeline.HandPipeline ''", "HandTrainerConfig's _target to be its own"),
         ("near_plane: 2.0", "near_plane: 2.0\n      <<: {a: 1}", "tags of a run's configuration"),
         ("near_plane: 2.0", "? [near, far]\n      : 2.0", "options by their names"),
