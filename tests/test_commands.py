@@ -240,5 +240,5 @@ def test_viewer_serves_the_run(tiny_run: Path, tmp_path: Path, command: list[str
 
 
 def test_the_command_line_does_not_wait_for_torch():
-    code = "import sys, nerfstudio_hands.cli.main; sys.exit('torch' in sys.modules)"
+    code = "import sys, nerfstudio_hands.cli.commands; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

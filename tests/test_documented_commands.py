@@ -14,7 +14,7 @@ import pytest
 import tyro
 from PIL import Image
 
-from nerfstudio_hands.cli.main import COMMANDS
+from nerfstudio_hands.cli.commands import COMMANDS
 from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand, Motion
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Optional
 
 import tyro
 
+from nerfstudio_hands.cli.batch_status import print_status
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
@@ -55,7 +56,7 @@ def batch(
         check: Look at the plan alone, and say what would be done.
     """
     if plan[:1] == ("status",):
-        status(plan[1:])
+        print_status(list(plan[1:]))
         return
     require_range("--workers", workers, 1, MOST_WORKERS)
     from nerfstudio_hands.fleet.plan import make_plan, read_plan
@@ -101,10 +102,11 @@ def _options(given: tuple[str, ...], option: str) -> dict[str, Any]:
 
 def _carry_out(asked, *, workers, address, scratch, retry, check) -> None:
     """Checks a plan, does what is left of it and writes the report."""
-    from nerfstudio_hands.fleet.board import Board, Progress
+    from nerfstudio_hands.fleet.board import Board
     from nerfstudio_hands.fleet.driver import Driver, opened_results
     from nerfstudio_hands.fleet.graph import make_steps
     from nerfstudio_hands.fleet.report import write_report
+    from nerfstudio_hands.fleet.status import Progress
     from nerfstudio_hands.fleet.task import default_scratch
 
     made = make_steps(asked)
@@ -174,26 +176,3 @@ def _engine(address: str | None, workers: int):
     from nerfstudio_hands.fleet.engines import LocalEngine, visible_gpus
 
     return LocalEngine(workers, gpus=visible_gpus())
-
-
-def status(words: tuple[str, ...]) -> None:
-    """Prints how far a batch has come, by its ledger alone, also while it runs."""
-    from rich.console import Console
-
-    from nerfstudio_hands.fleet.addresses import settled
-    from nerfstudio_hands.fleet.board import tables
-    from nerfstudio_hands.fleet.driver import ledger_folder
-    from nerfstudio_hands.fleet.ledger import LEDGER_FILE, Ledger
-
-    if len(words) != 1:
-        raise HandsError(
-            f"ns-hands batch status: expected the results folder after it, found {len(words)} words; give it."
-        )
-    file = ledger_folder(settled(words[0], Path.cwd())) / LEDGER_FILE
-    if not file.is_file():
-        raise HandsError(
-            f"{words[0]}: expected the results of a batch, found no {LEDGER_FILE} there; check the folder."
-        )
-    ledger = Ledger(file)
-    Console().print(tables(ledger))
-    ledger.close()

@@ -4,127 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from nerfstudio_hands.fleet.engines import Started
 from nerfstudio_hands.fleet.ledger import Ledger, Outcome
-from nerfstudio_hands.fleet.plan import STEPS
+from nerfstudio_hands.fleet.status import Progress, duration, tables
 from nerfstudio_hands.program.progress import say
 
-MOST_ROWS = 12
-"""Running steps, and sentences of failed ones, that a table shows."""
 REDRAW_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a batch has come.
-
-    Attributes:
-        counts: Steps by (step, state).
-        total, done, failed, running: Steps.
-        blocked: Steps that wait for one that failed.
-        seconds_left: Estimate to the end at the present width, by the mean of each kind of step so far; None where
-            there is nothing to go by.
-    """
-
-    counts: dict[tuple[str, str], int]
-    total: int
-    done: int
-    failed: int
-    running: int
-    blocked: int
-    seconds_left: float | None
-
-    @staticmethod
-    def of(ledger: Ledger) -> Progress:
-        """What the ledger says now."""
-        found = ledger.counts()
-        counts = {key: count for key, (count, _) in found.items()}
-        total = dict.fromkeys(("done", "failed", "running"), 0)
-        for (_, state), count in counts.items():
-            if state in total:
-                total[state] += count
-        blocked = ledger.blocked() if total["failed"] else {}
-        width = max(1, total["running"])
-        known = {step: seconds for (step, state), (_, seconds) in found.items() if state == "done"}
-        left = {
-            step: counts.get((step, "waiting"), 0) + counts.get((step, "running"), 0) / 2 - blocked.get(step, 0)
-            for step in STEPS
-        }
-        can_tell = total["running"] and all(step in known for step, count in left.items() if count > 0)
-        seconds = sum(known.get(step, 0) * count for step, count in left.items()) / width
-        return Progress(
-            counts,
-            sum(counts.values()),
-            **total,
-            blocked=sum(blocked.values()),
-            seconds_left=seconds if can_tell else None,
-        )
-
-    def sentence(self) -> str:
-        """All of it in a line."""
-        parts = [f"{self.done} of {self.total} steps done", f"{self.running} running"]
-        if self.failed:
-            parts.append(f"{self.failed} failed, {self.blocked} waiting for those")
-        if self.seconds_left is not None:
-            parts.append(f"about {duration(self.seconds_left)} left")
-        return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-
-
-def tables(ledger: Ledger) -> Group:
-    """Counts, what runs where, and what failed with its sentence."""
-    progress = Progress.of(ledger)
-    counts = Table(box=None, header_style="bold")
-    for heading in ("step", "waiting", "running", "done", "failed"):
-        counts.add_column(heading, justify="left" if heading == "step" else "right")
-    for step in STEPS:
-        row = [progress.counts.get((step, state), 0) for state in ("waiting", "running", "done", "failed")]
-        if any(row):
-            counts.add_row(step, *map(str, row))
-    parts: list[Table | Text] = [Text(progress.sentence()), counts]
-    running, failed = ledger.rows("running"), ledger.rows("failed")
-    if running:
-        parts.append(_running(running))
-    if failed:
-        parts.append(_failed(failed))
-    return Group(*parts)
-
-
-def _running(rows) -> Table:
-    table = Table(box=None, header_style="bold")
-    for heading in ("running", "on", "since"):
-        table.add_column(heading)
-    for row in rows[:MOST_ROWS]:
-        since = duration(time.time() - row["started"]) if row["started"] else "not yet begun"
-        table.add_row(Text(row["key"]), Text(row["host"] or ""), since)
-    if len(rows) > MOST_ROWS:
-        table.add_row(f"and {len(rows) - MOST_ROWS} others", "", "")
-    return table
-
-
-def _failed(rows) -> Table:
-    table = Table(box=None, header_style="bold")
-    table.add_column("failed")
-    table.add_column("because", overflow="fold")
-    for row in rows[:MOST_ROWS]:
-        table.add_row(Text(row["key"]), Text(row["sentence"]))
-    if len(rows) > MOST_ROWS:
-        table.add_row(f"and {len(rows) - MOST_ROWS} others", "see results.csv")
-    return table
 
 
 class Board:

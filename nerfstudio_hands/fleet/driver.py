@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.fleet import addresses
 from nerfstudio_hands.fleet.engines import Engine, Started
-from nerfstudio_hands.fleet.graph import Step
-from nerfstudio_hands.fleet.ledger import LEDGER_FILE, Ledger, Outcome
+from nerfstudio_hands.fleet.ledger import LEDGER_FILE, Ledger, Outcome, ledger_folder
 from nerfstudio_hands.fleet.plan import Resources
 from nerfstudio_hands.fleet.scratch import locked, remove_abandoned
+from nerfstudio_hands.fleet.step import Step
 from nerfstudio_hands.fleet.task import Task, versions
 from nerfstudio_hands.fleet.worker import RECEIPT, RESULTS_FILE, WORK_FOLDER, read_receipt
 
@@ -36,13 +35,6 @@ TICK_SECONDS = 0.5
 
 Watch = Callable[[Ledger, "Outcome | Started | None"], None]
 """Called with each event, and with None now and then."""
-
-
-def ledger_folder(results: str) -> Path:
-    """Where the ledger lies: beside local results, else in the cache of the machine that drives."""
-    if not addresses.is_url(results):
-        return Path(results)
-    return cache_folder() / "fleets" / addresses.short_digest(results)
 
 
 @contextmanager

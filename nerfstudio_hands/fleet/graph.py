@@ -5,36 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 from nerfstudio_hands.fleet.plan import Plan, PlannedCapture, PlannedMethod, words
 from nerfstudio_hands.fleet.plan_options import fit_words, method_words
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of one capture.
-
-    Attributes:
-        key: Its folder below the results: `capture/fit`, `capture/method/train`.
-        capture: Name of the capture.
-        method: Name of the method; empty for the fit.
-        step: One of `plan.STEPS`.
-        data: Where the capture lies.
-        words: Options that the command gets, see `worker`.
-        needs: Keys of the steps before it.
-        inputs: Digest of all that it depends on: options, address and those of the steps before it. Which version
-            made a result stands beside it in the ledger, and is no part of this.
-    """
-
-    key: str
-    capture: str
-    method: str
-    step: str
-    data: str
-    words: tuple[str, ...]
-    needs: tuple[str, ...] = ()
-    inputs: str = field(default="", compare=False)
+from nerfstudio_hands.fleet.step import Step
 
 
 def make_steps(plan: Plan) -> list[Step]:

@@ -10,13 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fleet.graph import Step
+from nerfstudio_hands.files.cache_folder import cache_folder
+from nerfstudio_hands.fleet import addresses
+from nerfstudio_hands.fleet.step import Step
 
 LEDGER_FILE = "ledger.sqlite"
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 """Raised whenever an older ledger would be read wrongly."""
+LOCK_SECONDS = 60.0
+"""For which a change waits while somebody reads, and the other way round."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS steps (
@@ -28,6 +33,13 @@ CREATE INDEX IF NOT EXISTS by_state ON steps (state, step);
 CREATE INDEX IF NOT EXISTS by_capture ON steps (capture, state);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
 """
+
+
+def ledger_folder(results: str) -> Path:
+    """Where the ledger lies: beside local results, else in the cache of the machine that drives."""
+    if not addresses.is_url(results):
+        return Path(results)
+    return cache_folder() / "fleets" / addresses.short_digest(results)
 
 
 @dataclass
@@ -61,21 +73,31 @@ class Outcome:
 class Ledger:
     """The ledger beside some results. Reading needs no lock; who writes holds the drivers' (`driver_lock`)."""
 
-    def __init__(self, path: Path):
-        """Opens a ledger, or makes one.
+    def __init__(self, path: Path, *, writes: bool = True):
+        """Opens a ledger.
+
+        Args:
+            path: Its file.
+            writes: Whether to write there, and to make it where there is none.
 
         Raises:
-            HandsError: The file is no ledger, of another version, or its folder cannot be written.
+            HandsError: The file is no ledger, of another version, or its folder cannot be read or written.
         """
         self.path = path
         with self._explained():
-            self._rows = sqlite3.connect(path, isolation_level=None)
+            # Who only reads may have to put right what a killed driver left, and needs not be able to.
+            mode = "rwc" if writes else "rw"
+            self._rows = sqlite3.connect(
+                f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, timeout=LOCK_SECONDS
+            )
             self._rows.row_factory = sqlite3.Row
-            self._rows.execute("PRAGMA journal_mode=WAL")
-            # A power cut may take the last changes, whose steps then tell by their receipts what became of them.
-            self._rows.execute("PRAGMA synchronous=NORMAL")
-            self._rows.executescript(_TABLES)
-            self._rows.execute("INSERT OR IGNORE INTO facts VALUES ('version', ?)", (str(LEDGER_VERSION),))
+            if writes:
+                # Not by a write-ahead log, which must not lie on a network disk, as results of a cluster do.
+                self._rows.execute("PRAGMA journal_mode=TRUNCATE")
+                # A power cut may cost the ledger; receipts among the results then tell what is done.
+                self._rows.execute("PRAGMA synchronous=OFF")
+                self._rows.executescript(_TABLES)
+                self._rows.execute("INSERT OR IGNORE INTO facts VALUES ('version', ?)", (str(LEDGER_VERSION),))
             version = self.fact("version")
         if version != str(LEDGER_VERSION):
             raise HandsError(
@@ -87,10 +109,12 @@ class Ledger:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except sqlite3.DatabaseError as error:
+            remedy = "see that there is space and that you may write there"
+            if any(words in str(error) for words in ("malformed", "not a database")):
+                remedy = "move it away, and the next start makes one by what it finds done"
             raise HandsError(
-                f"{self.path}: expected a ledger that can be read and written, found '{error}'; free some space, or "
-                "give another results folder."
+                f"{self.path}: expected a ledger that can be read and written, found '{error}'; {remedy}."
             ) from error
 
     def close(self) -> None:
@@ -132,11 +156,13 @@ class Ledger:
                 new,
             )
 
-    def rows(self, state: str | None = None) -> list[sqlite3.Row]:
-        """All steps, or those in a state, in the plan's order."""
+    def rows(self, state: str | None = None, *, most: int = -1) -> list[sqlite3.Row]:
+        """All steps, or those in a state, in the plan's order; the first of them where there are more than `most`."""
         where, given = ("", ()) if state is None else (" WHERE state = ?", (state,))
         with self._explained():
-            return self._rows.execute(f"SELECT * FROM steps{where} ORDER BY position", given).fetchall()
+            return self._rows.execute(
+                f"SELECT * FROM steps{where} ORDER BY position LIMIT ?", (*given, most)
+            ).fetchall()
 
     def counts(self) -> dict[tuple[str, str], tuple[int, float]]:
         """Number of steps and mean seconds of one, by (step, state)."""

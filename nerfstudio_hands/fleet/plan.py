@@ -17,15 +17,12 @@ import yaml
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.fleet.addresses import has_pattern, is_url, matches, settled
+from nerfstudio_hands.fleet.step import NEEDS, STEPS
 
 Value = Union[None, bool, int, float, str, tuple]
 Options = Mapping[str, Value]
 """Options by their names as typed, without the dashes before them."""
 
-STEPS = ("fit", "train", "eval", "export")
-"""All steps of a capture, in their order."""
-NEEDS = {"eval": "train", "export": "train"}
-"""Steps without which another one cannot be."""
 PATH_OPTIONS = ("hand-model", "track", "pose")
 """Options that name files; relative ones begin at the plan's folder."""
 KEYS = ("results", "captures", "steps", "parser", "data", "fit", "train", "methods", "export", "resources")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from nerfstudio_hands.fleet.graph import Step
+from nerfstudio_hands.fleet.step import Step
 
 PACKAGES = ("nerfstudio-hands", "nerfstudio", "torch", "numpy")
 """Whose versions figures depend on."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import resource
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,14 @@ from helpers.plans import make_captures, stand_ins
 from PIL import Image
 
 from nerfstudio_hands.cli import batch as command
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fleet import driver
-from nerfstudio_hands.fleet.board import Board, Progress
+from nerfstudio_hands.fleet.board import Board
 from nerfstudio_hands.fleet.contact_sheet import TILE, make_sheet
-from nerfstudio_hands.fleet.graph import Step
 from nerfstudio_hands.fleet.ledger import Ledger, Outcome
 from nerfstudio_hands.fleet.report import as_csv, as_markdown, avatars, mean_and_spread
+from nerfstudio_hands.fleet.status import Progress
+from nerfstudio_hands.fleet.step import Step
 
 KINDS = ("fit", "train", "eval", "export")
 
@@ -166,7 +170,7 @@ def test_a_file_that_is_no_ledger(batch, tmp_path: Path):
     old = Ledger(tmp_path / "ledger.sqlite")
     old.state_fact("version", "99")
     old.close()
-    with pytest.raises(SystemExit, match="expected a ledger of version 1, found version 99"):
+    with pytest.raises(SystemExit, match="expected a ledger of version 2, found version 99"):
         batch("status", str(tmp_path))
 
 
@@ -178,3 +182,28 @@ def test_a_live_table_on_a_terminal(ledger: Ledger, monkeypatch, capsys):
         board._live.refresh()
         drawn = capsys.readouterr().out
     assert "take1/m/export" in drawn and "far" in drawn and "=no hand | found" in drawn
+
+
+def test_status_of_ten_thousand_captures_takes_less_than_a_second(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.add(steps_of(10_000))
+    ledger.end(Outcome("take7/fit", "failed", exit=1, sentence="no hand"))
+    ledger.close()
+    code = "import sys; from nerfstudio_hands.cli.main import main; main(); "
+    code += "assert not {'tyro', 'yaml', 'numpy', 'torch', 'fsspec'} & sys.modules.keys()"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-c", code, "batch", "status", str(tmp_path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "0 of 40000 steps done, 0 running, 1 failed, 3 waiting for those" in printed and "no hand" in printed
+    # Of a core, because others may be at work on it.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+def test_who_reads_a_ledger_makes_none(tmp_path: Path):
+    with pytest.raises(HandsError, match="expected a ledger that can be read and written, found 'unable to open"):
+        Ledger(tmp_path / "ledger.sqlite", writes=False)
+    (tmp_path / "ledger.sqlite").touch()
+    with pytest.raises(HandsError, match="found 'no such table: facts'"):
+        Ledger(tmp_path / "ledger.sqlite", writes=False)
+    assert (tmp_path / "ledger.sqlite").stat().st_size == 0

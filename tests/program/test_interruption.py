@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nerfstudio_hands.cli import main
+from nerfstudio_hands.cli import commands, main
 from nerfstudio_hands.program.interruption import (
     Terminated,
     exit_status,
@@ -62,7 +62,7 @@ def test_a_stopped_command_cleans_up_and_says_one_sentence(number: int, monkeypa
         finally:
             cleaned.append(many)
 
-    monkeypatch.setattr(main, "COMMANDS", {"first": stopped, "second": stopped})
+    monkeypatch.setattr(commands, "COMMANDS", {"first": stopped, "second": stopped})
     monkeypatch.setattr("sys.argv", ["ns-hands", "first"])
     with pytest.raises(SystemExit) as status:
         main.main()
