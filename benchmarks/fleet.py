@@ -136,26 +136,28 @@ def do_nothing(task: Task, **told) -> Outcome:
     return Outcome(task.step.key, "done", started=now, ended=now, host="here")
 
 
-def nothing_steps(count: int) -> Iterator[Step]:
-    """Steps of captures of four each, chained as real ones are."""
+def nothing_steps(count: int, folder: Path = Path()) -> Iterator[Step]:
+    """Steps of captures of four each, chained as real ones are; the captures lie in a folder."""
     for number in range(count // 4):
         capture = f"take{number}"
         keys = [f"{capture}/fit", *(f"{capture}/m/{step}" for step in ("train", "eval", "export"))]
         needs = [(), (keys[0],), (keys[1],), (keys[1],)]
         for key, needed in zip(keys, needs, strict=True):
             step = key.rpartition("/")[2]
-            yield Step(key, capture, "" if step == "fit" else "m", step, capture, (), needed, inputs=key)
+            yield Step(key, capture, "" if step == "fit" else "m", step, str(folder / capture), (), needed, inputs=key)
 
 
 def time_nothing(name: str, count: int) -> float:
     """Seconds of a driver for steps that do nothing."""
-    with tempfile.TemporaryDirectory() as folder, opened_results(f"{folder}/out") as (ledger, identity):
+    with tempfile.TemporaryDirectory() as folder, opened_results(f"{folder}/out") as results:
         engine = engine_of_nothing(name)
-        driver = Driver(list(nothing_steps(count)), ledger, f"{folder}/out", identity, Path(folder))
+        driver = Driver(list(nothing_steps(count, Path(folder))), results, Path(folder))
+        for step in driver.steps:
+            Path(step.data).mkdir(exist_ok=True)
         start = time.monotonic()
         driver.recover()
         driver.run(engine, lambda *_: None)
-        assert {row["state"] for row in ledger.rows()} == {"done"}
+        assert {row["state"] for row in results.ledger.rows()} == {"done"}
         return time.monotonic() - start
 
 

@@ -102,8 +102,9 @@ def _options(given: tuple[str, ...], option: str) -> dict[str, Any]:
 
 def _carry_out(asked, *, workers, address, scratch, retry, check) -> None:
     """Checks a plan, does what is left of it and writes the report."""
+    from nerfstudio_hands.fleet.addresses import join
     from nerfstudio_hands.fleet.board import Board
-    from nerfstudio_hands.fleet.driver import Driver, opened_results
+    from nerfstudio_hands.fleet.driver import EARLIER_FOLDER, Driver, opened_results
     from nerfstudio_hands.fleet.graph import make_steps
     from nerfstudio_hands.fleet.report import write_report
     from nerfstudio_hands.fleet.status import Progress
@@ -115,9 +116,12 @@ def _carry_out(asked, *, workers, address, scratch, retry, check) -> None:
         _check_plan(asked)
         say("The plan can be carried out.")
         return
-    with opened_results(asked.results) as (ledger, identity):
-        driver = Driver(made, ledger, asked.results, identity, scratch or default_scratch(), asked.resources)
-        driver.recover(retry=retry)
+    with opened_results(asked.results) as results:
+        ledger = results.ledger
+        driver = Driver(made, results, scratch or default_scratch(), asked.resources)
+        for name in driver.recover(retry=retry):
+            earlier = join(asked.results, EARLIER_FOLDER)
+            say(f"{name} has changed since it was done: it is done again. What was made of it before is in {earlier}")
         _check_once(asked, ledger)
         if ledger.rows("waiting"):
             engine = _engine(address, workers)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,10 @@ def opened(address: str) -> Iterator[tuple[Any, str]]:
     import fsspec
 
     try:
-        yield fsspec.core.url_to_fs(address)
+        files, path = fsspec.core.url_to_fs(address)
+        # Others write there, too; what was listed before may have changed.
+        files.invalidate_cache()
+        yield files, path
     except ImportError as error:
         raise HandsError(
             f"{address}: expected an address that this Python can open, found that a package is missing ({error})."
@@ -99,6 +104,54 @@ def _expected(error: OSError) -> str:
         return "expected space for a copy, found a full disk; free some, or give another --scratch."
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return f"expected an address that can be read and written, found '{reason}'; correct it."
+
+
+STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "modified", "created")
+"""What file systems of fsspec tell of a file's content or of its last change; the first of them counts."""
+
+
+def content_digest(address: str) -> str:
+    """A digest of a folder's files: paths in it, sizes, and times of last change or, at a URL, what `STAMPS` has of
+    each. No file is read. Hidden files are left out, such as those of file managers.
+
+    Raises:
+        HandsError: Something there cannot be looked at.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(_remote_files(address) if is_url(address) else _local_files(address)):
+        digest.update(json.dumps(file).encode())
+    return digest.hexdigest()[:16]
+
+
+def _local_files(folder: str) -> Iterator[tuple[str, int, int]]:
+    def explain(error: OSError) -> None:
+        raise HandsError(f"{error.filename}: expected a folder of a capture, found '{error.strerror}'; see to it.")
+
+    seen = set()
+    for parent, folders, names in os.walk(folder, onerror=explain, followlinks=True):
+        where = os.stat(parent)
+        if (where.st_dev, where.st_ino) in seen:
+            # A link to a folder that it is in.
+            folders.clear()
+            continue
+        seen.add((where.st_dev, where.st_ino))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = os.path.relpath(parent, folder)
+        for name in names:
+            # A link to nothing is no file.
+            with suppress(FileNotFoundError):
+                if not name.startswith("."):
+                    file = os.stat(f"{parent}/{name}")
+                    yield f"{below}/{name}", file.st_size, file.st_mtime_ns
+
+
+def _remote_files(address: str) -> Iterator[tuple[str, int, str]]:
+    with opened(address) as (files, path):
+        root = path.rstrip("/")
+        for name, file in files.find(root, detail=True).items():
+            below = name.removeprefix(root).lstrip("/")
+            if not any(part.startswith(".") for part in below.split("/")):
+                yield below, file["size"], str(next((file[stamp] for stamp in STAMPS if file.get(stamp)), ""))
 
 
 def folder_bytes(address: str) -> int:
@@ -126,19 +179,51 @@ def fetch(address: str, folder: Path) -> None:
 def send(folder: Path, address: str, *, last: str) -> None:
     """Copies a folder to a URL, one of its files last; what an earlier try left there is replaced.
 
+    Two that send the same at a time leave it whole: nothing is missing there once the last file has come.
+
     Args:
         folder: What is sent.
         address: Where it shall lie.
         last: Name of the file that tells that the folder is whole.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
     with opened(address) as (files, root):
-        if files.exists(root):
-            files.rm(root, recursive=True)
-        for path in sorted(paths, key=lambda path: path == folder / last):
-            target = f"{root}/{path.relative_to(folder).as_posix()}"
+        paths = {f"{root}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
+        final = f"{root}/{last}"
+        if files.exists(final):
+            files.rm_file(final)
+        for target in sorted(paths, key=lambda target: (target == final, target)):
+            if target == final:
+                for other in set(files.find(root)) - paths.keys():
+                    files.rm_file(other)
             files.makedirs(target.rpartition("/")[0], exist_ok=True)
-            files.put_file(str(path), target)
+            files.put_file(str(paths[target]), target)
+
+
+def move(address: str, target: str, *, first: str) -> None:
+    """Moves a folder to a place where nothing is; on a URL file by file.
+
+    Args:
+        address: The folder.
+        target: Its new place.
+        first: Name of the file that tells that the folder is whole, which is the first to go.
+    """
+    if not is_url(address):
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        Path(address).rename(target)
+        return
+    with opened(address) as (files, root), opened(target) as (_, place):
+        for name in sorted(files.find(root), key=lambda name: name != f"{root}/{first}"):
+            new = place + name.removeprefix(root)
+            files.makedirs(new.rpartition("/")[0], exist_ok=True)
+            files.mv(name, new)
+
+
+def exists(address: str) -> bool:
+    """Whether there is a file or folder."""
+    if not is_url(address):
+        return Path(address).exists()
+    with opened(address) as (files, path):
+        return files.exists(path)
 
 
 def read_file(address: str) -> bytes | None:

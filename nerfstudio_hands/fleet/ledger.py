@@ -27,7 +27,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS steps (
     key TEXT PRIMARY KEY, position INTEGER, capture TEXT, method TEXT, step TEXT, inputs TEXT, state TEXT,
     attempts INTEGER, host TEXT, started REAL, ended REAL, exit INTEGER, sentence TEXT, figures TEXT, versions TEXT,
-    log TEXT
+    log TEXT, content TEXT
 );
 CREATE INDEX IF NOT EXISTS by_state ON steps (state, step);
 CREATE INDEX IF NOT EXISTS by_capture ON steps (capture, state);
@@ -56,6 +56,7 @@ class Outcome:
         figures: What it measured.
         versions: Versions of what it ran with.
         log: Its log's path below the results.
+        content: Digest of the capture's files, see `addresses.content_digest`, as they were when the batch began.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Outcome:
     figures: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     log: str = ""
+    content: str = ""
 
 
 class Ledger:
@@ -203,6 +205,7 @@ class Ledger:
             figures=json.dumps(outcome.figures),
             versions=json.dumps(outcome.versions),
             log=outcome.log,
+            content=outcome.content,
         )
 
     def wait(self, key: str, sentence: str = "") -> None:

@@ -31,6 +31,10 @@ RESERVED = (
     "load-config", "vis",
 )  # fmt: skip
 """Options that say where a step reads and writes."""
+TAKEN_NAMES = (
+    "logs", "earlier", "ledger.sqlite", "fleet.json", "driver.json", "results.csv", "results.md", "held_out.jpg",
+)  # fmt: skip
+"""What lies beside the folders of captures."""
 MAX_PLAN_BYTES = 20_000_000
 """Ten thousand captures take one."""
 
@@ -292,12 +296,25 @@ def _check_apart(plan: Plan, source: str) -> None:
     (data, _), count = same.most_common(1)[0]
     if count > 1:
         raise HandsError(f"{source}: expected each capture once, found {data} {count} times; leave out the others.")
-    name, count = Counter(capture.name.lower() for capture in plan.captures).most_common(1)[0]
+    # Some file systems take names that differ by their case alone for one.
+    name, count = Counter(capture.name.casefold() for capture in plan.captures).most_common(1)[0]
     if count > 1:
         raise HandsError(
             f"{source}: expected a name of its own for each capture, found {count} called '{name}'; give them names "
             "(data: ..., name: ...)."
         )
+    name, count = Counter([*(method.name.casefold() for method in plan.methods), "fit"]).most_common(1)[0]
+    if count > 1:
+        raise HandsError(
+            f"{source}: expected names of methods that differ from each other and from 'fit', found {count} of "
+            f"'{name}'; give another one (NAME: {{method: ...}})."
+        )
+    for capture in plan.captures:
+        if capture.name.casefold() in TAKEN_NAMES:
+            raise HandsError(
+                f"{source}: expected a capture's name that nothing else of the results has, found '{capture.name}'; "
+                "give it another one (data: ..., name: ...)."
+            )
     for capture in plan.captures:
         if Path(plan.results).is_relative_to(capture.data):
             raise HandsError(

@@ -22,14 +22,25 @@ SPARE_BYTES = 2**28
 def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[IO[str] | None]:
     """Holds a lock that ends with its process; None where it is not to be had and not waited for."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
-        try:
-            fcntl.flock(file, kind)
-        except BlockingIOError:
-            yield None
-            return
-        yield file
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, kind)
+            except BlockingIOError:
+                yield None
+                return
+            if _is_named(file, path):
+                yield file
+                return
+        # Whoever held it before has removed it meanwhile, and the next one would not find ours.
+
+
+def _is_named(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def require_space(folder: Path, needed: int = SPARE_BYTES) -> None:
@@ -82,19 +93,20 @@ def remove_abandoned(base: Path) -> None:
 
 
 @contextmanager
-def fetched_capture(address: str, scratch: Path) -> Iterator[Path]:
+def fetched_capture(address: str, content: str, scratch: Path) -> Iterator[Path]:
     """A capture's copy on this machine, which stays there while it is used and until the room is needed.
 
     Its path is the same on every machine with the same scratch, because a run's configuration names it.
 
     Args:
         address: URL of the capture.
+        content: Digest of its files; of other content there is another copy.
         scratch: Folder for copies.
 
     Raises:
         HandsError: The address cannot be read, or there is no room for it.
     """
-    folder = scratch / "captures" / short_digest(address)
+    folder = scratch / "captures" / short_digest(f"{address} {content}")
     lock = folder.with_suffix(".lock")
     with locked(lock):
         if not folder.is_dir():

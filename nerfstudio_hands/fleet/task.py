@@ -27,6 +27,7 @@ class Task:
         results_id: What stands in the results' own file, by which a worker knows the folder.
         scratch: Folder on the worker for copies and what is half made.
         version: Of nerfstudio-hands that the driver has.
+        content: Digest of the capture's files that the driver has found.
         attempt: How often the step has been tried, from 1.
         cpus: Threads for the command's libraries.
         environment: Variables of the command's on top of the worker's.
@@ -38,6 +39,7 @@ class Task:
     results_id: str
     scratch: Path
     version: str
+    content: str
     attempt: int = 1
     cpus: float = 1
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ everything else, so that a folder without a receipt is no result.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,9 @@ RESULTS_FILE = "fleet.json"
 """Lies in the results' folder and tells whose results they are."""
 WORK_FOLDER = ".work"
 """Below local results: what is half made, on their own disk, so that it is moved by one rename."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A disk is full, or the user's share of it."""
 
 _LOST = {-signal.SIGKILL, 128 + signal.SIGKILL}
 
@@ -69,21 +73,23 @@ def run_step(
     if started is not None:
         started(host, begin)
     log = f"logs/{task.step.key}.{task.attempt}.log"
-    outcome = Outcome(task.step.key, "failed", host=host, started=begin, versions=versions(), log=log)
+    outcome = Outcome(
+        task.step.key, "failed", host=host, started=begin, versions=versions(), log=log, content=task.content
+    )
     try:
-        found = read_receipt(task.results, task.step.key)
-        if found is not None and found[0] == task.step.inputs:
-            return found[1]
+        if (found := _found(task)) is not None:
+            return found
         with _work_folder(task) as work:
-            _carry_out(task, work, outcome, stop or threading.Event())
+            outcome = _carry_out(task, work, outcome, stop or threading.Event())
     except WrongWorker:
         raise
     except HandsError as error:
         outcome.sentence = str(error)
     except OSError as error:
         where = error.filename or task.step.key
-        outcome.sentence = f"{where}: expected to read and write here, found '{error.strerror}'; free some space."
-    outcome.ended = time.time()
+        remedy = "free some space" if error.errno in FULL else "see that it is there and that you may write"
+        outcome.sentence = f"{where}: expected to read and write here, found '{error.strerror or error}'; {remedy}."
+    outcome.ended = outcome.ended or time.time()
     return outcome
 
 
@@ -100,6 +106,12 @@ def read_receipt(results: str, key: str) -> tuple[str, Outcome] | None:
             f"{results}/{key}/{RECEIPT}: expected the receipt of a step, found something else ({error}); remove the "
             "folder, and the step is done again."
         ) from error
+
+
+def _found(task: Task) -> Outcome | None:
+    """The outcome of a result that is there already, by the same inputs and of the same content."""
+    found = read_receipt(task.results, task.step.key)
+    return found[1] if found is not None and (found[0], found[1].content) == (task.step.inputs, task.content) else None
 
 
 def _require_same_version(task: Task, host: str) -> None:
@@ -128,19 +140,18 @@ def _work_folder(task: Task) -> Iterator[Path]:
         yield folder
 
 
-def _carry_out(task: Task, work: Path, outcome: Outcome, stop: threading.Event) -> None:
+def _carry_out(task: Task, work: Path, outcome: Outcome, stop: threading.Event) -> Outcome:
     with _log_file(task, work, outcome.log) as log, _before(task, work) as (capture, before):
         command = _Commands(task, work, capture, before)
         outcome.exit = _run(task, command.line(), work, log, stop)
         if outcome.exit == 0:
             result = command.result()
             outcome.figures = command.figures(result)
-            outcome.state, outcome.ended = "done", time.time()
-            _put_in_place(task, result, outcome)
-            return
+            return _put_in_place(task, result, replace(outcome, state="done", ended=time.time()))
         log.flush()
         outcome.state = "lost" if outcome.exit in _LOST else "failed"
         outcome.sentence = _last_words(Path(log.name), outcome.exit)
+        return outcome
 
 
 @contextmanager
@@ -165,7 +176,7 @@ def _before(task: Task, work: Path) -> Iterator[tuple[Path, Path]]:
         before = work / "before"
         addresses.fetch(addresses.join(task.results, task.step.needs[0]), before)
     if task.step.step != "export" and addresses.is_url(task.step.data):
-        with fetched_capture(task.step.data, task.scratch) as capture:
+        with fetched_capture(task.step.data, task.content, task.scratch) as capture:
             yield capture, before
     else:
         yield Path(task.step.data), before
@@ -270,21 +281,27 @@ def _run(task: Task, command: list[str], work: Path, log: IO[bytes], stop: threa
                 process.terminate()
 
 
-def _put_in_place(task: Task, result: Path, outcome: Outcome) -> None:
-    """The result with its receipt at its place; one that is there already, by the same inputs, is kept."""
+def _put_in_place(task: Task, result: Path, outcome: Outcome) -> Outcome:
+    """The result with its receipt at its place; one that is there already, by the same inputs, is kept, as is its
+    outcome: a worker that was taken for lost may have gone on."""
     receipt = {"inputs": task.step.inputs, "outcome": asdict(outcome)}
     (result / RECEIPT).write_text(json.dumps(receipt, indent=1))
     target = addresses.join(task.results, task.step.key)
     if addresses.is_url(task.results):
         addresses.send(result, target, last=RECEIPT)
-        return
+        return outcome
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     try:
         result.rename(target)
     except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        if (found := _found(task)) is not None:
+            return found
         raise HandsError(
             f"{target}: expected no folder yet, found one that no step of this batch has made whole; move it away."
         ) from error
+    return outcome
 
 
 def _last_words(log: Path, status: int) -> str:

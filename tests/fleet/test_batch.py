@@ -16,8 +16,8 @@ import pytest
 from helpers.plans import carry_out, figures, make_captures, plan_of, stand_ins
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fleet import addresses, scratch, worker
 from nerfstudio_hands.fleet import driver as drivers
-from nerfstudio_hands.fleet import scratch, worker
 from nerfstudio_hands.fleet.driver import opened_results
 from nerfstudio_hands.fleet.engines import LocalEngine
 from nerfstudio_hands.fleet.ledger import Ledger
@@ -49,14 +49,14 @@ def test_every_step_is_done_once(captures: list[str], tmp_path: Path):
 
 
 def test_a_capture_that_fails_holds_nobody_up_until_it_is_tried_again(captures: list[str], tmp_path: Path):
-    (Path(captures[1]) / "broken").touch()
+    (Path(captures[1]) / ".broken").touch()
     plan = plan_of(captures, tmp_path / "out")
     rows = carry_out(plan, tmp_path)
     assert rows["take1/fit"]["state"] == "failed" and rows["take1/fit"]["exit"] == 1
     assert rows["take1/fit"]["sentence"] == "take1: expected hands, found none; leave it out."
     assert {rows[f"take1/hand-uvnerf/{step}"]["state"] for step in ("train", "eval", "export")} == {"waiting"}
     assert list(figures(rows)) == ["take0/hand-uvnerf/eval"]
-    (Path(captures[1]) / "broken").unlink()
+    (Path(captures[1]) / ".broken").unlink()
     assert carry_out(plan, tmp_path)["take1/fit"]["state"] == "failed"
     rows = carry_out(plan, tmp_path, retry=True)
     assert {row["state"] for row in rows.values()} == {"done"} and rows["take1/fit"]["attempts"] == 2
@@ -252,15 +252,142 @@ def test_captures_and_results_at_urls(captures: list[str], tmp_path: Path):
     assert worker.read_receipt(plan.results, "take1/hand-uvnerf/train") is None
 
 
-def test_two_drivers_at_a_url(captures: list[str], tmp_path: Path):
-    results = "memory://results/two"
-    other = json.dumps({"driver": "other", "who": "far", "when": time.time() - 1}).encode()
-    fsspec.filesystem("memory").pipe_file("/results/two/driver.json", other)
+def sign(who: str | None, age: float) -> bytes:
+    return json.dumps({"driver": who, "who": "far", "when": time.time() - age}).encode()
+
+
+def test_two_drivers_at_a_url(captures: list[str], tmp_path: Path, monkeypatch):
+    plan, files = plan_of(captures, "memory://results/two"), fsspec.filesystem("memory")
+    files.pipe_file("/results/two/driver.json", sign("other", 1))
     with pytest.raises(HandsError, match="found a driver at work .on far"):
-        carry_out(plan_of(captures, results), tmp_path)
-    other = json.dumps({"driver": "other", "who": "far", "when": time.time() - drivers.LEASE_SECONDS}).encode()
-    fsspec.filesystem("memory").pipe_file("/results/two/driver.json", other)
-    assert {row["state"] for row in carry_out(plan_of(captures, results), tmp_path).values()} == {"done"}
+        carry_out(plan, tmp_path)
+    # One whose clock is behind ours gives a sign while it is watched, and one that is gone does not.
+    for age in (drivers.LEASE_SECONDS, -3 * drivers.LEASE_SECONDS):
+        files.pipe_file("/results/two/driver.json", sign("other", age))
+        slow = lambda _, age=age: files.pipe_file("/results/two/driver.json", sign("other", age + 1))  # noqa: E731
+        monkeypatch.setattr(drivers.time, "sleep", slow)
+        with pytest.raises(HandsError, match="found a driver at work .on far"):
+            carry_out(plan, tmp_path)
+    monkeypatch.setattr(drivers.time, "sleep", lambda _: None)
+    assert {row["state"] for row in carry_out(plan, tmp_path).values()} == {"done"}
+    # It has given up the lease, and gives none up that is another's.
+    assert json.loads(files.cat_file("/results/two/driver.json"))["when"] == 0
+    with pytest.raises(HandsError, match="found a driver at work .on far"), opened_results(plan.results) as results:
+        files.pipe_file("/results/two/driver.json", sign("other", 0))
+        results.lease._last = -drivers.LEASE_SECONDS
+        results.lease.renew()
+    assert json.loads(files.cat_file("/results/two/driver.json"))["driver"] == "other"
+
+
+def test_a_driver_at_a_url_that_was_killed_goes_on_at_once(captures: list[str], tmp_path: Path):
+    """Whoever has its ledger has seen that it is gone."""
+    plan = plan_of(captures, "memory://results/killed")
+    with opened_results(plan.results) as results:
+        me = results.ledger.fact("driver")
+    fsspec.filesystem("memory").pipe_file("/results/killed/driver.json", sign(me, 1))
+    assert {row["state"] for row in carry_out(plan, tmp_path).values()} == {"done"}
+
+
+def test_steps_of_a_capture_that_changed_are_done_again(captures: list[str], tmp_path: Path):
+    plan, out = plan_of(captures, tmp_path / "out"), tmp_path / "out"
+    before = carry_out(plan, tmp_path)
+    (Path(captures[1]) / "camera7").mkdir()
+    (Path(captures[1]) / "camera7" / "0.png").write_bytes(b"late")
+    (Path(captures[1]) / "hand").write_text("7.5")
+    after = carry_out(plan, tmp_path)
+    assert {key for key in after if after[key]["ended"] != before[key]["ended"]} == {
+        key for key in after if key.startswith("take1/")
+    }
+    assert figures(after)["take1/hand-uvnerf/eval"]["hand_psnr"] == 7.5
+    # What was made before lies beside it.
+    assert (out / "earlier/take1/hand-uvnerf/train.1/weights").read_text() == "1.5"
+    assert (out / "take1/hand-uvnerf/train/weights").read_text() == "7.5"
+    # Once more without the ledger, of which the receipts tell the same.
+    for file in out.glob("ledger.sqlite*"):
+        file.unlink()
+    assert carry_out(plan, tmp_path, programs={})["take1/fit"]["ended"] == after["take1/fit"]["ended"]
+    (Path(captures[1]) / "camera7" / "0.png").unlink()
+    carry_out(plan, tmp_path)
+    assert (out / "earlier/take1/hand-uvnerf/train.2/weights").read_text() == "7.5"
+
+
+def test_a_driver_killed_while_it_sets_results_aside(captures: list[str], tmp_path: Path, monkeypatch):
+    plan, out = plan_of(captures[:1], tmp_path / "out"), tmp_path / "out"
+    carry_out(plan, tmp_path)
+    (Path(captures[0]) / "hand").write_text("8.5")
+    move, moved = addresses.move, []
+
+    def move_two(*given, **told) -> None:
+        move(*given, **told)
+        moved.append(given)
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(addresses, "move", move_two)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(plan, tmp_path)
+    monkeypatch.setattr(addresses, "move", move)
+    rows = carry_out(plan, tmp_path)
+    assert {row["state"] for row in rows.values()} == {"done"}
+    assert (out / "take0/hand-uvnerf/train/weights").read_text() == "8.5"
+    assert (out / "earlier/take0/hand-uvnerf/train.1/weights").read_text() == "0.5"
+
+
+def test_a_capture_that_failed_is_tried_again_once_it_changes(captures: list[str], tmp_path: Path):
+    plan = plan_of(captures[:1], tmp_path / "out")
+    fails = {**stand_ins(tmp_path), "ns-hands": ("false",)}
+    assert carry_out(plan, tmp_path, programs=fails)["take0/fit"]["state"] == "failed"
+    assert carry_out(plan, tmp_path)["take0/fit"]["state"] == "failed"
+    (Path(captures[0]) / "hand").write_text("0.25")
+    assert {row["state"] for row in carry_out(plan, tmp_path).values()} == {"done"}
+
+
+def test_content_digest(tmp_path: Path):
+    """It changes with a file's name, length, time and place in the folder, and not with the folder's place."""
+    (tmp_path / "take 1" / "Kamera é").mkdir(parents=True)
+    (tmp_path / "take 1" / "Kamera é" / "bild 1.png").write_bytes(b"picture")
+    before = addresses.content_digest(str(tmp_path / "take 1"))
+    shutil.copytree(tmp_path / "take 1", tmp_path / "copy")
+    (tmp_path / "copy" / ".DS_Store").touch()
+    (tmp_path / "copy" / "Kamera é" / "up").symlink_to(tmp_path / "copy")
+    (tmp_path / "copy" / "gone").symlink_to(tmp_path / "nowhere")
+    assert addresses.content_digest(str(tmp_path / "copy")) == before
+    found, picture = {before}, tmp_path / "take 1" / "Kamera é" / "bild 1.png"
+    os.utime(picture, ns=(0, 0))
+    found.add(addresses.content_digest(str(tmp_path / "take 1")))
+    picture.write_bytes(b"pictures")
+    os.utime(picture, ns=(0, 0))
+    found.add(addresses.content_digest(str(tmp_path / "take 1")))
+    picture = picture.rename(tmp_path / "take 1" / "bild 1.png")
+    found.add(addresses.content_digest(str(tmp_path / "take 1")))
+    picture.rename(tmp_path / "take 1" / "bild 2.png")
+    found.add(addresses.content_digest(str(tmp_path / "take 1")))
+    assert len(found) == 5
+    with pytest.raises(HandsError, match="expected a folder of a capture, found 'No such file or directory'"):
+        addresses.content_digest(str(tmp_path / "nowhere"))
+
+
+def test_a_capture_at_a_url_that_changed_is_fetched_again(captures: list[str], tmp_path: Path):
+    files = fsspec.filesystem("memory")
+    files.pipe_file("/changing/take/hand", b"1.5")
+    plan = plan_of(["memory://changing/take"], "memory://results/changing")
+    carry_out(plan, tmp_path)
+    files.pipe_file("/changing/take/hand", b"2.5")
+    assert figures(carry_out(plan, tmp_path))["take/hand-uvnerf/eval"]["hand_psnr"] == 2.5
+    assert files.cat_file("/results/changing/earlier/take/hand-uvnerf/train.1/weights") == b"1.5"
+
+
+def test_a_worker_that_was_taken_for_lost_and_goes_on(captures: list[str], tmp_path: Path):
+    """Another one has put the same result in its place meanwhile: it is kept."""
+    plan, programs = plan_of(captures[:1], tmp_path / "out"), stand_ins(tmp_path)
+    carry_out(plan, tmp_path)
+    whole, aside = tmp_path / "out/take0/fit", tmp_path / "aside"
+    whole.rename(aside)
+    ended = json.loads((aside / "step.json").read_text())["outcome"]["ended"]
+    other = f"cp -r {aside} {whole}; exec {' '.join(programs['ns-hands'])}"
+    programs["ns-hands"] = ("sh", "-c", other + ' "$@"', "sh")
+    rows = carry_out(plan, tmp_path, programs=programs)
+    assert rows["take0/fit"]["state"] == "done" and rows["take0/fit"]["ended"] == ended
 
 
 @pytest.mark.parametrize(
@@ -299,10 +426,10 @@ def test_old_copies_make_room(tmp_path: Path, monkeypatch):
         there = [copy for copy in (tmp_path / "captures").iterdir() if copy.is_dir()]
         return usage(free=scratch.SPARE_BYTES + 3 if len(there) < 2 else 0)
 
-    with scratch.fetched_capture("memory://room/old", tmp_path) as old:
+    with scratch.fetched_capture("memory://room/old", "", tmp_path) as old:
         os.utime(old, (0, 0))
-    with scratch.fetched_capture("memory://room/used", tmp_path) as used:
+    with scratch.fetched_capture("memory://room/used", "", tmp_path) as used:
         os.utime(used, (1, 1))
         monkeypatch.setattr(scratch.shutil, "disk_usage", free)
-        with scratch.fetched_capture("memory://room/new", tmp_path) as new:
+        with scratch.fetched_capture("memory://room/new", "", tmp_path) as new:
             assert new.is_dir() and used.is_dir() and not old.exists()

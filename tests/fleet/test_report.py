@@ -117,7 +117,7 @@ def batch(tmp_path: Path, monkeypatch):
 
 
 def test_the_command(batch, tmp_path: Path, capsys):
-    (tmp_path / "takes/take1/broken").touch()
+    (tmp_path / "takes/take1/.broken").touch()
     with pytest.raises(SystemExit, match="error: .*out: expected all steps to end well, found 1 that failed"):
         batch("takes/*", "--results", "out", "--scratch", str(tmp_path / "scratch"))
     printed = capsys.readouterr().out
@@ -127,7 +127,7 @@ def test_the_command(batch, tmp_path: Path, capsys):
     batch("status", "out")
     printed = capsys.readouterr().out
     assert "4 of 8 steps done, 0 running, 1 failed, 3 waiting for those" in printed and "expected hands" in printed
-    (tmp_path / "takes/take1/broken").unlink()
+    (tmp_path / "takes/take1/.broken").unlink()
     batch("takes/*", "--results", "out", "--scratch", str(tmp_path / "scratch"), "--retry")
     assert "8 of 8 steps done" in capsys.readouterr().out
     assert len(list(csv.DictReader((tmp_path / "out/results.csv").open()))) == 2

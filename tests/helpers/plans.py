@@ -19,7 +19,7 @@ option = lambda name: pathlib.Path(words[words.index(name) + 1])
 time.sleep(float(os.environ.get("STEP_SECONDS", 0)))
 if program == "ns-hands" and words[0] == "fit":
     capture = pathlib.Path(words[1])
-    if (capture / "broken").exists():
+    if (capture / ".broken").exists():
         sys.exit(f"error: {capture.name}: expected hands, found none; leave it out.")
     cache = pathlib.Path(os.environ["NERFSTUDIO_HANDS_CACHE"])
     cache.mkdir()
@@ -65,14 +65,12 @@ def carry_out(
     plan: Plan, folder: Path, engine: Engine | None = None, *, retry: bool = False, programs: dict | None = None
 ) -> dict[str, dict[str, Any]]:
     """Does what is left of a plan; the ledger's rows by the steps' keys."""
-    with opened_results(plan.results) as (ledger, identity):
-        driver = Driver(
-            make_steps(plan), ledger, plan.results, identity, folder / "scratch", plan.resources,
-            stand_ins(folder) if programs is None else programs,
-        )  # fmt: skip
+    with opened_results(plan.results) as results:
+        programs = stand_ins(folder) if programs is None else programs
+        driver = Driver(make_steps(plan), results, folder / "scratch", plan.resources, programs)
         driver.recover(retry=retry)
         driver.run(engine or LocalEngine(2), lambda *_: None)
-        return {row["key"]: dict(row) for row in ledger.rows()}
+        return {row["key"]: dict(row) for row in results.ledger.rows()}
 
 
 def figures(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
