@@ -77,8 +77,6 @@ def predict(
     from nerfstudio_hands.preparation.sources import folder_sources, picture_or_video
 
     source = picture_or_video(images) if images.is_file() else folder_sources([images])[0]
-    for part in ("overlays", *["meshes"] * (meshes != "none"), *["turntables"] * turntables):
-        prepare_output_folder(output_dir / part, keep_out_of=images)
 
     from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -89,14 +87,16 @@ def predict(
     from nerfstudio_hands.export.scene_run import ScenePicture, SceneRun, turntable
 
     predictor = _predictor(load_config, network)
+    is_hand = isinstance(predictor, HandPredictor)
+    if turntables and is_hand:
+        raise HandsError("--turntables: expected a network of surfaces, found one of hands alone: leave it out.")
+    for part in ("overlays", *["meshes"] * (meshes != "none"), *["turntables"] * turntables):
+        prepare_output_folder(output_dir / part, keep_out_of=images)
     if save_network is not None:
         _save(predictor, save_network, load_config or network)
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
-    is_hand = isinstance(predictor, HandPredictor)
-    if turntables and is_hand:
-        raise HandsError("--turntables: expected a network of surfaces, found one of hands alone: leave it out.")
     run = PredictionRun(predictor, finder, refine=refine) if is_hand else SceneRun(predictor, finder)
     tiles = []
     for picture in run.pictures(source, output_dir / "detections"):

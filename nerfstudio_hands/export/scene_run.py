@@ -114,7 +114,7 @@ def overlay(
         mesh, of_object = scene.meshes.both()
         if len(mesh.vertices):
             drawn = _drawn(drawn, scaled, mesh, of_object)
-            views += [_from_around(scene, turn, small.shape[0]) for turn in (FROM_THE_RIGHT, FROM_BEHIND)]
+            views += [_from_around(mesh, of_object, turn, small.shape[0]) for turn in (FROM_THE_RIGHT, FROM_BEHIND)]
     return np.concatenate([small, drawn, *views], 1)
 
 
@@ -127,11 +127,11 @@ def turntable(scenes: list[PredictedSurfaces], size: int = 320, frames: int = 48
         size: Side of a hand's square, pixels.
         frames: Of a turn, which takes four seconds.
     """
-    seen = [scene for scene in scenes if len(scene.meshes.both()[0].vertices)]
+    seen = [(mesh, kinds) for mesh, kinds in (scene.meshes.both() for scene in scenes) if len(mesh.vertices)]
     if not seen:
         return b""
     turns = Rotation.from_rotvec(np.arange(frames)[:, None] * [0.0, 2 * np.pi / frames, 0.0]).as_matrix()
-    rows = [np.concatenate([_from_around(scene, turn, size) for scene in seen], 1) for turn in turns]
+    rows = [np.concatenate([_from_around(*both, turn, size) for both in seen], 1) for turn in turns]
     pictures, file = [Image.fromarray(row) for row in rows], io.BytesIO()
     pictures[0].save(
         file, "WEBP", save_all=True, append_images=pictures[1:], duration=round(4000 / frames), loop=0, quality=75
@@ -139,9 +139,10 @@ def turntable(scenes: list[PredictedSurfaces], size: int = 320, frames: int = 48
     return file.getvalue()
 
 
-def _from_around(scene: PredictedSurfaces, turn: Float[np.ndarray, "3 3"], size: int) -> UInt8[np.ndarray, "S S 3"]:
+def _from_around(
+    mesh: SceneMesh, of_object: Float[torch.Tensor, " V"], turn: Float[np.ndarray, "3 3"], size: int
+) -> UInt8[np.ndarray, "S S 3"]:
     """A hand and what it holds, turned about their middle, on white."""
-    mesh, of_object = scene.meshes.both()
     middle = mesh.vertices.mean(0)
     apart = mesh.vertices - middle
     # However it is turned, from four times as far away as it reaches it stays in the picture.

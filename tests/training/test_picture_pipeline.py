@@ -13,6 +13,7 @@ from helpers.in_process import ns_hands, ns_train
 from helpers.run_files import weights
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.utils.eval_utils import eval_setup
+from PIL import Image
 
 from nerfstudio_hands.datamanagers.crop_batches import CropBatches
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
@@ -102,15 +103,8 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
     assert (tmp_path / "out" / "overview.jpg").is_file()
     # The network's file says the same, up to its half precision.
     ns_hands(
-        *(
-            "predict",
-            "--network",
-            network,
-            "--images",
-            tmp_path / "images" / "0.png",
-            "--output-dir",
-            tmp_path / "again",
-        ),
+        *("predict", "--network", network, "--images", tmp_path / "images" / "0.png"),
+        *("--output-dir", tmp_path / "again"),
         *("--whole-picture", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--meshes", "none"),
     )
     again = json.loads((tmp_path / "again" / "hands.json").read_text())["pictures"]
@@ -121,6 +115,17 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
 def test_prediction_asks_for_one_network(run: Path, tmp_path: Path):
     with pytest.raises(SystemExit, match="expected one network, found both"):
         ns_hands("predict", "--images", tmp_path, "--load-config", run, "--network", tmp_path / "network.npz")
+
+
+def test_turntables_of_hands_alone_are_refused_before_anything_is_written(tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "images" / "0.png")
+    with pytest.raises(SystemExit, match="--turntables: expected a network of surfaces"):
+        ns_hands(
+            *("predict", "--images", tmp_path / "images", "--output-dir", tmp_path / "out", "--turntables"),
+            *("--save-network", tmp_path / "network.npz"),
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 def test_an_avatars_commands_say_what_such_a_run_is_for(run: Path, tmp_path: Path):
