@@ -143,7 +143,8 @@ class NearestSkinning(nn.Module):
         missing = barycentric.sum(dim=-1) < 0.5
         rotation = torch.where(missing[:, None, None], torch.eye(3, device=rotation.device), rotation)
         surface_point = surface_warp(hands.rest, hands.faces, face, barycentric) + hands.offset[hands.face_hand[face]]
-        return surface_point + torch.linalg.solve(rotation, offset)
+        # Without the look for what has no inverse, for which a GPU has to be waited for.
+        return surface_point + torch.linalg.solve_ex(rotation, offset).result
 
     def vertex_rotations(self, bones: Float[Tensor, "S H 16 4 4"]) -> Float[Tensor, "S V 9"]:
         """Blended rotations of the vertices, from the rest pose to the world of the bones, row by row.

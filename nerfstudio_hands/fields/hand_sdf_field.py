@@ -143,7 +143,8 @@ class HandSDFField(RadianceHead):
         if not self.training:
             shift, features = shift.detach(), features.detach()
         # What the network says changes with the place; the fitted surface's own distance changes along `outward`.
-        gradient = torch.linalg.solve(samples.rotation.mT, change * self.shell)
+        # Without the look for what has no inverse, for which a GPU has to be waited for.
+        gradient = torch.linalg.solve_ex(samples.rotation.mT, change * self.shell).result
         if self.corrects:
             gradient = gradient + samples.outward
         position = torch.cat([self.position(samples), pose_code], dim=-1)
@@ -161,5 +162,7 @@ class HandSDFField(RadianceHead):
         looks = torch.cat([geometry.position, samples.normal], dim=-1)
         light = samples.light
         if light.shape[1]:
-            light = irradiance(torch.eye(light.shape[1]).to(light), samples.normal) - light
+            light = (
+                irradiance(torch.eye(light.shape[1], dtype=light.dtype, device=light.device), samples.normal) - light
+            )
         return self.color(looks, geometry.features, samples.normal, light, directions)

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nerfstudio_hands.transforms.products import product
+
 
 class PlaneEncoding(nn.Module):
     """Features of coordinates in [0, 1]^2 or [0, 1]^3.
@@ -37,11 +39,13 @@ class PlaneEncoding(nn.Module):
 
     def forward(self, coordinates: Float[Tensor, "N D"]) -> Float[Tensor, "N C"]:
         """Features at the coordinates; those outside [0, 1] read the border."""
-        grid = torch.stack([coordinates[:, axes] for axes in self.axes])[:, :, None] * 2 - 1  # [P, N, 1, 2]
+        columns = coordinates.unbind(dim=1)
+        planes = [torch.stack([columns[first], columns[second]], dim=1) for first, second in self.axes]
+        grid = torch.stack(planes)[:, :, None] * 2 - 1  # [P, N, 1, 2]
         features = []
         for level in self.levels:
             planes = F.grid_sample(level, grid, mode="bilinear", padding_mode="border", align_corners=False)
-            features.append(planes[..., 0].prod(dim=0).T)  # [N, channels]
+            features.append(product(planes[..., 0]).T)  # [N, channels]
         return torch.cat(features, dim=-1)
 
     def total_variation(self) -> Float[Tensor, ""]:

@@ -4,8 +4,9 @@ inverse rendering of geometry", SIGGRAPH Asia 2021)."""
 from __future__ import annotations
 
 import atexit
+import math
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Type
 
@@ -21,6 +22,9 @@ from nerfstudio_hands.geometry.laplacian import Laplacian
 PAPER_SMOOTHNESS = 19.0
 """The authors' usual weight, in their notation alpha = 0.95."""
 
+TOLERANCE = 1e-5
+"""Error of a solve on CUDA, relative to that of a solution of zeros."""
+
 
 _alive: weakref.WeakSet[LargeSteps] = weakref.WeakSet()
 
@@ -29,7 +33,7 @@ _alive: weakref.WeakSet[LargeSteps] = weakref.WeakSet()
 def _drop_solvers() -> None:
     """Before nanobind looks for what is left of its own, and complains."""
     for steps in _alive:
-        del steps._solver
+        steps._solver = None
 
 
 class LargeSteps:
@@ -50,6 +54,11 @@ class LargeSteps:
             raise ValueError(f"expected a smoothness of at least 0, found {smoothness}")
         self._laplacian = laplacian
         self._smoothness = smoothness
+        self._solver: CholeskySolverD | CholeskySolverF | None = None
+        if laplacian.diagonal.is_cuda:
+            # cholespy calls functions of a driver that it may not have found, on the first GPU, and waits for it.
+            self._num_iterations = conjugate_gradient_steps(smoothness * float(laplacian.diagonal.max()))
+            return
         matrix = laplacian.matrix.to_sparse_coo().coalesce()
         vertex = torch.arange(len(matrix), device=matrix.device)
         row, column = torch.cat([matrix.indices(), vertex.expand(2, -1)], dim=1).int().contiguous()
@@ -69,9 +78,52 @@ class LargeSteps:
     def solve(self, right: Float[Tensor, "V C"]) -> Float[Tensor, "V C"]:
         """``(I + smoothness L)^-1 right``, without gradients."""
         right = right.detach().contiguous()
+        if self._solver is None:
+            scale = 1 + self._smoothness * self._laplacian.diagonal[:, None].to(right.dtype)
+            return conjugate_gradients(self.parameter, right, scale, self._num_iterations)
         solution = torch.zeros_like(right)
         self._solver.solve(right, solution)
         return solution
+
+
+def conjugate_gradient_steps(stiffness: float) -> int:
+    """Steps after which :func:`conjugate_gradients` is within `TOLERANCE` for ``I + smoothness L``.
+
+    Scaled by its diagonal the matrix has eigenvalues from ``1 / (1 + stiffness)`` to 2, and each step lowers the bound
+    of the error, twice ``((sqrt(k) - 1) / (sqrt(k) + 1))^n``, where k is their ratio.
+
+    Args:
+        stiffness: The smoothness times the largest entry of the Laplacian's diagonal.
+    """
+    return math.ceil(math.sqrt(2 * (1 + stiffness)) / 2 * math.log(2 / TOLERANCE))
+
+
+def conjugate_gradients(
+    times: Callable[[Float[Tensor, "V C"]], Float[Tensor, "V C"]],
+    right: Float[Tensor, "V C"],
+    scale: Float[Tensor, "V 1"],
+    num_steps: int,
+) -> Float[Tensor, "V C"]:
+    """Solves ``A x = right`` for a symmetric, positive definite A, each column for itself; a GPU is not waited for.
+
+    Args:
+        times: The product with A.
+        right: The right sides.
+        scale: The diagonal of A, by which it is preconditioned.
+        num_steps: How often A is asked.
+    """
+    found, left = torch.zeros_like(right), right
+    toward = scaled = left / scale
+    power = (left * scaled).sum(dim=0)
+    least = torch.finfo(right.dtype).tiny
+    for _ in range(num_steps):
+        product = times(toward)
+        length = power / (toward * product).sum(dim=0).clamp_min(least)
+        found, left = found + length * toward, left - length * product
+        scaled = left / scale
+        before, power = power, (left * scaled).sum(dim=0)
+        toward = scaled + power / before.clamp_min(least) * toward
+    return found
 
 
 class _Solve(torch.autograd.Function):

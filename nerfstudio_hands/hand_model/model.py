@@ -145,7 +145,8 @@ def pose_hand(
     pose_feature = (rotations[:, 1:] - identity).reshape(batch, NUM_POSE_FEATURES)
     rest = rest + torch.einsum("bp,vcp->bvc", pose_feature[:, : model.pose_dirs.shape[-1]], model.pose_dirs)
 
-    parents = torch.tensor(model.parents, device=rest.device)
+    # Not on the device of the rest: smplx asks for each of them.
+    parents = torch.tensor(model.parents)
     posed_joints, transforms = batch_rigid_transform(rotations, joints, parents, dtype=rest.dtype)
     blended = torch.einsum("vj,bjrc->bvrc", model.weights, transforms[:, :, :3])
     vertices = torch.einsum("bvrc,bvc->bvr", blended[..., :3], rest) + blended[..., 3] + translation[:, None]

@@ -27,7 +27,7 @@ def coverage_loss(
     hand, background = label == PixelLabel.HAND, label == PixelLabel.BACKGROUND
     boundary = dilate(hand) & dilate(background) & (label == PixelLabel.IGNORE)
     target, known = hand | (boundary & in_mask), hand | background | boundary
-    return (accumulation - target.to(accumulation.dtype))[known].square().mean()
+    return (accumulation - target.to(accumulation.dtype))[known.nonzero(as_tuple=True)].square().mean()
 
 
 def dilate(pixels: Bool[Tensor, "H W 1"]) -> Bool[Tensor, "H W 1"]:

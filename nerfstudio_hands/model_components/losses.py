@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -49,16 +50,25 @@ class PixelTargets:
 
     def color_loss(self, predicted: Float[Tensor, "R 3"], delta: float) -> Float[Tensor, ""]:
         """Of the supervised pixels, see :func:`color_loss`."""
-        return color_loss(predicted[self.supervised], self.color[self.supervised], delta)
+        return color_loss(predicted[self._supervised_rows], self.color[self._supervised_rows], delta)
 
     def opacity_loss(self, accumulation: Float[Tensor, "R 1"]) -> Float[Tensor, ""]:
         """Of all pixels of which it is known, see :func:`opacity_loss`."""
-        return opacity_loss(accumulation.view(-1)[self.opacity_known], self.opaque[self.opacity_known])
+        rows = self.opacity_known.nonzero()[:, 0]
+        return opacity_loss(accumulation.view(-1)[rows], self.opaque[rows])
+
+    @cached_property
+    def _supervised_rows(self) -> Int[Tensor, "N"]:
+        # A mask as an index makes a GPU be waited for at every use, and once more in the backward pass.
+        return self.supervised.nonzero()[:, 0]
 
 
 def supervised_mask(label: Int[Tensor, "*R"], labels: tuple[int, ...]) -> Bool[Tensor, "*R"]:
     """Which pixels show what is modeled, by the labels of that."""
-    return torch.isin(label, torch.tensor(labels, device=label.device, dtype=label.dtype))
+    found = label == labels[0]
+    for other in labels[1:]:
+        found = found | (label == other)
+    return found
 
 
 def color_loss(predicted: Float[Tensor, "N 3"], truth: Float[Tensor, "N 3"], delta: float) -> Float[Tensor, ""]:

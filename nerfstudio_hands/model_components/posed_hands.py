@@ -61,6 +61,10 @@ class PosedSurfaces:
     ray_surface: Int[Tensor, "R"]
     frames: Int[Tensor, "S"] | None = None
 
+    def first_surface(self) -> int:
+        """The surface that the first ray sees: of a picture, which shows one moment, that of all."""
+        return 0 if self.surfaces.num_surfaces == 1 else int(self.ray_surface[0])
+
     def interpolate(
         self,
         values: Float[Tensor, "S V C"],
@@ -262,6 +266,10 @@ class PosedHands(nn.Module):
         if not framed and rays.times is not None:
             times, ray_surface = rays.times.view(-1).unique(return_inverse=True)
             return self._posed("times", [self._track_count, *times.tolist()], self.pose_at(times), ray_surface)
+        if self.num_frames == 1:
+            # Which one it is nobody has to ask the GPU.
+            first = torch.zeros(len(rays.origins), dtype=torch.long, device=self.valid.device)
+            return self._posed("frames", [0], self.pose_of(first[:1]), first)
         frames = rays.metadata["frame_index"] if framed else self.train_frames[:1].expand(len(rays.origins))
         used, ray_surface = frames.view(-1).long().to(self.valid.device).unique(return_inverse=True)
         return self._posed("frames", used.tolist(), self.pose_of(used), ray_surface)

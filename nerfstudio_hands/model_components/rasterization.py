@@ -18,7 +18,7 @@ def rasterize_hands(rays: RayBundle, posed: PosedSurfaces) -> tuple[Raster, Int[
     """What rays [R], or the pinhole rays of an image [H, W], meet, and which surface each was cast at."""
     ray_surface = posed.ray_surface.view(rays.shape)
     if rays.ndim == 2:
-        return rasterize_rays(posed.surfaces, *pinhole_rays(rays), surface=_only(ray_surface)), ray_surface
+        return rasterize_rays(posed.surfaces, *pinhole_rays(rays), surface=posed.first_surface()), ray_surface
     hits = posed.surfaces.cast(rays.origins, rays.directions, posed.ray_surface)
     return Raster(hits.face, hits.barycentric, hits.depth, hits.depth), ray_surface
 
@@ -36,8 +36,8 @@ def antialias_layers(
     """
     if rays.ndim != 2:
         return layers
-    surface = _only(posed.ray_surface.view(rays.shape))
-    smooth = antialias(torch.cat(layers, dim=-1), raster, posed.surfaces, *pinhole_rays(rays), surface=surface)
+    shown = (raster, posed.surfaces, *pinhole_rays(rays))
+    smooth = antialias(torch.cat(layers, dim=-1), *shown, surface=posed.first_surface())
     return list(smooth.split([layer.shape[-1] for layer in layers], dim=-1))
 
 
@@ -73,11 +73,6 @@ def picture_rays(camera: Cameras) -> RayBundle:
         times=None if flat.times is None else spread(flat.times),
         metadata={"directions_norm": norm, **{name: spread(value) for name, value in (flat.metadata or {}).items()}},
     )
-
-
-def _only(ray_surface: Int[Tensor, "H W"]) -> int:
-    """The surface of an image, which shows one moment."""
-    return int(ray_surface[0, 0])
 
 
 def pinhole_rays(rays: RayBundle) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W 3"]]:

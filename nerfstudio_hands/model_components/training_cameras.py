@@ -52,9 +52,9 @@ class TrainingCameras(nn.Module):
 
         The mean of the corrections is left out: moving all cameras moves the hand.
         """
-        if not self.refine_poses or camera is None or not self.seen.any():
+        if not self.refine_poses or camera is None:
             return rays
-        moves = exp_map_SO3xR3((self.poses - self.poses[self.seen].mean(dim=0)) * self.seen[:, None])[camera]
+        moves = exp_map_SO3xR3((self.poses - self._mean_seen(self.poses)) * self.seen[:, None])[camera]
         directions = (moves[..., :3] @ rays.directions[..., None])[..., 0]
         return replace(rays, origins=rays.origins + moves[..., 3], directions=directions)
 
@@ -63,7 +63,7 @@ class TrainingCameras(nn.Module):
     ) -> Float[Tensor, "*R 3"]:
         """Color as a camera records it; where none is given, or one that training has not seen, as the mean of the
         others."""
-        if not self.learn_colors or not self.seen.any():
+        if not self.learn_colors:
             return color
         seen = self.seen[:, None]
         index = torch.arange(len(seen), device=color.device)[:, None]
@@ -71,10 +71,14 @@ class TrainingCameras(nn.Module):
         fixed = index == self.seen.int().argmax()
         gain, bias = (torch.where(fixed, torch.zeros_like(t), t) for t in (self.gain, self.bias))
         # The mean stands in for all others.
-        gain, bias = (torch.where(seen, t, t[self.seen].mean(dim=0)) for t in (gain, bias))
+        gain, bias = (torch.where(seen, t, self._mean_seen(t)) for t in (gain, bias))
         if camera is None:
-            return color * gain[self.seen].mean(dim=0).exp() + bias[self.seen].mean(dim=0) * accumulation
+            return color * self._mean_seen(gain).exp() + self._mean_seen(bias) * accumulation
         return color * gain[camera].exp() + bias[camera] * accumulation
+
+    def _mean_seen(self, values: Float[Tensor, "C N"]) -> Float[Tensor, "N"]:
+        """Mean over the cameras that training has seen, zero if there is none; without waiting for a GPU."""
+        return torch.where(self.seen[:, None], values, 0).sum(dim=0) / self.seen.sum().clamp(min=1)
 
     def penalty(self, *, color_weight: float, pose_weight: float) -> Float[Tensor, ""]:
         """Squared gains and biases, and squared corrections of the poses (radians, meters), with weights."""

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nerfstudio_hands.transforms.products import cumulative_product
+
 MIN_VISIBLE_WEIGHT = 1e-3
 """Weight of a sample in its pixel below which its color is left out of renderings; of 16 samples, at most 4 of 255."""
 
@@ -34,7 +36,7 @@ def density_weights(density: Float[Tensor, "M S"], width: Float[Tensor, "M S"]) 
         width: length of the ray that it stands for, meters.
     """
     alpha = 1 - torch.exp(-density * width)
-    transmittance = torch.cumprod(1 - alpha + 1e-7, dim=1)
+    transmittance = cumulative_product(1 - alpha + 1e-7)
     return alpha * torch.cat([torch.ones_like(alpha[:, :1]), transmittance[:, :-1]], dim=1)
 
 
@@ -82,5 +84,5 @@ def visible_samples(weight: Float[Tensor, "M S"], *, num_random: int = 0) -> Int
     """
     visible = (weight > MIN_VISIBLE_WEIGHT).flatten()
     if num_random and len(visible):
-        visible = visible.scatter(0, torch.randint(len(visible), (num_random,)).to(visible.device), True)
+        visible = visible.scatter(0, torch.randint(len(visible), (num_random,), device=visible.device), True)
     return torch.nonzero(visible)[:, 0]

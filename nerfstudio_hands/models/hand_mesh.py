@@ -208,15 +208,17 @@ class HandMeshModel(PosedHandModel):
         num_faces = posed.surfaces.num_own_faces
         face = raster.face.clamp(0, num_faces - 1)
         visible = (raster.face >= 0) & (raster.face < num_faces) & self.face_is_hand[face]
-        face, barycentric = face[visible], raster.barycentric[visible]
-        at = (ray_surface[visible], face, barycentric)
+        # A mask as an index makes a GPU be waited for at every use, and once more in the backward pass.
+        shown = visible.nonzero(as_tuple=True)
+        face, barycentric = face[shown], raster.barycentric[shown]
+        at = (ray_surface[shown], face, barycentric)
         normal = F.normalize(posed.interpolate(posed.normals, *at), dim=-1)
         albedo = self.albedo(uv_warp(self.face_uv, face, barycentric))
         blocked = posed.interpolate(posed.light, *at)
-        camera = None if camera is None else camera[visible]
+        camera = None if camera is None else camera[shown]
         irradiance = self.lighting.irradiance(normal, blocked, camera, self.cameras.seen)
         shaded = matt_color(albedo, irradiance)
-        return visible, GBuffer(face, barycentric, normal, albedo, irradiance, shaded, directions[visible])
+        return visible, GBuffer(face, barycentric, normal, albedo, irradiance, shaded, directions[shown])
 
     @property
     def has_own_color(self) -> bool:
@@ -266,7 +268,7 @@ class HandMeshModel(PosedHandModel):
 
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
-        hand = (label == PixelLabel.HAND)[..., 0]
+        hand = (label == PixelLabel.HAND)[..., 0].nonzero(as_tuple=True)
         loss = {"color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta)}
         if not self.mesh_is_fixed:
             coverage = coverage_loss(outputs["accumulation"], label, batch["in_mask"].to(self.device))

@@ -141,7 +141,7 @@ class HandSplatModel(PosedHandModel):
         pinhole = pinhole_rays(rays)
         # A picture shows one moment, which its first ray knows.
         posed = self.hands.for_rays(rays[:1, :1].flatten())
-        shown = self.show(posed, int(posed.ray_surface[0]))
+        shown = self.show(posed, posed.first_surface())
         features = [shown.colors(rays.origins[0, 0])]
         if not self.training:
             features += [(shown.splats.means - rays.origins[0, 0]).norm(dim=-1, keepdim=True), shown.normals]
@@ -222,7 +222,7 @@ class HandSplatModel(PosedHandModel):
 
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
-        hand = (label == PixelLabel.HAND)[..., 0]
+        hand = (label == PixelLabel.HAND)[..., 0].nonzero(as_tuple=True)
         coverage = coverage_loss(outputs["accumulation"], label, batch["in_mask"].to(self.device))
         loss = {
             "color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta),

@@ -76,6 +76,7 @@ class PosedHandModel(Model):
     """
 
     config: PosedHandModelConfig
+    scene_corners: Tensor
     learned_labels: Tuple[int, ...] = (PixelLabel.HAND,)
     """Labels of the pixels that the model shows."""
     can_be_relit: ClassVar[bool] = False
@@ -88,6 +89,7 @@ class PosedHandModel(Model):
         self.cameras = TrainingCameras(
             len(self.camera_names), learn_colors=self.config.camera_colors, refine_poses=self.config.refine_cameras
         )
+        self.register_buffer("scene_corners", self.scene_box.aabb.float(), persistent=False)
         self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box)
         self.perceptual = None
 
@@ -127,7 +129,7 @@ class PosedHandModel(Model):
 
     def beyond_scene(self, origins: Float[Tensor, "R 3"]) -> Float[Tensor, "R 1"]:
         """A distance from each origin at which the scene box is left in every direction, meters."""
-        low, high = self.scene_box.aabb.to(origins)
+        low, high = self.scene_corners
         return (origins - (low + high) / 2).norm(dim=-1, keepdim=True) + (high - low).norm() / 2
 
     def mean_exposure(self, color: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:

@@ -7,6 +7,7 @@ is (y, z, x) times a positive number. It is the basis of `nerfstudio.utils.math.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -60,8 +61,15 @@ def irradiance(
         normals: Unit normals.
     """
     num_levels = _num_levels(coefficients)
+    factors = _cosine_factors(num_levels, coefficients.device, coefficients.dtype)
+    return spherical_harmonics(num_levels, normals) @ (factors[:, None] * coefficients)
+
+
+@lru_cache
+def _cosine_factors(num_levels: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "C"]:
+    """Sent to a GPU once, because it is waited for."""
     factors = [CLAMPED_COSINE[level] for level in range(num_levels) for _ in range(2 * level + 1)]
-    return spherical_harmonics(num_levels, normals) @ (coefficients.new_tensor(factors)[:, None] * coefficients)
+    return torch.tensor(factors, device=device, dtype=dtype)
 
 
 def project_environment(image: Float[Tensor, "H W channels"]) -> Float[Tensor, "9 channels"]:

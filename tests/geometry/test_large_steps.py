@@ -9,7 +9,14 @@ import trimesh
 from torch import Tensor
 
 from nerfstudio_hands.geometry.laplacian import Laplacian
-from nerfstudio_hands.geometry.large_steps import AdamUniform, AdamUniformOptimizerConfig, LargeSteps
+from nerfstudio_hands.geometry.large_steps import (
+    TOLERANCE,
+    AdamUniform,
+    AdamUniformOptimizerConfig,
+    LargeSteps,
+    conjugate_gradient_steps,
+    conjugate_gradients,
+)
 from nerfstudio_hands.geometry.mesh import cotangent_laplacian, face_normals
 
 
@@ -142,3 +149,20 @@ print("end")
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "end\n"
     assert "nanobind" not in done.stderr
+
+
+@pytest.mark.parametrize("smoothness", [0.0, 12.0, 500.0])
+def test_conjugate_gradients_of_a_gpu_give_what_the_factorization_does(smoothness: float) -> None:
+    vertices, faces = _sphere(3)
+    laplacian = Laplacian.uniform(faces, len(vertices))
+    steps = LargeSteps(laplacian, smoothness)
+    right = torch.randn(len(vertices), 3, generator=torch.Generator().manual_seed(0))
+    right[:, 1] = 0
+    count = conjugate_gradient_steps(smoothness * float(laplacian.diagonal.max()))
+    scale = 1 + smoothness * laplacian.diagonal[:, None]
+    found, expected = conjugate_gradients(steps.parameter, right, scale, count), steps.solve(right)
+    assert (found - expected).norm() <= 2 * TOLERANCE * expected.norm()
+    assert (found[:, 1] == 0).all()
+    if smoothness:
+        few = conjugate_gradients(steps.parameter, right, scale, 2)
+        assert (few - expected).norm() > 10 * TOLERANCE * expected.norm()

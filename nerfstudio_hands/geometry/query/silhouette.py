@@ -23,10 +23,13 @@ def find_silhouette(
     surface: int,
 ) -> Int[Tensor, "N 2"]:
     """See :meth:`Surfaces.cross_silhouette`."""
-    # The kernel reads memory at these indices, so a wrong one must not reach it.
+    # The kernel reads memory at these indices, so a wrong one must not reach it; a GPU would have to be waited for to
+    # find one out.
     if not 0 <= surface < structure.num_surfaces:
         raise ValueError(f"expected a surface in [0, {structure.num_surfaces}), found {surface}")
-    if len(face) and not (0 <= int(face.min()) and int(face.max()) < structure.num_faces):
+    if face.is_cuda:
+        face = face.clamp(0, structure.num_faces - 1)
+    elif len(face) and not (0 <= int(face.min()) and int(face.max()) < structure.num_faces):
         raise ValueError(f"expected faces in [0, {structure.num_faces}), found {int(face.min())} to {int(face.max())}")
     pairs = torch.empty(len(origins), 2, dtype=torch.int64, device=origins.device)
     launch(

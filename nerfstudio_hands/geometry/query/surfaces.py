@@ -209,7 +209,10 @@ class Surfaces:
             return torch.empty(0, dtype=torch.int64, device=self.vertices.device)
         if surface.shape != (count,):
             raise ValueError(f"expected a surface for each of {count} points, found shape {tuple(surface.shape)}")
-        # The kernels read memory at these indices, so a wrong one must not reach them.
+        # The kernels read memory at these indices, so a wrong one must not reach them; a GPU would have to be waited
+        # for to find out.
+        if surface.is_cuda:
+            return surface.to(torch.int64).clamp(0, self.num_surfaces - 1).contiguous()
         if count and not (0 <= int(surface.min()) and int(surface.max()) < self.num_surfaces):
             raise ValueError(f"expected surfaces in [0, {self.num_surfaces}), found {surface.min()} to {surface.max()}")
         return surface.to(torch.int64).contiguous()

@@ -28,4 +28,4 @@ def pinhole_transform(directions: Float[Tensor, "H W 3"]) -> Float[Tensor, "3 3"
     bent = directions[row, column] - corner - column * across - row * down
     if bool(bent.norm() > MAX_BEND * torch.minimum(across.norm(), down.norm())):
         raise ValueError("expected directions of z-depth one, affine in column and row, found a grid that is bent")
-    return torch.linalg.inv(torch.stack([across, down, corner], dim=1))
+    return torch.linalg.inv_ex(torch.stack([across, down, corner], dim=1)).inverse

@@ -57,14 +57,15 @@ def project_vertices(
     pixels = to_image.new_empty(num_vertices, 3)
     rows = to_image.new_empty(num_vertices, dtype=torch.float32)
     too_near = torch.zeros(1, dtype=torch.int32, device=to_image.device)
+    camera = torch.cat([origins[0, 0].double(), to_image.flatten()]).tolist()
     launch(
         project_kernel,
         num_vertices,
         [
             surface,
             vertices,
-            wp.vec3d(*origins[0, 0].tolist()),
-            wp.mat33d(*to_image.flatten().tolist()),
+            wp.vec3d(*camera[:3]),
+            wp.mat33d(*camera[3:]),
             MIN_DEPTH,
             as_array(pixels, wp.vec3d),
             as_array(rows, wp.float32),
@@ -83,7 +84,7 @@ def covered_pixels(pixels: Tensor | None, width: int, height: int) -> tuple[slic
     def span(start: float, end: float, size: int) -> slice:
         return slice(int(min(max(start, 0), size)), int(min(max(end + 1, 0), size)))
 
-    low, high = pixels.amin(0).floor().tolist(), pixels.amax(0).ceil().tolist()
+    low, high = torch.stack([pixels.amin(0).floor(), pixels.amax(0).ceil()]).tolist()
     return span(low[1], high[1], height), span(low[0], high[0], width)
 
 
