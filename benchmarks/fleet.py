@@ -6,7 +6,8 @@ python benchmarks/fleet.py kill
 
 `overhead` does nothing in each step, here and by Ray, and asks for the status of a ledger of ten thousand captures.
 `tiny` does tiny synthetic captures through fit, a few steps of training, evaluation and export. `kill` ends commands
-and drivers by SIGKILL at random moments and compares what comes out with an undisturbed run.
+and drivers (with `--engine ray` Ray's workers, too) by SIGKILL at random moments and compares what comes out with an
+undisturbed run. Both can be stopped and go on when they are called again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Union
+from typing import Annotated, Literal, Union
 
 import tyro
 import yaml
@@ -75,21 +76,27 @@ class Tiny(Recorded):
     """Steps at a time."""
     iterations: int = 30
     """Steps of each training."""
+    engines: tuple[Literal["processes", "ray"], ...] = ("processes", "ray")
+    """What runs the steps."""
     output: Path = Path("outputs/fleet")
     """Folder for captures and results; captures that are there are used again."""
 
     def main(self) -> None:
-        table = Table("engine", "wall s", "sum of steps s", "wall over sum / workers", "done", title="Tiny captures")
-        for name in ("processes", "ray"):
+        table = Table(
+            "engine", "wall s", "sum of steps s", "wall over sum / workers", "steps done", title="Tiny captures"
+        )
+        for name in self.engines:
             plan = write_plan(self, self.output / name)
-            start = time.monotonic()
-            address = ("--address", "local") if name == "ray" else ()
-            subprocess.run([NS_HANDS, "batch", str(plan), "--workers", str(self.workers), *address], check=True)
+            print(f"{name}: {self.captures} captures, {self.workers} steps at a time", flush=True)
+            began, start = time.time(), time.monotonic()
+            subprocess.run(batch_command(plan, name, self.workers), check=True)
             wall = time.monotonic() - start
             rows = ledger_rows(self.output / name)
-            steps = sum(row["ended"] - row["started"] for row in rows)
-            done = f"{sum(row['state'] == 'done' for row in rows)} of {len(rows)}"
-            table.add_row(name, f"{wall:.0f}", f"{steps:.0f}", f"{wall * self.workers / steps:.2f}", done)
+            # Of a run that was stopped and goes on, what it does now.
+            now = [row["ended"] - row["started"] for row in rows if row["started"] >= began]
+            ratio = f"{wall * self.workers / sum(now):.2f}" if now else "-"
+            done = f"{len(now)} of {len(rows)}"
+            table.add_row(name, f"{wall:.0f}", f"{sum(now):.0f}", ratio, done)
         note = "Synthetic. Wall time includes the look at the plan's options and, of Ray, its start and end."
         record(__file__, self, [table], notes=[note])
 
@@ -105,29 +112,33 @@ class Kill(Recorded):
     iterations: int = 30
     """Steps of each training."""
     kills: int = 20
-    """How often something is killed: by turns the driver and one of its commands."""
+    """How often something is killed: by turns the driver, one of its commands and, of Ray, one of its workers."""
     longest: float = 60
     """Most seconds between two."""
     seed: int = 0
     """Of the moments."""
+    engine: Literal["processes", "ray"] = "processes"
+    """What runs the steps that are disturbed; the undisturbed run is one of processes."""
     output: Path = Path("outputs/fleet")
     """Folder for captures and results; captures that are there are used again."""
 
     def main(self) -> None:
-        whole, broken = write_plan(self, self.output / "whole"), write_plan(self, self.output / "killed")
-        command = [NS_HANDS, "batch", "--workers", str(self.workers), "--retry"]
-        subprocess.run([*command, str(whole)], check=True)
-        killed = kill_at_random([*command, str(broken)], self)
-        subprocess.run([*command, str(broken)], check=True)
-        here, there = (eval_figures(self.output / name) for name in ("whole", "killed"))
-        most = max(abs(here[key][name] - there[key][name]) for key in here for name in here[key] if name != "fps")
-        rows = ledger_rows(self.output / "killed")
-        table = Table(
-            "drivers killed", "commands killed", "steps done", "largest difference of a figure", title="Kills"
-        )
+        whole, broken = (write_plan(self, self.output / name) for name in ("whole", f"killed-{self.engine}"))
+        print("Undisturbed:", flush=True)
+        subprocess.run(batch_command(whole, "processes", self.workers), check=True)
+        command = [*batch_command(broken, self.engine, self.workers), "--retry"]
+        killed = kill_at_random(command, self)
+        print("Whatever is left:", flush=True)
+        subprocess.run(command, check=True)
+        here, there = (eval_figures(plan.with_suffix("")) for plan in (whole, broken))
+        most = max(largest_difference(here[key], there[key]) for key in here)
+        rows = ledger_rows(broken.with_suffix(""))
+        assert here.keys() == there.keys() and len({row["key"] for row in rows}) == len(rows)
+        table = Table("engine", *(f"{name}s killed" for name in killed), "steps done", "figures", "largest difference")
         done = f"{sum(row['state'] == 'done' for row in rows)} of {len(rows)}"
-        table.add_row(str(killed["driver"]), str(killed["command"]), done, f"{most:.3g}")
-        record(__file__, self, [table], notes=["Synthetic. Figures are all of ns-eval but its pictures a second."])
+        counted = sum(map(len, here.values()))
+        table.add_row(self.engine, *map(str, killed.values()), done, str(counted), f"{most:.3g}")
+        record(__file__, self, [table], notes=["Synthetic. Figures are all of ns-eval but those of time."])
 
 
 def do_nothing(task: Task, **told) -> Outcome:
@@ -219,20 +230,31 @@ def write_plan(args: Tiny | Kill, results: Path) -> Path:
     return path
 
 
+def batch_command(plan: Path, engine: str, workers: int) -> list[str]:
+    """`ns-hands batch` with a plan by an engine of this machine."""
+    address = ("--address", "local") if engine == "ray" else ()
+    return [NS_HANDS, "batch", str(plan), "--workers", str(workers), *address]
+
+
 def kill_at_random(command: list[str], args: Kill) -> dict[str, int]:
-    """Starts the batch again and again, and kills it or one of its commands."""
-    moments, killed = random.Random(args.seed), {"driver": 0, "command": 0}
-    process = subprocess.Popen(command)
+    """Starts the batch again and again, and kills it, one of its commands or one of its workers; how often each."""
+    killed = {"driver": 0, "command": 0} | ({"worker": 0} if args.engine == "ray" else {})
+    moments, process = random.Random(args.seed), subprocess.Popen(command)
     for number in range(args.kills):
-        time.sleep(moments.uniform(0, args.longest))
-        victims = children(process.pid)
-        if number % 2 and victims:
-            os.kill(moments.choice(victims), signal.SIGKILL)
-            killed["command"] += 1
-        else:
-            process.kill()
-            killed["driver"] += 1
-        if process.poll() is not None or not number % 2:
+        try:
+            process.wait(moments.uniform(0, args.longest))
+            print(f"All is done after {sum(killed.values())} kills.", flush=True)
+            return killed
+        except subprocess.TimeoutExpired:
+            pass
+        kind = list(killed)[number % len(killed)]
+        victims = [process.pid] if kind == "driver" else descendants(process.pid, MARKS[kind])
+        if victims:
+            print(f"Kill {number + 1} of {args.kills}: a {kind}", flush=True)
+            with suppress(ProcessLookupError):
+                os.kill(moments.choice(victims), signal.SIGKILL)
+                killed[kind] += 1
+        if kind == "driver":
             process.wait()
             process = subprocess.Popen(command)
     process.kill()
@@ -240,10 +262,31 @@ def kill_at_random(command: list[str], args: Kill) -> dict[str, int]:
     return killed
 
 
-def children(parent: int) -> list[int]:
-    """Processes that a process has begun (Linux)."""
-    found = Path(f"/proc/{parent}/task").glob("*/children")
-    return [int(pid) for path in found for pid in path.read_text().split()]
+MARKS = {"command": ("/ns-train", "/ns-eval", "/ns-hands"), "worker": ("ray::",)}
+"""What stands in the command lines of processes of each kind."""
+
+
+def descendants(parent: int, marks: tuple[str, ...]) -> list[int]:
+    """Processes that a process, or one that it began, has begun, and whose command line has a mark (Linux)."""
+    found = []
+    with suppress(OSError):
+        for path in Path(f"/proc/{parent}/task").glob("*/children"):
+            for child in map(int, path.read_text().split()):
+                if any(mark in Path(f"/proc/{child}/cmdline").read_bytes().decode() for mark in marks):
+                    found.append(child)
+                found += descendants(child, marks)
+    return found
+
+
+def largest_difference(here: dict[str, float], there: dict[str, float]) -> float:
+    """Between figures of two runs, without those of time."""
+    assert here.keys() == there.keys()
+    names = [name for name in here if not any(word in name for word in ("fps", "per_sec", "seconds"))]
+    # What is no number in both is the same.
+    return max(
+        0.0 if here[name] != here[name] and there[name] != there[name] else abs(here[name] - there[name])
+        for name in names
+    )
 
 
 def ledger_rows(results: Path) -> list[sqlite3.Row]:

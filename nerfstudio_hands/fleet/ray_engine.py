@@ -54,7 +54,7 @@ class RayEngine:
         self.description = f"Ray at {address}" + (f", http://{link}" if link else "")
         self._has_gpus = ray.cluster_resources().get("GPU", 0) > 0
         self._keys: dict[Any, str] = {}
-        self._board = ray.remote(num_cpus=0)(_Board).remote()
+        self._board = self._new_board()
         self._asked = time.monotonic()
         self._task, self._work = ray.remote(max_retries=0)(_do), work
 
@@ -78,12 +78,20 @@ class RayEngine:
     def close(self) -> None:
         self._ray.shutdown()
 
+    def _new_board(self) -> Any:
+        return self._ray.remote(num_cpus=0)(_Board).remote()
+
     def _begun(self) -> list[Event]:
         if time.monotonic() - self._asked < BOARD_SECONDS:
             return []
         self._asked = time.monotonic()
         running = set(self._keys.values())
-        return [Started(*row) for row in self._ray.get(self._board.take.remote()) if row[0] in running]
+        try:
+            return [Started(*row) for row in self._ray.get(self._board.take.remote()) if row[0] in running]
+        except self._ray.exceptions.RayActorError:
+            # Its process or node is gone; where a running task is stays unknown until it ends.
+            self._board = self._new_board()
+            return []
 
     def _ended(self, reference: Any) -> Event:
         """What became of a task; of one whose worker or node is gone, that it is lost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from nerfstudio_hands.fleet import addresses, scratch, worker
 from nerfstudio_hands.fleet import driver as drivers
 from nerfstudio_hands.fleet.driver import opened_results
 from nerfstudio_hands.fleet.engines import LocalEngine
+from nerfstudio_hands.fleet.graph import make_steps
 from nerfstudio_hands.fleet.ledger import Ledger
 
 
@@ -210,6 +212,46 @@ def test_a_full_disk(captures: list[str], tmp_path: Path, monkeypatch):
     assert "expected 256 MB of free disk, found 1 MB; free some" in rows["take0/fit"]["sentence"]
 
 
+def test_a_disk_that_fills_up_meanwhile(captures: list[str], tmp_path: Path, monkeypatch):
+    """By Linux' own full device in the place of a receipt, by SQLite's own bound, and while a capture is fetched."""
+    programs = stand_ins(tmp_path)
+    link = 'ln -s /dev/full "$(dirname "$4")/step.json"'
+    programs["ns-eval"] = ("sh", "-c", " ".join(programs["ns-eval"]) + f' "$@"; {link}', "sh")
+    rows = carry_out(plan_of(captures[:1], tmp_path / "out"), tmp_path, programs=programs)
+    sentence = "expected to read and write here, found 'No space left on device'; free some space."
+    assert rows["take0/hand-uvnerf/eval"]["sentence"] == f"take0/hand-uvnerf/eval: {sentence}"
+    assert not (tmp_path / "out/take0/hand-uvnerf/eval").exists()
+    with opened_results(str(tmp_path / "other")) as results:
+        results.ledger._rows.execute("PRAGMA max_page_count = 8")
+        with pytest.raises(HandsError, match="found 'database or disk is full'; see that there is space"):
+            results.ledger.add(make_steps(plan_of(make_captures(tmp_path / "many", 99), tmp_path / "other")))
+    files = fsspec.filesystem("memory")
+    files.pipe_file("/large/take/hand", b"1.5")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(type(files), "get_file", full)
+    rows = carry_out(plan_of(["memory://large/take"], tmp_path / "fetched"), tmp_path)
+    sentence = "expected space for a copy, found a full disk; free some, or give another --scratch."
+    assert rows["take/fit"]["sentence"] == f"memory://large/take: {sentence}"
+
+
+def test_results_that_cannot_be_written(captures: list[str], tmp_path: Path, monkeypatch):
+    """A disk that was mounted for reading, as `rename` finds it."""
+    rename = Path.rename
+
+    def refuse(self: Path, target: str) -> Path:
+        if str(target).endswith("take0/fit"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    rows = carry_out(plan_of(captures[:1], tmp_path / "out"), tmp_path)
+    sentence = "found 'Read-only file system'; see that it is there and that you may write."
+    assert rows["take0/fit"]["state"] == "failed" and rows["take0/fit"]["sentence"].endswith(sentence)
+
+
 def test_a_step_that_leaves_nothing(captures: list[str], tmp_path: Path):
     programs = {**stand_ins(tmp_path), "ns-eval": ("true",), "ns-hands": ("true",)}
     plan = plan_of(captures[:1], tmp_path / "out", steps=["train", "eval", "export"])
@@ -398,10 +440,11 @@ def test_a_worker_that_was_taken_for_lost_and_goes_on(captures: list[str], tmp_p
             "expected an address that can be read and written, found 'Protocol not known: nosuch'",
         ),
         ("memory://takes/nowhere", "expected a folder with a capture, found none"),
-        ("s3://bucket/take", "found that a package is missing .*s3fs"),
+        ("gs://bucket/take", "found that a package is missing .*gcsfs"),
     ],
 )
-def test_no_such_address(tmp_path: Path, address: str, sentence: str):
+def test_no_such_address(tmp_path: Path, address: str, sentence: str, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(HandsError, match=sentence):
         plan_of([address], tmp_path / "out")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from helpers.in_process import ns_hands
+from helpers.make_interhand import make_interhand
 from helpers.plans import make_captures, plan_of
 
 from nerfstudio_hands.cli.batch import _check_plan
@@ -61,6 +64,28 @@ def test_names_do_not_depend_on_other_captures(tmp_path: Path):
     assert [one.name for one in plan_of([f"{tmp_path}/bob/2"], results).captures] == ["bob-2"]
 
 
+def test_names_of_folders_in_any_script(tmp_path: Path):
+    names = ("Anna Müller", "手 1", "e\u0301tude", "Zoë\u202e")
+    captures = [str(path) for name in names if not (path := tmp_path / name).mkdir()]
+    plan = plan_of(captures, tmp_path / "out")
+    assert [one.name for one in plan.captures] == ["Anna_Müller", "手_1", "e_tude", "Zoë_"]
+    assert [one.data for one in plan.captures] == captures
+    with pytest.raises(HandsError, match="found 2 called 'anna_müller'; give them names"):
+        (tmp_path / "Anna_Müller").mkdir()
+        plan_of([*captures, str(tmp_path / "Anna_Müller")], tmp_path / "out")
+
+
+def test_the_published_protocol(tmp_path: Path, monkeypatch, capsys):
+    """Its plan as it lies in the repository, beside a tiny tree in InterHand2.6M's layout."""
+    make_interhand(tmp_path / "InterHand2.6M")
+    shutil.copy(Path(__file__).parents[2] / "benchmarks" / "interhand_protocol.yaml", tmp_path)
+    ns_hands("batch", tmp_path / "interhand_protocol.yaml", "--check")
+    printed = capsys.readouterr().out
+    # A fit and three steps by five methods of each.
+    assert f"3 captures, 48 steps; results in {tmp_path}/interhand_protocol" in printed
+    assert "The plan can be carried out." in printed and not (tmp_path / "interhand_protocol").exists()
+
+
 def test_inputs_change_with_what_a_step_depends_on(captures: list[str], tmp_path: Path):
     def inputs(**entries) -> dict[str, str]:
         return {step.key: step.inputs for step in make_steps(plan_of(captures, tmp_path / "out", **entries))}
@@ -81,6 +106,9 @@ def test_inputs_change_with_what_a_step_depends_on(captures: list[str], tmp_path
         ({"captures": ["no*where"]}, "expected a folder with a capture, found none"),
         ({"captures": ["TAKE0", "TAKE0"]}, "expected each capture once, found .*take0 2 times"),
         ({"captures": ["TAKE0", {"data": "TAKE1", "name": "Take0"}]}, "found 2 called 'take0'"),
+        ({"captures": [{"data": "TAKE0", "name": "Logs"}]}, "a capture's name that nothing else .* found 'Logs'"),
+        ({"methods": {"Fit": {"method": "hand-mesh"}}}, "differ from each other and from 'fit', found 2 of 'fit'"),
+        ({"methods": {"a": {"method": "hand-mesh"}, "A": {"method": "hand-sdf"}}}, "found 2 of 'a'"),
         ({"captures": [{"data": "TAKE0", "name": "../up"}]}, "expected a name of letters.* found '../up'"),
         ({"captures": [{"name": "x"}]}, "'data' of a capture, found None"),
         ({"results": ""}, "expected a folder or URL as 'results'"),
