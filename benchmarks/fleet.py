@@ -48,6 +48,8 @@ NS_HANDS = str(Path(sys.executable).parent / "ns-hands")
 class Overhead(Recorded):
     """Time of the driver for steps that do nothing, and of `ns-hands batch status`."""
 
+    name: str = "overhead"
+    """Of the result's file."""
     steps: int = 2000
     """Steps of the plan."""
     captures: int = 10000
@@ -70,6 +72,8 @@ class Overhead(Recorded):
 class Tiny(Recorded):
     """Tiny synthetic captures, by Ray and by this machine's processes, against the sum of their steps."""
 
+    name: str = "tiny"
+    """Of the result's file."""
     captures: int = 12
     """Captures; each another person."""
     workers: int = 2
@@ -105,6 +109,8 @@ class Tiny(Recorded):
 class Kill(Recorded):
     """Kills at random moments, until all is done, and a comparison of figures with an undisturbed run."""
 
+    name: str = "kill"
+    """Of the result's file."""
     captures: int = 3
     """Captures; each another person."""
     workers: int = 2

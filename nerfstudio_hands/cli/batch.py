@@ -10,6 +10,7 @@ import tyro
 
 from nerfstudio_hands.cli.batch_status import print_status
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.environment import quieten_imports
 from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
 
@@ -143,6 +144,7 @@ def _carry_out(asked, *, workers, address, scratch, retry, check) -> None:
 def _check_once(asked, ledger) -> None:
     """Looks at methods and options with the commands' own parsers, unless this version has done so for these steps."""
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     from nerfstudio_hands.fleet.addresses import short_digest
@@ -152,7 +154,13 @@ def _check_once(asked, ledger) -> None:
     if ledger.fact("checked") != short_digest(told):
         # In a process of its own: nerfstudio would stay in the memory of this one, which may run for days.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
-            other.submit(_check_plan, asked).result()
+            try:
+                other.submit(_check_plan, asked).result()
+            except BrokenProcessPool as error:
+                raise HandsError(
+                    "ns-hands batch: expected to look at methods and options, found that the process that does so was "
+                    "killed, perhaps for want of memory; start again."
+                ) from error
         ledger.state_fact("checked", short_digest(told))
 
 
@@ -162,6 +170,7 @@ def _check_plan(asked) -> None:
     from nerfstudio_hands.fleet.plan import words
     from nerfstudio_hands.fleet.plan_options import check_command, check_methods, fit_words
 
+    quieten_imports()
     say("Looking at methods and options ..")
     if "fit" in asked.steps:
         for given in {tuple(fit_words(capture, asked)) for capture in asked.captures}:

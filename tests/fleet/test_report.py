@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import resource
 import subprocess
 import sys
@@ -158,6 +159,16 @@ def test_ray_where_it_is_not_installed(batch, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SystemExit, match="--address: expected Ray to be installed, found that it is not"):
         batch("takes/*", "--results", "out", "--address", "auto")
+
+
+def test_a_look_at_the_plan_that_is_killed(tmp_path: Path, monkeypatch):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.add(steps_of(1))
+    # Of a process that ends at once, whatever it is given.
+    monkeypatch.setattr(command, "_check_plan", os._exit)
+    with pytest.raises(HandsError, match="found that the process that does so was killed, perhaps for want of memory"):
+        command._check_once(9, ledger)
+    assert ledger.fact("checked") is None
 
 
 def test_a_file_that_is_no_ledger(batch, tmp_path: Path):
