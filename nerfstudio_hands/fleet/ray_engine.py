@@ -19,6 +19,8 @@ from nerfstudio_hands.fleet.worker import run_step
 
 MOST_PENDING = 1000
 """Tasks that Ray has at once: enough for an autoscaler to see what is wanted, few enough to stop soon."""
+LOCAL_STARTS = 3
+"""Tries to start Ray here, to which it gives half a minute each, however busy the machine is."""
 BOARD_SECONDS = 1.0
 """Between two questions as to which tasks have begun."""
 
@@ -42,14 +44,18 @@ class RayEngine:
         # Where the user has not said anything, nothing is reported to Ray's makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         local = {"num_cpus": workers, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
-        try:
-            context = ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
-        # Ray raises exceptions of every kind, among them `Exception` itself where a machine is too slow to start it.
-        except Exception as error:
-            raise HandsError(
-                f"--address {address}: expected a Ray cluster, found '{_one_line(error)}'; start one (`ray start "
-                "--head`), correct the address, or leave it out to use this machine alone."
-            ) from error
+        for left in reversed(range(LOCAL_STARTS if local else 1)):
+            try:
+                context = ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+                break
+            # Ray raises exceptions of every kind, among them `Exception` itself where a machine is too slow.
+            except Exception as error:
+                if left == 0:
+                    raise HandsError(
+                        f"--address {address}: expected a Ray cluster, found '{_one_line(error)}'; start one (`ray "
+                        "start --head`), correct the address, or leave it out to use this machine alone."
+                    ) from error
+                ray.shutdown()
         link = getattr(context, "dashboard_url", None)
         self.description = f"Ray at {address}" + (f", http://{link}" if link else "")
         self._has_gpus = ray.cluster_resources().get("GPU", 0) > 0

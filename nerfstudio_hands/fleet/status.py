@@ -107,7 +107,7 @@ def _running(rows: list[Row], count: int) -> Table:
     for heading in ("running", "on", "since"):
         table.add_column(heading)
     for row in rows:
-        since = duration(time.time() - row["started"]) if row["started"] else "not yet begun"
+        since = duration(max(0, time.time() - row["started"])) if row["started"] else "not yet begun"
         table.add_row(Text(row["key"]), Text(row["host"] or ""), since)
     if count > len(rows):
         table.add_row(f"and {count - len(rows)} others", "", "")

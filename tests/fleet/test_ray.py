@@ -15,6 +15,7 @@ from helpers.plans import carry_out, figures, make_captures, plan_of
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'nerfstudio-hands[fleet]'")
 
 from nerfstudio_hands.errors import HandsError  # noqa: E402
+from nerfstudio_hands.fleet import ray_engine  # noqa: E402
 from nerfstudio_hands.fleet.ledger import Outcome  # noqa: E402
 from nerfstudio_hands.fleet.ray_engine import RayEngine  # noqa: E402
 from nerfstudio_hands.fleet.task import Task  # noqa: E402
@@ -92,6 +93,28 @@ def test_what_no_worker_can_do_ends_the_batch(tmp_path: Path):
     plan = plan_of(make_captures(tmp_path / "takes", 1), tmp_path / "out")
     with pytest.raises(HandsError, match="expected nerfstudio-hands 2, found 1"):
         carry_out(plan, tmp_path, Joined(wrong))
+
+
+def test_a_board_that_is_lost_is_made_again(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(ray_engine, "BOARD_SECONDS", 0.0)
+    plan, engine = plan_of(make_captures(tmp_path / "takes", 1), tmp_path / "out"), Joined()
+    first = engine._board
+    ray.kill(first)
+    assert {row["state"] for row in carry_out(plan, tmp_path, engine).values()} == {"done"}
+    assert engine._board is not first
+
+
+def test_a_machine_that_is_too_slow_for_ray_at_first(monkeypatch):
+    tries = []
+
+    def start(**options):
+        tries.append(options["num_cpus"])
+        if len(tries) < 3:
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", start)
+    assert RayEngine("local", workers=2).has_room() and tries == [2, 2, 2]
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1"])
