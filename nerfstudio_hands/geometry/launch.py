@@ -19,6 +19,9 @@ from torch import Tensor
 CHUNK = 4096
 """Items in one CPU launch: large against the 50 microseconds that a launch costs, small against a batch."""
 
+POOL_BYTES = 2**28
+"""Memory of a GPU that Warp keeps for what it builds anew."""
+
 _loading = threading.Lock()
 
 
@@ -31,17 +34,19 @@ def launch(kernel: Any, count: int, arguments: Sequence[Any], *, chunk: int = CH
         count: Number of items.
         arguments: What follows the first parameter: Warp arrays (see `as_array`) and numbers.
         chunk: Items in one CPU launch at most.
+
+    Raises:
+        ValueError: The arrays are on several devices; a kernel would read memory that is not there.
     """
-    arrays = [argument for argument in arguments if isinstance(argument, wp.array)]
-    device = arrays[0].device
+    device = _device_of(kernel, arguments)
     if count == 0:
         return
+    _load(kernel, device)
     if device.is_cuda:
-        stream = wp.stream_from_torch(torch.cuda.current_stream(wp.device_to_torch(device)))
+        stream = _warp_stream(torch.cuda.current_stream(wp.device_to_torch(device)))
         wp.launch(kernel, dim=count, inputs=[0, *arguments], device=device, stream=stream)
         return
 
-    _load(kernel, device)  # pyright: ignore[reportArgumentType]
     num_threads = torch.get_num_threads()
     chunk = min(chunk, -(-count // num_threads))
     num_threads = min(num_threads, -(-count // chunk))
@@ -56,12 +61,34 @@ def launch(kernel: Any, count: int, arguments: Sequence[Any], *, chunk: int = CH
 
 @contextmanager
 def torch_stream(device: torch.device) -> Iterator[None]:
-    """What Warp does on its own, such as a sort, waits for torch's work before it, and torch for it."""
+    """What Warp does on its own, such as a sort or a refit, waits for torch's work before it, and torch for it."""
     if device.type != "cuda":
         yield
         return
-    with wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device))):
+    with wp.ScopedStream(_warp_stream(torch.cuda.current_stream(device))):
         yield
+
+
+@lru_cache(maxsize=64)
+def _warp_stream(stream: torch.cuda.Stream) -> wp.Stream:
+    # Warp registers each one that it makes.
+    return wp.stream_from_torch(stream)
+
+
+def _device_of(kernel: Any, arguments: Sequence[Any]) -> wp.Device:
+    """The device of arrays, those in structures included."""
+    devices = []
+    for argument in arguments:
+        if isinstance(argument, wp.array):
+            devices.append(argument.device)
+        elif members := getattr(getattr(argument, "_cls", None), "vars", None):
+            values = (getattr(argument, name) for name in members)
+            # A member that was never set is an array without memory.
+            devices += [value.device for value in values if isinstance(value, wp.array) and value.ptr]
+    if any(device != devices[0] for device in devices):
+        found = ", ".join(sorted({str(device) for device in devices}))
+        raise ValueError(f"expected arrays of kernel {kernel.key} on one device, found {found}")
+    return devices[0]
 
 
 def _finish(work: Callable[[], None], num_helpers: int) -> None:
@@ -104,6 +131,10 @@ def _start_warp() -> None:
     wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)
     if torch.cuda.is_available():
         wp.init()
+        for device in wp.get_cuda_devices():
+            # By default each hierarchy that is built anew asks the driver for its memory.
+            if device.is_mempool_supported:
+                wp.set_mempool_release_threshold(device, POOL_BYTES)
         return
     # Without a graphics driver Warp's library writes a line about that to the error stream, which alarms people who
     # have no graphics card. It comes from C, so only the descriptor can be turned away; faults of wp.init still raise.

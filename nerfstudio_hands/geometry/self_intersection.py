@@ -7,7 +7,7 @@ import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.geometry.launch import as_array, launch
+from nerfstudio_hands.geometry.launch import as_array, launch, torch_stream
 
 
 @torch.no_grad()
@@ -29,7 +29,8 @@ def intersecting_faces(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]
     if len(corners) == 0:
         return faces.new_zeros(0, 2, dtype=torch.int64)
     points, indices = as_array(positions, wp.vec3), as_array(corners, wp.vec3i)
-    mesh = wp.Mesh(points, as_array(corners.reshape(-1), wp.int32))
+    with torch_stream(positions.device):
+        mesh = wp.Mesh(points, as_array(corners.reshape(-1), wp.int32))
     device = positions.device
     every = torch.arange(len(corners), dtype=torch.int32, device=device)
     count = torch.zeros_like(every)

@@ -59,6 +59,10 @@ class DisplacedMesh(nn.Module):
             self._topology = Topology(laplacian, edges, edge_lengths(self.rest_vertices, edges), steps)
         return self._topology
 
+    def __getstate__(self):
+        """Without what is worked out again: sparse matrices and factorizations cannot be copied."""
+        return {**self.__dict__, "_topology": None}
+
     def _apply(self, fn, recurse=True):
         self._topology = None
         return super()._apply(fn, recurse)

@@ -299,6 +299,7 @@ class PosedHands(nn.Module):
         self, pose: HandPose, frames: list[int] | None, ray_surface: Int[Tensor, "R"], surfaces: Surfaces | None
     ) -> PosedSurfaces:
         """Poses the surface; `surfaces` are reused where they fit."""
+        pose = pose.to(self.valid.device)
         posed = self.surface.pose(pose, self.shape, self.rest_offset)
         vertices = apply_rigid(self.world_transform, posed.vertices)
         if surfaces is not None and surfaces.num_surfaces == len(vertices):

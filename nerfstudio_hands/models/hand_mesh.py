@@ -184,6 +184,16 @@ class HandMeshModel(PosedHandModel):
             **surface_layers(gbuffer, visible),
         }
 
+    def __getstate__(self):
+        """A copy moves its own rest pose."""
+        return {**self.__dict__, "_drawn_state": None}
+
+    def _apply(self, fn, recurse=True):
+        # What the rest pose was moved by stays on the device where it was.
+        self._drawn_state = None
+        self.hands.set_offset(None)
+        return super()._apply(fn, recurse)
+
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """Renders a picture [H, W] as a whole."""
         return self.get_outputs(camera_ray_bundle)

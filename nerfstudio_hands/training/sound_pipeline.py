@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Type
 
 import torch
+import torch.distributed as dist
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from torch import Tensor
@@ -49,6 +50,8 @@ class SoundPipeline(VanillaPipeline):
 
     def __init__(self, config: VanillaPipelineConfig, device: str, **kwargs) -> None:
         offer_ffmpeg()  # before `ns-render` looks for one
+        # Images of containers turn on tensor cores that round positions to half a millimeter.
+        torch.set_float32_matmul_precision("highest")
         patch_viewer()  # before a trainer or `ns-viewer` opens one
         super().__init__(config, device, **kwargs)
         patch_loading(SoundPipeline)  # before nerfstudio's commands look for a checkpoint
@@ -86,11 +89,18 @@ class SoundPipeline(VanillaPipeline):
 def require_finite(losses: Dict[str, Tensor], step: int) -> None:
     """Raises a HandsError if a term of the loss is not a finite number."""
     # A GPU is waited for once, whatever the number of terms.
-    if bool(torch.stack([value.detach().isfinite().all() for value in losses.values()]).all()):
+    finite = torch.stack([value.detach().isfinite().all() for value in losses.values()]).all().float()
+    if dist.is_available() and dist.is_initialized():
+        # Were one process to stop alone, the others would wait for its gradients.
+        dist.all_reduce(finite, dist.ReduceOp.MIN)
+    if bool(finite):
         return
+    remedy = "lower its weight or the learning rates."
     for name, value in losses.items():
         if not value.isfinite().all():
             raise HandsError(
-                f"training: expected finite losses, found {float(value)} for '{name}' at step {step}; "
-                "lower its weight or the learning rates."
+                f"training: expected finite losses, found {float(value)} for '{name}' at step {step}; {remedy}"
             )
+    raise HandsError(
+        f"training: expected finite losses, found others in another process at step {step}; see what it says."
+    )

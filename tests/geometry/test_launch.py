@@ -14,6 +14,28 @@ from nerfstudio_hands.geometry import launch as module
 from nerfstudio_hands.geometry.launch import as_array, launch
 
 
+@wp.struct
+class Pair:
+    first: wp.array(dtype=float)
+    second: wp.array(dtype=float)
+
+
+@wp.kernel(enable_backward=False)
+def _no_kernel(first: int, pair: Pair, values: wp.array(dtype=float)):
+    values[first + wp.tid()] = pair.first[0]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_arrays_on_two_devices_never_reach_a_kernel(inside: bool) -> None:
+    """Warp itself would hand out the address, and the GPU's context be lost."""
+    pair, values, others = Pair(), *(as_array(torch.zeros(3), wp.float32) for _ in range(2))
+    pair.first = others
+    launch(_no_kernel, 3, [pair, values])
+    (pair.first if inside else values).device = "cuda:0"
+    with pytest.raises(ValueError, match="expected arrays of kernel _no_kernel on one device, found cpu, cuda:0"):
+        launch(_no_kernel, 3, [pair, values])
+
+
 class BrokenOff(Exception):
     pass
 

@@ -214,17 +214,32 @@ def _launch(kernel: Any, count: int, arguments: Any, **options: Any) -> None:
         _REAL["launch"](kernel, count, arguments, **options)
 
 
+_in_stream: list[torch.device] = []
+
+
 @contextlib.contextmanager
 def _torch_stream(device: torch.device) -> Iterator[None]:
+    _in_stream.append(device)
     yield
+    _in_stream.pop()
 
 
 class _Mesh(wp.Mesh):
     def __init__(self, points: wp.array, indices: wp.array, **options: Any) -> None:
         if getattr(points, "pretends", False) != getattr(indices, "pretends", False):
             _refuse("Warp's mesh: points and indices on two devices")
+        self.pretends = getattr(points, "pretends", False)
+        self._look("built")
         with _disable_current_modes():
             super().__init__(points, indices, **options)
+
+    def refit(self) -> None:
+        self._look("refitted")
+        super().refit()
+
+    def _look(self, how: str) -> None:
+        if self.pretends and not _in_stream:
+            _refuse(f"Warp's mesh: {how} beside torch's stream")
 
 
 def _graph(pairs: Tensor, size: int) -> laplacian.Laplacian:

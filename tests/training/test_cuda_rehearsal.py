@@ -19,6 +19,7 @@ from helpers.rehearsal import PARTS, Rehearsal
 from nerfstudio_hands.dataparsers.registrations import hands_data
 from nerfstudio_hands.files.checkpoints import checkpoint_path
 from nerfstudio_hands.geometry import Surfaces
+from nerfstudio_hands.geometry.raster.rasterize import rasterize
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_monocular import hand_monocular
@@ -110,6 +111,45 @@ def test_a_step_waits_no_oftener_than_is_known(case: str, demo_capture: Path, po
     lines = [f"{part}: {number} {line}" for part in PARTS for line, number in found[part].most_common()]
     counts = tuple(found[part].total() for part in PARTS)
     assert all(count <= most for count, most in zip(counts, known, strict=True)), "\n".join([str(counts), *lines])
+
+
+@pytest.mark.parametrize("method", ["hand-uvnerf", "hand-canonical", "hand-mesh", "hand-sdf", "hand-splat"])
+def test_pictures_and_copies_are_on_one_device(method: str, demo_capture: Path) -> None:
+    with PretendCuda():
+        run = Rehearsal(tiny(method, CASES[method][1], demo_capture, demo_capture))
+        run.step(LENGTH - 1)
+        pipeline = run.pipeline.eval()
+        model = pipeline.model
+        camera = deepcopy(pipeline.datamanager.next_eval_image(0)[0])
+        camera.rescale_output_resolution(0.1)
+        camera.metadata = None
+
+        def picture(shown: Any, device: str) -> torch.Tensor:
+            return shown.to(device).get_outputs_for_camera(camera.to(device))["rgb"].cpu()
+
+        pose = model.hands.pose_of(model.hands.train_frames[:1])
+        pose.local_rotations = pose.local_rotations + 0.02
+        first = picture(model, "cuda")
+        model.hands.set_free_pose(pose)
+        bent = picture(model, "cuda")
+        model.hands.set_free_pose(pose.to("cpu"))
+        assert torch.equal(picture(model, "cuda"), bent)
+        model.hands.set_free_pose(None)
+        assert torch.allclose(picture(deepcopy(model), "cuda"), first, atol=1e-3)
+        on_cpu = picture(model, "cpu")
+        again = picture(model, "cuda")
+    assert (first > 0).any() and not torch.equal(first, bent)
+    assert (on_cpu - first).abs().mean() < 1e-3 and torch.allclose(again, first, atol=1e-3)
+
+
+def test_faces_are_drawn_on_the_cpu_alone() -> None:
+    with PretendCuda():
+        vertices = torch.tensor([[[0.0, 0, 1], [1, 0, 1], [0, 1, 1]]], device="cuda")
+        surfaces = Surfaces(torch.tensor([[0, 1, 2]], device="cuda"), vertices)
+        camera = torch.eye(3, device="cuda"), torch.eye(4, device="cuda"), 4, 4
+        assert (rasterize(surfaces, *camera).face >= 0).any()
+        with pytest.raises(ValueError, match="backend scan: expected tensors on the CPU, found them on CUDA"):
+            rasterize(surfaces, *camera, backend="scan")
 
 
 @pytest.mark.parametrize("method", ["hand-uvnerf", "hand-splat", "hand-mesh"])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nerfstudio_hands.geometry.kernels.arrays import SurfaceArrays
 from nerfstudio_hands.geometry.kernels.normals import edge_normals_kernel, face_normals_kernel, vertex_normals_kernel
-from nerfstudio_hands.geometry.launch import as_array, launch
+from nerfstudio_hands.geometry.launch import as_array, launch, torch_stream
 from nerfstudio_hands.geometry.topology import Topology, incidence
 
 REFIT_ABOVE = 0.8
@@ -81,20 +81,22 @@ class SearchStructure:
     def solids(self) -> wp.array:
         """Hierarchies that know winding numbers, built when they are first asked for after a move."""
         if self._solids is None:
-            self._solids = [
-                wp.Mesh(as_array(vertices, wp.vec3), self._indices, support_winding_number=True)
-                for vertices in self._storage
-            ]
+            with torch_stream(self._storage.device):
+                self._solids = [
+                    wp.Mesh(as_array(vertices, wp.vec3), self._indices, support_winding_number=True)
+                    for vertices in self._storage
+                ]
         return self._ids(self._solids)
 
     def _refit(self, face_normals: Float[Tensor, "S F 3"]) -> None:
         alike = (self._built_normals * face_normals).sum(-1).mean(-1)
         for index, value in enumerate(alike.tolist()):
             mesh = self._meshes[index]
-            if mesh is not None and value > REFIT_ABOVE:
-                mesh.refit()
-                continue
-            self._meshes[index] = wp.Mesh(as_array(self._storage[index], wp.vec3), self._indices)
+            with torch_stream(self._storage.device):
+                if mesh is not None and value > REFIT_ABOVE:
+                    mesh.refit()
+                    continue
+                self._meshes[index] = wp.Mesh(as_array(self._storage[index], wp.vec3), self._indices)
             self._built_normals[index] = face_normals[index]
 
     def _ids(self, meshes: list[wp.Mesh]) -> wp.array:

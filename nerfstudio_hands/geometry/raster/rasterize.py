@@ -76,13 +76,15 @@ def rasterize_rays(
         Faces, barycentric coordinates and depths; differentiable in vertices, origins and directions where these are.
 
     Raises:
-        ValueError: if the directions are not affine in column and row.
+        ValueError: if the directions are not affine in column and row, or faces are to be drawn on CUDA.
         HandsError: if nvdiffrast is asked for and is not there.
     """
     height, width = directions.shape[:2]
     pixels, rows = project_vertices(surfaces, surface, origins, directions)
     if backend is None:
         backend = "cast" if directions.is_cuda else "scan"
+    if backend == "scan" and directions.is_cuda:
+        raise ValueError("backend scan: expected tensors on the CPU, found them on CUDA; leave the backend out")
     vertices = surfaces.vertices[surface]
     if pixels is not None and backend == "nvdiffrast":
         face = nvdiffrast_faces(pixels, surfaces.faces, height, width)
