@@ -9,7 +9,6 @@ sample of every ray given a colour.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from rich.table import Table
 
 from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.model_components import weights
+from nerfstudio_hands.program.gpu import finished
 
 
 @dataclass
@@ -51,14 +51,14 @@ def measure(pipeline: Pipeline, camera: Cameras, pictures: int) -> tuple[float, 
     frames = torch.linspace(0, model.hands.num_frames - 1, pictures).round().long()
     total, posing, covered = [], [], []
     for frame in frames.tolist():
-        start = time.perf_counter()
+        start = finished(model.device)
         model.hands.set_override(model.hands.pose_of(torch.tensor([frame], device=model.device)))
         accumulation = model.get_outputs_for_camera(camera)["accumulation"]
         covered.append(float((accumulation > 0.5).float().mean()))
-        total.append(time.perf_counter() - start)
-        start = time.perf_counter()
+        total.append(finished(model.device) - start)
+        start = finished(model.device)
         model.hands.at_pose(model.hands.pose_of(torch.tensor([frame], device=model.device)))
-        posing.append(time.perf_counter() - start)
+        posing.append(finished(model.device) - start)
     model.hands.set_override(None)
     # The first picture warms things up.
     return tuple(sum(values[1:]) / len(values[1:]) for values in (total, posing, covered))

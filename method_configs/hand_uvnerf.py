@@ -5,20 +5,22 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
-from nerfstudio_hands.method_configs.shared import DEVICE, ON_GPU, adam
+from nerfstudio_hands.method_configs.shared import DEVICE, ON_GPU, RAYS_AT_ONCE, adam
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModelConfig
 from nerfstudio_hands.training.pipeline import HandPipelineConfig
 from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig
 
-STEPS = 20000 if ON_GPU else 1000
+STEPS = 2500 if ON_GPU else 1000
+INTERVAL = 2500 if ON_GPU else 500
+"""Steps between checkpoints and looks at held-out pictures: on a GPU these take longer than the training."""
 
 hand_uvnerf = MethodSpecification(
     config=HandTrainerConfig(
         method_name="hand-uvnerf",
         max_num_iterations=STEPS,
-        steps_per_save=500,
-        steps_per_eval_batch=500,
-        steps_per_eval_image=500,
+        steps_per_save=INTERVAL,
+        steps_per_eval_batch=INTERVAL,
+        steps_per_eval_image=INTERVAL,
         steps_per_eval_all_images=25000,
         mixed_precision=False,
         machine=HandMachineConfig(device_type=DEVICE),
@@ -29,7 +31,7 @@ hand_uvnerf = MethodSpecification(
                 train_num_rays_per_batch=8192 if ON_GPU else 1024,
                 eval_num_rays_per_batch=1024,
             ),
-            model=HandUVNeRFModelConfig(),
+            model=HandUVNeRFModelConfig(eval_num_rays_per_chunk=RAYS_AT_ONCE),
         ),
         optimizers={
             "fields": adam(5e-3),

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from nerfstudio.field_components.mlp import MLP
 from nerfstudio.utils.external import TCNN_EXISTS
-from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor, nn
 
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fields.frequency_encoding import FrequencyEncoding
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_samples import SurfaceSamples
@@ -24,11 +24,19 @@ DISTANCE_FREQUENCIES = 4
 LIGHT_WIDTH = 32
 
 
-def network_implementation() -> Literal["tcnn", "torch"]:
-    """What networks of color run on."""
-    if not TCNN_EXISTS:
-        CONSOLE.log("tinycudann is not installed: the networks run on torch.")
-    return "tcnn" if TCNN_EXISTS else "torch"
+def require_implementation(implementation: Literal["tcnn", "torch"], device: torch.device | str) -> None:
+    """See that the networks of color can run.
+
+    Raises:
+        HandsError: tinycudann is wanted, and it is not installed or the device is another than CUDA.
+    """
+    on_cuda = torch.device(device).type == "cuda"
+    if implementation == "tcnn" and not (on_cuda and TCNN_EXISTS):
+        raise HandsError(
+            f"--pipeline.model.implementation tcnn: expected {'tinycudann' if on_cuda else 'a CUDA device'}, found "
+            f"{'that it is not installed' if on_cuda else device}: "
+            + ("install it, or train with torch." if on_cuda else "train with torch.")
+        )
 
 
 @dataclass
@@ -120,6 +128,9 @@ class RadianceHead(nn.Module):
             light: light transfer.
             directions: unit viewing directions, from the camera, world frame.
         """
+        if not len(position) and not torch.is_grad_enabled():
+            nothing = position.new_zeros(0, 3)  # for which tinycudann cannot be asked
+            return Radiance(nothing, nothing, nothing)
         diffuse_logit = self.diffuse(torch.cat([position, features], dim=-1)).float()
         # Gloss depends on the mirrored direction rather than on the direction itself (Ref-NeRF, arXiv 2112.03907).
         facing = (directions * normal).sum(dim=-1, keepdim=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.fields.canonical_warps import CanonicalHands, NearestSkinning
-from nerfstudio_hands.fields.hand_field import Radiance, network_implementation
+from nerfstudio_hands.fields.hand_field import Radiance
 from nerfstudio_hands.fields.hand_sdf_field import HandSDFFieldConfig, SDFSamples
 from nerfstudio_hands.fields.held_object_field import HeldObjectField
 from nerfstudio_hands.fields.position_encoding import CanonicalEncoding
@@ -117,6 +118,7 @@ def make_scene(
     resolutions: tuple[int, ...],
     channels: int,
     hidden_dim: int,
+    implementation: Literal["tcnn", "torch"],
 ) -> SceneDistance:
     """Hands and, where the capture has masks or poses of it, what they hold, each with a field.
 
@@ -129,9 +131,10 @@ def make_scene(
         resolutions: texels along a side of the feature planes of the color, a level each.
         channels: features a level.
         hidden_dim: width of the networks of color.
+        implementation: what these run on.
     """
     canonical = CanonicalHands(hands.surface, hands.shape, hands.displacement)
-    heads = {"kinematic": kinematic, "hidden_dim": hidden_dim, "implementation": network_implementation()}
+    heads = {"kinematic": kinematic, "hidden_dim": hidden_dim, "implementation": implementation}
     field = networks.setup(
         position=CanonicalEncoding(*canonical.box(), resolutions=resolutions, channels=channels),
         shell=shell,

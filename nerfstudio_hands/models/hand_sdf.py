@@ -16,6 +16,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
+from nerfstudio_hands.fields.hand_field import require_implementation
 from nerfstudio_hands.fields.hand_sdf_field import HandSDFFieldConfig, SDFSamples
 from nerfstudio_hands.geometry import ShellSamples
 from nerfstudio_hands.labels import PixelLabel
@@ -121,6 +122,7 @@ class HandSDFModel(PosedHandModel):
     def populate_modules(self):
         super().populate_modules()
         config = self.config
+        require_implementation(config.implementation, self.kwargs.get("device", "cpu"))
         self.scene = make_scene(
             self.avatar,
             self.hands,
@@ -130,6 +132,7 @@ class HandSDFModel(PosedHandModel):
             resolutions=config.resolutions,
             channels=config.channels,
             hidden_dim=config.hidden_dim,
+            implementation=config.implementation,
         )
         if self.held is not None:
             self.show_hand, self.show_object = self.scene.switches

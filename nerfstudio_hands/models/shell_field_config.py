@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManagerConfig
 from nerfstudio_hands.models.posed_hand_model import PosedHandModelConfig
@@ -26,6 +27,9 @@ class ShellFieldModelConfig(PosedHandModelConfig):
     """Features a level of the planes that hold what the hand looks like."""
     hidden_dim: bounded(int, 1, 4096) = 64
     """Width of the networks."""
+    implementation: Literal["torch", "tcnn"] = "torch"
+    """What the networks of color run on: torch, everywhere, or tinycudann, on CUDA alone (untried). Checkpoints of one
+    are none of the other."""
     pose_code: bool = True
     """Tell the field the local rotations of the pose, where the training frames show more than one."""
     light_transfer: bool = True

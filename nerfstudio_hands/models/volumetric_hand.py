@@ -20,7 +20,7 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
-from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance, network_implementation
+from nerfstudio_hands.fields.hand_field import Geometry, HandField, Radiance, require_implementation
 from nerfstudio_hands.fields.position_encoding import PositionEncoding
 from nerfstudio_hands.fields.surface_samples import SurfaceSamples
 from nerfstudio_hands.hand_model import HandPose
@@ -59,13 +59,14 @@ class VolumetricHandModel(PosedHandModel):
 
     def populate_modules(self):
         super().populate_modules()
+        require_implementation(self.config.implementation, self.kwargs.get("device", "cpu"))
         self.warp = self.make_warp(self.avatar)
         self.field = HandField(
             self.make_position_encoding(self.avatar),
             pose_dim=self.hands.code_dim,
             light_dim=self.hands.light_dim,
             hidden_dim=self.config.hidden_dim,
-            implementation=network_implementation(),
+            implementation=self.config.implementation,
         )
         self.log_beta = Parameter(torch.tensor(math.log(self.config.beta)))
 

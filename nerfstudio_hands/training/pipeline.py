@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import monotonic
 from typing import Dict, Optional, Type, cast
 
 import numpy as np
@@ -22,6 +21,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.model_components.image_figures import registered_figures
 from nerfstudio_hands.model_components.registered_cameras import register_cameras
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
+from nerfstudio_hands.program.gpu import finished
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig
 from nerfstudio_hands.video.render_paths import patch_render_paths
@@ -114,9 +114,9 @@ class HandPipeline(SoundPipeline):
         with get_progress("Evaluating held-out pictures") as progress, faults:
             cameras = register_cameras(data_loader, self.model.get_outputs_for_camera)
             for number, (camera, batch) in enumerate(progress.track(data_loader, total=len(data_loader))):
-                start = monotonic()
+                start = finished(self.device)
                 outputs = self.model.get_outputs_for_camera(camera=camera)
-                fps = 1 / (monotonic() - start)
+                fps = 1 / (finished(self.device) - start)
                 figures, images = self.model.get_image_metrics_and_images(outputs, batch)
                 turned = cameras.turned(camera)
                 again = None if turned is None else self.model.get_outputs_for_camera(camera=turned)

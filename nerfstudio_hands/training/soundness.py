@@ -11,6 +11,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.environment import require_working_folder
+from nerfstudio_hands.program.gpu import unused_gpu
 from nerfstudio_hands.program.option_range import check_ranges
 from nerfstudio_hands.training.sound_pipeline import SoundPipelineConfig
 
@@ -23,11 +24,16 @@ def require_sound(config: TrainerConfig) -> str:
 
     Raises:
         HandsError: The working folder is gone, a number is out of its range, the machine has no such device, the data
-            parser is of another kind, there is no capture, or the run would lie in it.
+            parser is of another kind, there is no capture, the run would lie in it, or half precision is asked for.
     """
     require_working_folder()
     check_ranges(config)
     _require_device(config.machine)
+    if config.mixed_precision:
+        raise HandsError(
+            "--mixed-precision: expected False, found True: half precision moves hands by up to a millimeter, and "
+            "torch refuses some losses in it; leave the option out."
+        )
     data = cast(SoundPipelineConfig, config.pipeline).check_data()
     folder = config.pipeline.datamanager.data or config.pipeline.datamanager.dataparser.data  # pyright: ignore[reportAttributeAccessIssue]
     _require_outside(config.output_dir, folder)
@@ -52,4 +58,5 @@ def _require_device(machine: MachineConfig) -> None:
         raise HandsError(
             f"--machine.device-type {kind}: expected {count} of them, found {there} on this machine: "
             + ("train with --machine.device-type cpu." if not there else f"give --machine.num-devices {there}.")
+            + (f" {reason}" if not there and (reason := unused_gpu()) else "")
         )

@@ -26,6 +26,7 @@ from nerfstudio_hands.dataparsers.run_record import run_folder
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
 from nerfstudio_hands.files.run_yaml import portable_yaml
+from nerfstudio_hands.program.gpu import unused_gpu
 from nerfstudio_hands.program.interruption import exit_status, resume_command, sigterm_interrupts, undisturbed
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.program.option_range import Interval, bounded
@@ -85,6 +86,8 @@ class HandTrainerConfig(TrainerConfig):
             f"{self.method_name}: {self.max_num_iterations:,} steps on {self.machine.device_type}, {data}, "
             f"run {self.get_base_dir()} (all options: config.yml there)"
         )
+        if self.machine.device_type == "cpu" and (sentence := unused_gpu()):
+            say(sentence)
 
     def get_base_dir(self) -> Path:
         """nerfstudio's folder of the run, or where it was moved to, see `run_folder`."""

@@ -8,6 +8,8 @@ import pytest
 import torch
 from helpers.avatars import make_model, ray_batch, rays_to, vertices
 
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fields import hand_field
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.light.transfer import light_transfer
 from nerfstudio_hands.geometry.mesh import vertex_normals
@@ -169,3 +171,15 @@ def test_self_shadow_seen_in_some_poses_is_known_in_others():
 
     # 0.68 of it is left; where 300 steps end differs among processors.
     assert error(with_shadow=True) < 0.8 * error(with_shadow=False)
+
+
+@pytest.mark.parametrize("config", [HandUVNeRFModelConfig, HandSDFModelConfig])
+def test_tinycudann_is_refused_off_a_gpu(config, monkeypatch):
+    """Also where it can be imported: networks are the configuration's choice and not the machine's."""
+    monkeypatch.setattr(hand_field, "TCNN_EXISTS", True)
+    make_model(config())
+    with pytest.raises(HandsError, match="implementation tcnn: expected a CUDA device, found cpu: train with torch"):
+        make_model(config(implementation="tcnn"))
+    monkeypatch.setattr(hand_field, "TCNN_EXISTS", False)
+    with pytest.raises(HandsError, match="tcnn: expected tinycudann, found that it is not installed"):
+        hand_field.require_implementation("tcnn", "cuda:0")

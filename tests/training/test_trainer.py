@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import resource
@@ -24,8 +25,10 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.checkpoints import read_checkpoint
 from nerfstudio_hands.files.run_yaml import portable_yaml
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
+from nerfstudio_hands.training import soundness
 from nerfstudio_hands.training import trainer as engine
 from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
+from nerfstudio_hands.training.sound_pipeline import require_finite
 from nerfstudio_hands.training.soundness import require_sound
 from nerfstudio_hands.training.trainer import HandTrainer, forget_run
 
@@ -108,6 +111,59 @@ def test_a_device_that_is_not_there_is_named(device, count, found, demo_capture)
     config.machine.device_type, config.machine.num_devices = device, count
     with pytest.raises(HandsError, match=f"^--machine.device-type.*{found}"):
         require_sound(config)
+
+
+def test_half_precision_is_refused(demo_capture):
+    config = deepcopy(hand_mesh.config)
+    config.machine.device_type, config.mixed_precision = "cpu", True
+    config.pipeline.datamanager.data = demo_capture
+    with pytest.raises(HandsError, match="^--mixed-precision: expected False, found True: .*leave the option out"):
+        require_sound(config)
+
+
+def test_a_gpu_that_torch_cannot_use_is_said(demo_capture, tmp_path, capsys, monkeypatch):
+    sentence = "This machine has an NVIDIA GPU, driver 535.1, that is not used, because torch is old."
+    monkeypatch.setattr(engine, "unused_gpu", lambda: sentence)
+    monkeypatch.setattr(soundness, "unused_gpu", lambda: sentence)
+    config = deepcopy(hand_mesh.config)
+    config.machine.device_type, config.output_dir, config.pipeline.datamanager.data = "cpu", tmp_path, demo_capture
+    config.print_to_terminal()
+    assert capsys.readouterr().out.splitlines()[1] == sentence
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    config.machine.device_type = "cuda"
+    with pytest.raises(HandsError, match="train with --machine.device-type cpu. This machine has an NVIDIA GPU"):
+        require_sound(config)
+
+
+def test_defaults_of_a_gpu(monkeypatch):
+    names = ("shared", "hand_uvnerf", "hand_canonical", "hand_sdf")
+    modules = [importlib.import_module(f"nerfstudio_hands.method_configs.{name}") for name in names]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        on_gpu = [vars(importlib.reload(module)).copy() for module in modules]
+    on_cpu = [vars(importlib.reload(module)).copy() for module in modules]
+    for found, steps, every, rays in ((on_gpu, 2500, 2500, 2**18), (on_cpu, 1000, 500, 2**14)):
+        configs = [found[index][name].config for index, name in enumerate(names) if index]
+        assert {config.max_num_iterations for config in configs} == {steps}
+        assert {config.steps_per_save for config in configs} == {every}
+        assert [config.pipeline.model.eval_num_rays_per_chunk for config in configs] == [rays, rays, rays // 4]
+        assert {config.pipeline.model.implementation for config in configs} == {"torch"}
+
+
+def test_a_loss_that_is_not_finite_stops_all_processes(monkeypatch):
+    told = []
+
+    def all_reduce(value, operation):
+        told.append(operation)
+        value.zero_()  # as another process has it
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    with pytest.raises(HandsError, match="expected finite losses, found others in another process at step 7"):
+        require_finite({"color": torch.tensor(1.0)}, 7)
+    with pytest.raises(HandsError, match="found nan for 'color' at step 7"):
+        require_finite({"mask": torch.tensor(1.0), "color": torch.tensor(torch.nan)}, 7)
+    assert told == [torch.distributed.ReduceOp.MIN] * 2
 
 
 def test_a_data_parser_of_another_kind_is_named(demo_capture):
