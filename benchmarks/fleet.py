@@ -254,8 +254,7 @@ def kill_at_random(command: list[str], args: Kill) -> dict[str, int]:
         except subprocess.TimeoutExpired:
             pass
         kind = list(killed)[number % len(killed)]
-        victims = [process.pid] if kind == "driver" else descendants(process.pid, MARKS[kind])
-        if victims:
+        if victims := [process.pid] if kind == "driver" else awaited(process, MARKS[kind]):
             print(f"Kill {number + 1} of {args.kills}: a {kind}", flush=True)
             with suppress(ProcessLookupError):
                 os.kill(moments.choice(victims), signal.SIGKILL)
@@ -268,8 +267,18 @@ def kill_at_random(command: list[str], args: Kill) -> dict[str, int]:
     return killed
 
 
+PATIENCE_SECONDS = 300.0
+"""For which a driver may look at its plan before its first command."""
 MARKS = {"command": ("/ns-train", "/ns-eval", "/ns-hands"), "worker": ("ray::",)}
 """What stands in the command lines of processes of each kind."""
+
+
+def awaited(process: subprocess.Popen, marks: tuple[str, ...]) -> list[int]:
+    """What a driver has begun, once there is something."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := descendants(process.pid, marks)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
 
 
 def descendants(parent: int, marks: tuple[str, ...]) -> list[int]:
