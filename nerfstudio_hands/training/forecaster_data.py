@@ -18,7 +18,7 @@ from nerfstudio_hands.motion.track_file import read_any_track
 from nerfstudio_hands.synthesis.motion_tracks import motion_tracks
 from nerfstudio_hands.synthesis.options import MotionOptions
 
-MADE_UP = MotionOptions(subjects=16, test_subjects=0, seconds=40.0)
+MADE_UP = MotionOptions(subjects=64, test_subjects=0, seconds=40.0)
 """People that are learned from where nothing else is given."""
 
 KEPT = 10

@@ -15,7 +15,7 @@ class ForecasterTraining:
     """Batches."""
     batch: bounded(int, 1, 65536) = 32
     """Windows of a batch."""
-    learning_rate: bounded(float, 1e-8, 1.0) = 2e-3
+    learning_rate: bounded(float, 1e-8, 1.0) = 4e-3
     """Highest learning rate of Adam; it falls to zero along half a cosine."""
     weight_decay: bounded(float, 0, 1) = 1e-5
     """Of Adam."""

@@ -85,7 +85,7 @@ def test_a_resumed_training_is_that_which_never_stopped(recordings: list[Recordi
 
 
 def test_the_shipped_forecaster_beats_the_baselines_on_people_it_has_not_seen() -> None:
-    """Under 0.92 times the better baseline from 160 ms on: 0.9 is wanted, and just missed at 1000 ms in the world."""
+    """Under 0.9 times the better baseline from 160 ms on."""
     options = MotionOptions(subjects=1, test_subjects=2, seconds=20)
     tracks = [made.track for made in motion_tracks(options) if made.split == "test"]
     found = [recording for track in tracks for recording in recordings_of_track(track, ForecasterConfig(), "default")]
@@ -101,7 +101,7 @@ def test_the_shipped_forecaster_beats_the_baselines_on_people_it_has_not_seen() 
         ]  # fmt: skip
         for horizon in (160, 320, 400, 560, 1000):
             ours, *others = (error[horizon] for error in errors)
-            assert ours < 0.92 * min(others), (relative, horizon)
+            assert ours < 0.9 * min(others), (relative, horizon)
 
 
 def test_files_and_folders_are_read(tmp_path: Path) -> None:

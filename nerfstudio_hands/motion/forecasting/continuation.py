@@ -52,7 +52,7 @@ def continue_track(
     for hand, side in enumerate(track.sides):
         states = HandStates.of(next(model for model in hands if model.side == side))
         given = _window(track, hand, states, forecaster)
-        columns.append(states.pose(states.within_limits(_said(forecaster, given, frames, generator), given)))
+        columns.append(states.pose(continued_states(forecaster, states, given, frames, generator)))
     added = HandPose(*(torch.stack([getattr(pose, field.name) for pose in columns], 1) for field in fields(HandPose)))
     times = track.times[-1] + torch.arange(1, frames + 1) / config.fps
     return replace(track, pose=join_poses([track.pose, added]), times=torch.cat([track.times, times]))
@@ -117,10 +117,30 @@ def only(track: PoseTrack, side: str) -> PoseTrack:
     return one_hand(track, track.sides.index(side))
 
 
+def continued_states(
+    forecaster: Forecaster,
+    hand: HandStates,
+    given: Float[Tensor, "T 57"],
+    frames: int,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "N 57"]:
+    """How the states of one hand go on, within the limits of its joints.
+
+    The most probable frames come first, drawn ones from where training has not seen how it goes on.
+
+    Args:
+        forecaster: Of angles.
+        hand: Whose states they are.
+        given: At least as many as the forecaster reads.
+        frames: N.
+        generator: As of `continue_track`.
+    """
+    return hand.within_limits(_said(forecaster, given, frames, generator), given)
+
+
 def _said(
     forecaster: Forecaster, given: Float[Tensor, "T 57"], frames: int, generator: torch.Generator | None
 ) -> Float[Tensor, "N 57"]:
-    """Most probable frames first; drawn ones from where training has not seen how it goes on."""
     first = min(frames, forecaster.config.frames_out) if generator is not None else frames
     said = forecaster.forecast(given[None], first)[0]
     if first == frames or generator is None:

@@ -31,7 +31,7 @@ RIDGE = 1e-4
 class MixerConfig:
     """Layers of a mixer."""
 
-    embedding: int = 64
+    embedding: int = 96
     """Numbers that a pose becomes."""
     channels: int = 4
     """Channels of the convolutions."""
@@ -51,7 +51,7 @@ class MixerConfig:
     """Frames that squeeze-and-excitation over time makes one of; 0 leaves it out."""
     harmonics: int = 0
     """Pairs of sine and cosine that each number of the input gets besides."""
-    matrices: int = 4
+    matrices: int = 8
     """Matrices along time that continue the steps of each number, blended as the blocks find; 0 leaves them out. A
     movement's rest is in proportion to what has been seen of it, in a ratio that depends on how far it has come."""
     activation: Activation = "gelu"
@@ -133,7 +133,9 @@ class Along(nn.Module):
 
     def forward(self, steps: Float[Tensor, "B T D"], hidden: Float[Tensor, "B E K"]) -> Float[Tensor, "B N D"]:
         blend = self.base + self.blend(nn.functional.gelu(self.reduce(hidden).mT))  # [B, M, D]
-        return (blend[:, :, None] * (self.matrices.mT @ steps[:, None])).sum(dim=1)
+        # Blended before they are continued, not after: where there are many continuations this is far less to hold.
+        blended = (blend[:, :, None] * steps[:, None]).flatten(1, 2)  # [B, M*T, D]
+        return self.matrices.flatten(0, 1).mT @ blended
 
 
 def _steps(features: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
