@@ -6,7 +6,7 @@ Models learn 25 frames; the last five (to 1000 ms) follow from reading what they
 from the same people for the same number of batches; `shipped` is the forecaster of the package, which learned for
 longer.
 
-    python benchmarks/forecasting.py                               # trains every row: half an hour of one core
+    python benchmarks/forecasting.py                               # trains every row: twenty minutes of one core
     python benchmarks/forecasting.py --human36m h3.6m/dataset      # Human3.6M's published text files, the user's own
     python benchmarks/forecasting.py --rows mixer simlpe --steps 200 --name quick
 """
@@ -80,7 +80,7 @@ class ForecastingBenchmark(Recorded):
 
     rows: tuple[str, ...] = tuple(ROWS)
     """Which of the rows to train."""
-    steps: int = 1500
+    steps: int = 1000
     """Batches that each row learns from."""
     batch: int = 32
     """Windows of a batch."""

@@ -22,6 +22,12 @@ Network = Literal["mixer", "simlpe"]
 LEAST_SPREAD = 0.01
 """Radians or decimetres below which a number is not spread any further: it hardly moves."""
 
+FRAMES_A_DRAW = 8
+"""After so many frames of a continuation that was drawn another one is."""
+
+TEMPERATURE = 2.0
+"""Chances by which continuations are drawn are evened out by it: a window that has come to rest says rest too often."""
+
 
 @dataclass(frozen=True)
 class ForecasterConfig:
@@ -132,13 +138,22 @@ class Forecaster(nn.Module):
         After every `frames_out` frames, which is what training has seen, what has been said is read as if it were
         given.
         """
-        return self._in_blocks(states, count, lambda features: self.continued(features, self.config.frames_out))
+        self._check_length(states)
+        given, window = states.shape[1], self.config.frames_in
+        while states.shape[1] - given < count:
+            anchor = states[:, -1]
+            said = self.continued(self.encode(states[:, -window:], anchor), self.config.frames_out)
+            states = torch.cat([states, self.decode(said, anchor)], dim=1)
+        return states[:, given : given + count]
 
     @torch.no_grad()
     def forecast_drawn(
         self, states: Float[Tensor, "B T S"], count: int, generator: torch.Generator
     ) -> Float[Tensor, "B N S"]:
         """One of the continuations that there may be: the most probable one tends to come to rest.
+
+        So does each of the others in its later frames, as it stands for all that are like it. Therefore another one is
+        drawn every `FRAMES_A_DRAW` frames, which takes over within as many.
 
         Args:
             states: At least `frames_in` frames.
@@ -154,25 +169,29 @@ class Forecaster(nn.Module):
                 "give another --checkpoint."
             )
 
-        def drawn(features: Float[Tensor, "B T D"]) -> Float[Tensor, "B N D"]:
-            window = features[:, -self.config.frames_in :]
-            chance = self.likelihood(window.flatten(1)).softmax(dim=-1)
+        self._check_length(states)
+        given, count_a_draw = states.shape[1], max(1, min(FRAMES_A_DRAW, self.config.frames_out // 2))
+        share = torch.arange(1, count_a_draw + 1)[:, None] / (count_a_draw + 1)
+        before = None
+        while states.shape[1] - given < count:
+            anchor = states[:, -1]
+            window = self.encode(states[:, -self.config.frames_in :], anchor)
+            chance = (self.likelihood(window.flatten(1)) / TEMPERATURE).softmax(dim=-1)
             chosen = torch.multinomial(chance, 1, generator=generator)[:, 0]
-            return self.network(window)[torch.arange(len(window)), 1 + chosen]
+            said = self.network(window)[torch.arange(len(window)), 1 + chosen]
+            if before is not None and before.shape[1] >= count_a_draw:
+                head, tail = said[:, :count_a_draw], said[:, count_a_draw:]
+                said = torch.cat([torch.lerp(self.encode(before, anchor)[:, :count_a_draw], head, share), tail], dim=1)
+            continued = self.decode(said, anchor)
+            states, before = torch.cat([states, continued[:, :count_a_draw]], dim=1), continued[:, count_a_draw:]
+        return states[:, given : given + count]
 
-        return self._in_blocks(states, count, drawn)
-
-    def _in_blocks(self, states: Float[Tensor, "B T S"], count: int, say) -> Float[Tensor, "B N S"]:
+    def _check_length(self, states: Float[Tensor, "B T S"]) -> None:
         given, window = states.shape[1], self.config.frames_in
         if given < window:
             raise HandsError(
                 f"forecaster: expected at least {window} frames to go on from, found {given}: give a longer track."
             )
-        while states.shape[1] - given < count:
-            anchor = states[:, -1]
-            features = say(self.encode(states[:, -window:], anchor))
-            states = torch.cat([states, self.decode(features, anchor)], dim=1)
-        return states[:, given : given + count]
 
 
 def _check(config: ForecasterConfig) -> None:
