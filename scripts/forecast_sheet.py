@@ -24,7 +24,7 @@ from nerfstudio_hands.training.forecaster_data import recordings_of_track
 from nerfstudio_hands.video.forecast_image import GROUND, SAID, TEXT, TRUTH, draw_skeleton
 
 SHEET = Path(__file__).resolve().parents[1] / "docs" / "images" / "forecast.webp"
-COLUMNS = ("seen, then what came", "most probable", "drawn", "drawn", "drawn")
+COLUMNS = ("what came", "most probable", "drawn", "drawn", "drawn")
 GIVEN, DRAWN, HEADER = (30, 30, 30), (40, 150, 90), 24
 
 
