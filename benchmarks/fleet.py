@@ -140,7 +140,8 @@ class Kill(Recorded):
         most = max(largest_difference(here[key], there[key]) for key in here)
         rows = ledger_rows(broken.with_suffix(""))
         assert here.keys() == there.keys() and len({row["key"] for row in rows}) == len(rows)
-        table = Table("engine", *(f"{name}s killed" for name in killed), "steps done", "figures", "largest difference")
+        kills = [f"{name}s killed" for name in killed]
+        table = Table("engine", *kills, "steps done", "figures", "largest difference", title="Kills")
         done = f"{sum(row['state'] == 'done' for row in rows)} of {len(rows)}"
         counted = sum(map(len, here.values()))
         table.add_row(self.engine, *map(str, killed.values()), done, str(counted), f"{most:.3g}")
