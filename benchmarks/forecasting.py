@@ -39,7 +39,7 @@ from nerfstudio_hands.motion.forecasting.metrics import (
     pck_auc,
     speed_spectrum,
 )
-from nerfstudio_hands.motion.forecasting.mixer import MixerConfig
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
 from nerfstudio_hands.motion.forecasting.representations import Representation
 from nerfstudio_hands.motion.forecasting.track_states import HandStates
 from nerfstudio_hands.motion.forecasting.weights_file import shipped_forecaster

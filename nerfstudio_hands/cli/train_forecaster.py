@@ -10,6 +10,7 @@ import tyro
 from nerfstudio_hands.cli.input_paths import check_hand_model
 from nerfstudio_hands.cli.output_folder import check_new_npz, write_image
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
 from nerfstudio_hands.motion.track_convention import TrackConvention
 from nerfstudio_hands.program.option_range import bounded, check_ranges
 from nerfstudio_hands.program.progress import say, show_progress
@@ -32,6 +33,7 @@ def train_forecaster(
     hand_model: str = "default",
     track_convention: TrackConvention | None = None,
     resume: bool = False,
+    mixer: MixerConfig = MixerConfig(),  # noqa: B008
     options: tyro.conf.OmitArgPrefixes[ForecasterTraining] = ForecasterTraining(),  # noqa: B008
 ) -> None:
     """Train a forecaster of hand poses on pose tracks; minutes on two cores.
@@ -55,9 +57,11 @@ def train_forecaster(
         hand_model: What the tracks' poses refer to: "default" for the built-in hand, or MANO's file or folder.
         track_convention: How the poses of other tools are to be read, as for `ns-hands animate`.
         resume: Go on with the training that <output>.training keeps.
+        mixer: Layers of the mixer.
         options: Numbers of the training.
     """
     check_ranges(options)
+    check_ranges({"mixer": mixer})
     output = check_new_npz(output)
     check_hand_model(hand_model)
     for path in data:
@@ -77,7 +81,7 @@ def train_forecaster(
 
     config = ForecasterConfig(
         network=network, numbers=numbers, fps=fps, frames_in=frames_in, frames_out=frames_out,
-        step=step or frames_out, futures=futures,
+        step=step or frames_out, futures=futures, mixer=mixer,
     )  # fmt: skip
     recordings = read_recordings(data, config, hand_model, track_convention)
     learned, looked_at = split_recordings(recordings)

@@ -15,6 +15,8 @@ from nerfstudio_hands.cli.forecast import forecast
 from nerfstudio_hands.cli.synthesize import Motion
 from nerfstudio_hands.cli.train_forecaster import train_forecaster
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
+from nerfstudio_hands.motion.forecasting.weights_file import load_forecaster
 from nerfstudio_hands.motion.pose_track import PoseTrack
 from nerfstudio_hands.motion.track_file import read_track, save_track
 from nerfstudio_hands.training.forecaster_options import ForecasterTraining
@@ -92,7 +94,9 @@ def test_what_is_wrong_is_said_at_once(one_hand: Path, tmp_path: Path) -> None:
 def test_a_forecaster_is_trained_on_tracks_and_used(tracks: Path, one_hand: Path, tmp_path: Path) -> None:
     options = ForecasterTraining(steps=3, batch=4, check_every=2)
     trained = tmp_path / "own" / "f.npz"
-    train_forecaster(trained, data=(tracks / "train",), frames_out=5, options=options)
+    layers = MixerConfig(blocks=1, harmonics=1)
+    train_forecaster(trained, data=(tracks / "train",), frames_out=5, options=options, mixer=layers)
+    assert load_forecaster(trained).config.mixer == layers
     assert sorted(path.name for path in trained.parent.iterdir()) == ["f.npz", "f.png"]
     forecast(one_hand, tmp_path / "longer.npz", frames=12, checkpoint=trained)
     assert read_track(tmp_path / "longer.npz").num_keys == 102
@@ -101,6 +105,7 @@ def test_a_forecaster_is_trained_on_tracks_and_used(tracks: Path, one_hand: Path
         ((tmp_path / "g.npz", {"resume": True}), "expected a training there, found none"),
         ((tmp_path / "g.npz", {"data": (tmp_path / "no",)}), "expected pose tracks, found nothing"),
         ((tmp_path / "g.npz", {"options": ForecasterTraining(batch=0)}), "--batch"),
+        ((tmp_path / "g.npz", {"mixer": MixerConfig(blocks=0)}), r"--mixer\.blocks"),
     ):
         with pytest.raises(HandsError, match=words):
             train_forecaster(arguments[0], **arguments[1])

@@ -13,7 +13,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.motion.forecasting.baselines import ConstantVelocity, LastPose
 from nerfstudio_hands.motion.forecasting.forecaster import Forecaster, ForecasterConfig
 from nerfstudio_hands.motion.forecasting.metrics import joint_errors, mpjpe_at_horizons
-from nerfstudio_hands.motion.forecasting.mixer import MixerConfig
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
 from nerfstudio_hands.motion.forecasting.weights_file import shipped_forecaster
 from nerfstudio_hands.motion.forecasting.windows import Recording, Windows
 from nerfstudio_hands.motion.track_file import save_track

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import default_hand
-from nerfstudio_hands.motion.forecasting.mixer import Mixer, MixerConfig
+from nerfstudio_hands.motion.forecasting.mixer import Mixer
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
 from nerfstudio_hands.motion.forecasting.representations import HandAngles, JointPositions, Representation
 from nerfstudio_hands.motion.forecasting.simlpe import Simlpe, SimlpeConfig
 from nerfstudio_hands.motion.forecasting.skeleton import Skeleton

@@ -10,55 +10,18 @@ ones are padded unevenly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Activation = Literal["mish", "gelu"]
-Regularization = Literal["none", "batchnorm", "dropout"]
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
 
 STEPS = 10.0
 """Factor on the steps from frame to frame, which are small beside poses."""
 
 RIDGE = 1e-4
 """Of the mean square of steps, by which a fit to them is kept from leaning on the first one, which is always zero."""
-
-
-@dataclass(frozen=True)
-class MixerConfig:
-    """Layers of a mixer."""
-
-    embedding: int = 96
-    """Numbers that a pose becomes."""
-    channels: int = 4
-    """Channels of the convolutions."""
-    blocks: int = 3
-    """Pairs of convolutions."""
-    time_kernel: int = 9
-    """Frames that a convolution along time reaches over; odd."""
-    pose_kernel: int = 63
-    """Numbers of the embedding that a convolution along the pose reaches over; odd."""
-    cross_kernel: int = 1
-    """How far each of them reaches the other way as well; 1 is along time, then along the pose. Odd."""
-    mix_time: bool = True
-    """Whether the first convolution of a block is there."""
-    mix_pose: bool = True
-    """Whether the second one is."""
-    squeeze: int = 4
-    """Frames that squeeze-and-excitation over time makes one of; 0 leaves it out."""
-    harmonics: int = 0
-    """Pairs of sine and cosine that each number of the input gets besides."""
-    matrices: int = 8
-    """Matrices along time that continue the steps of each number, blended as the blocks find; 0 leaves them out. A
-    movement's rest is in proportion to what has been seen of it, in a ratio that depends on how far it has come."""
-    activation: Activation = "gelu"
-    regularization: Regularization = "none"
-    """After each activation."""
-    dropout: float = 0.1
-    """Share of channels that dropout zeroes, where it is asked for."""
 
 
 class Mixer(nn.Module):

@@ -14,7 +14,7 @@ from nerfstudio_hands.files.formatted_npz import read_formatted_npz
 from nerfstudio_hands.files.network_file import layers_expected, weights_in, weights_of
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.motion.forecasting.forecaster import Forecaster, ForecasterConfig
-from nerfstudio_hands.motion.forecasting.mixer import MixerConfig
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
 from nerfstudio_hands.motion.forecasting.simlpe import SimlpeConfig
 
 FORMAT = "nerfstudio-hands forecaster 1"

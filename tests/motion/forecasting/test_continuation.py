@@ -13,7 +13,7 @@ from nerfstudio_hands.hand_model import SIDES, HandPose, default_hand, mirror_ro
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.motion.forecasting import continuation
 from nerfstudio_hands.motion.forecasting.forecaster import Forecaster, ForecasterConfig
-from nerfstudio_hands.motion.forecasting.mixer import MixerConfig
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
 from nerfstudio_hands.motion.forecasting.track_states import recordings_of, unbroken
 from nerfstudio_hands.motion.forecasting.weights_file import shipped_forecaster
 from nerfstudio_hands.motion.pose_track import PoseTrack

@@ -12,7 +12,7 @@ from helpers.made_up_motion import swinging
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model import default_hand
 from nerfstudio_hands.motion.forecasting.forecaster import Forecaster, ForecasterConfig
-from nerfstudio_hands.motion.forecasting.mixer import MixerConfig
+from nerfstudio_hands.motion.forecasting.mixer_config import MixerConfig
 from nerfstudio_hands.motion.forecasting.track_states import recordings_of
 from nerfstudio_hands.motion.forecasting.weights_file import (
     SHIPPED,
