@@ -167,12 +167,14 @@ class Ledger:
             ).fetchall()
 
     def counts(self) -> dict[tuple[str, str], tuple[int, float]]:
-        """Number of steps and mean seconds of one, by (step, state)."""
+        """Number of steps and mean seconds of one, by (step, state). What has been given to a worker, as a cluster is
+        given a thousand steps at once, and has not begun there counts among those that wait."""
         with self._explained():
             found = self._rows.execute(
-                "SELECT step, state, count(*) AS count, avg(ended - started) AS seconds FROM steps GROUP BY step, state"
+                "SELECT step, CASE WHEN state = 'running' AND started IS NULL THEN 'waiting' ELSE state END AS now, "
+                "count(*) AS count, avg(ended - started) AS seconds FROM steps GROUP BY step, now"
             ).fetchall()
-        return {(row["step"], row["state"]): (row["count"], row["seconds"] or 0.0) for row in found}
+        return {(row["step"], row["now"]): (row["count"], row["seconds"] or 0.0) for row in found}
 
     def blocked(self) -> dict[str, int]:
         """Number of waiting steps that something failed stands before, by step."""

@@ -96,21 +96,20 @@ def tables(ledger: Ledger) -> Group:
             counts.add_row(step, *map(str, row))
     parts: list[Table | Text] = [Text(progress.sentence()), counts]
     if progress.running:
-        parts.append(_running(ledger.rows("running", most=MOST_ROWS), progress.running))
+        parts.append(_running([row for row in ledger.rows("running") if row["started"] is not None]))
     if progress.failed:
         parts.append(_failed(ledger.rows("failed", most=MOST_ROWS), progress.failed))
     return Group(*parts)
 
 
-def _running(rows: list[Row], count: int) -> Table:
+def _running(rows: list[Row]) -> Table:
     table = Table(box=None, header_style="bold")
     for heading in ("running", "on", "since"):
         table.add_column(heading)
-    for row in rows:
-        since = duration(max(0, time.time() - row["started"])) if row["started"] else "not yet begun"
-        table.add_row(Text(row["key"]), Text(row["host"] or ""), since)
-    if count > len(rows):
-        table.add_row(f"and {count - len(rows)} others", "", "")
+    for row in rows[:MOST_ROWS]:
+        table.add_row(Text(row["key"]), Text(row["host"]), duration(max(0, time.time() - row["started"])))
+    if len(rows) > MOST_ROWS:
+        table.add_row(f"and {len(rows) - MOST_ROWS} others", "", "")
     return table
 
 

@@ -16,6 +16,7 @@ import pytest
 from helpers.in_process import ns_hands
 from helpers.plans import make_captures, stand_ins
 from PIL import Image
+from rich.console import Console
 
 from nerfstudio_hands.cli import batch as command
 from nerfstudio_hands.errors import HandsError
@@ -24,7 +25,7 @@ from nerfstudio_hands.fleet.board import Board
 from nerfstudio_hands.fleet.contact_sheet import TILE, make_sheet
 from nerfstudio_hands.fleet.ledger import Ledger, Outcome
 from nerfstudio_hands.fleet.report import as_csv, as_markdown, avatars, mean_and_spread
-from nerfstudio_hands.fleet.status import Progress
+from nerfstudio_hands.fleet.status import Progress, tables
 from nerfstudio_hands.fleet.step import Step
 
 KINDS = ("fit", "train", "eval", "export")
@@ -61,6 +62,16 @@ def test_progress(ledger: Ledger):
     # One export is half done, and all else waits for what failed.
     assert progress.seconds_left == pytest.approx(1)
     assert progress.sentence() == "7 of 12 steps done, 1 running, 1 failed, 3 waiting for those, about 1 s left"
+
+
+def test_what_waits_at_a_cluster_is_not_said_to_run(ledger: Ledger):
+    ledger.add(steps_of(4))
+    ledger.begin("take3/fit", 1)
+    assert Progress.of(ledger).sentence().startswith("7 of 16 steps done, 1 running, 1 failed")
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(tables(ledger))
+    printed = console.export_text()
+    assert "take1/m/export" in printed and "take3" not in printed
 
 
 def test_tables(ledger: Ledger):
