@@ -54,7 +54,7 @@ def run(request: pytest.FixtureRequest, capture: Path, tmp_path_factory: pytest.
         *method, "--data", capture, "--output-dir", output, "--experiment-name", "moving", "--timestamp", "run",
         "--max-num-iterations", "25", "--vis", "tensorboard",
         "--pipeline.datamanager.train-num-rays-per-batch", "256", "interhand-data", "--resolution-scale", "0.5",
-        "--eval-resolution", "256",
+        "--eval-resolution", "160",
         "--eval-cameras", camera_names(capture)[-1], "--eval-frame-fraction", "0.25", "--max-eval-images", "1",
     )  # fmt: skip
     return output / "moving" / method[0] / "run" / "config.yml"

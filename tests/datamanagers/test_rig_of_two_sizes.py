@@ -104,6 +104,7 @@ def test_held_out_pictures_of_both_sizes_are_judged(manager, tmp_path, monkeypat
     image_metrics._lpips_network.cache_clear()
     pipeline = SimpleNamespace(
         config=SimpleNamespace(model=PosedHandModelConfig()),
+        device="cpu",
         model=Model(manager.eval_dataset.metadata["hands"]),
         eval=lambda: None,
         train=lambda: None,

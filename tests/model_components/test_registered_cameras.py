@@ -100,7 +100,11 @@ def evaluate(outputs, degrees: dict[str, tuple], folder: Path | None = None, pro
     loader = Photographs(model, outputs, turns, protocols)
     before = loader.cameras.camera_to_worlds.clone()
     pipeline = SimpleNamespace(
-        config=SimpleNamespace(model=PosedHandModelConfig()), model=model, eval=lambda: None, train=lambda: None
+        config=SimpleNamespace(model=PosedHandModelConfig()),
+        device="cpu",
+        model=model,
+        eval=lambda: None,
+        train=lambda: None,
     )
     figures = HandPipeline.get_average_image_metrics(pipeline, loader, "eval", output_path=folder)
     assert torch.equal(loader.cameras.camera_to_worlds, before)

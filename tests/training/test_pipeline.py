@@ -35,6 +35,7 @@ def evaluate(tmp_path, protocols):
     pictures |= {key: torch.ones(4, 4, 1) for key in ("region", "counted", "drawn")}
     pipeline = SimpleNamespace(
         config=SimpleNamespace(model=PosedHandModelConfig()),
+        device="cpu",
         model=SimpleNamespace(
             get_outputs_for_camera=lambda camera: {},
             get_image_metrics_and_images=lambda outputs, batch: ({"psnr": next(rows)}, pictures),
