@@ -135,18 +135,12 @@ def continued_states(
         frames: N.
         generator: As of `continue_track`.
     """
-    return hand.within_limits(_said(forecaster, given, frames, generator), given)
-
-
-def _said(
-    forecaster: Forecaster, given: Float[Tensor, "T 57"], frames: int, generator: torch.Generator | None
-) -> Float[Tensor, "N 57"]:
-    first = min(frames, forecaster.config.frames_out) if generator is not None else frames
+    first = frames if generator is None else min(frames, forecaster.config.frames_out)
     said = forecaster.forecast(given[None], first)[0]
-    if first == frames or generator is None:
-        return said
-    window = torch.cat([given, said])[None]
-    return torch.cat([said, forecaster.forecast_drawn(window, frames - first, generator)[0]])
+    if generator is not None and first < frames:
+        window = torch.cat([given, said])[None]
+        said = torch.cat([said, forecaster.forecast_drawn(window, frames - first, generator)[0]])
+    return hand.within_limits(said, given)
 
 
 def _of_angles(forecaster: Forecaster):

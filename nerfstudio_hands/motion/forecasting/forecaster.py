@@ -182,7 +182,8 @@ class Forecaster(nn.Module):
             said = self.network(window)[torch.arange(len(window)), 1 + chosen]
             if before is not None and before.shape[1] >= count_a_draw:
                 head, tail = said[:, :count_a_draw], said[:, count_a_draw:]
-                said = torch.cat([torch.lerp(self.encode(before, anchor)[:, :count_a_draw], head, share), tail], dim=1)
+                head = torch.lerp(self.encode(before[:, :count_a_draw], anchor), head, share)
+                said = torch.cat([head, tail], dim=1)
             continued = self.decode(said, anchor)
             states, before = torch.cat([states, continued[:, :count_a_draw]], dim=1), continued[:, count_a_draw:]
         return states[:, given : given + count]
