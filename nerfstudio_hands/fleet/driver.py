@@ -100,7 +100,8 @@ class Lease:
             # Gone, or its clock is wrong: then it gives a sign by ours.
             say(f"Looking whether the driver on {other.get('who')} is still at work ..")
             time.sleep(LEASE_SECONDS / 3)
-            other = self._other() if self._other() != other else None
+            before, other = other, self._other()
+            other = other if other != before else None
         if other:
             raise _already_driven(results, f"on {other.get('who')}")
         self._sign()
