@@ -97,7 +97,7 @@ def made_up_rig(count: int, rng: np.random.Generator) -> list[CalibratedCamera]:
 
 def moving_joints(frames: int, rng: np.random.Generator) -> np.ndarray:
     """Joints [T 2 21 3] of a right hand, metres; the left one is absent."""
-    motion = play(SEQUENCES["ROM03_RT_No_Occlusion"](), frames, rng)["right"]
+    motion = play(SEQUENCES["ROM03_RT_No_Occlusion"], frames, rng)["right"]
     hand = default_hand("right")
     still = torch.zeros(frames, 3)
     posed = pose_hand(hand, motion.global_orient, motion.local_rotations, still, torch.zeros(hand.num_shape))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from trimesh.util import append_faces
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.mesh_metrics import Mesh
@@ -15,7 +16,7 @@ from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.synthesis.capture_room import subject_in_motion
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, posed_surfaces
 from nerfstudio_hands.synthesis.options import CaptureRoomOptions, SubjectOptions
-from nerfstudio_hands.synthesis.scene import PosedMesh, join_meshes
+from nerfstudio_hands.synthesis.scene import PosedMesh
 from nerfstudio_hands.synthesis.subject import Subject
 
 SAME = 1e-5
@@ -94,5 +95,5 @@ def near_hand(truth: Mesh, fitted: Mesh) -> Mesh:
 
 
 def _joined(parts: list[PosedMesh]) -> Mesh:
-    vertices, faces = join_meshes([(vertices, mesh.faces) for mesh, vertices in parts])
+    vertices, faces = append_faces([vertices for _, vertices in parts], [mesh.faces for mesh, _ in parts])
     return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces))

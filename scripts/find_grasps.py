@@ -19,6 +19,7 @@ from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.synthesis.grasps.pool import SHIPPED, TEST_KINDS, Grasps, grasp_arrays
 from nerfstudio_hands.synthesis.grasps.search import Attempt, Hands, closed, fist_attempt, measured, pinch_attempt
 from nerfstudio_hands.synthesis.grasps.shapes import KINDS, solid
+from nerfstudio_hands.synthesis.physique import PersonalHand
 
 SEEDS = (*range(0, 28, 2), *range(1, 7, 2))
 """Of things of kinds of which there are some to learn from and some for testing, see `pool.is_for_testing`."""
@@ -41,7 +42,8 @@ def main(output: Path = SHIPPED) -> None:
         output: The .npz.
     """
     torch.set_num_threads(1)
-    hands, found = Hands(default_hand("right")), []
+    model, found = default_hand("right"), []
+    hands = Hands(PersonalHand(model, torch.zeros(model.num_shape)))
     for kind, seed in track(list(things()), description="things"):
         for is_pinch in (False, True):
             found += grasps_of(hands, kind, seed, is_pinch)

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from nerfstudio_hands.geometry.barycentric import blend_corners
 from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS
 from nerfstudio_hands.hand_model.model import HandModel, pose_hand
 
@@ -71,8 +70,7 @@ def interpolate(
     values: Float[np.ndarray, "V *C"], corners: Int[np.ndarray, "M 3"], barycentric: Float[np.ndarray, "M 3"]
 ) -> Float[np.ndarray, "M *C"]:
     """Values of vertices at points of triangles."""
-    at_corners = torch.from_numpy(values[corners].reshape(len(corners), 3, -1))
-    return blend_corners(at_corners, torch.from_numpy(barycentric)).numpy().reshape(-1, *values.shape[1:])
+    return np.einsum("nk,nk...->n...", barycentric, values[corners])
 
 
 def interpolate_all(record: Record, corners: Int[np.ndarray, "M 3"], barycentric: Float[np.ndarray, "M 3"]) -> Record:

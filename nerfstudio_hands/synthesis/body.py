@@ -36,16 +36,15 @@ class Tessellation:
     """The hand model's boundary, in the direction of its faces."""
     faces: tuple[Int[np.ndarray, "_ 3"], ...]
     """After no, one, two, ... subdivisions; all use the first of the fine vertices."""
-    steps: tuple[sparse.csr_matrix, ...]
-    """From the vertices of each level to those of the next."""
     matrix: sparse.csr_matrix
-    """All steps at once (W, V)."""
+    """From the coarse vertices to the fine ones (W, V)."""
     points: SkinPoints
     """Where the fine vertices are on the skin; a left hand's are mirrored to the right one's."""
 
     def subdivision_from(self, level: int) -> sparse.csr_matrix:
         """Matrix from the vertices after so many subdivisions to the fine ones."""
-        return _chain(self.steps[level:], int(self.faces[level].max()) + 1)
+        faces = self.faces[level]
+        return loop_subdivision(torch.from_numpy(faces), int(faces.max()) + 1, len(self.faces) - 1 - level)[1]
 
 
 def tessellate(model: HandModel, anatomy: Anatomy, levels: int) -> Tessellation:
@@ -61,12 +60,9 @@ def tessellate(model: HandModel, anatomy: Anatomy, levels: int) -> Tessellation:
     wrist = boundary_loops(model.faces)[0].numpy()
     coarse = np.concatenate([template, forearm(template, wrist)])
     behind = len(template) + np.arange(FOREARM_RINGS * len(wrist)).reshape(FOREARM_RINGS, -1)
-    faces, steps = [np.concatenate([model.faces.numpy(), tube_faces([wrist, *behind])])], []
-    for _ in range(levels):
-        finer, step = loop_subdivision(torch.from_numpy(faces[-1]), int(faces[-1].max()) + 1, 1)
-        faces.append(finer.numpy())
-        steps.append(step)
-    matrix = _chain(steps, len(coarse))
+    joined = torch.cat([model.faces, torch.from_numpy(tube_faces([wrist, *behind]))])
+    subdivided = [loop_subdivision(joined, len(coarse), level) for level in range(levels + 1)]
+    faces, matrix = [finer.numpy() for finer, _ in subdivided], subdivided[-1][1]
     position = matrix @ interpolating_controls(matrix, coarse) * mirror
     outward = faces[-1] if model.side == "right" else faces[-1][:, [0, 2, 1]]
     weights = np.zeros((len(coarse), model.weights.shape[1]))
@@ -74,14 +70,7 @@ def tessellate(model: HandModel, anatomy: Anatomy, levels: int) -> Tessellation:
     weights[: len(template)] = model.weights.double().numpy()
     finger = matrix @ finger_membership(weights)
     points = SkinPoints(position, finger, dorsality(anatomy, mesh_normals(position, outward), finger))
-    return Tessellation(wrist, tuple(faces), tuple(steps), matrix, points)
-
-
-def _chain(steps: tuple[sparse.csr_matrix, ...] | list[sparse.csr_matrix], size: int) -> sparse.csr_matrix:
-    matrix = sparse.identity(size, format="csr")
-    for step in steps:
-        matrix = sparse.csr_matrix(step @ matrix)
-    return matrix  # pyright: ignore[reportReturnType]
+    return Tessellation(wrist, tuple(faces), matrix, points)
 
 
 def fine_vertices(

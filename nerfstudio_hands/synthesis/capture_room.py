@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
+from trimesh.util import append_faces
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import whole_folder
@@ -32,7 +33,7 @@ from nerfstudio_hands.synthesis.physique import person_arrays
 from nerfstudio_hands.synthesis.range_of_motion import opening_and_closing
 from nerfstudio_hands.synthesis.render import RenderedImage, render_frame
 from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
-from nerfstudio_hands.synthesis.scene import FINE, join_meshes
+from nerfstudio_hands.synthesis.scene import FINE
 from nerfstudio_hands.synthesis.studio import Studio, ring_of_cameras, studio
 from nerfstudio_hands.synthesis.subject import Subject, make_subject
 from nerfstudio_hands.transforms.color import GAMMA
@@ -214,7 +215,7 @@ def _write_truth(
     folder.mkdir(exist_ok=True)
     names = ("global_orient", "local_rotations", "translation", "keypoints")
     models = [hand.model for hand in subject.hands.values()]
-    _, faces = join_meshes([(model.template.numpy(), model.faces.numpy()) for model in models])
+    _, faces = append_faces(*zip(*((model.template.numpy(), model.faces.numpy()) for model in models), strict=True))
     frames = [str(frame) for frame in motion.frames]
     arrays = {
         "format_version": np.array(TRUTH_VERSION),
@@ -245,13 +246,13 @@ def _write_truth(
 
 def _write_skin(path: Path, subject: Subject, surfaces: list[Float[np.ndarray, "_ 3"]]) -> None:
     """The rendered skin, forearms included, at one subdivision: every vertex lies on the rendered surface."""
-    parts, albedo = [], []
+    vertices, faces, albedo = [], [], []
     for hand, surface in zip(subject.hands.values(), surfaces, strict=True):
-        faces = hand.tessellation.faces[1]
-        count = int(faces.max()) + 1
-        parts.append((surface[:count], faces))
+        faces.append(hand.tessellation.faces[1])
+        count = int(faces[-1].max()) + 1
+        vertices.append(surface[:count])
         albedo.append(hand.skin.material.albedo[:count])
-    _write_mesh(path, *join_meshes(parts), np.concatenate(albedo))
+    _write_mesh(path, *append_faces(vertices, faces), np.concatenate(albedo))
 
 
 def _write_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray, albedo: Float[np.ndarray, "N 3"]) -> None:

@@ -28,11 +28,9 @@ from nerfstudio_hands.hand_images.formats.dexycb_takes import (
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import rest_joints
-from nerfstudio_hands.synthesis.freihand_files import JPEG_QUALITY
-from nerfstudio_hands.synthesis.image_files import write_image
-from nerfstudio_hands.synthesis.interhand import made_up_means
+from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image
+from nerfstudio_hands.synthesis.made_up_mano import made_up_mean, write_made_up_mano
 from nerfstudio_hands.synthesis.obman_files import ENDLESS, grasp_source, people_of, split_counts, write_thing
 from nerfstudio_hands.synthesis.options import DexYcbOptions
 from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken
@@ -96,7 +94,7 @@ def write_dexycb(
     done = 0
     with whole_folder(output.expanduser()) as root:
         written = _Written(root)
-        _write_hands(root)
+        write_made_up_mano(root, *SIDES)
         _write_yaml(root / "calibration" / "intrinsics" / f"{SERIAL}_{WIDTH}x{HEIGHT}.yml", {"color": _camera()})
         for part, source, takes in parts:
             for number, indices in enumerate(takes):
@@ -207,7 +205,7 @@ def _annotation(labels: HandLabels) -> dict[str, np.ndarray]:
     """Poses and joints as DexYCB has them: fingers relative to the mean pose, by our identity of components."""
     model = default_hand(labels.side)
     wrist = rest_joints(model, torch.from_numpy(labels.shape)[None])[0, 0].numpy()
-    fingers = labels.rotations[1:] - made_up_means()[labels.side]
+    fingers = labels.rotations[1:] - made_up_mean(labels.side)
     pose = np.concatenate([labels.rotations[0], fingers.ravel(), labels.joints[0] - wrist])
     return {
         "pose_y": labels.held.to_camera[None, :3].astype(np.float32),
@@ -232,13 +230,6 @@ def _meta(*, frames: int, side: str, ycb: int, person: str) -> dict:
 def _camera() -> dict[str, float]:
     fx, cx, fy, cy = (float(INTRINSICS[place]) for place in ((0, 0), (0, 2), (1, 1), (1, 2)))
     return {"fx": fx, "fy": fy, "ppx": cx, "ppy": cy}
-
-
-def _write_hands(root: Path) -> None:
-    """Both our hands in MANO's files."""
-    (root / "mano").mkdir()
-    for side in SIDES:
-        write_mano_pickle(root / "mano" / f"MANO_{side.upper()}.pkl", default_hand(side), made_up_means()[side])
 
 
 def _write_yaml(path: Path, content: dict) -> None:

@@ -13,14 +13,10 @@ from jaxtyping import Float
 
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_images.hand_image import HandLabels
-from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
-from nerfstudio_hands.synthesis.image_files import write_image, write_mask
-from nerfstudio_hands.synthesis.interhand import made_up_means
+from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image, write_mask
+from nerfstudio_hands.synthesis.made_up_mano import made_up_mean, write_made_up_mano
 from nerfstudio_hands.synthesis.options import FreiHandOptions, HandPictureOptions
 from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
-
-JPEG_QUALITY = 95
 
 DIGITS = 6
 """Decimals of the numbers in the files: micrometers."""
@@ -47,7 +43,7 @@ def synthesize_freihand(
     """
     done = 0
     with whole_folder(output.expanduser()) as folder:
-        mean = write_made_up_mano(folder)
+        write_made_up_mano(folder, "right")
         for part, source in picture_sources(options):
             copies = options.copies if part == "training" else 1
             for index in range(len(source)):
@@ -58,16 +54,8 @@ def synthesize_freihand(
                     progress(done := done + 1)
                 if part == "training":
                     write_mask(folder / part / "mask" / f"{index:08d}.jpg", picture.mask.astype(float))
-            _write_lists(folder, part, source, mean, truth=part == "training" or options.truth)
+            _write_lists(folder, part, source, truth=part == "training" or options.truth)
     return output
-
-
-def write_made_up_mano(folder: Path) -> Float[np.ndarray, "15 3"]:
-    """Our right hand as `mano/MANO_RIGHT.pkl`; returns its mean pose."""
-    mean = made_up_means()["right"]
-    (folder / "mano").mkdir()
-    write_mano_pickle(folder / "mano" / "MANO_RIGHT.pkl", default_hand("right"), mean)
-    return mean
 
 
 def picture_sources(options: HandPictureOptions) -> list[tuple[str, SyntheticHands]]:
@@ -81,26 +69,24 @@ def picture_sources(options: HandPictureOptions) -> list[tuple[str, SyntheticHan
     return [("training", source("train", options.training)), ("evaluation", source("test", options.evaluation))]
 
 
-def _write_lists(
-    folder: Path, part: str, source: SyntheticHands, mean: Float[np.ndarray, "15 3"], *, truth: bool
-) -> None:
+def _write_lists(folder: Path, part: str, source: SyntheticHands, *, truth: bool) -> None:
     labels = [source.labels(index) for index in range(len(source))]
     lists = {"K": [own.intrinsics for own in labels], "scale": [own.bone_length for own in labels]}
     if truth:
         lists |= {
             "xyz": [own.joints for own in labels],
             "verts": [own.vertices for own in labels],
-            "mano": [_mano_entry(own, mean)[None] for own in labels],
+            "mano": [_mano_entry(own)[None] for own in labels],
         }
     for name, values in lists.items():
         rounded = [np.round(np.asarray(value, np.float64), DIGITS).tolist() for value in values]
         (folder / f"{part}_{name}.json").write_text(json.dumps(rounded))
 
 
-def _mano_entry(labels: HandLabels, mean: Float[np.ndarray, "15 3"]) -> Float[np.ndarray, "61"]:
+def _mano_entry(labels: HandLabels) -> Float[np.ndarray, "61"]:
     """Pose relative to the mean one, shape, and the scaled orthographic camera: u, v, and pixels a meter."""
     pose = labels.rotations.astype(np.float64).copy()
-    pose[1:] -= mean
+    pose[1:] -= made_up_mean("right")
     place, intrinsics = labels.joints[MIDDLE_BASE], labels.intrinsics
     scale = (intrinsics[0, 0] + intrinsics[1, 1]) / 2 / place[2]
     return np.array([*pose.ravel(), *labels.shape, *(scale * place[:2] + intrinsics[:2, 2]), scale])  # pyright: ignore[reportOptionalIterable]

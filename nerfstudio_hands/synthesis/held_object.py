@@ -14,15 +14,7 @@ from jaxtyping import Float, Int
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.synthesis.anatomy import SkinPoints
-from nerfstudio_hands.synthesis.implicit_shapes import (
-    Distance,
-    rounded,
-    smooth_maximum,
-    smooth_minimum,
-    superquadric,
-    surface_mesh,
-    tube,
-)
+from nerfstudio_hands.synthesis.implicit_shapes import Distance, mug, rounded, superquadric, surface_mesh, tube
 from nerfstudio_hands.synthesis.noise import fractal_noise
 from nerfstudio_hands.synthesis.profiles import smoothstep
 from nerfstudio_hands.synthesis.skin import Material
@@ -72,8 +64,8 @@ def make_object(kind: str, seed: int) -> SyntheticObject:
     stretch = rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD, 3)
     # Around the axis it stays round, whatever is not a box.
     stretch[1] = stretch[1] if kind == "box" else stretch[0]
-    shape, reach = SHAPES[kind]
-    low, high = (np.array(corner) * stretch for corner in reach)
+    shape, half, handle = SHAPES[kind]
+    low, high = -np.array(half) * stretch, (np.array(half) + [handle, 0, 0]) * stretch
     return SyntheticObject(kind, seed, *surface_mesh(lambda p: shape(p / stretch), low, high, CELL))
 
 
@@ -83,49 +75,20 @@ def object_arrays(held: SyntheticObject) -> dict[str, np.ndarray]:
     return {"object": np.array(held.kind), "object_vertices": vertices, "object_faces": faces}
 
 
-def _box(points: np.ndarray) -> np.ndarray:
-    return rounded(np.abs(points) - BOX + ROUNDING, ROUNDING)
-
-
-def _cylinder(points: np.ndarray) -> np.ndarray:
-    return tube(points, *CYLINDER, ROUNDING)
-
-
-def _mug(points: np.ndarray) -> np.ndarray:
-    radius, half = MUG
-    hollow = tube(points - [0, 0, 2 * MUG_WALL], radius - MUG_WALL, half, ROUNDING)
-    cup = smooth_maximum(tube(points, radius, half, ROUNDING), -hollow, 1.5e-3)
-    # A ring in the plane of x and z, flattened towards the cup.
-    x, z = (points[:, 0] - radius - 2e-3) / 0.9, points[:, 2] / 1.15
-    ring = np.hypot(np.hypot(x, z) - HANDLE[0], points[:, 1]) - HANDLE[1]
-    handle = np.maximum(ring, radius - 0.5 * MUG_WALL - np.linalg.norm(points[:, :2], axis=1))
-    return smooth_minimum(cup, handle, 2e-3)
-
-
-def _superquadric(points: np.ndarray) -> np.ndarray:
-    return superquadric(points, np.array(SUPERQUADRIC), 3.2, 2.4)
-
-
 BOX = (0.022, 0.027, 0.050)
 CYLINDER = (0.026, 0.058)
 MUG = (0.033, 0.043)
-MUG_WALL = 4e-3
 HANDLE = (0.019, 5e-3)
 SUPERQUADRIC = (0.030, 0.030, 0.048)
-"""Half sizes; radius and half height; radii of the handle's ring. Meters."""
+"""Half sizes; radius and half height; radii of the handle's ring and its section. Meters."""
 
-
-def _around(half_width: float, half_height: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return (-half_width, -half_width, -half_height), (half_width, half_width, half_height)
-
-
-SHAPES: dict[str, tuple[Distance, tuple[tuple[float, ...], tuple[float, ...]]]] = {
-    "box": (_box, (tuple(-b for b in BOX), BOX)),
-    "cylinder": (_cylinder, _around(*CYLINDER)),
-    "mug": (_mug, ((-MUG[0], -MUG[0], -MUG[1]), (MUG[0] + 0.026, MUG[0], MUG[1]))),
-    "superquadric": (_superquadric, _around(SUPERQUADRIC[0], SUPERQUADRIC[2])),
+SHAPES: dict[str, tuple[Distance, tuple[float, float, float], float]] = {
+    "box": (lambda p: rounded(np.abs(p) - BOX + ROUNDING, ROUNDING), BOX, 0.0),
+    "cylinder": (lambda p: tube(p, *CYLINDER, ROUNDING), (CYLINDER[0], *CYLINDER), 0.0),
+    "mug": (lambda p: mug(p, *MUG, HANDLE, edge=ROUNDING, lip=1.5e-3, wide=0.9, off=2e-3), (MUG[0], *MUG), 0.026),
+    "superquadric": (lambda p: superquadric(p, np.array(SUPERQUADRIC), 3.2, 2.4), SUPERQUADRIC, 0.0),
 }
-"""Function of the surface and corners of a box round it, by kind."""
+"""Function of the surface by kind, half sizes of a box round it, and by how much it reaches further towards x."""
 
 
 def _printed_box(position: np.ndarray, seed: int) -> np.ndarray:
@@ -141,7 +104,8 @@ def _labelled_can(position: np.ndarray, seed: int) -> np.ndarray:
     """A tin with a label: slanted stripes between two plain rims."""
     tin, ground, ink = np.array([0.42, 0.43, 0.44]), np.array([0.66, 0.60, 0.42]), np.array([0.10, 0.32, 0.16])
     angle = np.arctan2(position[:, 1], position[:, 0])
-    slant = np.sin(5 * angle + 2 * np.pi * position[:, 2] / 0.05 + 1.3 * _wave(position, seed))
+    wave = fractal_noise(position / 0.02, seed + 67, octaves=2)
+    slant = np.sin(5 * angle + 2 * np.pi * position[:, 2] / 0.05 + 1.3 * wave)
     label = _mix(ground, ink, smoothstep(-0.1, 0.1, slant))
     blots = smoothstep(0.25, 0.3, fractal_noise(position / 0.011, seed + 62, octaves=1))
     return _mix(tin, _mix(label, np.array([0.55, 0.10, 0.10]), blots), smoothstep(0.047, 0.046, np.abs(position[:, 2])))
@@ -162,10 +126,6 @@ def _marble(position: np.ndarray, seed: int) -> np.ndarray:
     cloud = smoothstep(-0.3, 0.3, fractal_noise(position / 0.018, seed + 65, octaves=3))
     veins = smoothstep(0.05, 0.02, np.abs(fractal_noise(position / 0.022, seed + 66, octaves=3)))
     return _mix(_mix(dark, light, cloud), vein, veins)
-
-
-def _wave(position: np.ndarray, seed: int) -> np.ndarray:
-    return fractal_noise(position / 0.02, seed + 67, octaves=2)
 
 
 def _mix(a: np.ndarray, b: np.ndarray, fraction: np.ndarray) -> np.ndarray:

@@ -12,14 +12,13 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_images.formats.ho3d import TO_OPENCV, to_ho3d
 from nerfstudio_hands.hand_images.hand_image import HandLabels
-from nerfstudio_hands.synthesis.freihand_files import picture_sources, write_made_up_mano
-from nerfstudio_hands.synthesis.image_files import write_image
+from nerfstudio_hands.synthesis.freihand_files import picture_sources
+from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image
+from nerfstudio_hands.synthesis.made_up_mano import write_made_up_mano
 from nerfstudio_hands.synthesis.options import Ho3dOptions
 
 FOLDERS = {"training": ("train", "train.txt"), "evaluation": ("evaluation", "evaluation.txt")}
 """HO-3D's names of the splits, and the files that list their pictures."""
-
-JPEG_QUALITY = 95
 
 
 def synthesize_ho3d(output: Path, options: Ho3dOptions, *, progress: Callable[[int], None] = lambda done: None) -> Path:
@@ -35,7 +34,7 @@ def synthesize_ho3d(output: Path, options: Ho3dOptions, *, progress: Callable[[i
     """
     done = 0
     with whole_folder(output.expanduser()) as root:
-        write_made_up_mano(root)
+        write_made_up_mano(root, "right")
         for part, source in picture_sources(options):
             folder, listed = FOLDERS[part]
             names = []

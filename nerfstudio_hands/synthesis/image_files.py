@@ -8,6 +8,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+JPEG_QUALITY = 95
+"""Of rendered pictures."""
+
 
 def write_image(path: Path, image: UInt8[np.ndarray, "H W *channels"], **options: int) -> None:
     """Write an image into folders that are made; `options` are those of Pillow for its format."""

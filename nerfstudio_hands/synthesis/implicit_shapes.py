@@ -14,6 +14,9 @@ OFF_PLANES = 2.37
 SLOPE_STEP = 1e-6
 """Meters over which differences are taken."""
 
+MUG_WALL = 4e-3
+"""Meters."""
+
 Distance = Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N"]]
 """Negative inside; its zeros are the surface, its values need not be distances."""
 
@@ -71,6 +74,37 @@ def tube(points: Float[np.ndarray, "N 3"], radius: float, half: float, edge: flo
 def smooth_minimum(a: Float[np.ndarray, "N"], b: Float[np.ndarray, "N"], width: float) -> Float[np.ndarray, "N"]:
     """Union with a fillet."""
     return -smooth_maximum(-a, -b, width)
+
+
+def mug(
+    points: Float[np.ndarray, "N 3"],
+    radius: float,
+    half: float,
+    handle: tuple[float, float],
+    *,
+    edge: float,
+    lip: float,
+    wide: float,
+    off: float = 0.0,
+) -> Float[np.ndarray, "N"]:
+    """A cup about the axis, open upwards, with a ring for a handle in the plane of x and z.
+
+    Args:
+        points: Meters.
+        radius: Of the cup.
+        half: Half its height.
+        handle: Radii of the ring and of its section; it is 1.15 times as high as it is long.
+        edge: Rounding of edges.
+        lip: Width over which that of the opening is rounded.
+        wide: Length of the ring over its radius.
+        off: From the cup's side to the ring's middle.
+    """
+    hollow = tube(points - [0, 0, 2 * MUG_WALL], radius - MUG_WALL, half, edge)
+    cup = smooth_maximum(tube(points, radius, half, edge), -hollow, lip)
+    x, z = (points[:, 0] - radius - off) / wide, points[:, 2] / 1.15
+    ring = np.hypot(np.hypot(x, z) - handle[0], points[:, 1]) - handle[1]
+    outside = np.maximum(ring, radius - 0.5 * MUG_WALL - np.linalg.norm(points[:, :2], axis=1))
+    return smooth_minimum(cup, outside, 2e-3)
 
 
 def superquadric(

@@ -17,18 +17,16 @@ from jaxtyping import Float
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import whole_folder
-from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
-from nerfstudio_hands.hand_model.model import mirror_rotations
 from nerfstudio_hands.program.option_range import check_ranges, require_range
 from nerfstudio_hands.synthesis.calibration import check_calibration, written_cameras
 from nerfstudio_hands.synthesis.dome import dome, dome_cameras
 from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
-from nerfstudio_hands.synthesis.image_files import write_image, write_mask
+from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image, write_mask
 from nerfstudio_hands.synthesis.interhand_annotations import image_name, measure, write_annotations
 from nerfstudio_hands.synthesis.landmarks import mislaid, seen_joints
+from nerfstudio_hands.synthesis.made_up_mano import made_up_mean, write_made_up_mano
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, pose_sequence
 from nerfstudio_hands.synthesis.options import (
     FRAME_STEPS,
@@ -52,8 +50,6 @@ PAUSE = 50
 
 CENTER = np.array([0.03, -0.06, 1.04])
 """Where the hands are held, world meters, z up."""
-
-JPEG_QUALITY = 95
 
 
 def synthesize_interhand(
@@ -115,7 +111,7 @@ def _check(options: InterHandOptions, processes: int) -> None:
             f"--sequences: expected different names out of {', '.join(SEQUENCES)}, found "
             f"{', '.join(options.sequences) or 'none'}: give some of these."
         )
-    check_object(options.object, num_hands=max(len(SEQUENCES[name]()) for name in options.sequences))
+    check_object(options.object, num_hands=max(len(SEQUENCES[name]) for name in options.sequences))
 
 
 @dataclass(frozen=True)
@@ -150,7 +146,7 @@ def _production(options: InterHandOptions) -> _Production:
     for name in options.sequences:
         rng = np.random.default_rng([options.seed, 4, list(SEQUENCES).index(name)])
         frames = first + step * np.arange(options.frames)
-        motions = play(SEQUENCES[name](), len(frames), rng)
+        motions = play(SEQUENCES[name], len(frames), rng)
         sequences.append(pose_sequence(name, frames, motions, subject, CENTER))
         first = int(frames[-1]) + PAUSE * step
     return _Production(subject, CameraRig(dome(CENTER, np.random.default_rng([options.seed, 2])), cameras), sequences)
@@ -159,12 +155,8 @@ def _production(options: InterHandOptions) -> _Production:
 def _write_files(root: Path, options: InterHandOptions) -> None:
     """Everything but pictures."""
     made = _production(options)
-    hands_mean = made_up_means()
-    (root / "mano").mkdir()
-    for side in SIDES:
-        write_mano_pickle(root / "mano" / f"MANO_{side.upper()}.pkl", default_hand(side), hands_mean[side])
-
-    means = np.stack([hands_mean[side] for side in SIDES])
+    write_made_up_mano(root, *SIDES)
+    means = np.stack([made_up_mean(side) for side in SIDES])
     shape = made.subject.shape.double().numpy()
     seen = [seen_joints(truth, options.landmarks, options.seed) for truth in made.sequences]
     found = [
@@ -189,12 +181,6 @@ def _write_files(root: Path, options: InterHandOptions) -> None:
         for own, points, (_, is_outlier) in zip(flags, seen, found, strict=True):
             own |= {"landmarks": points, "landmark_is_outlier": is_outlier & ~np.isnan(points[..., 0])}
     _write_truth(root / "truth", made, means, flags, options)
-
-
-def made_up_means() -> dict[str, Float[np.ndarray, "15 3"]]:
-    """Mean poses by side for hands of ours in MANO's files: MANO's own are curled, too."""
-    mean = bend_fingers(default_hand("right"), torch.tensor([0.1, 0.22, 0.26, 0.28, 0.26]), torch.zeros(5))
-    return {"left": mirror_rotations(mean).double().numpy(), "right": mean.double().numpy()}
 
 
 def _write_truth(

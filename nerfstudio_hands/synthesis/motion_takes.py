@@ -17,9 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.hand_model import gestures
 from nerfstudio_hands.hand_model.gestures import Gesture
-from nerfstudio_hands.hand_model.joint_limits import joint_limits
-from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.synthesis.range_of_motion import HandMotion, right_motion
+from nerfstudio_hands.synthesis.range_of_motion import HandMotion, right_motion, wandering, wave
 
 WORKSPACE = np.array([180.0, 140.0, 160.0])
 """Millimeters to each side within which a hand reaches."""
@@ -244,15 +242,16 @@ def perform(kind: str, person: Person, rng: np.random.Generator, times: Float[np
     take = Take(person, rng)
     KINDS[kind](take, float(times[-1]))
     angles = person.habit + person.extent * superposed(take.fingers, times[:, None], person.lag)
-    angles += person.unrest * _wandering(times, (15, 3), rng) * [1.0, 0.5, 0.3]
-    angles += TREMOR_DEGREES * _tremor(times, (15, 3), rng)
-    limits = np.degrees(joint_limits(default_hand("right")).double().numpy())
-    still = np.zeros(1)
-    turns = superposed(take.turns, times[:, None], still) + person.unrest * _wandering(times, (3,), rng)
-    places = superposed(take.places, times[:, None], still) + 2.0 * person.unrest * _wandering(times, (3,), rng)
-    places += TREMOR_MILLIMETERS * _tremor(times, (3,), rng)
+    angles += person.unrest * wandering(times, WANDERING_HERTZ, (15, 3), rng) * [1.0, 0.5, 0.3]
+    angles += TREMOR_DEGREES * wave(times, rng.uniform(*TREMOR_HERTZ), (15, 3), rng)
+    still, unrest = np.zeros(1), (person.unrest, 2.0 * person.unrest)
+    turns, places = (
+        superposed(moves, times[:, None], still) + amount * wandering(times, WANDERING_HERTZ, (3,), rng)
+        for moves, amount in zip((take.turns, take.places), unrest, strict=True)
+    )
+    places += TREMOR_MILLIMETERS * wave(times, rng.uniform(*TREMOR_HERTZ), (3,), rng)
     spin = Rotation.from_euler("ZXY", turns, degrees=True)
-    return right_motion(np.clip(angles, limits[..., 0], limits[..., 1]), spin, 1e-3 * places)
+    return right_motion(angles, spin, 1e-3 * places)
 
 
 def minimum_jerk(progress: Float[np.ndarray, "*N"]) -> Float[np.ndarray, "*N"]:
@@ -276,17 +275,3 @@ def superposed(
         share = minimum_jerk((times - move.start - lag) / move.duration)
         values += share.reshape(*share.shape, *(1,) * (values.ndim - 2)) * (move.target - before.target)
     return values
-
-
-def _wandering(times: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Smooth random values of standard deviation one."""
-    return np.sqrt(2 / len(WANDERING_HERTZ)) * sum(_wave(times, hertz, shape, rng) for hertz in WANDERING_HERTZ)
-
-
-def _tremor(times: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    return _wave(times, rng.uniform(*TREMOR_HERTZ), shape, rng)
-
-
-def _wave(times: np.ndarray, hertz: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    phase = rng.uniform(0, 2 * np.pi, shape)
-    return np.sin(2 * np.pi * hertz * times.reshape(-1, *(1,) * len(shape)) + phase)

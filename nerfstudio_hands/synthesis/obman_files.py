@@ -16,9 +16,10 @@ from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS, SIZE, TO_OPENCV
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages, HeldMesh, mirrored
 from nerfstudio_hands.hand_images.thing_files import moved
-from nerfstudio_hands.synthesis.freihand_files import JPEG_QUALITY, PICTURES_A_PERSON, write_made_up_mano
+from nerfstudio_hands.synthesis.freihand_files import PICTURES_A_PERSON
 from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
-from nerfstudio_hands.synthesis.image_files import write_image
+from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image
+from nerfstudio_hands.synthesis.made_up_mano import write_made_up_mano
 from nerfstudio_hands.synthesis.options import DexYcbOptions, ObManOptions
 from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken, sees_all
 
@@ -87,7 +88,7 @@ def write_obman(
     """
     done = 0
     with whole_folder(output.expanduser()) as root:
-        write_made_up_mano(root)
+        write_made_up_mano(root, "right")
         for part, source, indices in parts:
             for number, index in enumerate(indices):
                 _write_sample(root, root / part / f"{number:08d}", source.read(index), source)

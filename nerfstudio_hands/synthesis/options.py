@@ -89,7 +89,24 @@ AS_IT_IS = PictureOptions()
 
 
 @dataclass(frozen=True)
-class CaptureRoomOptions:
+class RenderedCaptureOptions:
+    """What all rendered captures have; the same options give the same files, bit by bit, on the same machine."""
+
+    object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
+    """What a hand holds; fingers keep hold of it, wrists move as they would. Its masks go to `obj_mask`, its true mesh
+    and poses to `truth`."""
+    subject: SubjectOptions = OF_THE_SHAPE_SPACE
+    """What the fit's shape space does not hold."""
+    landmarks: LandmarkOptions = LandmarkOptions()
+    """How far landmarks are from joints."""
+    calibration: CalibrationOptions = CalibrationOptions()
+    """How far the cameras of the files are from the true ones."""
+    pictures: PictureOptions = AS_IT_IS
+    """How the pictures are taken."""
+
+
+@dataclass(frozen=True)
+class CaptureRoomOptions(RenderedCaptureOptions):
     """What to render; the same options give the same files, bit by bit, on the same machine."""
 
     num_cameras: bounded(int, 2, 1000) = 12
@@ -106,22 +123,12 @@ class CaptureRoomOptions:
     """Samples a pixel along each axis."""
     subdivisions: bounded(int, 1, 5) = 2
     """Loop subdivisions of the rendered hand; 2 leave edges of about 1 mm, finer skin is looked up a sample."""
-    object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
-    """What the hand holds; its masks go to `1/obj_mask`, its true mesh and pose to `truth`."""
-    subject: SubjectOptions = OF_THE_SHAPE_SPACE
-    """What the fit's shape space does not hold."""
-    landmarks: LandmarkOptions = LandmarkOptions()
-    """How far landmarks are from joints."""
-    calibration: CalibrationOptions = CalibrationOptions()
-    """How far the cameras of the files are from the true ones."""
-    pictures: PictureOptions = AS_IT_IS
-    """How the pictures are taken."""
     masks: MaskOptions = MaskOptions()
     """What masks show."""
 
 
 @dataclass(frozen=True)
-class InterHandOptions:
+class InterHandOptions(RenderedCaptureOptions):
     """What to render; the same options give the same files, bit by bit, on the same machine."""
 
     num_cameras: bounded(int, 1, 1000) = 6
@@ -144,17 +151,6 @@ class InterHandOptions:
     """Samples a pixel along each axis."""
     subdivisions: bounded(int, 2, 5) = 3
     """Loop subdivisions of the rendered hand; 3 leave edges of 0.7 mm, the size of a pixel."""
-    object: Literal["box", "cylinder", "mug", "superquadric"] | None = None
-    """What the hand of each take holds: its fingers keep hold of it, its wrist moves as in the take. Masks of the
-    object go to `obj_mask`, its true mesh and poses to `truth`."""
-    subject: SubjectOptions = OF_THE_SHAPE_SPACE
-    """What the fit's shape space does not hold."""
-    landmarks: LandmarkOptions = LandmarkOptions()
-    """How far landmarks are from joints."""
-    calibration: CalibrationOptions = CalibrationOptions()
-    """How far the cameras of the files are from the true ones."""
-    pictures: PictureOptions = AS_IT_IS
-    """How the pictures are taken."""
 
 
 @dataclass(frozen=True)

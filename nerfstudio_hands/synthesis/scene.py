@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
+from trimesh.util import append_faces
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.labels import PixelLabel
@@ -107,11 +108,13 @@ def plain_mesh(
 def light_scene(posed: Sequence[PosedMesh], room: Room, quality: Quality) -> Scene:
     """Put surfaces into a room and trace the light that reaches them, with the shadows that they cast on each other."""
     meshes = tuple(mesh for mesh, _ in posed)
-    vertices, faces = join_meshes([(own, mesh.faces) for mesh, own in posed])
+    vertices, faces = append_faces([own for _, own in posed], [mesh.faces for mesh in meshes])
     counts = [mesh.light_spread.shape[1] for mesh in meshes]
     light = bake(
         room,
-        *join_meshes([(own[:n], mesh.light_faces) for (mesh, own), n in zip(posed, counts, strict=True)]),
+        *append_faces(
+            [own[:n] for (_, own), n in zip(posed, counts, strict=True)], [mesh.light_faces for mesh in meshes]
+        ),
         np.concatenate([mesh.material.albedo[:n] for mesh, n in zip(meshes, counts, strict=True)]),
         shadow_rays=quality.shadow_rays,
         ambient_rays=quality.ambient_rays,
@@ -126,12 +129,3 @@ def light_scene(posed: Sequence[PosedMesh], room: Room, quality: Quality) -> Sce
         light=light.spread(sparse.block_diag([mesh.light_spread for mesh in meshes], format="csr")),  # pyright: ignore[reportArgumentType]
         surfaces=ray_surfaces(vertices, faces),
     )
-
-
-def join_meshes(
-    parts: Sequence[tuple[Float[np.ndarray, "_ 3"], Int[np.ndarray, "_ 3"]]],
-) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"]]:
-    """Vertices and faces of several meshes as those of one."""
-    starts = np.cumsum([0] + [len(vertices) for vertices, _ in parts[:-1]])
-    faces = [faces + start for (_, faces), start in zip(parts, starts, strict=True)]
-    return np.concatenate([vertices for vertices, _ in parts]), np.concatenate(faces)

@@ -18,8 +18,8 @@ from nerfstudio_hands.hand_images.hand_image import HandLabels, HeldMesh
 from nerfstudio_hands.hand_images.held_meshes import signed_distances
 from nerfstudio_hands.hand_images.sources import open_hand_images, recognized_format
 from nerfstudio_hands.hand_images.thing_files import moved
-from nerfstudio_hands.synthesis.freihand_files import write_made_up_mano
 from nerfstudio_hands.synthesis.image_files import write_image
+from nerfstudio_hands.synthesis.made_up_mano import write_made_up_mano
 from nerfstudio_hands.synthesis.obman_files import write_thing
 
 SCALE, OFFSET = 4.0, np.array([0.01, -0.02, -0.4])
@@ -55,7 +55,7 @@ def written(root: Path, file: str, annotations: list[dict], names: list[str]) ->
 @pytest.fixture
 def dexycb(tmp_path: Path) -> Path:
     """Two takes of three frames, in another order than that of time."""
-    write_made_up_mano(tmp_path)
+    write_made_up_mano(tmp_path, "right")
     names, annotations = [], []
     for number, index in enumerate((2, 0, 1, 3, 4, 5)):
         take, frame = divmod(index, 3)

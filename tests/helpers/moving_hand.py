@@ -19,7 +19,7 @@ SIZE = (1280, 1024)
 def moving_joints(frames: int, *, seed: int = 0, reach: float = 0.12) -> np.ndarray:
     """Joints [T 2 21 3] of a right hand that moves about the origin, metres; the left one is absent."""
     rng = np.random.default_rng(seed)
-    motion = play(SEQUENCES["ROM03_RT_No_Occlusion"](), frames, rng)["right"]
+    motion = play(SEQUENCES["ROM03_RT_No_Occlusion"], frames, rng)["right"]
     hand = default_hand("right")
     posed = pose_hand(
         hand, motion.global_orient, motion.local_rotations, torch.zeros(frames, 3), torch.zeros(hand.num_shape)

@@ -8,7 +8,8 @@ import trimesh
 from nerfstudio_hands.hand_model.joint_limits import FLEXION, joint_axes, joint_limits, rotations_to_angles
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
-from nerfstudio_hands.synthesis.grasp import CLEARANCE, find_grasp
+from nerfstudio_hands.synthesis.grasp import find_grasp
+from nerfstudio_hands.synthesis.grasps.search import CLEARANCE
 from nerfstudio_hands.synthesis.held_object import make_object
 from nerfstudio_hands.synthesis.physique import PersonalHand
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import trimesh
 
-from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.synthesis.grasps import fit
 from nerfstudio_hands.synthesis.grasps.fit import fitted_grasp
 from nerfstudio_hands.synthesis.grasps.pool import SHIPPED, TEST_KINDS, read_grasps, shipped_grasps
@@ -19,7 +18,7 @@ NONE = np.zeros((15, 3))
 
 @pytest.fixture(scope="module")
 def hands() -> Hands:
-    return Hands(default_hand("right"))
+    return fit.mean_hands("default")
 
 
 @pytest.mark.parametrize("kind", KINDS)

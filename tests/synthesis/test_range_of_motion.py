@@ -14,7 +14,7 @@ from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, play
 
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_takes_stay_within_the_joint_limits_and_are_smooth(name):
-    take = SEQUENCES[name]()
+    take = SEQUENCES[name]
     assert set(take) == {"_RT_": {"right"}, "_LT_": {"left"}}.get(name[5:9], {"left", "right"})
     for side, motion in play(take, 400, np.random.default_rng(0)).items():
         model = default_hand(side)
@@ -30,8 +30,8 @@ def test_takes_stay_within_the_joint_limits_and_are_smooth(name):
 
 
 def test_a_left_hand_does_the_mirror_image():
-    right = play(SEQUENCES["ROM03_RT_No_Occlusion"](), 9, np.random.default_rng(3))["right"]
-    left = play(SEQUENCES["ROM03_LT_No_Occlusion"](), 9, np.random.default_rng(3))["left"]
+    right = play(SEQUENCES["ROM03_RT_No_Occlusion"], 9, np.random.default_rng(3))["right"]
+    left = play(SEQUENCES["ROM03_LT_No_Occlusion"], 9, np.random.default_rng(3))["left"]
     torch.testing.assert_close(left.local_rotations, mirror_rotations(right.local_rotations))
     np.testing.assert_allclose(left.middle, right.middle * [-1, 1, 1])
     zeros = torch.zeros(9, 3)
@@ -42,13 +42,13 @@ def test_a_left_hand_does_the_mirror_image():
 
 
 def test_few_frames_play_the_whole_take():
-    take = SEQUENCES["ROM04_RT_Occlusion"]()
+    take = SEQUENCES["ROM04_RT_Occlusion"]
     few, many = (play(take, count, np.random.default_rng(0))["right"] for count in (3, 401))
     torch.testing.assert_close(few.local_rotations, many.local_rotations[::200])
 
 
 def test_interacting_hands_touch_without_passing_through():
-    motions = play(SEQUENCES["ROM09_Interaction_Fingers_Touching"](), 40, np.random.default_rng(0))
+    motions = play(SEQUENCES["ROM09_Interaction_Fingers_Touching"], 40, np.random.default_rng(0))
     vertices, bodies = {}, {}
     for side, motion in motions.items():
         model = default_hand(side)

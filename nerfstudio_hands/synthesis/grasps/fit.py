@@ -13,9 +13,8 @@ from jaxtyping import Float, Float32, Int
 from nerfstudio_hands.hand_model.joint_limits import FLEXION
 from nerfstudio_hands.hand_model.joints import MANO_TO_JOINTS
 from nerfstudio_hands.hand_model.model import PosedHand
-from nerfstudio_hands.synthesis.grasp import CLEARANCE, PACE
 from nerfstudio_hands.synthesis.grasps.pool import Grasps
-from nerfstudio_hands.synthesis.grasps.search import Attempt, Hands
+from nerfstudio_hands.synthesis.grasps.search import CLEARANCE, PACE, Attempt, Hands
 from nerfstudio_hands.synthesis.grasps.shapes import solid
 from nerfstudio_hands.synthesis.implicit_shapes import gradient
 from nerfstudio_hands.synthesis.physique import PersonalHand
@@ -64,7 +63,8 @@ class _Touch:
 @lru_cache(maxsize=4)
 def mean_hands(source: str) -> Hands:
     """The mean right hand of a model, see `body_plan`."""
-    return Hands(body_plan(source).model)
+    model = body_plan(source).model
+    return Hands(PersonalHand(model, torch.zeros(model.num_shape)))
 
 
 def fitted_grasp(

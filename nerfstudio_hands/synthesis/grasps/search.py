@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -20,12 +20,27 @@ from nerfstudio_hands.geometry.topology import closing_faces, edges
 from nerfstudio_hands.hand_model.gestures import all_fingers, gesture
 from nerfstudio_hands.hand_model.joint_limits import FLEXION, angles_to_rotations, joint_axes, joint_limits
 from nerfstudio_hands.hand_model.joints import MANO_FINGERS
-from nerfstudio_hands.hand_model.model import HandModel, PosedHand, pose_hand
-from nerfstudio_hands.synthesis.grasp import CLEARANCE, OF_A_FINGER, PACE, START_BELOW, STEPS
+from nerfstudio_hands.hand_model.model import PosedHand
 from nerfstudio_hands.synthesis.grasps.shapes import Grip, Solid
 from nerfstudio_hands.synthesis.implicit_shapes import gradient, onto_surface
+from nerfstudio_hands.synthesis.physique import PersonalHand
 
 THUMB = MANO_FINGERS.index("thumb")
+
+CLEARANCE = 0.6e-3
+"""Meters that points on the coarse hand keep from a thing: the rendered skin is finer and has a relief."""
+
+STEPS = (2.0, 0.25)
+"""Degrees by which fingers close, first in large steps, then in small ones."""
+
+PACE = (1.0, 1.1, 0.7)
+"""How fast the three joints of a finger close, relative to a step."""
+
+OF_A_FINGER = 0.1
+"""Skinning weight of its joints from which on a point belongs to a finger."""
+
+START_BELOW = 0.12
+"""Meters below the palm from which a thing approaches."""
 
 NEAR = 0.004
 """Meters around the box of a thing within which distances to it are computed."""
@@ -85,18 +100,17 @@ class Held:
 
 
 class Hands:
-    """A right hand of the mean shape in many poses at once."""
+    """A person's right hand in many poses at once."""
 
-    def __init__(self, model: HandModel) -> None:
-        self.model, self._axes = model, joint_axes(model).double()
+    def __init__(self, own: PersonalHand) -> None:
+        self.own, self.model = own, own.model
+        self._axes = joint_axes(own.model).double()
         self.axes = self._axes.numpy()
         """Of the joints, see `joint_axes`."""
-        self._model = model.to(dtype=torch.float32)
-        fingers = model.weights[:, 1:].numpy()
+        fingers = own.model.weights[:, 1:].numpy()
         self.joint = np.where(fingers.sum(1) > OF_A_FINGER, fingers.argmax(1), -1)
         """Joint of each vertex from 0 in MANO's order without the wrist, -1 in the palm."""
-        low, high = joint_limits(model).double().numpy().transpose(2, 0, 1)
-        self.least, self.most = low, high
+        self.least, self.most = joint_limits(own.model).double().numpy().transpose(2, 0, 1)
         self.knuckle = self.posed(np.zeros((1, 15, 3))).keypoints[0, 9].double().numpy()
 
     def rotations(self, angles: Float[np.ndarray, "*B 15 3"]) -> Float[Tensor, "*B 15 3"]:
@@ -106,15 +120,20 @@ class Hands:
     def posed(self, angles: Float[np.ndarray, "B 15 3"]) -> PosedHand:
         """With the wrist at rest."""
         none = torch.zeros(len(angles), 3)
-        return pose_hand(self._model, none, self.rotations(angles), none, torch.zeros(self.model.num_shape))
+        return self.own.pose(none, self.rotations(angles), none)
+
+    def feelers(self, vertices: Float[Tensor, "V 3"]) -> tuple[Float[Tensor, "P 3"], Int[np.ndarray, "P"]]:
+        """Points that feel for contact as the hand closes, and the joint that each belongs to."""
+        return vertices, self.joint
 
     def touching(self, attempts: list[Attempt], angles: Float[np.ndarray, "B 15 3"]) -> Bool[np.ndarray, "B 5 3"]:
         """Which phalanges of each finger are nearer to their thing than they may come; fingers that meet the thumb
         touch by their tips."""
         posed = self.posed(angles)
         found = np.zeros((len(attempts), 5, 3), bool)
-        for row, (attempt, vertices) in enumerate(zip(attempts, posed.vertices.double().numpy(), strict=True)):
-            joints = self.joint[attempt.distance(vertices) < CLEARANCE]
+        for row, (attempt, vertices) in enumerate(zip(attempts, posed.vertices, strict=True)):
+            points, joints = self.feelers(vertices)
+            joints = joints[attempt.distance(points.double().numpy()) < CLEARANCE]
             found[row] = (np.bincount(joints[joints >= 0], minlength=15) > 0).reshape(5, 3)
         met = _met_by_thumb(posed.keypoints.double().numpy())
         found[:, :, 2] |= met
@@ -197,24 +216,23 @@ def measured(hands: Hands, attempt: Attempt, angles: Float[np.ndarray, "15 3"]) 
     placed = (vertices @ torch.from_numpy(attempt.rotation.T) + torch.from_numpy(attempt.center)).float()
     thing = Surfaces(faces, placed[None])
     skin = hands.posed(angles[None]).vertices
-    points, joints = _felt(hands, skin[0])
+    points, joints = felt(hands, skin[0])
     found = thing.closest(points, max_distance=0.03)
     hand = Surfaces(hands.model.faces, skin, closing_faces=closing_faces(hands.model.faces))
     inside = hand.closest(placed, max_distance=0.03).signed_distance
     depth = -min(float(found.signed_distance.min()), float(inside.min()))
-    touching = found.signed_distance < TOUCHING
+    touching = (found.signed_distance < TOUCHING).numpy()
     fingers = np.bincount(joints[touching & (joints >= 0)] // 3, minlength=5) > 0
     normals = vertex_normals(placed, faces)[faces[found.face[touching].long(), 0]]
     is_opposed = len(normals) > 0 and bool((normals @ normals.T).min() < OPPOSED)
     return Held(depth, fingers, is_opposed)
 
 
-def _felt(hands: Hands, vertices: Float[Tensor, "V 3"]) -> tuple[Float[Tensor, "P 3"], Tensor]:
+def felt(hands: Hands, vertices: Float[Tensor, "V 3"]) -> tuple[Float[Tensor, "P 3"], Int[np.ndarray, "P"]]:
     """Vertices, middles of edges and of faces, and the joint that each belongs to."""
     pairs, faces = edges(hands.model.faces)[0], hands.model.faces
-    joint = torch.from_numpy(hands.joint)
     points = torch.cat([vertices, vertices[pairs].mean(1), vertices[faces].mean(1)])
-    return points, torch.cat([joint, joint[pairs[:, 0]], joint[faces[:, 0]]])
+    return points, np.concatenate([hands.joint, hands.joint[pairs[:, 0]], hands.joint[faces[:, 0]]])
 
 
 def _met_by_thumb(keypoints: Float[np.ndarray, "B 21 3"]) -> Bool[np.ndarray, "B 5"]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.synthesis.implicit_shapes import (
     Distance,
+    mug,
     rounded,
     smooth_maximum,
     smooth_minimum,
@@ -85,22 +86,14 @@ def _cylinder(rng: np.random.Generator) -> Solid:
 
 def _mug(rng: np.random.Generator) -> Solid:
     radius, half = rng.uniform(0.031, 0.042), rng.uniform(0.036, 0.052)
-    wall, ring, thick = 4e-3, rng.uniform(0.40, 0.5) * half, rng.uniform(0.004, 0.006)
+    ring, thick = rng.uniform(0.40, 0.5) * half, rng.uniform(0.004, 0.006)
     wide = rng.uniform(0.8, 1.2)
-
-    def distance(p: np.ndarray) -> np.ndarray:
-        hollow = tube(p - [0, 0, 2 * wall], radius - wall, half, 3e-3)
-        cup = smooth_maximum(tube(p, radius, half, 3e-3), -hollow, 3e-3)
-        # A ring in the plane of x and z.
-        away = np.hypot(np.hypot((p[:, 0] - radius) / wide, p[:, 2] / 1.15) - ring, p[:, 1]) - thick
-        handle = np.maximum(away, radius - 0.5 * wall - np.linalg.norm(p[:, :2], axis=1))
-        return smooth_minimum(cup, handle, 2e-3)
-
     low = np.array([-radius, -radius, -half])
     high = np.array([radius + wide * (ring + thick) + 1e-3, radius, half])
     body = Grip(Z, -X, 110, (-0.2 * half, 0.2 * half))
     handle = Grip(Z, -X, 25, (-0.1 * half, 0.1 * half), np.array([radius + wide * ring, 0, 0]))
-    return Solid(distance, low, high, (body, body, handle), CELLS_OF_MUGS)
+    shape = partial(mug, radius=radius, half=half, handle=(ring, thick), edge=3e-3, lip=3e-3, wide=wide)
+    return Solid(shape, low, high, (body, body, handle), CELLS_OF_MUGS)
 
 
 def _superquadric(rng: np.random.Generator) -> Solid:
