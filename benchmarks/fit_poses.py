@@ -34,10 +34,10 @@ from nerfstudio_hands.captures.formats.interhand import read_interhand
 from nerfstudio_hands.dataparsers.network_start import NetworkStart
 from nerfstudio_hands.fitting import FitOptions
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
-from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, PALM, JointTerms, fit_joints
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_surface
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
+from nerfstudio_hands.program.threads import one_thread
 
 PERSONS = 4
 PLACE_UNIT = 0.1
@@ -286,7 +286,7 @@ def main(args: FitPoses) -> None:
         }
     else:
         cases = {"as given": [track_of(args.data)]}
-    with limited_threads():
+    with one_thread():
         for name, tracks in cases.items():
             fitted = together([ours(track, args.hand_model) for track in tracks])
             few = tracks[0].first(args.peer_hands)

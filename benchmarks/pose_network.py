@@ -25,13 +25,13 @@ from nerfstudio_hands.estimators.joint_frame import frame_of
 from nerfstudio_hands.estimators.pose_samples import HELD_OUT_GESTURES, gesture_angles, random_angles
 from nerfstudio_hands.estimators.prediction import predict_vertices
 from nerfstudio_hands.estimators.weights_file import shipped_network
-from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.joints import joint_track
 from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.joints.keypoint_chain import ChainPose, KeypointChain
 from nerfstudio_hands.fitting.joints.pose_start import PoseStart
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
+from nerfstudio_hands.program.threads import one_thread
 
 CAUGHT_MM = 8.0
 
@@ -199,7 +199,7 @@ def main(args: PoseNetworkBenchmark) -> None:
     for column in ("joints", "way", "mean joint", "95 %", "worst", "mean vertex", "caught", "ms a hand"):
         table.add_column(column, justify="left" if column in ("joints", "way") else "right")
     truth = held_out_hands(args)
-    with limited_threads():
+    with one_thread():
         for case in CASES:
             given = given_joints(truth, case, args.seed)
             possible = fitted_from_truth(truth, given)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.fit import limited_threads, mask_coverages, turns_of_cameras
+from nerfstudio_hands.fitting.fit import mask_coverages, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import JointTrackFit, fit_joint_track
 from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
 from nerfstudio_hands.fitting.joints.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
@@ -26,6 +26,7 @@ from nerfstudio_hands.fitting.silhouettes.partial_registration import registrati
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
 from nerfstudio_hands.hand_model.load import mano_file_in
+from nerfstudio_hands.program.threads import one_thread
 
 
 def fit_capture_joints(
@@ -54,7 +55,7 @@ def fit_capture_joints(
     surface = HandSurface(tuple(_load_own_hand(options.hand, side) for side in fitted))
     joints = torch.from_numpy(capture.stored_keypoints[:, [SIDES.index(side) for side in fitted]]).double()
     annotated = None
-    with limited_threads():
+    with one_thread():
         if capture.mano_annotations is not None and surface.hands[0].name.startswith("mano"):
             annotated = annotated_poses(
                 surface,

@@ -15,7 +15,7 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts
-from nerfstudio_hands.fitting.fit import limited_threads, mask_coverages, turns_of_cameras
+from nerfstudio_hands.fitting.fit import mask_coverages, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.joints.landmarks_in_space import LandmarksInSpace, landmarks_in_space
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, landmarks
@@ -26,6 +26,7 @@ from nerfstudio_hands.fitting.silhouettes.mask_refinement import frames_of, refi
 from nerfstudio_hands.fitting.silhouettes.partial_registration import registration_file
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import SIDES, HandSurface, load_surface
+from nerfstudio_hands.program.threads import one_thread
 
 MIN_CAMERAS_TO_TURN = 3
 """Of two cameras nobody can say which one is turned."""
@@ -69,7 +70,7 @@ def fit_capture_landmarks(
         HandsError: No training frame has landmarks of a hand that can be placed in space.
     """
     started = time.monotonic()
-    with limited_threads():
+    with one_thread():
         progress("Placing landmarks in space", 0.0)
         sides = _fittable_sides(capture, options)
         surface = load_surface(sides, options.hand)

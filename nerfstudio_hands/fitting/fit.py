@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,13 +32,11 @@ from nerfstudio_hands.fitting.silhouettes.mask_refinement import (
 from nerfstudio_hands.fitting.variables import PER_FRAME, Variables, in_order
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, load_surface
+from nerfstudio_hands.program.threads import one_thread
 from nerfstudio_hands.transforms.projection import corrected_extrinsics
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is behind, 0 to 1."""
-
-# These matrices are small: threads that wait for each other cost more than they bring, most of all on a busy machine.
-THREADS = 1
 
 
 @dataclass
@@ -66,7 +63,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
         HandsError: No hand can be triangulated, or a single one that was asked for was not.
     """
     started = time.monotonic()
-    with limited_threads():
+    with one_thread():
         seen = options.pictures_of(capture)
         learning = options.learning_frames(seen)
         others = [frame for frame in range(len(seen.frames)) if frame not in set(learning)]
@@ -285,14 +282,3 @@ def turns_of_cameras(names: Sequence[str], variables: Variables) -> dict[str, fl
     """By how many degrees a fit turned each camera."""
     turns = variables.camera_rotation.norm(dim=-1).rad2deg().tolist()
     return {name: round(degrees, 3) for name, degrees in zip(names, turns, strict=True)}
-
-
-@contextmanager
-def limited_threads():
-    """Runs torch on at most `THREADS` threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(THREADS, before))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

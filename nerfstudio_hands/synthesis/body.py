@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
 from nerfstudio_hands.geometry.mesh import vertex_normals
@@ -36,6 +36,8 @@ class Tessellation:
     """The hand model's boundary, in the direction of its faces."""
     faces: tuple[Int[np.ndarray, "_ 3"], ...]
     """After no, one, two, ... subdivisions; all use the first of the fine vertices."""
+    is_hand: Bool[np.ndarray, "F"]
+    """Whether each of the fine faces is the hand model's and not the forearm's."""
     matrix: sparse.csr_matrix
     """From the coarse vertices to the fine ones (W, V)."""
     points: SkinPoints
@@ -70,13 +72,15 @@ def tessellate(model: HandModel, anatomy: Anatomy, levels: int) -> Tessellation:
     weights[: len(template)] = model.weights.double().numpy()
     finger = matrix @ finger_membership(weights)
     points = SkinPoints(position, finger, dorsality(anatomy, mesh_normals(position, outward), finger))
-    return Tessellation(wrist, tuple(faces), matrix, points)
+    # A child keeps its parent's index modulo the number of parents, so the order tells which face it comes from.
+    is_hand = np.arange(len(faces[-1])) % len(joined) < len(model.faces)
+    return Tessellation(wrist, tuple(faces), is_hand, matrix, points)
 
 
 def fine_vertices(
     tessellation: Tessellation,
     posed: Float[np.ndarray, "V 3"],
-    rest: Float[np.ndarray, "V 3"],
+    rings: Float[np.ndarray, "R 3"],
     wrist_to_world: Float[np.ndarray, "4 4"],
 ) -> Float[np.ndarray, "W 3"]:
     """Fine vertices of a posed hand, through the posed vertices of the hand model.
@@ -84,10 +88,10 @@ def fine_vertices(
     Args:
         tessellation: Of the hand model.
         posed: Vertices of the hand model, meters, world.
-        rest: Its shaped rest vertices, from which the forearm grows.
+        rings: Of the forearm at rest, see `forearm`.
         wrist_to_world: Transform of the wrist from the rest pose.
     """
-    coarse = np.concatenate([posed, apply_rigid(wrist_to_world, forearm(rest, tessellation.wrist))])
+    coarse = np.concatenate([posed, apply_rigid(wrist_to_world, rings)])
     return tessellation.matrix @ interpolating_controls(tessellation.matrix, coarse)
 
 

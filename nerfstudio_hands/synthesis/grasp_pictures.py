@@ -41,10 +41,11 @@ from nerfstudio_hands.synthesis.quick.drawing import (
 )
 from nerfstudio_hands.synthesis.quick.drawn_pictures import DrawnPictures
 from nerfstudio_hands.synthesis.quick.movements import Movement, drawn_movement
-from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, Thing, pattern, thing_before
+from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, painted_thing, thing_before
 from nerfstudio_hands.synthesis.quick.people import Somebody
 from nerfstudio_hands.synthesis.quick.poses import drawn_orientation
 from nerfstudio_hands.synthesis.quick.views import drawn_place, roomy_intrinsics
+from nerfstudio_hands.transforms.rigid import apply_rigid
 
 JITTERED = 0.2
 """Share of fingers that are bent a little otherwise than in the pool."""
@@ -223,7 +224,7 @@ class SyntheticGrasps(DrawnPictures):
         posed, _ = _carried(sequence.grasp.posed, sequence, frame)
         vertices, _ = _drawn_mesh(self._grasps.kinds[sequence.row], int(self._grasps.seeds[sequence.row]))
         pose = _to_camera(posed, sequence)
-        return posed.vertices[0].double().numpy(), vertices @ pose[:3, :3].T + pose[:3, 3]
+        return posed.vertices[0].double().numpy(), apply_rigid(pose, vertices)
 
     def _laid_out(self, index: int) -> _Layout:
         number, frame = divmod(index, self.options.frames)
@@ -232,11 +233,7 @@ class SyntheticGrasps(DrawnPictures):
         labels = hand_labels(sequence.who, posed, rotations, sequence.intrinsics)
         name = thing_name(self._grasps.kinds[sequence.row], int(self._grasps.seeds[sequence.row]))
         held = HeldLabels(name, _to_camera(posed, sequence))
-        return _Layout(
-            sequence,
-            posed,
-            replace(labels, held=held),
-        )
+        return _Layout(sequence, posed, replace(labels, held=held))
 
     def _lit(self, layout: _Layout, index: int) -> Layers:
         number, frame = divmod(index, self.options.frames)
@@ -248,10 +245,8 @@ class SyntheticGrasps(DrawnPictures):
     def _held_surface(self, layout: _Layout, rng: np.random.Generator) -> LitSurface:
         row, pose = layout.sequence.row, _to_camera(layout.posed, layout.sequence)
         vertices, faces = _drawn_mesh(self._grasps.kinds[row], int(self._grasps.seeds[row]))
-        albedo = pattern(vertices, vertices / np.abs(vertices).max(0), rng)
-        gloss = np.broadcast_to([rng.uniform(0.25, 0.8), rng.uniform(0.02, 0.06)], (len(vertices), 2))
-        placed = vertices @ pose[:3, :3].T + pose[:3, 3]
-        return thing_surface(Thing(placed.astype(np.float32), faces, albedo, gloss.astype(np.float32)))
+        unit = vertices / np.abs(vertices).max(0)
+        return thing_surface(painted_thing(vertices, faces, apply_rigid(pose, vertices), unit, rng))
 
     def _passing(self, layout: _Layout, frame: int, rng: np.random.Generator) -> list[LitSurface]:
         """What is between hand and camera; it moves evenly."""
@@ -259,9 +254,7 @@ class SyntheticGrasps(DrawnPictures):
             return []
         start, _ = self._posed(layout.sequence, 0)
         joints = start.keypoints[0].double().numpy()
-        reach = float(np.linalg.norm(joints - joints.mean(0), axis=1).max())
-        target = joints[rng.integers(21)] + rng.normal(0, 0.3, 3) * reach
-        thing = thing_before(target, reach, TEST_SHAPES if self._is_test else TRAINING_SHAPES, rng)
+        thing = thing_before(joints, TEST_SHAPES if self._is_test else TRAINING_SHAPES, rng)
         # It is where it was drawn in some picture of the sequence.
         passed = (frame - rng.uniform(0, self.options.frames - 1)) * rng.normal(0, PASSING, 3) * [1, 1, 0.2]
         return [thing_surface(replace(thing, vertices=thing.vertices + np.float32(passed)))]

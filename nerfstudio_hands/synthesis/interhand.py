@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from nerfstudio_hands.errors import HandsError
@@ -20,6 +18,7 @@ from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.program.option_range import check_ranges, require_range
+from nerfstudio_hands.program.threads import one_thread
 from nerfstudio_hands.synthesis.calibration import check_calibration, written_cameras
 from nerfstudio_hands.synthesis.dome import dome, dome_cameras
 from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
@@ -167,15 +166,9 @@ def _write_files(root: Path, options: InterHandOptions) -> None:
         measure(truth, points, shape, means, np.random.default_rng([options.seed, 5, index]))
         for index, (truth, (points, _)) in enumerate(zip(made.sequences, found, strict=True))
     ]
-    write_annotations(
-        root / "annotations",
-        split=options.split,
-        capture=options.capture,
-        subject=options.seed,
-        cameras=made.rig.cameras,
-        written=written_cameras(made.rig.cameras, options.calibration, options.seed),
-        sequences=list(zip(made.sequences, measured, strict=True)),
-    )
+    written = written_cameras(made.rig.cameras, options.calibration, options.seed)
+    sequences = list(zip(made.sequences, measured, strict=True))
+    write_annotations(root / "annotations", options, made.rig.cameras, written, sequences)
     flags = [{"mano_is_outlier": errors.is_outlier} for errors in measured]
     if options.landmarks != LandmarkOptions():
         for own, points, (_, is_outlier) in zip(flags, seen, found, strict=True):
@@ -206,20 +199,14 @@ def _write_truth(
     for truth, own in zip(made.sequences, errors, strict=True):
         arrays = {name: getattr(truth, name) for name in names}
         np.savez_compressed(folder / f"{truth.name}.npz", **arrays, **own)  # pyright: ignore[reportArgumentType]
-    responses = {
-        camera.name: {
-            "gain": camera.gain.tolist(),
-            "bias": camera.bias.tolist(),
-            "gamma": camera.gamma,
-            "is_grey": camera.is_gray,
-        }
+    matrices = ("intrinsics", "world_to_camera") if options.calibration.degrees > 0 else ()
+    cameras = {
+        camera.name: {name: getattr(camera, name).tolist() for name in ("gain", "bias")}
+        | {"gamma": camera.gamma, "is_grey": camera.is_gray}
+        | {name: getattr(camera, name).tolist() for name in matrices}
         for camera in made.rig.cameras
     }
-    if options.calibration.degrees > 0:
-        for camera in made.rig.cameras:
-            matrices = {"intrinsics": camera.intrinsics, "world_to_camera": camera.world_to_camera}
-            responses[camera.name] |= {name: matrix.tolist() for name, matrix in matrices.items()}
-    (folder / "cameras.json").write_text(json.dumps(responses, indent=1))
+    (folder / "cameras.json").write_text(json.dumps(cameras, indent=1))
     write_options(folder, options)
 
 
@@ -246,7 +233,7 @@ def _render_all(root: Path, options: InterHandOptions, processes: int, progress:
 
 def _render_frame(root: Path, options: InterHandOptions, index: int, t: int) -> None:
     """All pictures of one frame, with their masks."""
-    with _one_thread():
+    with one_thread():
         made = _production(options)
         truth = made.sequences[index]
         images = render_frame(
@@ -258,18 +245,6 @@ def _render_frame(root: Path, options: InterHandOptions, index: int, t: int) -> 
             picture = camera.develop(image.color, noise)
             write_image(root / "images" / options.split / name, picture, quality=JPEG_QUALITY)
             masks = {"truth/mask_hand": image.hand, "truth/mask_skin": image.skin}
-            if made.subject.held:
-                masks["obj_mask"] = image.held
+            masks |= {"obj_mask": image.held} if made.subject.held else {}
             for folder, coverage in masks.items():
                 write_mask((root / folder / options.split / name).with_suffix(".png"), coverage)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order, whatever the machine does beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

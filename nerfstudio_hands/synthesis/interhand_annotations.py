@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from nerfstudio_hands.hand_model.joints import FINGERS, SIDES, to_interhand
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence
+from nerfstudio_hands.synthesis.options import InterHandOptions
 from nerfstudio_hands.synthesis.rig import RigCamera
 from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
@@ -97,10 +98,7 @@ def measure(
 
 def write_annotations(
     folder: Path,
-    *,
-    split: str,
-    capture: int,
-    subject: int,
+    options: InterHandOptions,
     cameras: list[RigCamera],
     written: list[RigCamera],
     sequences: list[tuple[MotionSequence, MeasuredSequence]],
@@ -112,19 +110,17 @@ def write_annotations(
 
     Args:
         folder: `annotations` of the capture.
-        split: `train`, `val` or `test`.
-        capture: Number of the capture.
-        subject: Number of the person.
+        options: Of the capture; its seed is the number of the person.
         cameras: All cameras.
         written: What the files say of them.
         sequences: Truth and annotations of each sequence.
     """
+    split, key = options.split, str(options.capture)
     (folder / split).mkdir(parents=True)
     (folder / "skeleton.txt").write_text(_skeleton())
-    (folder / "subject.txt").write_text(f"# split capture subject\n{split} {capture} {subject}\n")
-    key = str(capture)
+    (folder / "subject.txt").write_text(f"# split capture subject\n{split} {key} {options.seed}\n")
     contents = {
-        "data": _data(capture, subject, cameras, sequences),
+        "data": _data(options, cameras, sequences),
         "camera": {key: _cameras(written)},
         "joint_3d": {key: dict(entry for pair in sequences for entry in _joints(*pair))},
         "MANO_NeuralAnnot": {key: dict(entry for pair in sequences for entry in _mano(*pair))},
@@ -151,10 +147,7 @@ def _skeleton() -> str:
 
 
 def _data(
-    capture: int,
-    subject: int,
-    cameras: list[RigCamera],
-    sequences: list[tuple[MotionSequence, MeasuredSequence]],
+    options: InterHandOptions, cameras: list[RigCamera], sequences: list[tuple[MotionSequence, MeasuredSequence]]
 ) -> dict[str, Any]:
     images, annotations = [], []
     for truth, measured in sequences:
@@ -164,11 +157,11 @@ def _data(
                 images.append(
                     {
                         "id": number,
-                        "file_name": image_name(capture, truth.name, camera.name, frame),
+                        "file_name": image_name(options.capture, truth.name, camera.name, frame),
                         "width": camera.width,
                         "height": camera.height,
-                        "capture": capture,
-                        "subject": subject,
+                        "capture": options.capture,
+                        "subject": options.seed,
                         "seq_name": truth.name,
                         "camera": camera.name,
                         "frame_idx": frame,
@@ -204,14 +197,9 @@ def _cameras(cameras: list[RigCamera]) -> dict[str, Any]:
 
 
 def _joints(truth: MotionSequence, measured: MeasuredSequence) -> Iterable[tuple[str, dict[str, Any]]]:
-    for t, frame in enumerate(truth.frames.tolist()):
-        yield (
-            str(frame),
-            {
-                "world_coord": _rounded(1e3 * _both_hands(measured.joints[t]), 4),
-                "joint_valid": _both_hands(measured.joint_valid[t]).astype(int)[:, None].tolist(),
-            },
-        )
+    for frame, joints, valid in zip(truth.frames.tolist(), measured.joints, measured.joint_valid, strict=True):
+        flags = _both_hands(valid).astype(int)[:, None].tolist()
+        yield str(frame), {"world_coord": _rounded(1e3 * _both_hands(joints), 4), "joint_valid": flags}
 
 
 def _mano(truth: MotionSequence, measured: MeasuredSequence) -> Iterable[tuple[str, dict[str, Any]]]:

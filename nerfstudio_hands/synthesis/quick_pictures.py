@@ -104,9 +104,7 @@ class SyntheticHands(DrawnPictures):
         if rng.random() < HELD and (thing := held_thing(joints, names, rng)):
             found.append(thing_surface(thing))
         if rng.random() < BEFORE:
-            reach = float(np.linalg.norm(joints - joints.mean(0), axis=1).max())
-            target = joints[rng.integers(21)] + rng.normal(0, 0.3, 3) * reach
-            found.append(thing_surface(thing_before(target, reach, names, rng)))
+            found.append(thing_surface(thing_before(joints, names, rng)))
         if rng.random() < SECOND:
             found += self._second_hand(layout)
         return found

@@ -72,9 +72,14 @@ def palm_coordinates(anatomy: Anatomy, position: Float[np.ndarray, "N 3"]) -> Fl
 
     The second is 0 on the line from the wrist to the middle knuckle and positive towards the thumb.
     """
-    wrist, index, middle, pinky = (anatomy.joints[j, ::2] for j in (0, 5, 9, 17))
-    axes = np.stack([middle - wrist, index - pinky], axis=1)
+    wrist, axes = _palm_frame(anatomy)
     return (position[:, ::2] - wrist) @ np.linalg.inv(axes).T
+
+
+def _palm_frame(anatomy: Anatomy) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2 2"]]:
+    """Origin and axes (columns) of palm coordinates in the plane of x and z, meters."""
+    wrist, index, middle, pinky = (anatomy.joints[j, ::2] for j in (0, 5, 9, 17))
+    return wrist, np.stack([middle - wrist, index - pinky], axis=1)
 
 
 def palmar(points: SkinPoints) -> Strength:
@@ -286,8 +291,7 @@ def _distance_to_curves(
 
     Millimeters, infinite beyond `limit` meters; the latter runs from 0 to 1 along each curve.
     """
-    wrist, index, middle, pinky = (anatomy.joints[j, ::2] for j in (0, 5, 9, 17))
-    axes = np.stack([middle - wrist, index - pinky], axis=1)
+    wrist, axes = _palm_frame(anatomy)
     dense, parameters = [], []
     for curve in curves:
         corners = wrist + np.array(curve) @ axes.T

@@ -14,7 +14,7 @@ from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import HandModel
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.synthesis.anatomy import read_anatomy
-from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, mesh_normals, sleeve, tessellate
+from nerfstudio_hands.synthesis.body import Tessellation, fine_vertices, forearm, mesh_normals, sleeve, tessellate
 from nerfstudio_hands.synthesis.grasp import Grasp, find_grasp
 from nerfstudio_hands.synthesis.held_object import SyntheticObject, make_object
 from nerfstudio_hands.synthesis.options import OF_THE_SHAPE_SPACE, SubjectOptions
@@ -57,7 +57,8 @@ class PreparedHand:
             vertices: Posed vertices of the hand model, world meters.
             wrist_to_world: Transform of the wrist from the rest pose.
         """
-        smooth = fine_vertices(self.tessellation, vertices, self.rest, wrist_to_world)
+        rings = forearm(self.rest, self.tessellation.wrist)
+        smooth = fine_vertices(self.tessellation, vertices, rings, wrist_to_world)
         raised = smooth + self.relief[:, None] * mesh_normals(smooth, self.skin.faces)
         return [(self.skin, raised), (self.sleeve, apply_rigid(wrist_to_world, self.sleeve.points.position))]
 
@@ -119,13 +120,11 @@ def prepare(own: PersonalHand, skin: Skin, subdivisions: int, quality: Quality) 
     # Skin is looked up on the mean hand, whatever the person's.
     tessellation = tessellate(default_hand(own.model.side), skin.anatomy, subdivisions)
     rest = own.rest.double().numpy()
-    faces, light_level = tessellation.faces[-1], max(subdivisions - quality.light_levels, 0)
-    # A child keeps its parent's index modulo the number of parents, so the order tells which face it comes from.
-    is_hand = np.arange(len(faces)) % len(tessellation.faces[0]) < len(own.model.faces)
+    light_level = max(subdivisions - quality.light_levels, 0)
     surface = RenderMesh(
         kind="skin",
-        faces=faces,
-        face_label=np.where(is_hand, PixelLabel.HAND, PixelLabel.IGNORE),
+        faces=tessellation.faces[-1],
+        face_label=np.where(tessellation.is_hand, PixelLabel.HAND, PixelLabel.IGNORE),
         points=tessellation.points,
         look=skin.material,
         light_faces=tessellation.faces[light_level],

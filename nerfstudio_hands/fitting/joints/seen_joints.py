@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.fitting.fit import limited_threads
 from nerfstudio_hands.fitting.joints.joint_track import ANNOTATION_METERS, fit_joint_track
 from nerfstudio_hands.fitting.joints.smoothing import smooth_track
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.hand_model.surface import HandPose
+from nerfstudio_hands.program.threads import one_thread
 
 LEAST_METERS = 0.002
 """Error of a joint across its ray, however sure a network is."""
@@ -68,7 +68,7 @@ def lay_on_pictures(
     Raises:
         HandsError: No picture has a hand.
     """
-    with limited_threads():
+    with one_thread():
         pose = fit_joint_track(surface, points, precision=precision, shape=shape).pose
         if times is None:
             return pose

@@ -9,8 +9,8 @@ from jaxtyping import Float, Float32, Int32
 from scipy import sparse
 
 from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface
-from nerfstudio_hands.geometry.subdivision import interpolating_controls
 from nerfstudio_hands.hand_model.model import PosedHand
+from nerfstudio_hands.synthesis.body import fine_vertices
 from nerfstudio_hands.synthesis.noise import fractal_noise
 from nerfstudio_hands.synthesis.quick.arms import Arm, arm_tube, forearm_rings
 from nerfstudio_hands.synthesis.quick.objects import Thing, some_color
@@ -27,9 +27,8 @@ CLOTH_GLOSS = (0.8, 0.02)
 def hand_surface(plan: BodyPlan, who: Somebody, posed: PosedHand, arm: Arm) -> LitSurface:
     """Hand and forearm, subdivided, with normals of the raised skin."""
     wrist = posed.bone_transforms[0, 0].double().numpy()
-    rings = apply_rigid(wrist, forearm_rings(arm, who.rest, plan.body.wrist))
-    coarse = np.concatenate([posed.vertices[0].double().numpy(), rings])
-    smooth = (plan.body.matrix @ interpolating_controls(plan.body.matrix, coarse)).astype(np.float32)
+    rings = forearm_rings(arm, who.rest, plan.body.wrist)
+    smooth = fine_vertices(plan.body, posed.vertices[0].double().numpy(), rings, wrist).astype(np.float32)
     raised = smooth + who.lift[:, None] * surface_normals(smooth, plan.faces, plan.spread)
     return LitSurface(
         vertices=smooth,
@@ -37,7 +36,7 @@ def hand_surface(plan: BodyPlan, who: Somebody, posed: PosedHand, arm: Arm) -> L
         albedo=who.albedo,
         gloss=who.gloss,
         faces=plan.faces,
-        labels=np.where(plan.is_hand, HAND, ARM).astype(np.int32),
+        labels=np.where(plan.body.is_hand, HAND, ARM).astype(np.int32),
         casting=plan.coarse,
     )
 

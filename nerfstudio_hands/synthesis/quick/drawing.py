@@ -21,6 +21,7 @@ from nerfstudio_hands.synthesis.quick.bodies import arm_surface, hand_surface, t
 from nerfstudio_hands.synthesis.quick.lights import drawn_light
 from nerfstudio_hands.synthesis.quick.people import BodyPlan, Somebody, somebody
 from nerfstudio_hands.synthesis.quick.sensor import taken
+from nerfstudio_hands.transforms.rigid import apply_rigid
 
 SHADOW = 0.35
 """Share of pictures with a shadow on what is behind."""
@@ -82,20 +83,15 @@ def drawn_person(options: PictureOptions, rng: np.random.Generator) -> Somebody:
 def placed_hand(who: Somebody, rotations: Float32[np.ndarray, "16 3"], middle: Float[np.ndarray, "3"]) -> PosedHand:
     """The hand with the mean of its joints somewhere."""
     turns = torch.from_numpy(rotations)[None]
-    posed = who.own.pose(turns[:, 0], turns[:, 1:], torch.zeros(1, 3))
-    shift = torch.from_numpy(middle).float() - posed.keypoints[0].mean(0)
-    transforms = posed.bone_transforms.clone()
-    transforms[..., :3, 3] += shift
-    return PosedHand(posed.vertices + shift, posed.keypoints + shift, transforms)
+    return moved_hand(who.own.pose(turns[:, 0], turns[:, 1:], torch.zeros(1, 3)), np.eye(3), middle)
 
 
 def moved_hand(posed: PosedHand, rotation: Float[np.ndarray, "3 3"], middle: Float[np.ndarray, "3"]) -> PosedHand:
     """A hand turned, with the mean of its joints somewhere."""
     transform = torch.eye(4)
     transform[:3, :3] = torch.from_numpy(rotation)
-    shift = torch.from_numpy(middle).float() - posed.keypoints[0].mean(0) @ transform[:3, :3].T
-    transform[:3, 3] = shift
-    vertices, keypoints = (part @ transform[:3, :3].T + shift for part in (posed.vertices, posed.keypoints))
+    transform[:3, 3] = torch.from_numpy(middle).float() - posed.keypoints[0].mean(0) @ transform[:3, :3].T
+    vertices, keypoints = (apply_rigid(transform, part) for part in (posed.vertices, posed.keypoints))
     return PosedHand(vertices, keypoints, transform @ posed.bone_transforms)
 
 

@@ -58,10 +58,10 @@ def held_thing(joints: Float[np.ndarray, "21 3"], names: tuple[str, ...], rng: n
     return _thing(name, half, _turn_to(axis, rng), middle, rng)
 
 
-def thing_before(
-    target: Float[np.ndarray, "3"], reach: float, names: tuple[str, ...], rng: np.random.Generator
-) -> Thing:
-    """Something between camera and hand that hides what lies behind a target, meters in the camera's frame."""
+def thing_before(joints: Float[np.ndarray, "21 3"], names: tuple[str, ...], rng: np.random.Generator) -> Thing:
+    """Something between camera and hand that hides a part of it; arguments as of `held_thing`."""
+    reach = float(np.linalg.norm(joints - joints.mean(0), axis=1).max())
+    target = joints[rng.integers(21)] + rng.normal(0, 0.3, 3) * reach
     place = target * rng.uniform(0.6, 0.93)
     half = reach * rng.uniform(0.12, 0.35) * np.array([1.0, rng.uniform(0.5, 1.0), rng.uniform(0.7, 3.0)])
     return _thing(names[rng.integers(len(names))], half, Rotation.random(rng=rng).as_matrix(), place, rng)
@@ -89,9 +89,19 @@ def _thing(name: str, half: np.ndarray, turn: np.ndarray, middle: np.ndarray, rn
     if name == "pen":
         half = np.array([0.005, 0.005, 0.07]) * rng.uniform(0.8, 1.3)
     own = unit * half
-    albedo = pattern(own, unit, rng)
+    return painted_thing(own, faces, own @ turn.T + middle, unit, rng)
+
+
+def painted_thing(
+    own: Float[np.ndarray, "N 3"],
+    faces: Int32[np.ndarray, "M 3"],
+    placed: Float[np.ndarray, "N 3"],
+    unit: Float[np.ndarray, "N 3"],
+    rng: np.random.Generator,
+) -> Thing:
+    """A thing of some look, with vertices in its own frame, in the camera's, meters, and once more from -1 to 1."""
+    albedo = _pattern(own, unit, rng)
     gloss = np.broadcast_to([rng.uniform(0.25, 0.8), rng.uniform(0.02, 0.06)], (len(own), 2))
-    placed = own @ turn.T + middle
     return Thing(placed.astype(np.float32), faces, albedo, gloss.astype(np.float32))
 
 
@@ -126,14 +136,8 @@ def _power(values: np.ndarray, exponent: float) -> np.ndarray:
     return np.sign(values) * np.abs(values) ** exponent
 
 
-def pattern(own: np.ndarray, unit: np.ndarray, rng: np.random.Generator) -> Float32[np.ndarray, "N 3"]:
-    """Albedo: plain, banded, or blotched.
-
-    Args:
-        own: Points, meters.
-        unit: The same from -1 to 1.
-        rng: Draws it.
-    """
+def _pattern(own: np.ndarray, unit: np.ndarray, rng: np.random.Generator) -> Float32[np.ndarray, "N 3"]:
+    """Albedo: plain, banded, or blotched."""
     colors = some_color(rng), some_color(rng)
     kind = rng.integers(3)
     if kind == 0:

@@ -44,8 +44,6 @@ class BodyPlan:
     body: Tessellation
     faces: Int32[np.ndarray, "F 3"]
     """Of the fine mesh; the first of every four children of a coarse face, see `Tessellation`."""
-    is_hand: np.ndarray
-    """Whether each of them is the hand model's and not the forearm's."""
     coarse: Int32[np.ndarray, "M 3"]
     spread: sparse.csr_matrix
     """To vertices from faces: the sum over the faces around each."""
@@ -73,9 +71,8 @@ def body_plan(source: str) -> BodyPlan:
     anatomy = read_anatomy(model)
     body = tessellate(model, anatomy, 2 if model.num_vertices < FEW_VERTICES else 1)
     faces, coarse = body.faces[-1].astype(np.int32), body.faces[0].astype(np.int32)
-    is_hand = np.arange(len(faces)) % len(coarse) < len(model.faces)
     spread = faces_to_vertices(faces, len(body.points.dorsal))
-    return BodyPlan(model, anatomy, body, faces, is_hand, coarse, spread)
+    return BodyPlan(model, anatomy, body, faces, coarse, spread)
 
 
 def faces_to_vertices(faces: Int32[np.ndarray, "F 3"], num_vertices: int) -> sparse.csr_matrix:
