@@ -74,8 +74,9 @@ class InterHand(InterHandOptions):
 
         from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 
-        with show_progress("Rendering interhand") as report:
-            options = _options(self, InterHandOptions)
+        options = _options(self, InterHandOptions)
+        total = self.frames * len(self.sequences) * (self.num_cameras + self.grey_cameras)
+        with show_progress("Rendering interhand", total) as report:
             synthesize_interhand(self.output, options, processes=self.processes, progress=report)
         say(f"Capture: {self.output}; truth: {self.output}/truth")
 

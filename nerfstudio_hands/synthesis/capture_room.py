@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from jaxtyping import Float, UInt8
 from trimesh.util import append_faces
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.program.option_range import check_ranges
 from nerfstudio_hands.synthesis.calibration import check_calibration, written_cameras
@@ -48,9 +47,8 @@ MARGIN = 1.02
 """Radius of what the cameras frame, over that of the hands without forearms."""
 
 
-def synthesize_capture_room(
-    output: Path, options: CaptureRoomOptions, *, progress: Callable[[int, int], None] | None = None
-) -> Path:
+@made_whole
+def synthesize_capture_room(root: Path, options: CaptureRoomOptions) -> Pieces:
     """Render a capture.
 
     Writes scans `1`, `2`, ... (a scan is a frame) in the layout that `read_capture_room` describes and a folder `truth`
@@ -61,25 +59,48 @@ def synthesize_capture_room(
     is taken for the joints before any scatter, and `landmark_is_outlier`; with a wrong calibration the true
     `intrinsics` and `world_to_camera`; with other masks whole ones as `mask_hand/<frame>/NN.png` and `mask_skin`, the
     latter with the forearm; and `options.json` says how all was made where it is not the default.
-    Everything is written to a temporary folder that takes its name in the end, so that an interruption leaves nothing
-    that looks complete.
-
-    Args:
-        output: Folder that does not exist yet.
-        options: What to render.
-        progress: Called with (pictures done, pictures in all).
-
-    Returns:
-        The folder.
+    See `made_whole`.
 
     Raises:
-        HandsError: The options make no sense, or the folder exists or cannot be written.
+        HandsError: The options make no sense.
     """
     _check(options)
-    output = Path(output).expanduser()
-    with whole_folder(output) as partial:
-        _write_capture(partial, options, progress or (lambda done, total: None))
-    return output
+    subject, motion = subject_in_motion(options)
+    room = room_around(subject, motion, options)
+    radius = MARGIN * float(np.linalg.norm(_all_vertices(subject, motion) - room.center, axis=1).max())
+    cameras = ring_of_cameras(
+        room.center,
+        radius,
+        num_cameras=options.num_cameras,
+        resolution=options.resolution,
+        rng=np.random.default_rng([options.seed, 3]),
+    )
+    rig = CameraRig(room, cameras)
+    seen = seen_joints(motion, options.landmarks, options.seed)
+    by_camera = np.broadcast_to(seen[:, :, None], (*seen.shape[:2], len(cameras), *seen.shape[2:]))
+    found, is_outlier = mislaid(by_camera, options.landmarks, np.random.default_rng([options.seed, 11]))
+    written = written_cameras(cameras, options.calibration, options.seed)
+    for t, frame in enumerate(motion.frames):
+        scan = root / str(frame)
+        images = render_frame(
+            subject, motion, t, rig, FINE, supersampling=options.supersampling, taken=options.pictures
+        )
+        for number, (camera, image) in enumerate(images):
+            noise = np.random.default_rng([options.seed, 4, t, number])
+            write_image(scan / "img" / f"{camera.name}.png", camera.develop(image.color, noise), optimize=True)
+            _write_masks(root, f"{frame}", f"{camera.name}.png", image, options, [t, number])
+            if subject.held:
+                write_mask(scan / "obj_mask" / f"{camera.name}.png", image.held)
+            yield
+        own = {SIDES[s]: found[t, s] for s in np.flatnonzero(motion.is_there)}
+        _write_detections(scan / "pose", cameras, own, np.random.default_rng([options.seed, 5, t]))
+        _write_cameras(scan / "camera" / "param.npz", written, room.center, radius)
+    errors = {}
+    if options.landmarks != LandmarkOptions():
+        errors |= {"landmarks": seen[:, motion.is_there], "landmark_is_outlier": is_outlier[:, motion.is_there]}
+    if options.calibration.degrees > 0:
+        errors |= {name: np.stack([getattr(c, name) for c in cameras]) for name in ("intrinsics", "world_to_camera")}
+    _write_truth(root / "truth", subject, cameras, motion, errors, options)
 
 
 def _check(options: CaptureRoomOptions) -> None:
@@ -116,45 +137,6 @@ def _all_vertices(subject: Subject, motion: MotionSequence) -> Float[np.ndarray,
     """Vertices of the hands without forearms, and of what they hold, in all frames."""
     held = [] if subject.held is None else [apply_rigid(p, subject.held.vertices) for p in motion.object_to_world]  # pyright: ignore[reportOptionalIterable]
     return np.concatenate([motion.vertices[:, motion.is_there].reshape(-1, 3).astype(float), *held])
-
-
-def _write_capture(root: Path, options: CaptureRoomOptions, progress: Callable[[int, int], None]) -> None:
-    subject, motion = subject_in_motion(options)
-    room = room_around(subject, motion, options)
-    radius = MARGIN * float(np.linalg.norm(_all_vertices(subject, motion) - room.center, axis=1).max())
-    cameras = ring_of_cameras(
-        room.center,
-        radius,
-        num_cameras=options.num_cameras,
-        resolution=options.resolution,
-        rng=np.random.default_rng([options.seed, 3]),
-    )
-    rig = CameraRig(room, cameras)
-    seen = seen_joints(motion, options.landmarks, options.seed)
-    by_camera = np.broadcast_to(seen[:, :, None], (*seen.shape[:2], len(cameras), *seen.shape[2:]))
-    found, is_outlier = mislaid(by_camera, options.landmarks, np.random.default_rng([options.seed, 11]))
-    written = written_cameras(cameras, options.calibration, options.seed)
-    for t, frame in enumerate(motion.frames):
-        scan = root / str(frame)
-        images = render_frame(
-            subject, motion, t, rig, FINE, supersampling=options.supersampling, taken=options.pictures
-        )
-        for number, (camera, image) in enumerate(images):
-            noise = np.random.default_rng([options.seed, 4, t, number])
-            write_image(scan / "img" / f"{camera.name}.png", camera.develop(image.color, noise), optimize=True)
-            _write_masks(root, f"{frame}", f"{camera.name}.png", image, options, [t, number])
-            if subject.held:
-                write_mask(scan / "obj_mask" / f"{camera.name}.png", image.held)
-            progress(t * len(cameras) + number + 1, len(motion.frames) * len(cameras))
-        own = {SIDES[s]: found[t, s] for s in np.flatnonzero(motion.is_there)}
-        _write_detections(scan / "pose", cameras, own, np.random.default_rng([options.seed, 5, t]))
-        _write_cameras(scan / "camera" / "param.npz", written, room.center, radius)
-    errors = {}
-    if options.landmarks != LandmarkOptions():
-        errors |= {"landmarks": seen[:, motion.is_there], "landmark_is_outlier": is_outlier[:, motion.is_there]}
-    if options.calibration.degrees > 0:
-        errors |= {name: np.stack([getattr(c, name) for c in cameras]) for name in ("intrinsics", "world_to_camera")}
-    _write_truth(root / "truth", subject, cameras, motion, errors, options)
 
 
 def _write_masks(

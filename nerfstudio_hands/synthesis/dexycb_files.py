@@ -4,7 +4,7 @@ of YCB's."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import yaml
 from jaxtyping import Float32
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_images.formats.dexycb import EVERY
 from nerfstudio_hands.hand_images.formats.dexycb_takes import (
     HAND_VALUE,
@@ -50,58 +50,43 @@ FOLDERS = {"train": (SUBJECTS[0], (0, 1, 2, 3)), "val": (SUBJECTS[1], (4,)), "te
 """Whose takes, and which ones of each five, setup s0 counts to a split."""
 
 
-def synthesize_dexycb(
-    output: Path, options: DexYcbOptions, *, progress: Callable[[int], None] = lambda done: None
-) -> Path:
-    """Draw clips of both splits and write DexYCB's files.
-
-    Args:
-        output: Folder to make; it appears whole or not at all.
-        options: What is drawn.
-        progress: Receives the number of pictures done.
-
-    Raises:
-        HandsError: There is such a folder, or it cannot be written.
-    """
+@made_whole
+def synthesize_dexycb(root: Path, options: DexYcbOptions) -> Pieces:
+    """Draw clips of both splits and write DexYCB's files; see `made_whole`."""
     parts = []
     for part, count in split_counts(options):
         # As many as it takes until there are enough with the same few things.
         drawn = {"count": ENDLESS, "size": SIZE, "frames": options.frames, "left": options.left}
         source = grasp_source(part, options.seed, people_of(count), **drawn)
         parts.append((part, source, takes_of_things(source, count, THINGS_OF[part])))
-    return write_dexycb(output, parts, progress=progress)
+    yield from _written(root, parts)
 
 
-def write_dexycb(
-    output: Path,
-    parts: Iterable[tuple[str, HandObjectImages, Iterable[list[int]]]],
-    *,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Path:
+def _written(root: Path, parts: Iterable[tuple[str, HandObjectImages, Iterable[list[int]]]]) -> Pieces:
     """Write pictures as DexYCB's files: a take by one camera for each sequence of the source.
 
     Pictures are every fifth frame of their take, so that all are among those that gSDF takes; takes at places in a
     person's list that setup s0 counts to another split have no frames.
 
     Args:
-        output: Folder to make; it appears whole or not at all.
+        root: Folder.
         parts: By split, `train`, `val` or `test`: a source and the pictures of each take, see `takes_of`.
-        progress: Receives the number of pictures done.
 
     Raises:
-        HandsError: There is such a folder, it cannot be written, or hands hold more different things than YCB has.
+        HandsError: Hands hold more different things than YCB has.
     """
-    done = 0
-    with whole_folder(output.expanduser()) as root:
-        written = _Written(root)
-        write_made_up_mano(root, *SIDES)
-        _write_yaml(root / "calibration" / "intrinsics" / f"{SERIAL}_{WIDTH}x{HEIGHT}.yml", {"color": _camera()})
-        for part, source, takes in parts:
-            for number, indices in enumerate(takes):
-                folder = _take_folder(root, part, number)
-                _write_take(folder, source, indices, written)
-                progress(done := done + len(indices))
-    return output
+    written = _Written(root)
+    write_made_up_mano(root, *SIDES)
+    _write_yaml(root / "calibration" / "intrinsics" / f"{SERIAL}_{WIDTH}x{HEIGHT}.yml", {"color": _camera()})
+    for part, source, takes in parts:
+        for number, indices in enumerate(takes):
+            folder = _take_folder(root, part, number)
+            _write_take(folder, source, indices, written)
+            yield from [None] * len(indices)
+
+
+write_dexycb = made_whole(_written)
+"""Writes clips of any source, see there."""
 
 
 @dataclass

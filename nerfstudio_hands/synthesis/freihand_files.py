@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_images.hand_image import HandLabels
 from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image, write_mask
 from nerfstudio_hands.synthesis.made_up_mano import made_up_mean, write_made_up_mano
@@ -28,34 +27,21 @@ MIDDLE_BASE = 9
 """The joint that FreiHAND's MANO entries place."""
 
 
-def synthesize_freihand(
-    output: Path, options: FreiHandOptions, *, progress: Callable[[int], None] = lambda done: None
-) -> Path:
-    """Draw the pictures of both splits and write FreiHAND's files.
-
-    Args:
-        output: Folder to make; it appears whole or not at all.
-        options: What is drawn.
-        progress: Receives the number of pictures done.
-
-    Raises:
-        HandsError: There is such a folder, or it cannot be written.
-    """
-    done = 0
-    with whole_folder(output.expanduser()) as folder:
-        write_made_up_mano(folder, "right")
-        for part, source in picture_sources(options):
-            copies = options.copies if part == "training" else 1
-            for index in range(len(source)):
-                for copy in range(copies):
-                    picture = source.read_copy(index, copy)
-                    number = index + copy * len(source)
-                    write_image(folder / part / "rgb" / f"{number:08d}.jpg", picture.rgb, quality=JPEG_QUALITY)
-                    progress(done := done + 1)
-                if part == "training":
-                    write_mask(folder / part / "mask" / f"{index:08d}.jpg", picture.mask.astype(float))
-            _write_lists(folder, part, source, truth=part == "training" or options.truth)
-    return output
+@made_whole
+def synthesize_freihand(folder: Path, options: FreiHandOptions) -> Pieces:
+    """Draw the pictures of both splits and write FreiHAND's files; see `made_whole`."""
+    write_made_up_mano(folder, "right")
+    for part, source in picture_sources(options):
+        copies = options.copies if part == "training" else 1
+        for index in range(len(source)):
+            for copy in range(copies):
+                picture = source.read_copy(index, copy)
+                number = index + copy * len(source)
+                write_image(folder / part / "rgb" / f"{number:08d}.jpg", picture.rgb, quality=JPEG_QUALITY)
+                yield
+            if part == "training":
+                write_mask(folder / part / "mask" / f"{index:08d}.jpg", picture.mask.astype(float))
+        _write_lists(folder, part, source, truth=part == "training" or options.truth)
 
 
 def picture_sources(options: HandPictureOptions) -> list[tuple[str, SyntheticHands]]:

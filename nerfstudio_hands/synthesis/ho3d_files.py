@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_images.formats.ho3d import TO_OPENCV, to_ho3d
 from nerfstudio_hands.hand_images.hand_image import HandLabels
 from nerfstudio_hands.synthesis.freihand_files import picture_sources
@@ -21,34 +20,23 @@ FOLDERS = {"training": ("train", "train.txt"), "evaluation": ("evaluation", "eva
 """HO-3D's names of the splits, and the files that list their pictures."""
 
 
-def synthesize_ho3d(output: Path, options: Ho3dOptions, *, progress: Callable[[int], None] = lambda done: None) -> Path:
-    """Draw the pictures of both splits and write HO-3D's files.
-
-    Args:
-        output: Folder to make; it appears whole or not at all.
-        options: What is drawn.
-        progress: Receives the number of pictures done.
-
-    Raises:
-        HandsError: There is such a folder, or it cannot be written.
-    """
-    done = 0
-    with whole_folder(output.expanduser()) as root:
-        write_made_up_mano(root, "right")
-        for part, source in picture_sources(options):
-            folder, listed = FOLDERS[part]
-            names = []
-            for index in range(len(source)):
-                picture = source.read(index)
-                sequence = f"{'SM' if part == 'training' else 'AP'}{index // options.frames + 1}"
-                names.append(f"{sequence}/{index % options.frames:04d}")
-                _write_picture(root / folder / sequence / "rgb" / f"{index % options.frames:04d}", picture.rgb, options)
-                meta = root / folder / sequence / "meta" / f"{index % options.frames:04d}.pkl"
-                meta.parent.mkdir(exist_ok=True)
-                meta.write_bytes(pickle.dumps(_annotation(picture.labels, whole=part == "training" or options.truth)))
-                progress(done := done + 1)
-            (root / listed).write_text("\n".join(names) + "\n")
-    return output
+@made_whole
+def synthesize_ho3d(root: Path, options: Ho3dOptions) -> Pieces:
+    """Draw the pictures of both splits and write HO-3D's files; see `made_whole`."""
+    write_made_up_mano(root, "right")
+    for part, source in picture_sources(options):
+        folder, listed = FOLDERS[part]
+        names = []
+        for index in range(len(source)):
+            picture = source.read(index)
+            sequence = f"{'SM' if part == 'training' else 'AP'}{index // options.frames + 1}"
+            names.append(f"{sequence}/{index % options.frames:04d}")
+            _write_picture(root / folder / sequence / "rgb" / f"{index % options.frames:04d}", picture.rgb, options)
+            meta = root / folder / sequence / "meta" / f"{index % options.frames:04d}.pkl"
+            meta.parent.mkdir(exist_ok=True)
+            meta.write_bytes(pickle.dumps(_annotation(picture.labels, whole=part == "training" or options.truth)))
+            yield
+        (root / listed).write_text("\n".join(names) + "\n")
 
 
 def _write_picture(stem: Path, rgb: np.ndarray, options: Ho3dOptions) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.program.option_range import check_ranges, require_range
@@ -51,13 +50,8 @@ CENTER = np.array([0.03, -0.06, 1.04])
 """Where the hands are held, world meters, z up."""
 
 
-def synthesize_interhand(
-    output: Path,
-    options: InterHandOptions,
-    *,
-    processes: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
+@made_whole
+def synthesize_interhand(root: Path, options: InterHandOptions, *, processes: int = 1) -> Pieces:
     """Render a capture of a made-up person.
 
     Writes `images` and `annotations` as InterHand2.6M has them, the hand model as `mano/MANO_{RIGHT,LEFT}.pkl`, and
@@ -69,30 +63,22 @@ def synthesize_interhand(
     the shape space lacks `truth/subject.npz` has what `person_arrays` says; with other landmarks `<sequence>.npz` has
     `landmarks`, what is taken for the joints before any scatter, and `landmark_is_outlier`; with a wrong calibration
     `cameras.json` has the true matrices; and `options.json` says how all was made where it is not the default.
-    The errors of the annotations are those of `interhand_annotations`. Everything is written to a temporary folder that
-    takes its name in the end, so that an interruption leaves nothing that looks complete.
+    The errors of the annotations are those of `interhand_annotations`. See `made_whole`.
 
     Args:
-        output: Folder that does not exist yet.
+        root: Folder.
         options: What to render.
         processes: Frames are shared out to so many processes; the files do not depend on it.
-        progress: Called with (pictures done, pictures in all).
-
-    Returns:
-        The folder.
 
     Raises:
-        HandsError: The options make no sense, or the folder exists or cannot be written.
+        HandsError: The options make no sense.
     """
     _check(options, processes)
-    output = Path(output).expanduser()
-    with whole_folder(output) as partial:
-        try:
-            _write_files(partial, options)
-            _render_all(partial, options, processes, progress or (lambda done, total: None))
-        finally:
-            _production.cache_clear()
-    return output
+    try:
+        _write_files(root, options)
+        yield from _render_all(root, options, processes)
+    finally:
+        _production.cache_clear()
 
 
 def _check(options: InterHandOptions, processes: int) -> None:
@@ -210,23 +196,22 @@ def _write_truth(
     write_options(folder, options)
 
 
-def _render_all(root: Path, options: InterHandOptions, processes: int, progress: Callable[[int, int], None]) -> None:
+def _render_all(root: Path, options: InterHandOptions, processes: int) -> Pieces:
     jobs = [(index, t) for index in range(len(options.sequences)) for t in range(options.frames)]
-    num_cameras = options.num_cameras + options.grey_cameras
-    total = len(jobs) * num_cameras
+    pictures = [None] * (options.num_cameras + options.grey_cameras)
     if processes == 1:
-        for done, job in enumerate(jobs):
+        for job in jobs:
             _render_frame(root, options, *job)
-            progress((done + 1) * num_cameras, total)
+            yield from pictures
         return
     # A forked process would inherit locks of torch and Warp in whatever state they are.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context) as pool:
         futures = [pool.submit(_render_frame, root, options, *job) for job in jobs]
         try:
-            for done, future in enumerate(as_completed(futures)):
+            for future in as_completed(futures):
                 future.result()
-                progress((done + 1) * num_cameras, total)
+                yield from pictures
         finally:
             pool.shutdown(cancel_futures=True)
 

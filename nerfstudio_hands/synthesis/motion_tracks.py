@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
@@ -56,25 +56,13 @@ def count_tracks(options: MotionOptions) -> int:
     return (options.subjects + options.test_subjects) * len(KINDS) * options.takes
 
 
-def synthesize_motion(
-    output: Path, options: MotionOptions, *, progress: Callable[[int], None] = lambda done: None
-) -> Path:
-    """Write the tracks as `<output>/{train,test}/<kind>-<subject>-<take>.npz`, and their options beside them.
-
-    Args:
-        output: Folder to make; it appears whole or not at all.
-        options: Who and how long.
-        progress: Receives the number of tracks done.
-
-    Raises:
-        HandsError: There is such a folder, or it cannot be written.
-    """
-    with whole_folder(output) as folder:
-        for done, made in enumerate(motion_tracks(options), start=1):
-            save_track(folder / made.split / f"{made.track.name}.npz", made.track)
-            progress(done)
-        (folder / "options.json").write_text(json.dumps({"synthetic": True, **asdict(options)}, indent=1) + "\n")
-    return output
+@made_whole
+def synthesize_motion(folder: Path, options: MotionOptions) -> Pieces:
+    """Write the tracks as `<folder>/{train,test}/<kind>-<subject>-<take>.npz`, and their options beside them."""
+    for made in motion_tracks(options):
+        save_track(folder / made.split / f"{made.track.name}.npz", made.track)
+        yield
+    (folder / "options.json").write_text(json.dumps({"synthetic": True, **asdict(options)}, indent=1) + "\n")
 
 
 def _track(kind: str, person: Person, seed: list[int], options: MotionOptions, name: str) -> PoseTrack:

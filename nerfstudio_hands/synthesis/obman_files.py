@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
-from nerfstudio_hands.files.whole_folder import whole_folder
+from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS, SIZE, TO_OPENCV
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages, HeldMesh, mirrored
 from nerfstudio_hands.hand_images.thing_files import moved
@@ -32,25 +32,15 @@ ENDLESS = 10**8
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
-def synthesize_obman(
-    output: Path, options: ObManOptions, *, progress: Callable[[int], None] = lambda done: None
-) -> Path:
-    """Draw the pictures of both splits and write ObMan's files.
-
-    Args:
-        output: Folder to make; it appears whole or not at all.
-        options: What is drawn.
-        progress: Receives the number of pictures done.
-
-    Raises:
-        HandsError: There is such a folder, or it cannot be written.
-    """
+@made_whole
+def synthesize_obman(root: Path, options: ObManOptions) -> Pieces:
+    """Draw the pictures of both splits and write ObMan's files; see `made_whole`."""
     parts = []
     for part, count in split_counts(options):
         # As many as it takes until enough hands are so far away that the camera, whose K is given, sees all of them.
         source = grasp_source(part, options.seed, people_of(count), count=ENDLESS, size=SIZE)
         parts.append((part, source, itertools.islice(_seen(source), count)))
-    return write_obman(output, parts, progress=progress)
+    yield from _written(root, parts)
 
 
 def split_counts(options: ObManOptions | DexYcbOptions) -> list[tuple[Literal["train", "test"], int]]:
@@ -70,30 +60,22 @@ def grasp_source(split: Literal["train", "test"], seed: int, people: int, **opti
     )
 
 
-def write_obman(
-    output: Path,
-    parts: Iterable[tuple[str, HandObjectImages, Iterable[int]]],
-    *,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Path:
+def _written(root: Path, parts: Iterable[tuple[str, HandObjectImages, Iterable[int]]]) -> Pieces:
     """Write pictures as ObMan's files; left hands and what they hold are mirrored, as ObMan has right ones.
 
     Args:
-        output: Folder to make; it appears whole or not at all.
+        root: Folder.
         parts: By the name of ObMan's folder, `train`, `val` or `test`: a source and which of its pictures.
-        progress: Receives the number of pictures done.
-
-    Raises:
-        HandsError: There is such a folder, or it cannot be written.
     """
-    done = 0
-    with whole_folder(output.expanduser()) as root:
-        write_made_up_mano(root, "right")
-        for part, source, indices in parts:
-            for number, index in enumerate(indices):
-                _write_sample(root, root / part / f"{number:08d}", source.read(index), source)
-                progress(done := done + 1)
-    return output
+    write_made_up_mano(root, "right")
+    for part, source, indices in parts:
+        for number, index in enumerate(indices):
+            _write_sample(root, root / part / f"{number:08d}", source.read(index), source)
+            yield
+
+
+write_obman = made_whole(_written)
+"""Writes pictures of any source, see there."""
 
 
 def _seen(source: HandObjectImages) -> Iterator[int]:
