@@ -184,7 +184,7 @@ def play(keyframes: KeyframesBySide, num_frames: int, rng: np.random.Generator) 
 
 def _play_right(keyframes: tuple[Keyframe, ...], num_frames: int, rng: np.random.Generator) -> HandMotion:
     time, knots = np.linspace(0, 1, num_frames), np.linspace(0, 1, len(keyframes))
-    waves = len(keyframes) * np.array(WANDERING)
+    waves = [len(keyframes) * frequency for frequency in WANDERING]
 
     def through(values: list, wander: float) -> np.ndarray:
         # Monotone between keyframes, hence without overshooting what a keyframe asks for.
