@@ -143,23 +143,18 @@ def _write_files(root: Path, options: InterHandOptions) -> None:
     write_made_up_mano(root, *SIDES)
     means = np.stack([made_up_mean(side) for side in SIDES])
     shape = made.subject.shape.double().numpy()
-    seen = [seen_joints(truth, options.landmarks, options.seed) for truth in made.sequences]
-    found = [
-        mislaid(points, options.landmarks, np.random.default_rng([options.seed, 11, index]))
-        for index, points in enumerate(seen)
-    ]
-    measured = [
-        measure(truth, points, shape, means, np.random.default_rng([options.seed, 5, index]))
-        for index, (truth, (points, _)) in enumerate(zip(made.sequences, found, strict=True))
-    ]
+    measured, errors = [], []
+    for index, truth in enumerate(made.sequences):
+        seen = seen_joints(truth, options.landmarks, options.seed)
+        found, is_outlier = mislaid(seen, options.landmarks, np.random.default_rng([options.seed, 11, index]))
+        measured.append(measure(truth, found, shape, means, np.random.default_rng([options.seed, 5, index])))
+        errors.append({"mano_is_outlier": measured[-1].is_outlier})
+        if options.landmarks != LandmarkOptions():
+            errors[-1] |= {"landmarks": seen, "landmark_is_outlier": is_outlier & ~np.isnan(seen[..., 0])}
     written = written_cameras(made.rig.cameras, options.calibration, options.seed)
     sequences = list(zip(made.sequences, measured, strict=True))
     write_annotations(root / "annotations", options, made.rig.cameras, written, sequences)
-    flags = [{"mano_is_outlier": errors.is_outlier} for errors in measured]
-    if options.landmarks != LandmarkOptions():
-        for own, points, (_, is_outlier) in zip(flags, seen, found, strict=True):
-            own |= {"landmarks": points, "landmark_is_outlier": is_outlier & ~np.isnan(points[..., 0])}
-    _write_truth(root / "truth", made, means, flags, options)
+    _write_truth(root / "truth", made, means, errors, options)
 
 
 def _write_truth(
