@@ -108,14 +108,8 @@ def moved(motion: MotionSequence, t: int, offset: float) -> MotionSequence:
     def mixed(table: Float[np.ndarray, "T *N"]) -> Float[np.ndarray, "1 *N"]:
         return table[t : t + 1] + share * (table[other : other + 1] - table[t : t + 1])
 
-    held = None if motion.object_to_world is None else mixed(motion.object_to_world)
-    return replace(
-        motion,
-        frames=motion.frames[t : t + 1],
-        vertices=mixed(motion.vertices),
-        bone_to_world=mixed(motion.bone_to_world),
-        object_to_world=held,
-    )
+    names = ["vertices", "bone_to_world", *(["object_to_world"] if motion.object_to_world is not None else [])]
+    return replace(motion, frames=motion.frames[t : t + 1], **{name: mixed(getattr(motion, name)) for name in names})
 
 
 def posed_surfaces(subject: Subject, motion: MotionSequence, t: int) -> list[PosedMesh]:
