@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float, Float32, Int
 from scipy.spatial.transform import Rotation
 
@@ -212,8 +211,7 @@ class SyntheticGrasps(DrawnPictures):
         hands, angles, at_rest = mean_hands(self.options.hand_model), sequence.grasp.angles, sequence.grasp.posed
         if frame:
             angles = np.clip(sequence.movement.opened(angles, frame), hands.least, hands.most)
-            none = torch.zeros(1, 3)
-            at_rest = sequence.who.own.pose(none, hands.rotations(angles)[None], none)
+            at_rest = hands.posed(angles[None], sequence.who.own)
         posed, turn = _carried(at_rest, sequence, frame)
         rotations = np.empty((16, 3), np.float32)
         rotations[0], rotations[1:] = Rotation.from_matrix(turn).as_rotvec(), hands.rotations(angles).numpy()

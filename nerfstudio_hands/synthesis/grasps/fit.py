@@ -83,7 +83,7 @@ def fitted_grasp(
     thing, rotation = solid(grasps.kinds[row], int(grasps.seeds[row])), grasps.to_rest[row, :, :3].astype(float)
     angles = np.clip(grasps.angles[row] + jitter, hands.least, hands.most)
     closing = touch.fingers * ~jitter.reshape(5, -1).any(1)
-    posed = _posed(hands, own, angles)
+    posed = hands.posed(angles[None], own)
     vertices = posed.vertices[0].double().numpy()
     center = grasps.to_rest[row, :, 3] + _shift(hands, touch, vertices)
     for _ in range(STEPS):
@@ -93,7 +93,7 @@ def fitted_grasp(
         if np.abs(turned - angles).max() < LEAST_STEP and np.abs(push).max() < LEAST_PUSH:
             break
         angles, center = turned, center + push
-        posed = _posed(hands, own, angles)
+        posed = hands.posed(angles[None], own)
         vertices = posed.vertices[0].double().numpy()
     depth = -float(Attempt(thing, angles, rotation, center).distance(vertices).min())
     to_rest = np.eye(4)
@@ -124,11 +124,6 @@ def _shift(hands: Hands, touch: _Touch, vertices: Float[np.ndarray, "V 3"]) -> F
         return np.zeros(3)
     offset, part = vertices[touch.vertices] - touch.places, hands.joint[touch.vertices] // 3
     return np.mean([offset[part == one].mean(0) for one in np.unique(part)], axis=0)
-
-
-def _posed(hands: Hands, own: PersonalHand, angles: Float[np.ndarray, "15 3"]) -> PosedHand:
-    none = torch.zeros(1, 3)
-    return own.pose(none, hands.rotations(angles)[None], none)
 
 
 def _corrected(

@@ -117,10 +117,10 @@ class Hands:
         """Axis-angle, see `joint_limits`."""
         return angles_to_rotations(self._axes, torch.from_numpy(angles)).float()
 
-    def posed(self, angles: Float[np.ndarray, "B 15 3"]) -> PosedHand:
-        """With the wrist at rest."""
+    def posed(self, angles: Float[np.ndarray, "B 15 3"], other: PersonalHand | None = None) -> PosedHand:
+        """With the wrist at rest; or another person's, whose joints have the same axes."""
         none = torch.zeros(len(angles), 3)
-        return self.own.pose(none, self.rotations(angles), none)
+        return (other or self.own).pose(none, self.rotations(angles), none)
 
     def feelers(self, vertices: Float[Tensor, "V 3"]) -> tuple[Float[Tensor, "P 3"], Int[np.ndarray, "P"]]:
         """Points that feel for contact as the hand closes, and the joint that each belongs to."""
