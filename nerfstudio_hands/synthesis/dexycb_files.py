@@ -29,9 +29,10 @@ from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandO
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import rest_joints
+from nerfstudio_hands.synthesis.freihand_files import people_of
 from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image
 from nerfstudio_hands.synthesis.made_up_mano import made_up_mean, write_made_up_mano
-from nerfstudio_hands.synthesis.obman_files import ENDLESS, grasp_source, people_of, split_counts, write_thing
+from nerfstudio_hands.synthesis.obman_files import ENDLESS, grasp_source, split_counts, write_thing
 from nerfstudio_hands.synthesis.options import DexYcbOptions
 from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken
 

@@ -49,10 +49,14 @@ def picture_sources(options: HandPictureOptions) -> list[tuple[str, SyntheticHan
     common = SyntheticHandsOptions(seed=options.seed, size=options.size, of_the_shape_space=True)
 
     def source(split: Literal["train", "test"], count: int) -> SyntheticHands:
-        people = min(max(count // PICTURES_A_PERSON, 1), common.people)
-        return SyntheticHands(replace(common, split=split, count=count, people=people))
+        return SyntheticHands(replace(common, split=split, count=count, people=people_of(count)))
 
     return [("training", source("train", options.training)), ("evaluation", source("test", options.evaluation))]
+
+
+def people_of(count: int) -> int:
+    """How many people so many pictures or clips are of, at most as many as are drawn while training goes on."""
+    return min(max(count // PICTURES_A_PERSON, 1), SyntheticHandsOptions.people)
 
 
 def _write_lists(folder: Path, part: str, source: SyntheticHands, *, truth: bool) -> None:

@@ -16,7 +16,7 @@ from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS, SIZE, TO_OPENCV
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages, HeldMesh, mirrored
 from nerfstudio_hands.hand_images.thing_files import moved
-from nerfstudio_hands.synthesis.freihand_files import PICTURES_A_PERSON
+from nerfstudio_hands.synthesis.freihand_files import people_of
 from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
 from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image
 from nerfstudio_hands.synthesis.made_up_mano import write_made_up_mano
@@ -46,11 +46,6 @@ def synthesize_obman(root: Path, options: ObManOptions) -> Pieces:
 def split_counts(options: ObManOptions | DexYcbOptions) -> list[tuple[Literal["train", "test"], int]]:
     """How many pictures or clips each split has."""
     return [("train", options.training), ("test", options.evaluation)]
-
-
-def people_of(count: int) -> int:
-    """How many people so many pictures or clips are of, at most as many as are drawn while training goes on."""
-    return min(max(count // PICTURES_A_PERSON, 1), SyntheticGraspsOptions.people)
 
 
 def grasp_source(split: Literal["train", "test"], seed: int, people: int, **options: Any) -> SyntheticGrasps:
