@@ -13,9 +13,9 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
-from nerfstudio_hands.synthesis import grasp as grasping
 from nerfstudio_hands.synthesis import held_object
 from nerfstudio_hands.synthesis.capture_room import subject_in_motion, synthesize_capture_room
+from nerfstudio_hands.synthesis.grasps import search
 from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 from nerfstudio_hands.synthesis.options import CaptureRoomOptions, InterHandOptions
 
@@ -25,7 +25,7 @@ def coarse():
     """A coarse object that fingers close on in one size of steps is enough to see whether the files agree."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(held_object, "CELL", 4e-3)
-        patch.setattr(grasping, "STEPS", (3.0,))
+        patch.setattr(search, "STEPS", (3.0,))
         yield
 
 
