@@ -58,8 +58,6 @@ class _Seen:
     name: str
     seconds: float
     intrinsics: Float[np.ndarray, "3 3"]
-    camera: dict[str, list[list[float]]]
-    """The same as hands.json has it."""
     hands: dict[str, PredictedHand]
     """By side."""
 
@@ -104,7 +102,7 @@ class PredictionRun:
         self.tally.add(len(hands), monotonic() - start)
         for side, pixels in found.landmarks.items():
             hands[side] = _as_detected(hands[side], pixels)
-        return _Seen(picture.name, picture.seconds, matrix, found.camera(), hands)
+        return _Seen(picture.name, picture.seconds, matrix, hands)
 
     def _lay_on_pictures(self, *, is_video: bool) -> None:
         for side in SIDES:
@@ -125,7 +123,7 @@ class PredictionRun:
         model = self.predictor.decoder.hand
         pictures = {
             one.name: {
-                **one.camera,
+                "intrinsics": one.intrinsics.tolist(),
                 "hands": [parameters(hand, model.name) for hand in one.hands.values()],
             }
             for one in self._seen

@@ -183,6 +183,15 @@ class HandDistance(nn.Module):
         return SkinPoints(skin, surface, shift, samples.of_hand)  # pyright: ignore[reportArgumentType]
 
     @torch.no_grad()
+    def below_vertices(self, posed: PosedSurfaces) -> Float[Tensor, "S V 2"]:
+        """How far below each vertex of posed surfaces the learned surface lies, meters; the same for places at any
+        distance, because what is learned is a distance, too."""
+        count, num_vertices = posed.normals.shape[:2]
+        surface = torch.arange(count, device=posed.normals.device).repeat_interleave(num_vertices)
+        distance, _ = self(posed.surfaces.vertices.flatten(0, 1), surface, posed)
+        return distance.view(count, num_vertices, 1).expand(-1, -1, 2)
+
+    @torch.no_grad()
     def exact(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
     ) -> Float[Tensor, " N"]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Dict, List, Literal, Tuple, Type
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from torch import Tensor
@@ -34,6 +34,13 @@ from nerfstudio_hands.model_components.losses import (
     opacity_loss,
     penetration_loss,
 )
+from nerfstudio_hands.model_components.picture_layers import (
+    Look,
+    below_at,
+    draw_layers,
+    faces_of_hands,
+    find_picture_layers,
+)
 from nerfstudio_hands.model_components.posed_distance import Shading
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
@@ -43,7 +50,7 @@ from nerfstudio_hands.model_components.scene_distance import ShownDistance, make
 from nerfstudio_hands.model_components.scene_export import scene_export_source
 from nerfstudio_hands.model_components.schedules import Schedule, before_each_step
 from nerfstudio_hands.model_components.weights import neus_weights, visible_samples, zero_crossings
-from nerfstudio_hands.models.posed_hand_model import PosedHandModel
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel, Respond
 from nerfstudio_hands.models.shell_field_config import ShellFieldModelConfig
 from nerfstudio_hands.program.option_range import RayCount, Weight, bounded
 
@@ -198,6 +205,53 @@ class HandSDFModel(PosedHandModel):
         if located.held is not None:
             outputs = with_parts(outputs, weighted.composite(located.held.nearer[:, None].float()))
         return {**outputs, "penalty": self.penalty(shading, posed)} if self.training else outputs
+
+    @property
+    def draws_layers(self) -> bool:
+        """Layers know nothing of what hands hold."""
+        return super().draws_layers and self.held is None
+
+    def draw(self, rays: RayBundle, respond: Respond) -> Dict[str, Tensor]:
+        posed, shell, inverse_s = self.hands.for_rays(rays.flatten()), self.config.shell, self.inverse_s
+        below = self.scene.hand.below_vertices(posed)
+        layers = find_picture_layers(
+            rays,
+            posed,
+            below=below,
+            counts=faces_of_hands(self.hands.surface),
+            scale=inverse_s,
+            kind="distance",
+            shell=shell,
+            max_steps=self.config.march_steps,
+        )
+        return draw_layers(
+            rays,
+            layers,
+            partial(self.look, below=below, posed=posed),
+            scale=inverse_s,
+            respond=respond,
+            beyond=self.beyond_scene(rays.origins.view(-1, 3)),
+            chunk=self.config.eval_num_rays_per_chunk,
+        )
+
+    def look(
+        self,
+        rays: RayBundle,
+        ray: Int[Tensor, "N"],
+        depth: Float[Tensor, "N 1"],
+        *,
+        below: Float[Tensor, "S V K"],
+        posed: PosedSurfaces,
+    ) -> Look:
+        """What layers show at their depths on rays."""
+        points, surface = points_on(rays, ray, depth, posed)
+        located = self.scene.locate(points, surface, posed)
+        shading = self.scene.shade(located, rays.directions[ray], posed.code[surface])
+        offset = self.scene.hand.subdivision_offset
+        at = (surface, located.face, located.barycentric)
+        distance = located.normalized_distance - offset / self.config.shell
+        further = shading.shift * self.config.shell + offset - below_at(below, posed.surfaces.faces, at, distance)
+        return Look(shading.radiance.color, shading.normal, further)
 
     def render_weights(
         self, rays: RayBundle, samples: ShellSamples, posed: PosedSurfaces

@@ -13,7 +13,7 @@ from typing import Dict, List, Tuple, Type
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 from torch.nn import Parameter
@@ -29,12 +29,23 @@ from nerfstudio_hands.model_components.compositing import WeightedSamples, compo
 from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource
 from nerfstudio_hands.model_components.learned_surface import learned_surface_colors
 from nerfstudio_hands.model_components.losses import PixelTargets
+from nerfstudio_hands.model_components.picture_layers import (
+    Look,
+    below_at,
+    draw_layers,
+    faces_of_hands,
+    find_picture_layers,
+    shell_distances,
+)
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.model_components.samplers import march_shell, points_on
 from nerfstudio_hands.model_components.weights import density_weights, visible_samples, volsdf_density
-from nerfstudio_hands.models.posed_hand_model import PosedHandModel
+from nerfstudio_hands.models.posed_hand_model import PosedHandModel, Respond
 from nerfstudio_hands.models.shell_field_config import ShellFieldModelConfig
 from nerfstudio_hands.program.option_range import Weight, bounded
+
+BELOW_LEVELS = 33
+"""Distances in the shell at which the field is asked at every vertex, for whole pictures."""
 
 
 @dataclass
@@ -56,6 +67,7 @@ class VolumetricHandModel(PosedHandModel):
     """
 
     config: VolumetricHandModelConfig
+    vertex_corner: Tensor
 
     def populate_modules(self):
         super().populate_modules()
@@ -69,6 +81,10 @@ class VolumetricHandModel(PosedHandModel):
             implementation=self.config.implementation,
         )
         self.log_beta = Parameter(torch.tensor(math.log(self.config.beta)))
+        surface = self.avatar.surface
+        corners = torch.arange(surface.faces.numel(), device=surface.faces.device)
+        vertex_corner = corners.new_zeros(surface.num_vertices).scatter(0, surface.faces.flatten(), corners)
+        self.register_buffer("vertex_corner", vertex_corner, persistent=False)
 
     def make_hands(self, avatar: AvatarData) -> PosedHands:
         return PosedHands(
@@ -119,6 +135,68 @@ class VolumetricHandModel(PosedHandModel):
         )
         return {**outputs, "penalty": self.penalty(geometry, radiance, posed)} if self.training else outputs
 
+    @property
+    def draws_layers(self) -> bool:
+        """Where a warp says how dense places are, layers do not know it."""
+        return super().draws_layers and self.warp is None
+
+    def draw(self, rays: RayBundle, respond: Respond) -> Dict[str, Tensor]:
+        posed, shell, beta = self.hands.for_rays(rays.flatten()), self.config.shell, self.log_beta.exp()
+        below = self.below_vertices(posed)
+        layers = find_picture_layers(
+            rays,
+            posed,
+            below=below,
+            counts=faces_of_hands(self.hands.surface),
+            scale=beta,
+            kind="density",
+            shell=shell,
+            max_steps=self.config.march_steps,
+        )
+        return draw_layers(
+            rays,
+            layers,
+            partial(self.look, below=below, posed=posed),
+            scale=beta,
+            respond=respond,
+            beyond=self.beyond_scene(rays.origins.view(-1, 3)),
+            chunk=self.config.eval_num_rays_per_chunk,
+        )
+
+    def look(
+        self,
+        rays: RayBundle,
+        ray: Int[Tensor, "N"],
+        depth: Float[Tensor, "N 1"],
+        *,
+        below: Float[Tensor, "S V K"],
+        posed: PosedSurfaces,
+    ) -> Look:
+        """What layers show at their depths on rays."""
+        points, surface = points_on(rays, ray, depth, posed)
+        at, distance, _ = self.near(points, surface, posed)
+        located, _ = self.locate(points, *at, distance, posed)
+        geometry = self.field.geometry(located, posed.code[surface])
+        color = self.field.radiance(located, geometry, rays.directions[ray]).color
+        known = below_at(below, posed.surfaces.faces, at, distance)
+        return Look(color, located.normal, geometry.shift * self.config.shell - known)
+
+    def below_vertices(self, posed: PosedSurfaces) -> Float[Tensor, "S V K"]:
+        """How far below each vertex of posed surfaces the learned one lies, meters, as places at distances from it say:
+        see `Surfaces.layers`."""
+        count, num_vertices = posed.normals.shape[:2]
+        device, shell = posed.normals.device, self.config.shell
+        surface = torch.arange(count, device=device)[:, None, None]
+        corner = self.vertex_corner[None, :, None]
+        distance = shell_distances(BELOW_LEVELS, shell, device).expand(count, num_vertices, -1)
+        points = posed.surfaces.vertices[:, :, None] + distance[..., None] * posed.normals[:, :, None]
+        at = (surface.expand_as(distance), (corner // 3).expand_as(distance))
+        surface, face, distance = (values.flatten() for values in (*at, distance))
+        barycentric = F.one_hot(corner % 3, 3).to(points).expand_as(points).reshape(-1, 3)
+        samples, _ = self.locate(points.view(-1, 3), surface, face, barycentric, distance / shell, posed)
+        shift = self.field.geometry(samples, posed.code[surface]).shift
+        return shell * shift.view(count, num_vertices, -1)
+
     def density(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
     ) -> Tuple[SurfaceSamples, Geometry, Float[Tensor, "N"]]:
@@ -133,17 +211,28 @@ class VolumetricHandModel(PosedHandModel):
             Places on the hand, what the field says of them, density in 1/m (0 outside the shell and beyond the wrist).
         """
         shell = self.config.shell
+        at, distance, inside = self.near(points, surface, posed)
+        located, density_scale = self.locate(points, *at, distance, posed)
+        geometry = self.field.geometry(located, posed.code[surface])
+        density = volsdf_density((distance + geometry.shift) * shell, self.log_beta.exp())
+        density = torch.where(inside, density, torch.zeros_like(density))
+        return located, geometry, density if density_scale is None else density * density_scale
+
+    def near(
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces
+    ) -> Tuple[
+        Tuple[Int[Tensor, "N"], Int[Tensor, "N"], Float[Tensor, "N 3"]], Float[Tensor, "N"], Bool[Tensor, "N"]
+    ]:
+        """Surface, nearest own face and barycentric coordinates of points, their signed distance in half widths of the
+        shell (1 where the field has no say), and whether it has one; arguments as for :meth:`density`."""
+        shell = self.config.shell
         near = posed.surfaces.closest(points, surface, max_distance=2 * shell)
         num_faces = posed.surfaces.num_own_faces
         face = near.face.clamp(0, num_faces - 1)
         inside = (near.face >= 0) & (near.face < num_faces) & (near.signed_distance.abs() <= shell)
         inside &= self.hands.surface.face_is_hand[face]
         distance = torch.where(inside, near.signed_distance / shell, torch.ones_like(near.signed_distance))
-        located, density_scale = self.locate(points, surface, face, near.barycentric, distance, posed)
-        geometry = self.field.geometry(located, posed.code[surface])
-        density = volsdf_density((distance + geometry.shift) * shell, self.log_beta.exp())
-        density = torch.where(inside, density, torch.zeros_like(density))
-        return located, geometry, density if density_scale is None else density * density_scale
+        return (surface, face, near.barycentric), distance, inside
 
     def locate(
         self,

@@ -7,6 +7,7 @@ or float64, what was found is recomputed in torch from the face, so that gradien
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 import warp as wp
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from nerfstudio_hands.geometry.query.cast import RayHits, find_hits, recompute_hits
 from nerfstudio_hands.geometry.query.closest import ClosestPoints, find_closest, find_inside, recompute_closest
+from nerfstudio_hands.geometry.query.layers import SurfaceLayers, find_layers
 from nerfstudio_hands.geometry.query.march import ShellSamples, march_shell
 from nerfstudio_hands.geometry.query.recompute import needs_recompute
 from nerfstudio_hands.geometry.query.silhouette import find_silhouette
@@ -201,6 +203,52 @@ class Surfaces:
             max_steps=max_steps,
             jitter=jitter,
         )
+
+    @torch.no_grad()
+    def layers(
+        self,
+        origins: Float[Tensor, "N 3"],
+        directions: Float[Tensor, "N 3"],
+        surface: Int[Tensor, " N"] | None = None,
+        *,
+        below: Float[Tensor, "S V K"],
+        counts: Bool[Tensor, " F"],
+        scale: Float[Tensor, ""],
+        kind: Literal["density", "distance"],
+        shell: float,
+        starts: Float[Tensor, " N"] | None = None,
+        seeds: Int[Tensor, " N"] | None = None,
+        max_steps: int = 96,
+    ) -> SurfaceLayers:
+        """How opaque a soft surface is to rays that pass through the shell of points no further than `shell` from this
+        one, layer by layer: at a finger before the palm there are two.
+
+        What is asked of the surface is its distance along a ray, at steps that are the shorter the nearer it is; in
+        between it is cubic, by how it changes there.
+
+        Args:
+            origins: Ray origins, metres, in the frame of the vertices; may lie inside the shell.
+            directions: Unit directions.
+            surface: Which surface each ray asks, in [0, S); may be left out where S is 1.
+            below: How far below each vertex the soft surface lies, metres, as places at K distances from it know it,
+                two at least, evenly from `shell` inside to `shell` outside.
+            counts: Faces, closing ones included, near which there is something; elsewhere it is empty.
+            scale: Width over which the surface turns from empty to opaque, metres.
+            kind: What is opaque: `density`, Laplace's distribution function over `scale` (VolSDF, arXiv 2106.12052), or
+                `distance`, sections between distances by the logistic one (NeuS, arXiv 2106.10689).
+            shell: Half the thickness of the shell, metres.
+            starts: Depths from which on each ray is followed; infinite for none of it; the whole of it without.
+            seeds: A face near each ray's start, from which the nearest one is looked for.
+            max_steps: Distance queries a ray at most.
+
+        Returns:
+            The layers, float32, without gradients.
+        """
+        surface = self._check_surface(surface, len(origins))
+        starts = origins.new_empty(0) if starts is None else starts
+        seeds = surface.new_empty(0) if seeds is None else seeds
+        asked = (origins, directions, surface, starts, seeds, below, counts, scale)
+        return find_layers(self._structure, *asked, is_density=kind == "density", shell=shell, max_steps=max_steps)
 
     def _check_surface(self, surface: Tensor | None, count: int) -> Tensor:
         if surface is None:

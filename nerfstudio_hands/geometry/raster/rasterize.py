@@ -80,7 +80,7 @@ def rasterize_rays(
         HandsError: if nvdiffrast is asked for and is not there.
     """
     height, width = directions.shape[:2]
-    pixels, rows = project_vertices(surfaces, surface, origins, directions)
+    pixels, rows = project_vertices(surfaces.arrays[0], surface, origins, directions)
     if backend is None:
         backend = "cast" if directions.is_cuda else "scan"
     if backend == "scan" and directions.is_cuda:
@@ -92,7 +92,7 @@ def rasterize_rays(
         if pixels is None or backend == "cast":
             raster = cast_pixels(surfaces, origins, directions, surface, covered_pixels(pixels, width, height))
         else:
-            raster = scan_faces(surfaces, pixels, rows, directions)  # pyright: ignore[reportArgumentType]
+            raster = scan_faces(surfaces.arrays[1], pixels, rows, directions)  # pyright: ignore[reportArgumentType]
         if not needs_recompute(origins, directions, vertices):
             return raster
         face = raster.face

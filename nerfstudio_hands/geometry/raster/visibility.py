@@ -39,9 +39,15 @@ class Raster:
 
 
 def project_vertices(
-    surfaces: Surfaces, surface: int, origins: Tensor, directions: Tensor
+    vertices: wp.array, surface: int, origins: Tensor, directions: Tensor
 ) -> tuple[Tensor, Tensor] | tuple[None, None]:
     """Column and row, centers at whole numbers, and one over depth of the vertices, float64; and the rows, float32.
+
+    Args:
+        vertices: Of surfaces, shape (S, V), float32 triples.
+        surface: Which of the surfaces.
+        origins: The camera's center in every entry, metres.
+        directions: Ray directions of z-depth one, hence affine in column and row.
 
     Returns:
         Shapes (V, 3) and (V,); None where a vertex is too near or behind the camera, or the grid too small to tell its
@@ -52,7 +58,6 @@ def project_vertices(
     to_image = pinhole_transform(directions.detach())
     # Work on all vertices or pixels is left to kernels: torch's own threads go on spinning after theirs, for longer
     # than all this takes, where the kernels' threads have to run.
-    vertices, _ = surfaces.arrays
     num_vertices = vertices.shape[1]
     pixels = to_image.new_empty(num_vertices, 3)
     rows = to_image.new_empty(num_vertices, dtype=torch.float32)
@@ -108,8 +113,8 @@ def cast_pixels(
 
 
 @torch.no_grad()
-def scan_faces(surfaces: Surfaces, pixels: Tensor, rows: Tensor, directions: Tensor) -> Raster:
-    """What is seen by drawing all faces into a depth buffer."""
+def scan_faces(faces: wp.array, pixels: Tensor, rows: Tensor, directions: Tensor) -> Raster:
+    """What is seen by drawing all faces, shape (F,), int32 triples, into a depth buffer."""
     height, width = directions.shape[:2]
     # Bands of rows with as many vertices one as the other; each is a pass over all faces.
     threads = torch.get_num_threads()
@@ -126,7 +131,7 @@ def scan_faces(surfaces: Surfaces, pixels: Tensor, rows: Tensor, directions: Ten
             as_array(edges, wp.int32),
             as_array(rows, wp.float32),
             as_array(pixels, wp.vec3d),
-            surfaces.arrays[1],
+            faces,
             as_array(directions.float().contiguous(), wp.vec3),
             as_array(torch.empty_like(face), wp.int64),
             as_array(face, wp.int64),
