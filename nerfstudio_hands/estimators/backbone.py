@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,6 +39,8 @@ class Backbone(nn.Module):
     deviation: Tensor
 
     def __init__(self, name: str = DEFAULT, frozen_stages: int = 0) -> None:
+        import timm  # Imports wandb, which takes as long as half of nerfstudio: methods of other kinds start without it.
+
         super().__init__()
         try:
             self.features = timm.create_model(name, features_only=True, pretrained=False)

@@ -9,10 +9,17 @@ import warnings
 from pathlib import Path
 
 import pytest
+from nerfstudio.configs import external_methods
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
-from nerfstudio_hands.program.environment import announce_training, quieten_imports, require_working_folder, user_cache
+from nerfstudio_hands.program.environment import (
+    announce_training,
+    quicken_start,
+    quieten_imports,
+    require_working_folder,
+    user_cache,
+)
 
 
 def test_without_home_and_user_name_the_cache_is_a_temporary_folder(monkeypatch, tmp_path: Path):
@@ -80,6 +87,17 @@ def test_nerfstudio_s_methods_are_not_loaded_to_refuse_a_wrong_capture(tmp_path:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.startswith("error: ") and run.stdout.endswith("check --data. False\n"), run
+
+
+def test_methods_that_could_be_installed_are_offered_to_who_asks_for_one_and_to_nobody_else(monkeypatch):
+    quicken_start()
+    asked: list[str] = []
+    monkeypatch.setattr(external_methods.Confirm, "ask", lambda question, **_: bool(asked.append(question)))
+    methods, _ = external_methods.get_external_methods()
+    assert len(methods) > 10 and not asked
+    with pytest.raises(SystemExit):
+        external_methods.ExternalMethodDummyTrainerConfig("kplanes", external_methods.external_methods[0])
+    assert len(asked) == 1
 
 
 def test_only_warnings_that_concern_no_user_are_left_out():
