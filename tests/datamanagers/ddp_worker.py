@@ -1,9 +1,10 @@
-"""One of two training processes, on the CPU: what `ns-train --machine.num-devices 2` starts, but for what it asserts of
-graphics cards. Called with the capture, a folder to write to, and the process' rank."""
+"""Two training processes, on the CPU: what `ns-train --machine.num-devices 2` starts, but for what it asserts of graphics
+cards. Called with the capture and a folder to write to; `rank0.txt` and `rank1.txt` there are what each prints."""
 
 from __future__ import annotations
 
 import copy
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 import torch.distributed as dist
 from nerfstudio.pipelines import base_pipeline
 from nerfstudio.utils import comms
+from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager
@@ -25,7 +27,10 @@ class OnProcessor(DistributedDataParallel):
         super().__init__(model, **options)
 
 
-def main(capture: Path, folder: Path, rank: int) -> None:
+def main(rank: int, capture: Path, folder: Path) -> None:
+    printed = (folder / f"rank{rank}.txt").open("w")
+    for stream in (1, 2):
+        os.dup2(printed.fileno(), stream)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", world_size=2, rank=rank)
     comms.LOCAL_PROCESS_GROUP = dist.new_group([0, 1])
@@ -59,4 +64,5 @@ def main(capture: Path, folder: Path, rank: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    # Forked, so that what takes longest, the imports, is done once.
+    start_processes(main, (Path(sys.argv[1]), Path(sys.argv[2])), nprocs=2, start_method="fork")
