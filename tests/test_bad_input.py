@@ -35,7 +35,7 @@ def refused(command: Callable[..., None], *arguments: str | Path) -> str:
 
 def test_training_without_a_capture(tmp_path: Path):
     missing = tmp_path / "nowhere"
-    sentence = said("ns-train", "hand-uvnerf", "--data", missing, "--output-dir", tmp_path / "out", *SHORT)
+    sentence = refused(ns_train, "hand-uvnerf", "--data", missing, "--output-dir", tmp_path / "out", *SHORT)
     assert str(missing) in sentence and "expected" in sentence and "found" in sentence
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
+import importlib.util
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.scene_box import SceneBox
 
 from nerfstudio_hands.video.orbit import orbit_cameras
-from nerfstudio_hands.video.render_paths import facing_spiral, path_around
+from nerfstudio_hands.video.render_paths import facing_spiral, patch_render_paths, path_around
 
 CENTER = torch.tensor([0.3, -0.2, 0.5])
 STEPS = 11
@@ -68,20 +70,20 @@ def test_the_spiral_goes_where_nerfstudios_goes_and_looks_at_the_hand(rig: Camer
     assert (turns[:, :, 1] @ rig.camera_to_worlds[0, :, 1] > 0.8).all()
 
 
-def test_ns_render_goes_this_way() -> None:
-    """In a process of its own, because it changes nerfstudio."""
-    script = """
-import torch
-from types import SimpleNamespace
-from nerfstudio.data.scene_box import SceneBox
-from nerfstudio_hands.video.render_paths import patch_render_paths
-pipeline = SimpleNamespace(model=SimpleNamespace(scene_box=SceneBox(torch.tensor([[0.0, 0, 0], [2, 2, 2]]))))
-patch_render_paths(pipeline)
-import nerfstudio.scripts.render as render
-before = render.get_spiral_path, render.get_interpolated_camera_path
-patch_render_paths(pipeline)
-after = render.get_spiral_path, render.get_interpolated_camera_path
-print([path.func.__name__ for path in after], [hasattr(path, "func") for path in before], after[0].args[0].tolist())
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "['facing_spiral', 'path_around'] [False, False] [1.0, 1.0, 1.0]"
+def test_ns_render_goes_this_way(monkeypatch) -> None:
+    """In a copy of nerfstudio's module, because it is changed."""
+    name = "nerfstudio.scripts.render"
+    pipeline: Any = SimpleNamespace(
+        model=SimpleNamespace(scene_box=SceneBox(torch.tensor([[0.0, 0, 0], [2, 2, 2]])))
+    )
+    spec = importlib.util.find_spec(name)
+    render = importlib.util.module_from_spec(spec)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    patch_render_paths(pipeline)
+    monkeypatch.setitem(sys.modules, name, render)
+    spec.loader.exec_module(render)
+    assert render.get_spiral_path is get_spiral_path
+    assert render.get_interpolated_camera_path is get_interpolated_camera_path
+    patch_render_paths(pipeline)
+    assert render.get_spiral_path.func is facing_spiral and render.get_interpolated_camera_path.func is path_around
+    assert render.get_spiral_path.args[0].tolist() == [1.0, 1.0, 1.0]
