@@ -39,7 +39,7 @@ class Backbone(nn.Module):
     deviation: Tensor
 
     def __init__(self, name: str = DEFAULT, frozen_stages: int = 0) -> None:
-        import timm  # Imports wandb, which takes as long as half of nerfstudio: methods of other kinds start without it.
+        import timm  # Imports wandb, which takes seconds: other kinds of methods start without it.
 
         super().__init__()
         try:

@@ -1,5 +1,6 @@
-"""Two training processes, on the CPU: what `ns-train --machine.num-devices 2` starts, but for what it asserts of graphics
-cards. Called with the capture and a folder to write to; `rank0.txt` and `rank1.txt` there are what each prints."""
+"""Two training processes, on the CPU: what `ns-train --machine.num-devices 2` starts, but for what it asserts of
+graphics cards. Called with the capture and a folder to write to; `rank0.txt` and `rank1.txt` there are what each
+prints."""
 
 from __future__ import annotations
 
