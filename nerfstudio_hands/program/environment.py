@@ -92,7 +92,7 @@ def quicken_start() -> None:
     """
     from nerfstudio.configs import external_methods
 
-    external_methods.inspect = SimpleNamespace(stack=_callers)  # pyright: ignore[reportAttributeAccessIssue]
+    vars(external_methods)["inspect"] = SimpleNamespace(stack=_callers)
 
 
 def _callers() -> list[SimpleNamespace]:

@@ -145,7 +145,7 @@ def smooth_modes(surface: HandSurface, count: int = DISPLACEMENT_MODES) -> Modes
         first, second = edges(hand.faces)[0].T.numpy()
         neighbors = csc_array((np.ones(len(first)), (first, second)), shape=(hand.num_vertices, hand.num_vertices))
         matrix = laplacian(neighbors + neighbors.T)
-        matrix /= matrix.diagonal().mean()
+        matrix /= matrix.diagonal().mean()  # pyright: ignore[reportAttributeAccessIssue]
         # The same vectors in each process: ARPACK would begin anywhere.
         start = np.random.default_rng(0).standard_normal(hand.num_vertices)
         values, basis = map(torch.from_numpy, eigsh(matrix, size, sigma=BELOW_ZERO, v0=start))
