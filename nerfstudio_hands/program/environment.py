@@ -92,7 +92,8 @@ def quicken_start() -> None:
     """
     from nerfstudio.configs import external_methods
 
-    vars(external_methods)["inspect"] = SimpleNamespace(stack=_callers)
+    inspect = SimpleNamespace(stack=_callers)
+    external_methods.inspect = inspect  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
 
 
 def _callers() -> list[SimpleNamespace]:
