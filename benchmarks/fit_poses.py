@@ -165,9 +165,9 @@ def judged(track: Track, surface: HandSurface, pose: HandPose, shape: torch.Tens
 
 
 def ours(track: Track, hand_model: str) -> Result:
-    """`fit_capture_joints` as training calls it: shape, poses, report."""
+    """`fit_capture_joints` as training calls it, before it looks at the pictures: shape, poses, report."""
     clock = Clock()
-    fit = fit_capture_joints(track.capture, FitOptions(hand=hand_model, start=NetworkStart()))
+    fit = fit_capture_joints(track.capture, FitOptions(hand=hand_model, refine_masks=False, start=NetworkStart()))
     surface = load_surface(fit.sides, hand_model)
     return judged(track, surface, fit.pose, fit.shape, clock)
 

@@ -15,6 +15,7 @@ from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.preparation.detect import detect_landmarks
 from nerfstudio_hands.preparation.sources import Source, SourcePicture
 from nerfstudio_hands.program.progress import show_progress
+from nerfstudio_hands.transforms.projection import ndc_projection
 
 FIELD_OF_VIEW = 60.0
 """Degrees over the longer side of a picture whose K is not known: a phone's main camera."""
@@ -35,6 +36,12 @@ class FoundHands:
     intrinsics: Float[np.ndarray, "3 3"]
     boxes: dict[str, Float[np.ndarray, " 4"]]
     landmarks: dict[str, Float[np.ndarray, "21 2"]]
+
+    def camera(self) -> dict[str, list[list[float]]]:
+        """K of the picture for its row of hands.json, as 3x3 and as 4x4 matrix."""
+        height, width = self.picture.image.shape[:2]
+        ndc = ndc_projection(self.intrinsics, width, height)
+        return {"intrinsics": self.intrinsics.tolist(), "ndc_projection": ndc.tolist()}
 
 
 @dataclass(frozen=True)

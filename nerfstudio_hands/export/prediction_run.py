@@ -58,6 +58,8 @@ class _Seen:
     name: str
     seconds: float
     intrinsics: Float[np.ndarray, "3 3"]
+    camera: dict[str, list[list[float]]]
+    """The same as hands.json has it."""
     hands: dict[str, PredictedHand]
     """By side."""
 
@@ -102,7 +104,7 @@ class PredictionRun:
         self.tally.add(len(hands), monotonic() - start)
         for side, pixels in found.landmarks.items():
             hands[side] = _as_detected(hands[side], pixels)
-        return _Seen(picture.name, picture.seconds, matrix, hands)
+        return _Seen(picture.name, picture.seconds, matrix, found.camera(), hands)
 
     def _lay_on_pictures(self, *, is_video: bool) -> None:
         for side in SIDES:
@@ -123,7 +125,7 @@ class PredictionRun:
         model = self.predictor.decoder.hand
         pictures = {
             one.name: {
-                "intrinsics": one.intrinsics.tolist(),
+                **one.camera,
                 "hands": [parameters(hand, model.name) for hand in one.hands.values()],
             }
             for one in self._seen

@@ -84,7 +84,7 @@ class SceneRun:
             scenes = [self._scene(found, side, before[side]) for side in found.boxes]
             self.tally.add(len(scenes), monotonic() - start)
             hands = [_parameters(scene) for scene in scenes]
-            self._account[name] = {"intrinsics": found.intrinsics.tolist(), "hands": hands}
+            self._account[name] = {**found.camera(), "hands": hands}
             if scenes:
                 yield ScenePicture(name, scenes, overlay(rgb, found.intrinsics, scenes))
 

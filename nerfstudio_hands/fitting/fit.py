@@ -230,6 +230,8 @@ def mask_coverages(
     capture: Capture, seen: Capture, surface: HandSurface, variables: Variables
 ) -> dict[tuple[str, str], float]:
     """Share of the projected hands that every mask of the capture covers; 0 where it covers all else as well."""
+    if not capture.masks:
+        return {}
     mesh = silhouette_mesh(surface)
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))

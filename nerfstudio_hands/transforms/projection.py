@@ -75,3 +75,25 @@ def corrected_extrinsics(
     """
     upper = rotation_matrix(rotation) @ world_to_camera[:, :3]
     return torch.cat([upper, world_to_camera[:, 3:]], 1)
+
+
+def ndc_projection(
+    intrinsics: Float[np.ndarray, "*batch 3 3"], width: int, height: int
+) -> Float[np.ndarray, "*batch 4 4"]:
+    """K as 4x4 matrix for renderers that draw in normalized device coordinates, such as PyTorch3D.
+
+    It takes points (x, y, z, 1) of a camera whose axes point left, up and forward, which are ours with x and y negated,
+    to (x, y, 1 / z, 1) after the division by the last coordinate: x to the left and y up, both zero in the middle of
+    the picture, and one at the border that its shorter side reaches.
+
+    Args:
+        intrinsics: Pinhole matrices, pixels; the picture's upper left corner is (0, 0).
+        width: Of the picture, pixels.
+        height: Likewise.
+    """
+    scale = 2 / min(width, height)
+    projection = np.zeros((*intrinsics.shape[:-2], 4, 4))
+    projection[..., :2, :2] = scale * intrinsics[..., :2, :2]
+    projection[..., :2, 2] = -scale * (intrinsics[..., :2, 2] - np.array([width / 2, height / 2]))
+    projection[..., 2, 3] = projection[..., 3, 2] = 1.0
+    return projection

@@ -37,9 +37,11 @@ def rotation_from_columns(turn: Float[Tensor, "*B 6"]) -> Float[Tensor, "*B 3 3"
 def rotation_vector(rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 3"]:
     """Rotation vectors, of length at most pi, of rotation matrices.
 
-    Worked out in double precision from the nearest rotation, because a product in single precision is none to more than
-    six digits.
+    Those in single precision are worked out in double precision from the nearest rotation, because a product in single
+    precision is none to more than six digits.
     """
+    if rotation.dtype == torch.float64:
+        return roma.rotmat_to_rotvec(rotation)
     nearest = roma.special_procrustes(rotation.double(), method="svd")
     return roma.rotmat_to_rotvec(nearest).to(rotation.dtype)
 

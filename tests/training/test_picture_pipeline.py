@@ -99,6 +99,9 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
     )
     found = json.loads((tmp_path / "out" / "hands.json").read_text())["pictures"]
     assert found.keys() == {"0", "1"} and found["0"]["hands"][0]["side"] == "left"
+    # Pixels of 80, 100 of focal length: a border of one lies 40 pixels from the middle.
+    assert np.array(found["0"]["intrinsics"]).shape == (3, 3)
+    assert np.allclose(np.diag(found["0"]["ndc_projection"])[:2], 2.5)
     assert len(list((tmp_path / "out" / "meshes").glob("*_left.glb"))) == 2
     assert (tmp_path / "out" / "overview.jpg").is_file()
     # The network's file says the same, up to its half precision.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.transforms.projection import corrected_extrinsics, pixel_rays, project
+from nerfstudio_hands.transforms.projection import corrected_extrinsics, ndc_projection, pixel_rays, project
 
 INTRINSICS = np.array([[500.0, 2.0, 320.0], [0.0, 510.0, 240.0], [0.0, 0.0, 1.0]])
 
@@ -66,3 +66,14 @@ def test_corrected_cameras_keep_their_center() -> None:
         turned[0, :3, :3] @ matrix[0, :3, :3].T,
         torch.from_numpy(Rotation.from_rotvec([0.1, -0.2, 0.05]).as_matrix()),
     )
+
+
+def test_normalized_device_coordinates_say_where_pixels_are() -> None:
+    """Against PyTorch3D's definition: +x left, +y up, one at the border that the shorter side reaches."""
+    points = np.random.default_rng(3).normal(size=(9, 3)) * 0.2 + [0.0, 0.0, 1.0]
+    for width, height in ((640, 480), (480, 640)):
+        x, y = project(points, INTRINSICS, np.eye(4))[0].T
+        half = min(width, height) / 2
+        seen = np.concatenate([points * [-1, -1, 1], np.ones((9, 1))], 1) @ ndc_projection(INTRINSICS, width, height).T
+        expected = np.stack([(width / 2 - x) / half, (height / 2 - y) / half, 1 / points[:, 2]], 1)
+        np.testing.assert_allclose(seen[:, :3] / seen[:, 3:], expected, rtol=1e-12)
