@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 from typing import Literal, Optional, Tuple
 
 import tyro
-from captures import EvaluatedPictures, cell, notes_on, present, title_of
+from captures import EvaluatedImages, cell, notes_on, present, title_of
 from recording import Recorded, record
 from rich.table import Table
 from trained_rows import train_and_evaluate
@@ -94,7 +94,7 @@ def main(args: Ablation) -> None:
     for (method, loss), found in rows.items():
         cells = [" / ".join(cell(key, found.get(f"{p}/{key}")) for key in figures) for p in PROTOCOL_COLUMNS]
         table.add_row(method, loss, *cells, f"{found['train_seconds']:.0f}", f"{found['eval_seconds']:.0f}")
-    evaluated = EvaluatedPictures.of_folder(folder / f"{file_name(args.methods[0], args.losses[0])}-pictures")
+    evaluated = EvaluatedImages.of_folder(folder / f"{file_name(args.methods[0], args.losses[0])}-pictures")
     held_out = f"The last {args.eval_frame_fraction:.0%} of every sequence is held out, too."
     notes = [evaluated.sentence(args.eval_cameras), held_out, *notes_on(args.data)]
     named = {f"{method}, {loss}": found for (method, loss), found in rows.items()}

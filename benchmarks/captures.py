@@ -41,7 +41,7 @@ def notes_on(data: Path) -> list[str]:
 
 
 @dataclass
-class EvaluatedPictures:
+class EvaluatedImages:
     """Which held-out pictures figures were taken over.
 
     Attributes:
@@ -53,7 +53,7 @@ class EvaluatedPictures:
     protocols: Counter[str]
 
     @classmethod
-    def of_pipeline(cls, pipeline: Pipeline) -> EvaluatedPictures:
+    def of_pipeline(cls, pipeline: Pipeline) -> EvaluatedImages:
         """Those that a pipeline evaluates."""
         loader = pipeline.datamanager.fixed_indices_eval_dataloader
         kinds = loader.input_dataset.metadata.get("protocols")
@@ -64,7 +64,7 @@ class EvaluatedPictures:
         return cls(sizes, protocols)
 
     @classmethod
-    def of_folder(cls, folder: Path) -> EvaluatedPictures:
+    def of_folder(cls, folder: Path) -> EvaluatedImages:
         """Those that `ns-eval` wrote into a folder."""
         sizes, protocols = Counter(), Counter()
         for path in sorted(folder.glob("*_region_*.png")):

@@ -5,7 +5,7 @@
 Crops are generated as bytes, in the file that cutting real pictures would give, so that what is measured starts where
 a second run starts. Each measurement is a process of its own: `cold` begins with a file that the system has let go of,
 `warm` with whatever of it is in the system's cache. What comes before a second run, cutting the hands out, is measured
-too, on jpgs of InterHand2.6M's size of which as many are written as `--peer-pictures` says, and spread over the batches
+too, on jpgs of InterHand2.6M's size of which as many are written as `--peer-images` says, and spread over the batches
 of one training (`--training-steps`); it makes masks besides, which nerfstudio's data managers do not.
 
 The peers are nerfstudio's own data managers on the same jpgs, in the same run: with 16 new pictures a batch, its way to
@@ -90,7 +90,7 @@ class Benchmark(Recorded):
     """Rays a batch."""
     batches: int = 500
     """Batches to time."""
-    peer_pictures: int = 200
+    peer_images: int = 200
     """Jpgs for nerfstudio's data managers, and to cut hands out of."""
     peer_batches: int = 30
     """Batches of each of nerfstudio's data managers to time."""
@@ -191,12 +191,12 @@ def measure_peer(args: Benchmark, folder: Path, name: str) -> dict[str, float]:
     """Time and memory of one of nerfstudio's data managers on jpgs."""
     kind, options = PEERS[name]
     config = kind(train_num_rays_per_batch=args.rays, eval_num_rays_per_batch=args.rays, **options)
-    return measured(config, written_pictures(args, folder), args.peer_batches)
+    return measured(config, written_images(args, folder), args.peer_batches)
 
 
 def measure_cutting(args: Benchmark, folder: Path) -> dict[str, float]:
     """Milliseconds that cutting the hand out of a jpg takes, decoding, labels and GrabCut included."""
-    pictures = TrainingImages(written_pictures(args, folder))
+    pictures = TrainingImages(written_images(args, folder))
     # The first picture compiles kernels.
     load_or_build_crops(pictures, "warm-up", indices=[0])
     start = time.monotonic()
@@ -237,12 +237,12 @@ def measured(config: VanillaDataManagerConfig, prepared: DataparserOutputs, batc
     return found
 
 
-def written_pictures(args: Benchmark, folder: Path) -> DataparserOutputs:
+def written_images(args: Benchmark, folder: Path) -> DataparserOutputs:
     """As many jpgs as peers are given, and what a data parser would say of them."""
     noise = np.random.default_rng(0)
     smooth = [Image.fromarray(noise.integers(0, 256, (16, 11, 3), dtype=np.uint8)) for _ in range(4)]
-    few = outputs(Benchmark(pictures=args.peer_pictures, cameras=args.cameras))
-    few.image_filenames = [folder / f"{row}.jpg" for row in range(args.peer_pictures)]
+    few = outputs(Benchmark(pictures=args.peer_images, cameras=args.cameras))
+    few.image_filenames = [folder / f"{row}.jpg" for row in range(args.peer_images)]
     for row, path in enumerate(few.image_filenames):
         if not path.exists():
             smooth[row % 4].resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(path, quality=95)
@@ -264,7 +264,7 @@ def figures(first: float, times: list[float], busy: float, before: dict[str, flo
 def in_its_own_process(what: str, args: Benchmark, folder: Path) -> dict[str, float]:
     """Runs one measurement of this file in a fresh interpreter."""
     options = [str(value) for value in (args.pictures, args.cameras, args.rays, args.batches)]
-    options += [str(args.peer_pictures), str(args.peer_batches), str(folder)]
+    options += [str(args.peer_images), str(args.peer_batches), str(folder)]
     printed = subprocess.run(
         [sys.executable, __file__, "--measure", what, *options],
         env={**os.environ, "NERFSTUDIO_HANDS_CACHE": str(folder)},
@@ -304,7 +304,7 @@ def main(args: Benchmark) -> None:
     finally:
         shutil.rmtree(folder)
     title = f"GENERATED: {args.pictures:,} crops of {args.crop[0]}x{args.crop[1]} ({size / 1e9:.1f} GB)"
-    table = Table(title=f"{title}, {args.peer_pictures} jpgs of {WIDTH}x{HEIGHT}; {args.rays} rays a batch")
+    table = Table(title=f"{title}, {args.peer_images} jpgs of {WIDTH}x{HEIGHT}; {args.rays} rays a batch")
     for column in COLUMNS:
         table.add_column(column, justify="right" if column else "left")
     for name, row in results.items():
@@ -332,7 +332,7 @@ def sentences(args: Benchmark, results: dict[str, dict[str, float]], cutting: fl
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
         numbers = [int(value) for value in sys.argv[3:-1]]
-        keys = ("pictures", "cameras", "rays", "batches", "peer_pictures", "peer_batches")
+        keys = ("pictures", "cameras", "rays", "batches", "peer_images", "peer_batches")
         asked, place = Benchmark(**dict(zip(keys, numbers, strict=True))), Path(sys.argv[-1])
         what = sys.argv[2]
         measure = {"ours": measure_ours, "cutting": measure_cutting}.get(what, partial(measure_peer, name=what))

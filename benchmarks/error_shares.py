@@ -15,7 +15,7 @@ from typing import Tuple
 import torch
 import torch.nn.functional as F
 import tyro
-from captures import EvaluatedPictures, notes_on, title_of
+from captures import EvaluatedImages, notes_on, title_of
 from jaxtyping import Bool
 from nerfstudio.utils.eval_utils import eval_setup
 from recording import Recorded, record
@@ -46,7 +46,7 @@ def main(args: ErrorShares) -> None:
         config, pipeline, _, _ = eval_setup(path, test_mode="test")
         data, capture = pipeline.datamanager.eval_dataset, config.pipeline.datamanager.data
         table.title = f"{title_of(capture)}: squared error of the hand region, colours calibrated"
-        sentence = EvaluatedPictures.of_pipeline(pipeline).sentence(config.pipeline.datamanager.dataparser.eval_cameras)
+        sentence = EvaluatedImages.of_pipeline(pipeline).sentence(config.pipeline.datamanager.dataparser.eval_cameras)
         notes += [note for note in (sentence, *notes_on(capture)) if note not in notes]
         for camera, batch in pipeline.datamanager.fixed_indices_eval_dataloader:
             outputs = pipeline.model.get_outputs_for_camera(camera=camera)

@@ -42,7 +42,7 @@ from nerfstudio_hands.program.threads import one_thread
 PERSONS = 4
 PLACE_UNIT = 0.1
 """Metres that a step of one moves a hand by in the peer's variables, so that it reaches as far as a radian turns."""
-PEER_JOINT_METRES = 0.005
+PEER_JOINT_METERS = 0.005
 """Scatter of joints against which the peer's prior is weighed: that of the joints with most noise."""
 DRAWN = (
     "Synthetic: joints are those of hands drawn from the same template, shape space and joint limits that are then "
@@ -189,7 +189,7 @@ def torch_lbfgs(track: Track, hand_model: str, iterations: int) -> Result:
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         off = (surface.pose(pose(), shape).keypoints - points).square().sum(-1) * known * valid[..., None]
-        loss = off.sum() / PEER_JOINT_METRES**2 + local.square().sum() + shape.square().sum()
+        loss = off.sum() / PEER_JOINT_METERS**2 + local.square().sum() + shape.square().sum()
         loss.backward()
         return loss
 

@@ -195,7 +195,7 @@ def small(method: str, device: str) -> Any:
         data.dataparser = replace(data.dataparser, drawn=12, drawn_size=64, drawn_people=1, max_eval_images=1)
         data.points = min(getattr(data, "points", 0), 64)
         if hasattr(data, "clip"):
-            data.batch_size, data.crops_a_picture = max(1, 4 // data.clip), 1
+            data.batch_size, data.crops_per_image = max(1, 4 // data.clip), 1
         if hasattr(model, "skeleton") and model.skeleton == "network":
             model.skeleton = "labels"
         return config

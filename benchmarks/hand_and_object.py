@@ -66,8 +66,8 @@ def main(args: HandAndObject) -> None:
     for config in args.load_configs:
         run, pipeline = load_run(config)
         model, voxel = pipeline.model.eval(), args.voxel / 1000
-        thing = given or object_mesh(model, args.frame, voxel=voxel)
-        if thing is not None and true_held is None:
+        held_object = given or object_mesh(model, args.frame, voxel=voxel)
+        if held_object is not None and true_held is None:
             raise HandsError(f"{args.truth}: expected a capture with an object, found none; leave out --object-mesh.")
         for name, hand in hand_meshes(model, args.frame, voxel=voxel).items():
             if name == SUBDIVIDED or (name == TEMPLATE and scores is not None):
@@ -75,7 +75,7 @@ def main(args: HandAndObject) -> None:
             name = name if name == TEMPLATE else f"{run.method_name}, {name}"
             true_hand = near_hand(true_hands, hand) if true_hand is None else true_hand
             scores = hand_object_scores(
-                hand, true_hand, thing, None if thing is None else true_held, num_samples=args.num_samples
+                hand, true_hand, held_object, None if held_object is None else true_held, num_samples=args.num_samples
             )
             table.add_row(name, *cells(scores.as_is))
             table.add_row(f"{name}, ICP (x {scores.alignment.scale:.4f})", *cells(scores.after_icp))

@@ -22,7 +22,7 @@ from rich.table import Table
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.estimators.hand_detector import HandDetector
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.files.video_reading import read_video
 from nerfstudio_hands.preparation.sides import SidedHands, decide_sides
 

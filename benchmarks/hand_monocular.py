@@ -25,7 +25,7 @@ from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
 from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
 from nerfstudio_hands.hand_images.crops import hand_box
-from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 from nerfstudio_hands.training.trained_network import predictor_of_run
 
 FIGURES = ("wrist_mpjpe_mm", "middle_mpjpe_mm", "pa_mpjpe_mm", "pa_mpvpe_mm", "pa_auc", "pa_f_5mm", "pa_f_15mm")

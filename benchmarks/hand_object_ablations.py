@@ -63,7 +63,7 @@ ROWS = {
             "--pipeline.datamanager.sees",
             "False",
             # Many hands, each once: points are cheap, and pictures are not looked at.
-            "--pipeline.datamanager.crops-a-picture",
+            "--pipeline.datamanager.crops-per-image",
             "1",
             "--pipeline.datamanager.batch-size",
             "24",

@@ -16,7 +16,7 @@ from typing import Optional, Tuple
 import numpy as np
 import torch
 import tyro
-from captures import EvaluatedPictures, cell, notes_on, present, title_of
+from captures import EvaluatedImages, cell, notes_on, present, title_of
 from nerfstudio.pipelines.base_pipeline import Pipeline
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
@@ -88,7 +88,7 @@ def main(args: MeshAndField) -> None:
             pipeline = pipeline_at(folder / "runs" / name / method[0] / "run" / "config.yml", step)
             figures = found if step == last_step else pipeline.get_average_eval_image_metrics()
             stages[f"{row}: {said}"] = (figures, mesh_figures(pipeline.model))
-    evaluated = EvaluatedPictures.of_folder(folder / f"{file_name(args.rows[0])}-pictures")
+    evaluated = EvaluatedImages.of_folder(folder / f"{file_name(args.rows[0])}-pictures")
     notes = [evaluated.sentence(args.eval_cameras), SECONDS, *notes_on(args.data)]
     record(__file__, args, tables(args, rows, stages), notes=notes, figures=rows)
     write_sheet(folder, [file_name(row) for row in args.rows])

@@ -49,7 +49,7 @@ def weight(name: str, value: float) -> tuple[str, str]:
 
 
 BONES = weight("bone-direction", 0.3)
-PICTURE = ("--pipeline.model.rendered", "4")
+IMAGE = ("--pipeline.model.rendered", "4")
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ ROWS = {
     "noisy 2D + bones": Row(BONES, "noisy"),
     "noisy 2D that does not say so": Row((), "unsaid"),
     "noisy 2D that does not say so + bones": Row(BONES, "unsaid"),
-    "2D + picture": Row(PICTURE),
+    "2D + picture": Row(IMAGE),
     "detected 2D": Row((), "detected"),
-    "detected 2D + picture": Row(PICTURE, "detected"),
+    "detected 2D + picture": Row(IMAGE, "detected"),
 }
 
 ALL_ROWS = (*weight("bone-direction", 0), "--pipeline.model.rendered", "0")

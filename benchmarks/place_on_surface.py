@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 
 import torch
 import tyro
-from captures import EvaluatedPictures, cell, notes_on, present, title_of
+from captures import EvaluatedImages, cell, notes_on, present, title_of
 from nerfstudio.engine.trainer import Trainer
 from recording import Recorded, record
 from rich.table import Table
@@ -28,7 +28,7 @@ from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
 PLACES = ("uv", "canonical", "both")
 COLUMNS = ("hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips", "psnr", "lpips", "mask_iou")
-NEIGHBOUR_MM = 1.0
+NEIGHBOR_MM = 1.0
 
 
 @dataclass
@@ -67,7 +67,7 @@ def train(place: str, args: Ablation) -> tuple[Trainer, float]:
 
 @torch.no_grad()
 def seam_difference(trainer: Trainer) -> tuple[float, float]:
-    """Median colour difference (of 255) across seams, and between points of a face `NEIGHBOUR_MM` apart."""
+    """Median colour difference (of 255) across seams, and between points of a face `NEIGHBOR_MM` apart."""
     model = trainer.pipeline.model
     surface = model.hands.surface
     posed = model.hands.at_pose(model.hands.pose_of(torch.tensor([0])))
@@ -91,7 +91,7 @@ def seam_difference(trainer: Trainer) -> tuple[float, float]:
     face = surface.face_is_hand.nonzero().flatten()
     corners = vertices[0][surface.faces[face]]
     center = torch.full((len(face), 3), 1 / 3)
-    step = NEIGHBOUR_MM / 1000 / (corners[:, 0] - corners.mean(1)).norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    step = NEIGHBOR_MM / 1000 / (corners[:, 0] - corners.mean(1)).norm(dim=-1, keepdim=True).clamp(min=1e-6)
     moved = center + step * (torch.tensor([1.0, 0.0, 0.0]) - center)
     inside = (moved >= 0).all(-1)
     near = (color(face[inside], center[inside]) - color(face[inside], moved[inside])).abs().mean(-1)
@@ -105,10 +105,10 @@ def main(args: Ablation) -> None:
         seam, near = seam_difference(trainer)
         figures = trainer.pipeline.get_average_eval_image_metrics()
         results[place] = {**figures, "train_seconds": seconds, "at_seams": seam, "apart": near}
-        evaluated = EvaluatedPictures.of_pipeline(trainer.pipeline).sentence(args.eval_cameras)
+        evaluated = EvaluatedImages.of_pipeline(trainer.pipeline).sentence(args.eval_cameras)
     columns = present(COLUMNS, results.values())
     table = Table(title=f"{title_of(args.data)}, {args.steps} steps each")
-    for column in ("place", *columns, "training s", "at seams", f"{NEIGHBOUR_MM:g} mm apart"):
+    for column in ("place", *columns, "training s", "at seams", f"{NEIGHBOR_MM:g} mm apart"):
         table.add_column(column, justify="right")
     for place, found in results.items():
         values = [cell(column, found.get(column)) for column in (*columns, "train_seconds")]

@@ -92,9 +92,9 @@ def ways_of(pipeline: Pipeline) -> dict[str, tuple[bool, float]]:
 
 def in_layers_or_not(pipeline: Pipeline, layered: bool) -> bool:
     """Switches pictures in layers on or off; whether the method has any."""
-    has_any = hasattr(pipeline.model.config, "layered_pictures")
+    has_any = hasattr(pipeline.model.config, "layered_images")
     if has_any:
-        pipeline.model.config.layered_pictures = layered
+        pipeline.model.config.layered_images = layered
     return has_any
 
 

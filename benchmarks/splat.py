@@ -16,7 +16,7 @@ from typing import Optional, Tuple
 
 import torch
 import tyro
-from captures import EvaluatedPictures, cell, notes_on, present, title_of
+from captures import EvaluatedImages, cell, notes_on, present, title_of
 from recording import Recorded, record
 from render import camera_of, measure
 from rich.table import Table
@@ -59,7 +59,7 @@ def main(args: Splat) -> None:
     data += ["--eval-cameras", *args.eval_cameras] if args.eval_cameras else []
     length = [] if args.steps is None else ["--max-num-iterations", str(args.steps)]
     rows = {name: train_and_evaluate(folder, name, [name, *length], data) for name in METHODS}
-    evaluated = EvaluatedPictures.of_folder(folder / f"{METHODS[0]}-pictures")
+    evaluated = EvaluatedImages.of_folder(folder / f"{METHODS[0]}-pictures")
     tables = [figures(args, rows), speeds(args, folder)]
     notes = [evaluated.sentence(args.eval_cameras), SECONDS, *notes_on(args.data)]
     record(__file__, args, tables, notes=notes, figures=rows)

@@ -29,7 +29,7 @@ from typing import Tuple, Type
 import torch
 import torchmetrics.image.lpip
 import tyro
-from captures import EvaluatedPictures, cell, notes_on, present, title_of
+from captures import EvaluatedImages, cell, notes_on, present, title_of
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.configs.method_configs import method_configs
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
@@ -245,7 +245,7 @@ def main(args: Benchmark) -> None:
     fastest = max(found["rays_per_second"] for name, found in results.items() if name != OURS)
     frames = len(judge.datamanager.train_dataparser_outputs.metadata["hands"].frame_names)
     notes = [
-        EvaluatedPictures.of_pipeline(judge).sentence(args.eval_cameras),
+        EvaluatedImages.of_pipeline(judge).sentence(args.eval_cameras),
         f"Rays per second, hand-uvnerf over nerfacto's faster row: {results[OURS]['rays_per_second'] / fastest:.1f}",
         *(["nerfacto knows no motion: of the capture's frames it learns an average."] if frames > 1 else []),
         *notes_on(args.data),

@@ -4,15 +4,15 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
-from nerfstudio_hands.method_configs.pictures import picture_training
+from nerfstudio_hands.method_configs.pictures import image_training
 from nerfstudio_hands.method_configs.shared import ON_GPU
 from nerfstudio_hands.models.hand_monocular import HandMonocularModelConfig, WeaklySupervisedModelConfig
-from nerfstudio_hands.training.picture_pipeline import PicturePipelineConfig
+from nerfstudio_hands.training.image_pipeline import ImagePipelineConfig
 from nerfstudio_hands.training.trainer import HandTrainerConfig
 
 
 def _config(name: str, model: HandMonocularModelConfig) -> HandTrainerConfig:
-    pipeline = PicturePipelineConfig(
+    pipeline = ImagePipelineConfig(
         datamanager=HandImageDataManagerConfig(
             dataparser=HandImagesDataParserConfig(),
             batch_size=128 if ON_GPU else 32,
@@ -20,7 +20,7 @@ def _config(name: str, model: HandMonocularModelConfig) -> HandTrainerConfig:
         ),
         model=model,
     )
-    return picture_training(name, pipeline, 100_000 if ON_GPU else 4000)
+    return image_training(name, pipeline, 100_000 if ON_GPU else 4000)
 
 
 hand_monocular = MethodSpecification(

@@ -4,7 +4,7 @@ from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.datamanagers.scene_datamanager import SceneDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
-from nerfstudio_hands.method_configs.pictures import picture_training
+from nerfstudio_hands.method_configs.pictures import image_training
 from nerfstudio_hands.method_configs.shared import ON_GPU
 from nerfstudio_hands.models.hand_object_pose import HandObjectPoseModelConfig
 from nerfstudio_hands.models.hand_object_sdf import (
@@ -12,14 +12,14 @@ from nerfstudio_hands.models.hand_object_sdf import (
     GraspingFieldModelConfig,
     HandObjectSDFModelConfig,
 )
-from nerfstudio_hands.models.picture_model import PictureModelConfig
+from nerfstudio_hands.models.image_model import ImageModelConfig
 from nerfstudio_hands.training.scene_pipeline import ScenePipelineConfig, ScenePosePipelineConfig
 from nerfstudio_hands.training.trainer import HandTrainerConfig
 
 
 def _config(
     name: str,
-    model: PictureModelConfig,
+    model: ImageModelConfig,
     pipeline: type[ScenePosePipelineConfig] = ScenePipelineConfig,
     *,
     points: int = 512,
@@ -29,13 +29,13 @@ def _config(
     datamanager = SceneDataManagerConfig(
         dataparser=HandObjectDataParserConfig(drawn_frames=8 if clip > 1 else 1),
         batch_size=(128 if ON_GPU else batch_size) // clip,
-        crops_a_picture=1 if clip > 1 else 2,
+        crops_per_image=1 if clip > 1 else 2,
         workers=8 if ON_GPU else 1,
         points=2000 if ON_GPU and points else points,
         clip=clip,
     )
     steps = 200_000 if ON_GPU else 3000
-    return picture_training(name, pipeline(datamanager=datamanager, model=model), steps, distances=5e-3)
+    return image_training(name, pipeline(datamanager=datamanager, model=model), steps, distances=5e-3)
 
 
 hand_object_pose = MethodSpecification(

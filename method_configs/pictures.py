@@ -4,11 +4,11 @@ from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 
 from nerfstudio_hands.method_configs.shared import DEVICE, decaying
-from nerfstudio_hands.training.picture_pipeline import PicturePipelineConfig
+from nerfstudio_hands.training.image_pipeline import ImagePipelineConfig
 from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig
 
 
-def picture_training(name: str, pipeline: PicturePipelineConfig, steps: int, **rates: float) -> HandTrainerConfig:
+def image_training(name: str, pipeline: ImagePipelineConfig, steps: int, **rates: float) -> HandTrainerConfig:
     """A training of so many steps, with the encoder at half the rate of the heads, and further groups at `rates`."""
     return HandTrainerConfig(
         method_name=name,

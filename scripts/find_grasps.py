@@ -44,7 +44,7 @@ def main(output: Path = SHIPPED) -> None:
     torch.set_num_threads(1)
     model, found = default_hand("right"), []
     hands = Hands(PersonalHand(model, torch.zeros(model.num_shape)))
-    for kind, seed in track(list(things()), description="things"):
+    for kind, seed in track(list(objects()), description="things"):
         for is_pinch in (False, True):
             found += grasps_of(hands, kind, seed, is_pinch)
     kinds, seeds, pinches, angles, to_rest = zip(*found, strict=True)
@@ -58,7 +58,7 @@ def main(output: Path = SHIPPED) -> None:
     print(f"{len(grasps)} grasps, {output.stat().st_size / 1e3:.0f} kB at {output}")
 
 
-def things():
+def objects():
     """Kinds and seeds."""
     for kind in KINDS:
         numbers = SEEDS_OF_TEST_KINDS if kind in TEST_KINDS else SEEDS

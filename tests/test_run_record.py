@@ -107,7 +107,7 @@ def test_the_capture_may_lie_elsewhere(scan: Path, tmp_path: Path, capsys):
 
 
 @pytest.mark.parametrize("change", ["picture", "mask", "missing"])
-def test_figures_are_refused_where_a_held_out_picture_changed(scan: Path, tmp_path: Path, change: str):
+def test_figures_are_refused_where_a_held_out_image_changed(scan: Path, tmp_path: Path, change: str):
     training = parser_of(scan, tmp_path / "run")
     training.begin_run()
     file = scan / ("mask" if change == "mask" else "img") / f"{training.record.split.eval_cameras[0]}.png"

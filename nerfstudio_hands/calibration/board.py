@@ -85,7 +85,7 @@ class BoardCalibration:
     sentence: str = ""
 
 
-def board_picture(board: Board, *, dots_per_inch: int = 300) -> UInt8[np.ndarray, "H W"]:
+def board_image(board: Board, *, dots_per_inch: int = 300) -> UInt8[np.ndarray, "H W"]:
     """A picture to print at 100 %: black on white, with a white margin of half a square."""
     gap = 0.0 if board.kind == "charuco" else board.gap
     dots = board.square / INCH * dots_per_inch

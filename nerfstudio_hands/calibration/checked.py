@@ -75,7 +75,7 @@ def _flattened(value: Any) -> list[Any]:
     return found
 
 
-def picture_size(path: Path, key: str, width: Any, height: Any) -> tuple[int, int]:
+def image_wh(path: Path, key: str, width: Any, height: Any) -> tuple[int, int]:
     """Width and height in pixels; files have them as fractions, too.
 
     Raises:

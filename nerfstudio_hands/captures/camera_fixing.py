@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from nerfstudio_hands.captures.capture import CaptureCamera
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.transforms.projection import project
 
 Frame = tuple[str, int]

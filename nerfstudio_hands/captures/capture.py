@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import read_mask, read_object_mask
+from nerfstudio_hands.files.image_reading import read_mask, read_object_mask
 from nerfstudio_hands.hand_model.joints import SIDES
 
 

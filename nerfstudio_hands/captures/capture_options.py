@@ -92,7 +92,7 @@ class InterHandOptions(CaptureOptions):
     """Of the annotated frames of each sequence, every n-th is read."""
     hand_type: Optional[Literal["right", "left", "interacting"]] = None
     """Only frames that show this; by default all."""
-    grey_cameras: bool = False
+    gray_cameras: bool = False
     """Read the grey cameras (41xxxx) too; those named in `cameras` are read anyway."""
     protocol: Optional[Literal["hand-avatar", "rom07"]] = None
     """Published protocol, which sets sequences and held-out frames: "hand-avatar" trains on ROM04_RT_Occlusion and
@@ -124,5 +124,5 @@ class InterHandOptions(CaptureOptions):
             "frame_range": self.frame_range,
             "frame_stride": self.frame_stride,
             "hand_type": self.hand_type,
-            "grey_cameras": self.grey_cameras,
+            "gray_cameras": self.gray_cameras,
         }

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.files.picture_reading import image_size
+from nerfstudio_hands.files.image_reading import image_size
 
 Frame = TypeVar("Frame", bound=Hashable)
 

@@ -15,7 +15,7 @@ from nerfstudio_hands.captures.camera_fixing import Frame, fixed_camera, joints_
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.captures.image_sizes import leave_out_other_sizes, usual_sizes
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import image_size, read_image
+from nerfstudio_hands.files.image_reading import image_size, read_image
 
 JPEG_HEADER, MIN_BYTES = 1000, 0.03
 """An image with less than a header and this many bytes a pixel may be black and is decoded to find out; 6 kB at

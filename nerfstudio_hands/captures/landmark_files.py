@@ -28,7 +28,7 @@ REMEDY = "write it again with `ns-hands detect`, or remove it."
 
 
 @dataclass(frozen=True)
-class PictureLandmarks:
+class ImageLandmarks:
     """Landmarks of the hands in one picture; sides are anatomical, in the order left, right.
 
     Attributes:
@@ -52,12 +52,12 @@ class PictureLandmarks:
         return left, right
 
 
-def no_landmarks() -> PictureLandmarks:
+def no_landmarks() -> ImageLandmarks:
     """What is known of a picture without hands."""
-    return PictureLandmarks(np.full((2, 21, 2), np.nan), np.full((2, 21, 3), np.nan), np.full(2, np.nan))
+    return ImageLandmarks(np.full((2, 21, 2), np.nan), np.full((2, 21, 3), np.nan), np.full(2, np.nan))
 
 
-def write_landmarks(path: Path, landmarks: PictureLandmarks) -> None:
+def write_landmarks(path: Path, landmarks: ImageLandmarks) -> None:
     """Write the landmarks of a picture as JSON, whole or not at all; its folder has to be there.
 
     `{"Left": null | {"pixels": [[x, y], ..], "score": s, "metric": [[x, y, z], ..]}, "Right": ..}`; a landmark that is
@@ -77,7 +77,7 @@ def write_landmarks(path: Path, landmarks: PictureLandmarks) -> None:
         ) from error
 
 
-def _written_hand(landmarks: PictureLandmarks, side: int) -> dict[str, Any] | None:
+def _written_hand(landmarks: ImageLandmarks, side: int) -> dict[str, Any] | None:
     if not landmarks.present[side]:
         return None
     hand: dict[str, Any] = {"pixels": _rounded(landmarks.pixels[side], 3)}
@@ -92,7 +92,7 @@ def _rounded(values: Float[np.ndarray, "21 D"], digits: int) -> list[list[float 
     return [[round(v, digits) if np.isfinite(v) else None for v in row] for row in values.tolist()]
 
 
-def read_landmarks(path: Path, size: tuple[int, int]) -> PictureLandmarks:
+def read_landmarks(path: Path, size: tuple[int, int]) -> ImageLandmarks:
     """Read the landmarks of one picture; see `read_landmark_files`, which looks at all pictures of a camera.
 
     Args:
@@ -105,7 +105,7 @@ def read_landmarks(path: Path, size: tuple[int, int]) -> PictureLandmarks:
     return read_landmark_files([path], [size])[0]
 
 
-def read_landmark_files(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> list[PictureLandmarks]:
+def read_landmark_files(paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> list[ImageLandmarks]:
     """Read the landmarks of many pictures, which tell together how one program normalised them.
 
     Known are our own form (`write_landmarks`), that of a capture room (`pose_json.read_poses`), and those of OpenPose,
@@ -122,7 +122,7 @@ def read_landmark_files(paths: Sequence[Path], sizes: Sequence[tuple[int, int]])
     Raises:
         HandsError: A file cannot be read, is in no known form, or belongs to another picture.
     """
-    found: list[PictureLandmarks] = []
+    found: list[ImageLandmarks] = []
     poses: dict[int, Float[np.ndarray, "2 21 2"]] = {}
     for path, size in zip(paths, sizes, strict=True):
         content = _content(path)
@@ -153,7 +153,7 @@ def _is_ours(content: Any) -> bool:
     return bool(sides) and not any(isinstance(side, list) for side in sides)
 
 
-def _read_ours(path: Path, content: dict[str, Any]) -> PictureLandmarks:
+def _read_ours(path: Path, content: dict[str, Any]) -> ImageLandmarks:
     landmarks = no_landmarks()
     for side, key in enumerate(DETECTION_KEYS):
         hand = content.get(key)
@@ -181,7 +181,7 @@ def _array(path: Path, key: str, values: Any, shape: tuple[int, ...]) -> Float[n
     return array
 
 
-def _from_foreign(path: Path, hands: ForeignHands, size: tuple[int, int]) -> PictureLandmarks:
+def _from_foreign(path: Path, hands: ForeignHands, size: tuple[int, int]) -> ImageLandmarks:
     landmarks = replace(no_landmarks(), pixels=hands.pixels, score=hands.score, problems=hands.problems)
     if hands.size is None or hands.size == size:
         return _unnormalized(path, landmarks, size, PIXEL_CENTER)
@@ -192,7 +192,7 @@ def _from_foreign(path: Path, hands: ForeignHands, size: tuple[int, int]) -> Pic
     return replace(landmarks, pixels=hands.pixels * np.array(size) / hands.size, problems=(*landmarks.problems, said))
 
 
-def _unnormalized(path: Path, landmarks: PictureLandmarks, size: tuple[int, int], offset: float) -> PictureLandmarks:
+def _unnormalized(path: Path, landmarks: ImageLandmarks, size: tuple[int, int], offset: float) -> ImageLandmarks:
     """Pixels of landmarks that turn out to be fractions of the picture: no hand has its landmarks in two pixels.
 
     Args:
@@ -212,7 +212,7 @@ def _unnormalized(path: Path, landmarks: PictureLandmarks, size: tuple[int, int]
 
 
 def _place_poses(
-    found: list[PictureLandmarks],
+    found: list[ImageLandmarks],
     poses: dict[int, Float[np.ndarray, "2 21 2"]],
     paths: Sequence[Path],
     sizes: Sequence[tuple[int, int]],

@@ -11,7 +11,7 @@ from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.formats.capture_room import is_capture_room, read_capture_room
 from nerfstudio_hands.captures.formats.deephandmesh import is_deephandmesh, read_deephandmesh
 from nerfstudio_hands.captures.formats.interhand import is_interhand, nearby_interhand, read_interhand
-from nerfstudio_hands.captures.formats.pictures import is_pictures, read_pictures
+from nerfstudio_hands.captures.formats.pictures import is_images, read_images
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.environment import require_capture_folder
 
@@ -42,7 +42,7 @@ LAYOUTS = {
     "deephandmesh": Layout(
         is_deephandmesh, read_deephandmesh, "images/subject_N/ and annotations/KRT_512", has_joints=True
     ),
-    "pictures": Layout(is_pictures, read_pictures, "transforms.json of `ns-hands prepare` or ns-process-data"),
+    "pictures": Layout(is_images, read_images, "transforms.json of `ns-hands prepare` or ns-process-data"),
 }
 """Layouts by name, in the order in which they are tried."""
 

@@ -12,7 +12,7 @@ from nerfstudio_hands.calibration.checks import check_rigid
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
-from nerfstudio_hands.files.picture_reading import read_object_mask
+from nerfstudio_hands.files.image_reading import read_object_mask
 
 POSE_FILE = "object_pose.npz"
 

@@ -13,7 +13,7 @@ from nerfstudio_hands.calibration.record import CalibratedCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.cache_folder import cache_folder
-from nerfstudio_hands.files.picture_reading import read_image_with_alpha
+from nerfstudio_hands.files.image_reading import read_image_with_alpha
 
 
 def undistorted_image(path: Path, camera: CalibratedCamera, *, labels: bool = False) -> Path:

@@ -66,13 +66,13 @@ def calibrate(
     target = output if print_board is None else print_board
     _check_new(target, "--output" if print_board is None else "--print-board")
 
-    from nerfstudio_hands.calibration.board import Board, board_picture
+    from nerfstudio_hands.calibration.board import Board, board_image
 
     printed = Board(board, board_size[0], board_size[1], square / 1000)
     if print_board is not None:
         import numpy as np
 
-        write_image(print_board, np.repeat(board_picture(printed)[..., None], 3, axis=2))
+        write_image(print_board, np.repeat(board_image(printed)[..., None], 3, axis=2))
         say(f"Print {print_board} at 100 % (300 dots an inch); a square should measure {square:g} mm.")
         return
     if not videos and not images:

@@ -28,7 +28,7 @@ def predict(
     network: Optional[Path] = None,
     intrinsics: Optional[Tuple[float, float, float, float]] = None,
     side: Literal["auto", "left", "right"] = "auto",
-    whole_picture: bool = False,
+    whole_image: bool = False,
     max_hands: int = 2,
     detector_weights: Optional[Path] = None,
     refine: bool = True,
@@ -51,7 +51,7 @@ def predict(
         intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
             taken: directions and poses hardly change, distances do in proportion.
         side: Which hand pictures show; by default the detector decides.
-        whole_picture: Take each picture for the crop of one hand instead of looking for hands; needs --side.
+        whole_image: Take each picture for the crop of one hand instead of looking for hands; needs --side.
         max_hands: Hands that a picture may show, 1 to 8.
         detector_weights: Folder with the detector's two files instead of those of `ns-hands fetch-weights`.
         refine: Lay hands on what heat maps and detector see in the pictures; those of a video get one shape and move
@@ -67,16 +67,16 @@ def predict(
             "--load-config, --network: expected one network, found both: give the config.yml of a run, or a file that "
             "--save-network wrote; or neither for the network that comes along."
         )
-    if whole_picture and side == "auto":
-        raise HandsError("--whole-picture: expected --side left or right with it, found none: say which hand it is.")
+    if whole_image and side == "auto":
+        raise HandsError("--whole-image: expected --side left or right with it, found none: say which hand it is.")
     if intrinsics is not None and (min(intrinsics[:2]) <= 0):
         raise HandsError(
             f"--intrinsics: expected focal lengths above 0 pixels, found {intrinsics[:2]}: give fx fy cx cy."
         )
     check_can_be_made(output_dir, "--output-dir")
-    from nerfstudio_hands.preparation.sources import folder_sources, picture_or_video
+    from nerfstudio_hands.preparation.sources import folder_sources, image_or_video
 
-    source = picture_or_video(images) if images.is_file() else folder_sources([images])[0]
+    source = image_or_video(images) if images.is_file() else folder_sources([images])[0]
 
     from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -84,7 +84,7 @@ def predict(
     from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
     from nerfstudio_hands.export.hand_finder import HandFinder
     from nerfstudio_hands.export.prediction_run import PredictionRun, overview
-    from nerfstudio_hands.export.scene_run import ScenePicture, SceneRun, turntable
+    from nerfstudio_hands.export.scene_run import SceneImage, SceneRun, turntable
 
     predictor = _predictor(load_config, network)
     is_hand = isinstance(predictor, HandPredictor)
@@ -95,7 +95,7 @@ def predict(
     if save_network is not None:
         _save(predictor, save_network, load_config or network)
     threads = min(MAX_THREADS, os.cpu_count() or 1)
-    detector = None if whole_picture else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
+    detector = None if whole_image else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
     run = PredictionRun(predictor, finder, refine=refine) if is_hand else SceneRun(predictor, finder)
     tiles = []
@@ -103,14 +103,14 @@ def predict(
         write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)
         for name, content in picture.meshes(meshes):
             write_bytes(output_dir / "meshes" / name, content)
-        if turntables and isinstance(picture, ScenePicture) and (turning := turntable(picture.scenes)):
+        if turntables and isinstance(picture, SceneImage) and (turning := turntable(picture.scenes)):
             write_bytes(output_dir / "turntables" / f"{picture.name}.webp", turning)
         tiles.append(picture.overlay)
     write_bytes(output_dir / "hands.json", run.account().encode())
     if not run.tally.hands:
         raise HandsError(
             f"{images}: expected a hand in some picture, found none: hands should be lit, and their palms fill a tenth "
-            "of the picture's longer side; or give --whole-picture --side."
+            "of the picture's longer side; or give --whole-image --side."
         )
     write_image(output_dir / "overview.jpg", overview(tiles[:: max(1, len(tiles) // SHEET)][:SHEET]))
     found = run.tally

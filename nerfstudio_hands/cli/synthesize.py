@@ -75,7 +75,7 @@ class InterHand(InterHandOptions):
         from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 
         options = _options(self, InterHandOptions)
-        total = self.frames * len(self.sequences) * (self.num_cameras + self.grey_cameras)
+        total = self.frames * len(self.sequences) * (self.num_cameras + self.gray_cameras)
         with show_progress("Rendering interhand", total) as report:
             synthesize_interhand(self.output, options, processes=self.processes, progress=report)
         say(f"Capture: {self.output}; truth: {self.output}/truth")
@@ -105,7 +105,7 @@ class Motion(MotionOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FreiHandPictures(FreiHandOptions):
+class FreiHandImages(FreiHandOptions):
     """Draw pictures of single right hands in the layout of FreiHAND: about 20 a second.
 
     Writes <output>/{training,evaluation} and their JSON files as FreiHAND has them, and the built-in hand in MANO's own
@@ -127,7 +127,7 @@ class FreiHandPictures(FreiHandOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ho3dPictures(Ho3dOptions):
+class Ho3dImages(Ho3dOptions):
     """Draw the same pictures in the layout of HO-3D: what it says of hands, in its order of joints and its axes.
 
     Writes <output>/{train,evaluation}, the lists of their pictures, and the built-in hand in MANO's own file in
@@ -148,7 +148,7 @@ class Ho3dPictures(Ho3dOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObManPictures(ObManOptions):
+class ObManImages(ObManOptions):
     """Draw pictures of right hands that hold something in the layout of ObMan, each 256 x 256.
 
     Writes <output>/{train,test} as ObMan has them, the things in <output>/ShapeNetCore.v2, and the built-in hand in
@@ -170,7 +170,7 @@ class ObManPictures(ObManOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DexYcbPictures(DexYcbOptions):
+class DexYcbImages(DexYcbOptions):
     """Draw clips of hands that hold something in the layout of DexYCB, one take by one camera each, 640 x 480.
 
     Writes <output>/<subject>, <output>/calibration and <output>/models as DexYCB has them, where 21 synthetic things
@@ -190,7 +190,7 @@ class DexYcbPictures(DexYcbOptions):
         say(f"Pictures: {self.output}")
 
 
-Layout = CaptureRoom | InterHand | Motion | FreiHandPictures | Ho3dPictures | ObManPictures | DexYcbPictures
+Layout = CaptureRoom | InterHand | Motion | FreiHandImages | Ho3dImages | ObManImages | DexYcbImages
 
 
 def _announce(layout: Layout) -> None:
@@ -211,10 +211,10 @@ def synthesize(
     layout: Annotated[CaptureRoom, tyro.conf.subcommand("capture-room")]
     | Annotated[InterHand, tyro.conf.subcommand("interhand")]
     | Annotated[Motion, tyro.conf.subcommand("motion")]
-    | Annotated[FreiHandPictures, tyro.conf.subcommand("freihand")]
-    | Annotated[Ho3dPictures, tyro.conf.subcommand("ho3d")]
-    | Annotated[ObManPictures, tyro.conf.subcommand("obman")]
-    | Annotated[DexYcbPictures, tyro.conf.subcommand("dexycb")],
+    | Annotated[FreiHandImages, tyro.conf.subcommand("freihand")]
+    | Annotated[Ho3dImages, tyro.conf.subcommand("ho3d")]
+    | Annotated[ObManImages, tyro.conf.subcommand("obman")]
+    | Annotated[DexYcbImages, tyro.conf.subcommand("dexycb")],
 ) -> None:
     """Render a capture of the built-in hand with made-up skin, in the layout of real captures, and its truth beside it;
     or pictures of hands, alone or with something in them, in the layouts of data sets; or make tracks of hands that

@@ -72,7 +72,7 @@ class CropBatches(Dataset):
         augmentation: None for the crop of an evaluation.
         rank: Which of the processes this is.
         world_size: Processes that train together; each sees other pictures.
-        crops_a_picture: How many crops of a batch are of one picture, where reading it takes longer than cutting it.
+        crops_per_image: How many crops of a batch are of one picture, where reading it takes longer than cutting it.
         margin: Side of a crop over the longer side of the box of the hand's joints.
     """
 
@@ -88,11 +88,11 @@ class CropBatches(Dataset):
         augmentation: Augmentation | None,
         rank: int = 0,
         world_size: int = 1,
-        crops_a_picture: int = 1,
+        crops_per_image: int = 1,
         margin: float = MARGIN,
     ) -> None:
         self.source, self.size, self.batch_size, self.seed = source, size, batch_size, seed
-        self.crops_a_picture, self.margin = crops_a_picture, margin
+        self.crops_per_image, self.margin = crops_per_image, margin
         self.augmentation, self.rank, self.world_size = augmentation, rank, world_size
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -104,7 +104,7 @@ class CropBatches(Dataset):
     @property
     def pictures(self) -> int:
         """Of a batch of this process."""
-        return -(-self.batch_size // self.crops_a_picture)
+        return -(-self.batch_size // self.crops_per_image)
 
     def rows(self, step: int) -> list[int]:
         """Which pictures a step sees: epochs are permutations of all."""
@@ -147,7 +147,7 @@ class CropBatches(Dataset):
             return
         members = self.members(row)
         pictures = [right_hand(self.read(member)) for member in members]
-        for number in range(self.crops_a_picture):
+        for number in range(self.crops_per_image):
             for (picture, is_mirrored), member in zip(pictures, members, strict=True):
                 # The pictures of a clip are cut alike.
                 rng = np.random.default_rng((self.seed, step, row, number))

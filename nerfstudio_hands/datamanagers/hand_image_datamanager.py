@@ -58,7 +58,7 @@ class HandImageDataManagerConfig(VanillaDataManagerConfig):
     """Side of the crop over the longer side of the box of the hand's joints."""
     detections: Optional[Path] = None
     """Joints that a detector found in the training's pictures (S2HAND's JSON), instead of all labels of them."""
-    crops_a_picture: bounded(int, 1, 64) = 2
+    crops_per_image: bounded(int, 1, 64) = 2
     """Crops of a batch that are of one picture: reading or drawing it takes longer than cutting it."""
     epochs: bounded(Optional[float], 0, 10**6) = None
     """How often each picture is trained on; without, --max-num-iterations steps are trained."""
@@ -161,7 +161,7 @@ class HandImageDataManager(DataManager):
             "augmentation": augmentation,
             "rank": rank,
             "world_size": world,
-            "crops_a_picture": 1 if augmentation is None else self.config.crops_a_picture,
+            "crops_per_image": 1 if augmentation is None else self.config.crops_per_image,
             "margin": self.config.margin,
         }
 

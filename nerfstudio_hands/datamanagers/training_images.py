@@ -17,7 +17,7 @@ from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
 from nerfstudio_hands.datamanagers.projected_hands import ProjectedHands, Projection
 from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import image_size, read_image, read_mask, read_object_mask
+from nerfstudio_hands.files.image_reading import image_size, read_image, read_mask, read_object_mask
 from nerfstudio_hands.fitting.silhouettes.segmentation import cut_out_hands
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.transforms.pixel_distances import distance_to, distance_to_boundary

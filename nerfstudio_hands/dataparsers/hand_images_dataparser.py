@@ -85,7 +85,7 @@ class HandImagesDataParserConfig(DataParserConfig):
 
     def drawn_source(self, split: str) -> HandImages:
         """Pictures that are drawn."""
-        from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+        from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 
         return SyntheticHands(SyntheticHandsOptions(**self.drawn_options(split)))
 

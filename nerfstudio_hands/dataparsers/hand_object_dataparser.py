@@ -41,7 +41,7 @@ class HandObjectDataParserConfig(HandImagesDataParserConfig):
         return layout
 
     def drawn_source(self, split: str) -> HandImages:
-        from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
+        from nerfstudio_hands.synthesis.grasp_images import SyntheticGrasps, SyntheticGraspsOptions
 
         how = {"frames": self.drawn_frames, "blur": self.drawn_blur, "occluders": self.drawn_occluders}
         return SyntheticGrasps(SyntheticGraspsOptions(**how, **self.drawn_options(split)))

@@ -54,13 +54,13 @@ TREMOR_DEGREES = 6.0
 class Corruption:
     """How joints differ from true ones; each hand draws its own severity between none and these."""
 
-    noise_metres: float = 0.006
+    noise_meters: float = 0.006
     """Largest standard deviation of noise an axis."""
     most_absent: int = 9
     """Most joints that are absent; half of the hands lack none."""
     most_outliers: int = 4
     """Most joints that are somewhere else; half of the hands have none."""
-    outlier_metres: float = 0.15
+    outlier_meters: float = 0.15
     """Largest distance of these."""
 
 
@@ -117,9 +117,9 @@ def corrupted(
         number = number * (torch.rand(count, 1, generator=generator) < 0.5)
         return torch.rand(count, 21, generator=generator).argsort(-1) < number
 
-    severity = corruption.noise_metres * torch.rand(count, 1, 1, generator=generator)
+    severity = corruption.noise_meters * torch.rand(count, 1, 1, generator=generator)
     result = joints + severity * torch.randn(joints.shape, generator=generator)
     direction = torch.nn.functional.normalize(torch.randn(joints.shape, generator=generator), dim=-1)
-    far = corruption.outlier_metres * torch.rand(count, 21, 1, generator=generator) * direction
+    far = corruption.outlier_meters * torch.rand(count, 21, 1, generator=generator) * direction
     result = torch.where(some(corruption.most_outliers)[..., None], result + far, result)
     return torch.where(some(corruption.most_absent)[..., None], torch.nan, result)

@@ -67,7 +67,7 @@ class HandPair:
 def hand_pair(
     prediction: Prediction, judged: Judged, mask: Bool[np.ndarray, "H W"], intrinsics: Float[np.ndarray, "3 3"]
 ) -> HandPair:
-    """Cuts out what `turn_onto_pictures` compares: the hand, and as far round it as a turn may move it.
+    """Cuts out what `turn_onto_images` compares: the hand, and as far round it as a turn may move it.
 
     Args:
         prediction: What the avatar shows.
@@ -88,7 +88,7 @@ def hand_pair(
     return HandPair(drawn[window], truth[window], counts[window], moved)
 
 
-def turn_onto_pictures(pairs: Sequence[HandPair]) -> Float[np.ndarray, " 3"]:
+def turn_onto_images(pairs: Sequence[HandPair]) -> Float[np.ndarray, " 3"]:
     """The turn of a camera about its center that lays what is drawn in it on its pictures, at most `LIMIT_DEGREES`.
 
     Args:

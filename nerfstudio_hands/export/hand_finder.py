@@ -13,7 +13,7 @@ from jaxtyping import Float
 from nerfstudio_hands.estimators.hand_detector import HandDetector
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.preparation.detect import detect_landmarks
-from nerfstudio_hands.preparation.sources import Source, SourcePicture
+from nerfstudio_hands.preparation.sources import Source, SourceImage
 from nerfstudio_hands.program.progress import show_progress
 from nerfstudio_hands.transforms.projection import ndc_projection
 
@@ -32,7 +32,7 @@ class FoundHands:
         landmarks: What the detector found, likewise; nothing where none looked.
     """
 
-    picture: SourcePicture
+    picture: SourceImage
     intrinsics: Float[np.ndarray, "3 3"]
     boxes: dict[str, Float[np.ndarray, " 4"]]
     landmarks: dict[str, Float[np.ndarray, "21 2"]]

@@ -17,7 +17,7 @@ from nerfstudio_hands.export.bake import surface_points_of_texels
 from nerfstudio_hands.export.textured_mesh import TexturedMesh
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model.model import HandModel
-from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture
+from nerfstudio_hands.model_components.drawn_hand import clay_colors, drawn_hand
 
 TILE = 512
 """Longer side of an overlay's picture, pixels."""
@@ -129,7 +129,7 @@ def drawn_over(
     corners, triangles = torch.from_numpy(vertices).float(), torch.from_numpy(faces)
     if colors is None:
         colors = clay_colors(corners, triangles)
-    drawn = hand_picture(corners, triangles, colors, torch.from_numpy(intrinsics).float(), (width, height))
+    drawn = drawn_hand(corners, triangles, colors, torch.from_numpy(intrinsics).float(), (width, height))
     behind = torch.from_numpy(picture).float() / 255
     # A little of the picture shines through, so that one sees whether edges meet.
     blended = OPACITY * drawn.over(behind) + (1 - OPACITY) * behind

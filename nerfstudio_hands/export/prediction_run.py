@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
 from nerfstudio_hands.export.hand_finder import FoundHands, HandFinder
 from nerfstudio_hands.export.predicted_hands import TexturePlan, overlay, parameters, predicted_mesh
-from nerfstudio_hands.export.refined_hands import laid_on_pictures
+from nerfstudio_hands.export.refined_hands import laid_on_images
 from nerfstudio_hands.export.tally import Tally
 from nerfstudio_hands.export.textured_mesh import glb_bytes, ply_bytes
 from nerfstudio_hands.hand_model.joints import SIDES
@@ -27,7 +27,7 @@ DETECTOR_ERROR = 0.025
 
 
 @dataclass(frozen=True)
-class PredictedPicture:
+class PredictedImage:
     """A picture's hands.
 
     Attributes:
@@ -79,7 +79,7 @@ class PredictionRun:
         self._seen: list[_Seen] = []
         self._plan = TexturePlan.of(predictor.decoder.hand)
 
-    def pictures(self, source: Source, folder: Path) -> Iterator[PredictedPicture]:
+    def pictures(self, source: Source, folder: Path) -> Iterator[PredictedImage]:
         """The pictures in which a hand is seen.
 
         Args:
@@ -88,13 +88,13 @@ class PredictionRun:
         """
         self._seen += [self._look(found) for found in self.finder.hands(source, folder)]
         if self.refine:
-            self._lay_on_pictures(is_video=source.is_video)
+            self._lay_on_images(is_video=source.is_video)
         model = self.predictor.decoder.hand
         for picture, one in zip(source.pictures(), self._seen, strict=True):
             hands = list(one.hands.values())
             if hands:
                 drawn = overlay(picture.image, one.intrinsics, hands, model)
-                yield PredictedPicture(picture.name, hands, drawn, model, self._plan)
+                yield PredictedImage(picture.name, hands, drawn, model, self._plan)
 
     def _look(self, found: FoundHands) -> _Seen:
         picture, matrix = found.picture, found.intrinsics
@@ -106,12 +106,12 @@ class PredictionRun:
             hands[side] = _as_detected(hands[side], pixels)
         return _Seen(picture.name, picture.seconds, matrix, found.camera(), hands)
 
-    def _lay_on_pictures(self, *, is_video: bool) -> None:
+    def _lay_on_images(self, *, is_video: bool) -> None:
         for side in SIDES:
             with_side = [one for one in self._seen if side in one.hands]
             if not with_side:
                 continue
-            better = laid_on_pictures(
+            better = laid_on_images(
                 self.predictor,
                 [one.hands[side] for one in with_side],
                 [one.intrinsics for one in with_side],

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
-from nerfstudio_hands.fitting.joints.seen_joints import lay_on_pictures, on_rays
+from nerfstudio_hands.fitting.joints.seen_joints import lay_on_images, on_rays
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.hand_model.model import HandModel, mirror_hand, pose_hand
 from nerfstudio_hands.hand_model.surface import HandPose
 
 
-def laid_on_pictures(
+def laid_on_images(
     predictor: HandPredictor,
     hands: Sequence[PredictedHand],
     intrinsics: Sequence[Float[np.ndarray, "3 3"]],
@@ -40,12 +40,12 @@ def laid_on_pictures(
     shapes = np.stack([hand.shape for hand in hands])
     if times is None:
         each = [
-            lay_on_pictures(surface, points[[i]], precision[[i]], torch.from_numpy(shapes[i]))
+            lay_on_images(surface, points[[i]], precision[[i]], torch.from_numpy(shapes[i]))
             for i in range(len(hands))
         ]
         return [_posed(model, hand, pose, hand.shape) for hand, pose in zip(hands, each, strict=True)]
     shape = np.median(shapes, 0)
-    pose = lay_on_pictures(surface, points, precision, torch.from_numpy(shape), torch.tensor(times))
+    pose = lay_on_images(surface, points, precision, torch.from_numpy(shape), torch.tensor(times))
     return [_posed(model, hand, pose[[index]], shape) for index, hand in enumerate(hands)]
 
 

@@ -32,7 +32,7 @@ FROM_BEHIND = np.diag([-1.0, 1.0, -1.0])
 
 
 @dataclass(frozen=True)
-class ScenePicture:
+class SceneImage:
     """A picture's hands and what they hold.
 
     Attributes:
@@ -69,7 +69,7 @@ class SceneRun:
         self.tally = Tally()
         self._account: dict[str, Any] = {}
 
-    def pictures(self, source: Source, folder: Path) -> Iterator[ScenePicture]:
+    def pictures(self, source: Source, folder: Path) -> Iterator[SceneImage]:
         """The pictures in which a hand is seen.
 
         Args:
@@ -86,7 +86,7 @@ class SceneRun:
             hands = [_parameters(scene) for scene in scenes]
             self._account[name] = {**found.camera(), "hands": hands}
             if scenes:
-                yield ScenePicture(name, scenes, overlay(rgb, found.intrinsics, scenes))
+                yield SceneImage(name, scenes, overlay(rgb, found.intrinsics, scenes))
 
     def _scene(self, found: FoundHands, side: str, clip: deque) -> PredictedSurfaces:
         """What one hand of a picture holds; a clip that is too short begins with its first picture again."""

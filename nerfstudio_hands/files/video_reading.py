@@ -29,7 +29,7 @@ MAX_PIXELS = 2**27
 
 
 @dataclass(frozen=True)
-class VideoPicture:
+class VideoImage:
     """A picture of a video.
 
     Attributes:
@@ -65,7 +65,7 @@ def read_video_header(path: Path) -> VideoHeader:
         return VideoHeader(stream.frames or None, float(rate) if rate else None)
 
 
-def read_video(path: Path) -> Iterator[VideoPicture]:
+def read_video(path: Path) -> Iterator[VideoImage]:
     """Decode a video picture by picture, so that memory does not grow with its length.
 
     A display matrix (a phone that was held upright) is applied. A picture without a time of its own is put after the
@@ -82,7 +82,7 @@ def read_video(path: Path) -> Iterator[VideoPicture]:
                 time = frame.time
                 first = time if first is None else first
                 last = last + step if time is None or first is None else time - first
-                yield VideoPicture(_upright(frame), last)
+                yield VideoImage(_upright(frame), last)
         except (FFmpegError, MemoryError) as error:
             raise HandsError(
                 f"{path}: expected a video that decodes to its end, found '{_text(error)}' after "

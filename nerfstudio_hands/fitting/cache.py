@@ -20,7 +20,7 @@ from nerfstudio_hands.fitting.capture_landmarks import fit_capture_landmarks
 from nerfstudio_hands.fitting.fit import fit_capture
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
-from nerfstudio_hands.fitting.silhouettes.mask_refinement import few_pictures
+from nerfstudio_hands.fitting.silhouettes.mask_refinement import few_images
 from nerfstudio_hands.fitting.silhouettes.partial_registration import registration_file
 from nerfstudio_hands.hand_model import load_hand
 from nerfstudio_hands.program.progress import show_progress
@@ -44,7 +44,7 @@ def fit_key(capture: Capture, options: FitOptions) -> str:
         _hash_joints(digest, capture)
     if capture.times is not None:
         digest.update(capture.times.tobytes())
-    seen = options.pictures_of(capture)
+    seen = options.images_of(capture)
     if seen.images:
         settings |= {
             "cameras": seen.camera_names,
@@ -146,7 +146,7 @@ def _hash_images(digest: hashlib._Hash, capture: Capture, seen: Capture, picture
     for key in sorted(capture.object_masks):
         digest.update(b"object" + repr(key).encode() + capture.object_masks[key].read_bytes())
     # Pictures, because hands are cut out of them where masks are bad; where joints are known, out of some of many.
-    looked_at = few_pictures(seen) if capture.has_track else seen
+    looked_at = few_images(seen) if capture.has_track else seen
     for key in sorted(looked_at.images) if pictures else ():
         digest.update(repr(key).encode() + seen.images[key].read_bytes())
 

@@ -74,7 +74,7 @@ def fit_capture_joints(
             )
         else:
             track = _complete(surface, joints, annotated, options, partial, progress)
-        seen = options.pictures_of(capture)
+        seen = options.images_of(capture)
         variables = _registered(capture, seen, surface, joints, track, options, partial, progress)
         coverage = mask_coverages(capture, seen, surface, variables)
         report = _report(capture, surface, joints, track, variables, annotated, time.monotonic() - started)

@@ -74,7 +74,7 @@ def fit_capture_landmarks(
         progress("Placing landmarks in space", 0.0)
         sides = _fittable_sides(capture, options)
         surface = load_surface(sides, options.hand)
-        film = _film(options.pictures_of(capture), sides, options)
+        film = _film(options.images_of(capture), sides, options)
         variables = _track(film, surface, options, partial=partial, progress=progress)
         if options.refine_masks:
             variables = _registered(capture, film, surface, variables, options, partial, progress)
@@ -96,7 +96,7 @@ def fit_capture_landmarks(
 
 def _fittable_sides(capture: Capture, options: FitOptions) -> tuple[str, ...]:
     """Sides with a hand in a training frame that two cameras see, or one that knows its form."""
-    part = frames_of(options.pictures_of(capture), options.learning_frames(capture))
+    part = frames_of(options.images_of(capture), options.learning_frames(capture))
     seen = np.isfinite(part.detections).all(-1).sum(-1) >= MIN_JOINTS  # pyright: ignore[reportArgumentType, reportCallIssue]
     formed = np.zeros_like(seen) if part.metric_landmarks is None else np.isfinite(part.metric_landmarks).all((-1, -2))
     placed = ((seen.sum(1) >= 2) | (seen & formed).any(1)).any(0)

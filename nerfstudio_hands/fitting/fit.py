@@ -64,7 +64,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
     """
     started = time.monotonic()
     with one_thread():
-        seen = options.pictures_of(capture)
+        seen = options.images_of(capture)
         learning = options.learning_frames(seen)
         others = [frame for frame in range(len(seen.frames)) if frame not in set(learning)]
         fraction = len(learning) / len(seen.frames)

@@ -124,7 +124,7 @@ def _hull(
     k = torch.from_numpy(np.stack([view.intrinsics for view in views])).float() if views else torch.zeros(0, 3, 3)
     pose = torch.from_numpy(np.stack([view.world_to_camera for view in views])).float() if views else k
 
-    nothing = [torch.zeros_like(thing) for thing in seen]
+    nothing = [torch.zeros_like(held) for held in seen]
     swallowed = carve(joints.flatten(0, 1), seen, nothing, k, pose).view(joints.shape[:2]).sum(dim=1).amax()
     if swallowed > MOST_INSIDE * joints.shape[1]:
         raise HandsError(

@@ -47,7 +47,7 @@ class FitOptions:
         """Names of the cameras of a capture that take part."""
         return capture.cameras_with_images if self.cameras is None else list(self.cameras)
 
-    def pictures_of(self, capture: Capture) -> Capture:
+    def images_of(self, capture: Capture) -> Capture:
         """What the cameras that take part saw of a capture; it may be nothing where its joints are known."""
         names = self.cameras_of(capture)
         if capture.detections is None and not any(name in names for _, name in capture.images):

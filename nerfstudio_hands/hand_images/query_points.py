@@ -58,7 +58,7 @@ class QueryPointDraw:
     def __init__(self, source: HandObjectImages, count: int, reach: float) -> None:
         self.source, self.count, self.reach = source, count, reach
         # A picture has the same distances whatever was asked before, so that trainings can be gone on from.
-        self._from_thing = HeldDistances(source.held_mesh, grids=False)
+        self._from_object = HeldDistances(source.held_mesh, grids=False)
 
     def __getstate__(self) -> dict:
         """Without what each process can make again."""
@@ -85,8 +85,8 @@ class QueryPointDraw:
         from_hands = _distances(hands, np.concatenate([points for points, _ in drawn]), which)
         found = []
         for one, (points, of_object), from_hand in zip(labels, drawn, np.split(from_hands, len(labels)), strict=True):
-            from_thing = np.full(len(points), np.nan, np.float32) if one.held is None else self._to_thing(one, points)
-            found.append(QueryPoints(points, np.stack([from_hand, from_thing], 1), of_object))
+            from_object = np.full(len(points), np.nan, np.float32) if one.held is None else self._to_object(one, points)
+            found.append(QueryPoints(points, np.stack([from_hand, from_object], 1), of_object))
         return found
 
     def _drawn(self, labels: HandLabels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -102,16 +102,16 @@ class QueryPointDraw:
         of_object = np.arange(self.count) >= count
         if labels.held is None:
             return near_hand, of_object
-        thing, to_camera = self.source.held_mesh(labels.held.name), labels.held.to_camera
+        held_object, to_camera = self.source.held_mesh(labels.held.name), labels.held.to_camera
         own_wrist = apply_rigid(np.linalg.inv(to_camera), wrist[None].astype(np.float64))[0].astype(np.float32)
-        near_object = self._drawn_near(thing.vertices, thing.faces, self.count - count, own_wrist, rng)
+        near_object = self._drawn_near(held_object.vertices, held_object.faces, self.count - count, own_wrist, rng)
         near_object = apply_rigid(to_camera, near_object.astype(np.float64)).astype(np.float32)
         return np.concatenate([near_hand, near_object]), of_object
 
-    def _to_thing(self, labels: HandLabels, points: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
+    def _to_object(self, labels: HandLabels, points: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
         assert labels.held is not None
         to_own = np.linalg.inv(labels.held.to_camera)
-        return self._from_thing.distances(labels.held.name, apply_rigid(to_own, points.astype(np.float64)))
+        return self._from_object.distances(labels.held.name, apply_rigid(to_own, points.astype(np.float64)))
 
     @cached_property
     def _hand_faces(self) -> Int[Tensor, "F 3"]:

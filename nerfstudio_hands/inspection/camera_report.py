@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nerfstudio_hands.inspection.picture_outline import OutlineQuality
+from nerfstudio_hands.inspection.image_outline import OutlineQuality
 from nerfstudio_hands.inspection.view_measures import MaskQuality
 
 TURNED_DEGREES = 0.3
@@ -36,15 +36,15 @@ class HandErrors:
         as_calibrated: Triangulated joints against detections, the camera as in the file, pixels.
         corrected: The same with the fit's rotation correction, pixels.
         fitted: Joints of the fitted hand against detections, with the correction, pixels.
-        as_calibrated_metres: `as_calibrated` at the depth of the hand.
-        residual_metres: What no turn of the camera explains, at the depth of the hand.
+        as_calibrated_meters: `as_calibrated` at the depth of the hand.
+        residual_meters: What no turn of the camera explains, at the depth of the hand.
     """
 
     as_calibrated: float
     corrected: float
     fitted: float
-    as_calibrated_metres: float
-    residual_metres: float
+    as_calibrated_meters: float
+    residual_meters: float
 
 
 @dataclass
@@ -108,9 +108,9 @@ def judge(report: CameraReport, *, expects_masks: bool) -> None:
         for side, errors in report.errors.items()
         if np.isfinite(errors.corrected) or np.isfinite(errors.fitted)
     }
-    report.outliers = [side for side, errors in detected.items() if errors.residual_metres > OUTLIER_METERS]
-    kept = [errors.as_calibrated_metres for side, errors in detected.items() if side not in report.outliers]
-    kept = [metres for metres in kept if np.isfinite(metres)]
+    report.outliers = [side for side, errors in detected.items() if errors.residual_meters > OUTLIER_METERS]
+    kept = [errors.as_calibrated_meters for side, errors in detected.items() if side not in report.outliers]
+    kept = [meters for meters in kept if np.isfinite(meters)]
     took_part = report.role == "fit"
     turned = report.rotation_degrees > (TURNED_DEGREES if took_part else TURNED_DEGREES_BY_DETECTIONS)
     misplaced = bool(kept) and min(kept) > MISPLACED_METERS

@@ -18,7 +18,7 @@ SIDE_COLORS = ((255, 60, 170), (0, 200, 255))
 MASK_COLOR = (90, 255, 90)
 SEEN_COLOR = (255, 230, 0)
 HALO = (20, 20, 20)
-BESIDE_PICTURE = (70, 70, 88)
+BESIDE_IMAGE = (70, 70, 88)
 """Where a page shows no picture; black would be taken for one."""
 LONGEST_SIDE = 1000
 """Pixels of an overlay's longer side, however small the picture is."""
@@ -98,7 +98,7 @@ def _row(
         np.concatenate([strip, _on_page(overlay, height, TILE)])
         for strip, overlay in zip(strips, overlays, strict=True)
     ]
-    tiles += [np.full_like(tiles[0], BESIDE_PICTURE)] * (columns - len(tiles))
+    tiles += [np.full_like(tiles[0], BESIDE_IMAGE)] * (columns - len(tiles))
     return np.concatenate(tiles, axis=1)
 
 
@@ -110,7 +110,7 @@ def _fitted(overlay: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
 
 def _on_page(picture: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
     """The picture in the middle of a page."""
-    page = np.full((height, width, 3), BESIDE_PICTURE, np.uint8)
+    page = np.full((height, width, 3), BESIDE_IMAGE, np.uint8)
     top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
     page[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
     return page

@@ -24,8 +24,8 @@ from nerfstudio_hands.inspection.camera_report import (
 )
 from nerfstudio_hands.inspection.findings import findings_on
 from nerfstudio_hands.inspection.hand_view import PosedCapture, observed_joints, project_points
+from nerfstudio_hands.inspection.image_outline import OutlineQuality
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
-from nerfstudio_hands.inspection.picture_outline import OutlineQuality
 from nerfstudio_hands.inspection.view_measures import (
     MaskQuality,
     ViewMeasures,
@@ -125,8 +125,8 @@ def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str)
                 as_calibrated=unknown,
                 corrected=unknown,
                 fitted=_median_length(project_points(corrected, posed.keypoints[:, index]) - detections[:, index]),
-                as_calibrated_metres=unknown,
-                residual_metres=unknown,
+                as_calibrated_meters=unknown,
+                residual_meters=unknown,
             )
             for index, side in enumerate(SIDES)
         }
@@ -150,8 +150,8 @@ def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str)
             as_calibrated=as_calibrated,
             corrected=_median_length(offsets[:, index]),
             fitted=_median_length(project_points(corrected, posed.keypoints[:, index]) - seen),
-            as_calibrated_metres=as_calibrated * meters_per_pixel,
-            residual_metres=_median_length(offsets[:, index] - shift) * meters_per_pixel,
+            as_calibrated_meters=as_calibrated * meters_per_pixel,
+            residual_meters=_median_length(offsets[:, index] - shift) * meters_per_pixel,
         )
     return degrees, errors
 

@@ -29,7 +29,7 @@ def findings_on(
         cameras: Judged.
         joints: The verdict on the fitted joints.
         stored_pixels: Median distance of the stored joints from the detections, NaN without any.
-        stored_metres: The same from the triangulated joints.
+        stored_meters: The same from the triangulated joints.
     """
     doubts = fit.report.get("doubts", [])
     findings = [*capture.problems, *doubts]

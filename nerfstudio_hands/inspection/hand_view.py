@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import silhouette_mesh
 from nerfstudio_hands.fitting.silhouettes.contours import ProjectedSilhouette, SilhouetteMesh, projected_silhouette

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from nerfstudio_hands.fitting.silhouettes.contours import away_from, contour_distance, mask_boundary
 from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills, mask_verdict
 from nerfstudio_hands.inspection.hand_view import HandView
-from nerfstudio_hands.inspection.picture_outline import PictureOutline, measure_outline
+from nerfstudio_hands.inspection.image_outline import ImageOutline, measure_outline
 
 SATURATED = 250
 """Values from here on, of 255, are taken as clipped."""
@@ -59,7 +59,7 @@ class ViewMeasures:
     median: float
     saturated: float
     face_brightness: Float[np.ndarray, " F"]
-    outline: PictureOutline | None = None
+    outline: ImageOutline | None = None
 
 
 def measure_view(view: HandView, num_faces: int) -> ViewMeasures:

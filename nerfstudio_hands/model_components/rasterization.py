@@ -41,7 +41,7 @@ def antialias_layers(
     return list(smooth.split([layer.shape[-1] for layer in layers], dim=-1))
 
 
-def picture_rays(camera: Cameras) -> RayBundle:
+def image_rays(camera: Cameras) -> RayBundle:
     """The rays [H, W] of a camera's picture.
 
     Those of a pinhole camera are made here: nerfstudio's generator, which knows all kinds of cameras, takes longer on a

@@ -14,7 +14,7 @@ from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from torch import Tensor
 
 from nerfstudio_hands.datamanagers.batch import ImageBatch
-from nerfstudio_hands.evaluation.camera_turn import hand_pair, turn_onto_pictures
+from nerfstudio_hands.evaluation.camera_turn import hand_pair, turn_onto_images
 from nerfstudio_hands.evaluation.image_metrics import (
     Judged,
     Prediction,
@@ -142,7 +142,7 @@ def camera_turn(views: Sequence[tuple[Cameras, ImageBatch]], render: Render) -> 
         hand_pair(prediction, picture.judged, picture.mask, picture.intrinsics)
         for picture, prediction in zip(pictures, before, strict=True)
     ]
-    turn = torch.from_numpy(turn_onto_pictures(pairs)) if pairs else torch.zeros(3)
+    turn = torch.from_numpy(turn_onto_images(pairs)) if pairs else torch.zeros(3)
     if not turn.any():
         return None
     gains = [

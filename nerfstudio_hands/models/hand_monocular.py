@@ -23,8 +23,8 @@ from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.model_components import hand_losses
 from nerfstudio_hands.model_components.bone_capsules import bone_capsules
-from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture, photometric_terms
-from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
+from nerfstudio_hands.model_components.drawn_hand import clay_colors, drawn_hand, photometric_terms
+from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Weight, bounded
 from nerfstudio_hands.synthesis.quick.people import drawn_albedo
 
@@ -35,7 +35,7 @@ FIRST_SEED = 700_000
 
 
 @dataclass
-class HandMonocularModelConfig(PictureModelConfig):
+class HandMonocularModelConfig(ImageModelConfig):
     """Encoder, heads and losses; a weight of 0 leaves a term out."""
 
     _target: Type = field(default_factory=lambda: HandMonocularModel)
@@ -119,7 +119,7 @@ class WeaklySupervisedModelConfig(HandMonocularModelConfig):
     """Crops of a step that hands are drawn into and compared with; 0 leaves all terms of pictures out."""
 
 
-class HandMonocularModel(PictureModel):
+class HandMonocularModel(ImageModel):
     """The network, its decoder and its losses."""
 
     config: HandMonocularModelConfig
@@ -210,7 +210,7 @@ class HandMonocularModel(PictureModel):
             vertices = hand.vertices[index]
             intrinsics = crop_intrinsics(batch["focal"][index], size)
             colors = self.colors_of(output, vertices, index)
-            drawn = hand_picture(vertices, self.decoder.hand.faces, colors, intrinsics, (size, size))
+            drawn = drawn_hand(vertices, self.decoder.hand.faces, colors, intrinsics, (size, size))
             found.append(photometric_terms(drawn, batch["image"][index], batch["mask"][index]))
 
         def mean(name: str) -> Callable[[], Tensor]:
@@ -252,7 +252,7 @@ class HandMonocularModel(PictureModel):
             colors = self.colors_of(prediction["output"], vertices, 0)
         else:
             colors = clay_colors(vertices, self.decoder.hand.faces)
-        return hand_picture(
+        return drawn_hand(
             vertices, self.decoder.hand.faces, colors, intrinsics, (width, height), view_to_camera
         ).layers()
 

@@ -17,10 +17,10 @@ from nerfstudio_hands.estimators.hand_object.pose_network import ScenePlaces, Sc
 from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
 from nerfstudio_hands.hand_model.joint_frames import joint_frames, resting_joints, skinned_by_frames
 from nerfstudio_hands.hand_model.load import load_hand
+from nerfstudio_hands.model_components.drawn_hand import clay_colors, drawn_hand
 from nerfstudio_hands.model_components.hand_losses import heat_map_loss, mean_millimeters, point_loss
-from nerfstudio_hands.model_components.hand_picture import clay_colors, hand_picture
 from nerfstudio_hands.model_components.scene_losses import depth_map_loss, ordinal_loss, place_loss
-from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
+from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Weight, bounded
 
 WristDepth = Literal["given", "predicted"]
@@ -45,7 +45,7 @@ class ScenePose:
 
 
 @dataclass
-class HandObjectPoseModelConfig(PictureModelConfig):
+class HandObjectPoseModelConfig(ImageModelConfig):
     """Encoder, volumes and losses; a weight of 0 leaves a term out."""
 
     _target: Type = field(default_factory=lambda: HandObjectPoseModel)
@@ -69,7 +69,7 @@ class HandObjectPoseModelConfig(PictureModelConfig):
     """Whether joints and bones lie in the true order, seen from all around."""
 
 
-class HandObjectPoseModel(PictureModel):
+class HandObjectPoseModel(ImageModel):
     """The network and its losses."""
 
     config: HandObjectPoseModelConfig
@@ -152,4 +152,4 @@ class HandObjectPoseModel(PictureModel):
     ) -> Dict[str, Float[Tensor, "H W C"]]:
         vertices = prediction["hand"].vertices[0]
         colors = clay_colors(vertices, self.hand.faces.to(vertices.device))
-        return hand_picture(vertices, self.hand.faces, colors, intrinsics, (width, height), view_to_camera).layers()
+        return drawn_hand(vertices, self.hand.faces, colors, intrinsics, (width, height), view_to_camera).layers()

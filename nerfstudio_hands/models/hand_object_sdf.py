@@ -23,19 +23,19 @@ from nerfstudio_hands.estimators.hand_object.scene_network import PredictedScene
 from nerfstudio_hands.files.checkpoints import checkpoint_path, model_weights, read_checkpoint, require_same_weights
 from nerfstudio_hands.hand_model.joint_frames import resting_joints
 from nerfstudio_hands.hand_model.load import load_hand
+from nerfstudio_hands.model_components.drawn_hand import drawn_hand
 from nerfstudio_hands.model_components.hand_losses import mean_millimeters, weighted_mean
-from nerfstudio_hands.model_components.hand_picture import hand_picture
 from nerfstudio_hands.model_components.scene_losses import CLAMP, distance_loss, own_points, place_loss
 from nerfstudio_hands.model_components.scene_meshes import SCENE_COLORS, SceneMeshes, scene_colors, scene_meshes
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 from nerfstudio_hands.model_components.schedules import before_each_step
 from nerfstudio_hands.models.hand_object_pose import WristDepth
-from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, encoder_and_heads
+from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 
 
 @dataclass
-class HandObjectSDFModelConfig(PictureModelConfig):
+class HandObjectSDFModelConfig(ImageModelConfig):
     """Networks and losses; a weight of 0 leaves a term out."""
 
     _target: Type = field(default_factory=lambda: HandObjectSDFModel)
@@ -125,7 +125,7 @@ class AlignSDFModelConfig(HandObjectSDFModelConfig):
     object_features: Literal[3, 6, 9, 69, 72] = 6
 
 
-class HandObjectSDFModel(PictureModel):
+class HandObjectSDFModel(ImageModel):
     """The networks and their losses."""
 
     config: HandObjectSDFModelConfig
@@ -281,7 +281,7 @@ class HandObjectSDFModel(PictureModel):
             nothing = torch.zeros(height, width, 1, device=self.device)
             return {"rgb": nothing.expand(-1, -1, 3), "accumulation": nothing, "depth": nothing}
         colors = scene_colors(mesh, of_object, SCENE_COLORS)
-        return hand_picture(mesh.vertices, mesh.faces, colors, intrinsics, (width, height), view_to_camera).layers()
+        return drawn_hand(mesh.vertices, mesh.faces, colors, intrinsics, (width, height), view_to_camera).layers()
 
 
 def _weights_of(run: Path, prefix: str) -> Dict[str, Tensor]:

@@ -27,19 +27,19 @@ from nerfstudio_hands.model_components.compositing import (
     with_parts,
 )
 from nerfstudio_hands.model_components.export_source import ExportSource
+from nerfstudio_hands.model_components.image_layers import (
+    Look,
+    below_at,
+    draw_layers,
+    faces_of_hands,
+    find_image_layers,
+)
 from nerfstudio_hands.model_components.losses import (
     PixelTargets,
     attraction_loss,
     eikonal_loss,
     opacity_loss,
     penetration_loss,
-)
-from nerfstudio_hands.model_components.picture_layers import (
-    Look,
-    below_at,
-    draw_layers,
-    faces_of_hands,
-    find_picture_layers,
 )
 from nerfstudio_hands.model_components.posed_distance import Shading
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
@@ -214,7 +214,7 @@ class HandSDFModel(PosedHandModel):
     def draw(self, rays: RayBundle, respond: Respond) -> Dict[str, Tensor]:
         posed, shell, inverse_s = self.hands.for_rays(rays.flatten()), self.config.shell, self.inverse_s
         below = self.scene.hand.below_vertices(posed)
-        layers = find_picture_layers(
+        layers = find_image_layers(
             rays,
             posed,
             below=below,

@@ -29,7 +29,7 @@ from nerfstudio_hands.model_components.image_losses import coverage_loss, percep
 from nerfstudio_hands.model_components.losses import color_loss
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.model_components.posed_splats import PosedSplats, pose_splats, splat_colors
-from nerfstudio_hands.model_components.rasterization import picture_rays, pinhole_rays
+from nerfstudio_hands.model_components.rasterization import image_rays, pinhole_rays
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.memory import explain_out_of_memory, now
 from nerfstudio_hands.program.option_range import Weight, bounded
@@ -163,7 +163,7 @@ class HandSplatModel(PosedHandModel):
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:
         """Renders a camera's picture; a box to crop to has no effect, as for all methods that draw whole pictures."""
         with explain_out_of_memory("rendering", self.config.rendering_remedy()):
-            return self.get_outputs(picture_rays(camera.to(self.device)))
+            return self.get_outputs(image_rays(camera.to(self.device)))
 
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """Renders a picture [H, W] as a whole."""

@@ -28,7 +28,7 @@ from nerfstudio_hands.model_components.export_source import ExportSource
 from nerfstudio_hands.model_components.image_figures import image_figures
 from nerfstudio_hands.model_components.losses import PixelTargets, patch_loss
 from nerfstudio_hands.model_components.posed_hands import PosedHands
-from nerfstudio_hands.model_components.rasterization import picture_rays
+from nerfstudio_hands.model_components.rasterization import image_rays
 from nerfstudio_hands.model_components.training_cameras import TrainingCameras
 from nerfstudio_hands.program.memory import explain_out_of_memory, now
 from nerfstudio_hands.program.option_range import Weight, bounded
@@ -135,7 +135,7 @@ class PosedHandModel(Model):
         """Renders a camera's picture; a box to crop to has no effect where pictures are drawn in layers."""
         with explain_out_of_memory("rendering", self.config.rendering_remedy()):
             if self.draws_layers:
-                return self.get_outputs_for_camera_ray_bundle(picture_rays(camera.to(self.device)))
+                return self.get_outputs_for_camera_ray_bundle(image_rays(camera.to(self.device)))
             return super().get_outputs_for_camera(camera, obb_box)
 
     @torch.no_grad()
@@ -152,7 +152,7 @@ class PosedHandModel(Model):
     @property
     def draws_layers(self) -> bool:
         """Whether whole pictures are drawn in layers, by `draw`."""
-        return getattr(self.config, "layered_pictures", False) and not self.training
+        return getattr(self.config, "layered_images", False) and not self.training
 
     def draw(self, rays: RayBundle, respond: Respond) -> Dict[str, Tensor]:
         """What the rays of a picture [H, W] show, of methods whose pictures are drawn in layers: see

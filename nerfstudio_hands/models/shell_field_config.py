@@ -23,7 +23,7 @@ class ShellFieldModelConfig(PosedHandModelConfig):
     """Samples a ray, spread over the parts of it that lie in the shell."""
     march_steps: bounded(int, 1, 4096) = 96
     """Steps at most by which a ray is followed to and through the shell."""
-    layered_pictures: bool = False
+    layered_images: bool = False
     """Draw whole pictures by one look at each layer of the surface that a ray passes, not at samples as in training:
     some six times as fast, and nearly the same (of hand-uvnerf, and of hand-sdf without an object)."""
     channels: bounded(int, 1, 256) = 8

@@ -27,16 +27,16 @@ from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.model_components.canonical_warp import CanonicalWarp
 from nerfstudio_hands.model_components.compositing import WeightedSamples, composite_outputs, empty_outputs
 from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource
-from nerfstudio_hands.model_components.learned_surface import learned_surface_colors
-from nerfstudio_hands.model_components.losses import PixelTargets
-from nerfstudio_hands.model_components.picture_layers import (
+from nerfstudio_hands.model_components.image_layers import (
     Look,
     below_at,
     draw_layers,
     faces_of_hands,
-    find_picture_layers,
+    find_image_layers,
     shell_distances,
 )
+from nerfstudio_hands.model_components.learned_surface import learned_surface_colors
+from nerfstudio_hands.model_components.losses import PixelTargets
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.model_components.samplers import march_shell, points_on
 from nerfstudio_hands.model_components.weights import density_weights, visible_samples, volsdf_density
@@ -143,7 +143,7 @@ class VolumetricHandModel(PosedHandModel):
     def draw(self, rays: RayBundle, respond: Respond) -> Dict[str, Tensor]:
         posed, shell, beta = self.hands.for_rays(rays.flatten()), self.config.shell, self.log_beta.exp()
         below = self.below_vertices(posed)
-        layers = find_picture_layers(
+        layers = find_image_layers(
             rays,
             posed,
             below=below,

@@ -127,7 +127,7 @@ def by_motion(
             "calibrated with --method board or hands."
         )
     source = sources[0]
-    with _pictures_of(source, every) as folder:
+    with _images_of(source, every) as folder:
         placed, sentence = reconstruct(folder, known=known.get(source.name), sequential=source.is_video)
     if landmarks is None:
         return placed, sentence
@@ -165,7 +165,7 @@ def write_frames(source: Source, names: Iterable[str], folder: Path) -> None:
 
 
 @contextmanager
-def _pictures_of(source: Source, every: int) -> Iterator[Path]:
+def _images_of(source: Source, every: int) -> Iterator[Path]:
     """A folder with the pictures of a source: its own, or one of the frames of a video while they are needed."""
     if not source.is_video and every == 1:
         yield source.files[0].parent

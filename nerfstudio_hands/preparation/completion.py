@@ -14,8 +14,8 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
 from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
+from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.files.npz_writing import write_npz
-from nerfstudio_hands.files.picture_reading import read_image
 from nerfstudio_hands.preparation.sides import decide_sides, no_hand
 from nerfstudio_hands.program.progress import track
 

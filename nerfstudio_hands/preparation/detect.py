@@ -19,7 +19,7 @@ from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.files.video_reading import read_video_header
 from nerfstudio_hands.preparation.landmark_sheet import landmark_tile
 from nerfstudio_hands.preparation.sides import SidedHands, decide_sides
-from nerfstudio_hands.preparation.sources import Source, SourcePicture
+from nerfstudio_hands.preparation.sources import Source, SourceImage
 from nerfstudio_hands.preparation.tracklets import hand_steps
 from nerfstudio_hands.program.progress import show_progress
 
@@ -174,7 +174,7 @@ def _pixels(found: FoundLandmarks, index: int) -> Float[np.ndarray, "2 21 2"]:
     return found.sides.pixels[index, 0]
 
 
-def _pictures(source: Source, names: set[str]) -> Iterator[SourcePicture]:
+def _pictures(source: Source, names: set[str]) -> Iterator[SourceImage]:
     if not source.is_video:
         source = replace(source, files=tuple(file for file in source.files if file.stem in names))
     yield from (picture for picture in source.pictures() if picture.name in names)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, UInt8
 
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.captures.formats.pictures import IMAGES, LANDMARKS, MASKS, TRANSFORMS
-from nerfstudio_hands.captures.landmark_files import PictureLandmarks, write_landmarks
+from nerfstudio_hands.captures.landmark_files import ImageLandmarks, write_landmarks
 
 JPEG_QUALITY = 95
 
@@ -41,7 +41,7 @@ class CaptureWriter:
         frame: int,
         seconds: float,
         image: UInt8[np.ndarray, "H W 3"],
-        landmarks: PictureLandmarks,
+        landmarks: ImageLandmarks,
         mask: Bool[np.ndarray, "H W"] | None = None,
     ) -> None:
         """Writes a picture and what is known of it.

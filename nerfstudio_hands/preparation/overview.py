@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from nerfstudio_hands.captures.formats.pictures import read_pictures
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.captures.formats.pictures import read_images
+from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.preparation.landmark_sheet import landmark_sheet, landmark_tile
 
 TILES = 12
@@ -20,7 +20,7 @@ def overview(root: Path) -> UInt8[np.ndarray, "H W 3"]:
     Args:
         root: Folder that `prepare` made.
     """
-    capture = read_pictures(root)
+    capture = read_images(root)
     keys = sorted(capture.images, key=lambda key: (key[1], key[0]))
     chosen = [keys[i] for i in np.linspace(0, len(keys) - 1, min(TILES, len(keys))).round().astype(int)]
     tiles = []

@@ -19,14 +19,14 @@ from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.captures.misread import as_calibrated
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
-from nerfstudio_hands.files.picture_reading import read_mask
+from nerfstudio_hands.files.image_reading import read_mask
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.preparation.frames import Film, choose_frames, find_offsets, sharpness
 from nerfstudio_hands.preparation.layout_writing import CaptureWriter
 from nerfstudio_hands.preparation.options import PrepareOptions
 from nerfstudio_hands.preparation.sides import SidedHands, decide_sides, no_hand
-from nerfstudio_hands.preparation.sources import Source, folder_sources, single_pictures, video_sources
+from nerfstudio_hands.preparation.sources import Source, folder_sources, single_images, video_sources
 from nerfstudio_hands.program.progress import show_progress
 
 DEFAULT_FOV = 55.0
@@ -126,7 +126,7 @@ def _sources(options: PrepareOptions, calibration: Calibration | None) -> tuple[
     if options.videos:
         return video_sources(options.videos), True
     if len(options.images) == 1 and calibration is not None and len(calibration.images or calibration.cameras) > 1:
-        return single_pictures(options.images[0]), False
+        return single_images(options.images[0]), False
     return folder_sources(options.images), True
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.captures.capture import CaptureCamera
-from nerfstudio_hands.captures.landmark_files import PictureLandmarks
+from nerfstudio_hands.captures.landmark_files import ImageLandmarks
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand
 from nerfstudio_hands.preparation.across_cameras import MAX_MISS, join_tracklets, lonely_cameras, meeting_points, misses
@@ -53,12 +53,12 @@ class SidedHands:
     score: Float[np.ndarray, "T C 2"]
     problems: list[str]
 
-    def picture(self, frame: int, camera: int) -> PictureLandmarks:
+    def picture(self, frame: int, camera: int) -> ImageLandmarks:
         """The landmarks of one picture."""
-        return PictureLandmarks(self.pixels[frame, camera], self.metric[frame, camera], self.score[frame, camera])
+        return ImageLandmarks(self.pixels[frame, camera], self.metric[frame, camera], self.score[frame, camera])
 
 
-def stated_hands(landmarks: PictureLandmarks) -> list[DetectedHand]:
+def stated_hands(landmarks: ImageLandmarks) -> list[DetectedHand]:
     """Hands of a file that names their sides, which are then a vote like that of a network."""
     return [
         DetectedHand(

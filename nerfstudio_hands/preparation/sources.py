@@ -11,14 +11,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import image_size, read_image
+from nerfstudio_hands.files.image_reading import image_size, read_image
 from nerfstudio_hands.files.video_reading import VIDEO_SUFFIXES, read_video
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
-class SourcePicture:
+class SourceImage:
     """A picture of a source.
 
     Attributes:
@@ -49,7 +49,7 @@ class Source:
         """Whether it is one."""
         return self.files[0].suffix.lower() in VIDEO_SUFFIXES
 
-    def pictures(self) -> Iterator[SourcePicture]:
+    def pictures(self) -> Iterator[SourceImage]:
         """The pictures one by one, so that memory does not grow with their number.
 
         Raises:
@@ -57,10 +57,10 @@ class Source:
         """
         if self.is_video:
             for number, picture in enumerate(read_video(self.files[0])):
-                yield SourcePicture(f"{number:06d}", picture.seconds, picture.image)
+                yield SourceImage(f"{number:06d}", picture.seconds, picture.image)
             return
         for file in self.files:
-            yield SourcePicture(file.stem, float("nan"), read_image(file))
+            yield SourceImage(file.stem, float("nan"), read_image(file))
 
 
 def video_sources(videos: Sequence[Path]) -> list[Source]:
@@ -88,7 +88,7 @@ def folder_sources(folders: Sequence[Path]) -> list[Source]:
     return _with_names([Source(folder.resolve().name, tuple(_images_in(folder))) for folder in folders], "--images")
 
 
-def single_pictures(folder: Path) -> list[Source]:
+def single_images(folder: Path) -> list[Source]:
     """A camera a picture of a folder, named after the files.
 
     Raises:
@@ -97,7 +97,7 @@ def single_pictures(folder: Path) -> list[Source]:
     return _with_names([Source(path.stem, (path,)) for path in _images_in(folder)], "--images")
 
 
-def picture_or_video(path: Path) -> Source:
+def image_or_video(path: Path) -> Source:
     """One picture, or a video.
 
     Raises:

@@ -25,7 +25,7 @@ from nerfstudio_hands.synthesis.options import (
     CaptureRoomOptions,
     LandmarkOptions,
     MaskOptions,
-    check_pictures,
+    check_images,
     write_options,
 )
 from nerfstudio_hands.synthesis.physique import person_arrays
@@ -105,7 +105,7 @@ def synthesize_capture_room(root: Path, options: CaptureRoomOptions) -> Pieces:
 
 def _check(options: CaptureRoomOptions) -> None:
     check_ranges(options)
-    check_pictures(options.pictures, options.frames)
+    check_images(options.pictures, options.frames)
     check_calibration(options.calibration, options.num_cameras)
     if options.hand not in (*SIDES, "both"):
         raise HandsError(f"--hand: expected left, right or both, found '{options.hand}': give one of the three.")

@@ -20,9 +20,9 @@ from nerfstudio_hands.hand_images.formats.dexycb import EVERY
 from nerfstudio_hands.hand_images.formats.dexycb_takes import (
     HAND_VALUE,
     HEIGHT,
+    OBJECTS,
     SERIALS,
     SUBJECTS,
-    THINGS,
     WIDTH,
 )
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages
@@ -32,11 +32,11 @@ from nerfstudio_hands.hand_model.model import rest_joints
 from nerfstudio_hands.synthesis.freihand_files import people_of
 from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image
 from nerfstudio_hands.synthesis.made_up_mano import made_up_mean, write_made_up_mano
-from nerfstudio_hands.synthesis.obman_files import ENDLESS, grasp_source, split_counts, write_thing
+from nerfstudio_hands.synthesis.obman_files import ENDLESS, grasp_source, split_counts, write_held
 from nerfstudio_hands.synthesis.options import DexYcbOptions
 from nerfstudio_hands.synthesis.other_cameras import camera_toward, retaken
 
-THINGS_OF = {"train": 14, "test": 7}
+OBJECTS_OF = {"train": 14, "test": 7}
 """How many different things hands hold in each split, of the 21 that the layout has names for."""
 
 SIZE = 320
@@ -59,7 +59,7 @@ def synthesize_dexycb(root: Path, options: DexYcbOptions) -> Pieces:
         # As many as it takes until there are enough with the same few things.
         drawn = {"count": ENDLESS, "size": SIZE, "frames": options.frames, "left": options.left}
         source = grasp_source(part, options.seed, people_of(count), **drawn)
-        parts.append((part, source, takes_of_things(source, count, THINGS_OF[part])))
+        parts.append((part, source, takes_of_objects(source, count, OBJECTS_OF[part])))
     yield from _written(root, parts)
 
 
@@ -95,22 +95,22 @@ class _Written:
     """What takes share: things and persons that have their files."""
 
     root: Path
-    things: dict[str, int] = field(default_factory=dict)
+    objects: dict[str, int] = field(default_factory=dict)
     persons: dict[bytes, str] = field(default_factory=dict)
 
-    def thing(self, name: str, source: HandObjectImages) -> int:
+    def held_object(self, name: str, source: HandObjectImages) -> int:
         """Number of a thing among YCB's."""
-        if name not in self.things:
-            if len(self.things) == len(THINGS):
+        if name not in self.objects:
+            if len(self.objects) == len(OBJECTS):
                 raise HandsError(
-                    f"{self.root.name}: expected at most {len(THINGS)} different things, as DexYCB has, found more; "
+                    f"{self.root.name}: expected at most {len(OBJECTS)} different things, as DexYCB has, found more; "
                     "draw fewer, or write them as ObMan."
                 )
-            self.things[name] = len(self.things) + 1
-            path = self.root / "models" / THINGS[self.things[name] - 1] / "textured_simple.obj"
+            self.objects[name] = len(self.objects) + 1
+            path = self.root / "models" / OBJECTS[self.objects[name] - 1] / "textured_simple.obj"
             path.parent.mkdir(parents=True)
-            write_thing(path, source.held_mesh(name))
-        return self.things[name]
+            write_held(path, source.held_mesh(name))
+        return self.objects[name]
 
     def person(self, shape: Float32[np.ndarray, " K"], side: str) -> str:
         """Name of the calibration of a hand."""
@@ -133,10 +133,10 @@ def takes_of(source: HandObjectImages) -> Iterator[list[int]]:
     yield take
 
 
-def takes_of_things(source: HandObjectImages, count: int, things: int) -> Iterator[list[int]]:
+def takes_of_objects(source: HandObjectImages, count: int, objects: int) -> Iterator[list[int]]:
     """The first so many sequences that do with so many different things."""
     known: set[str] = set()
-    fitting = (take for take in takes_of(source) if _is_known(source.labels(take[0]), known, things))
+    fitting = (take for take in takes_of(source) if _is_known(source.labels(take[0]), known, objects))
     return itertools.islice(fitting, count)
 
 
@@ -169,16 +169,16 @@ def _write_take(folder: Path, source: HandObjectImages, indices: list[int], writ
     meta = _meta(
         frames=EVERY * (len(indices) - 1) + 1,
         side=first.side,
-        ycb=written.thing(first.held.name, source),
+        ycb=written.held_object(first.held.name, source),
         person=written.person(first.shape, first.side),  # pyright: ignore[reportArgumentType]
     )
     _write_yaml(folder / "meta.yml", meta)
     for frame, index in enumerate(indices):
         taken = retaken(source.read(index), view, (WIDTH, HEIGHT))
-        _write_picture(folder / SERIAL, EVERY * frame, taken)
+        _write_image(folder / SERIAL, EVERY * frame, taken)
 
 
-def _write_picture(folder: Path, frame: int, picture: HandImage) -> None:
+def _write_image(folder: Path, frame: int, picture: HandImage) -> None:
     write_image(folder / f"color_{frame:06d}.jpg", picture.rgb, quality=JPEG_QUALITY)
     segments = np.zeros((HEIGHT, WIDTH), np.uint8)
     if picture.mask is not None:

@@ -14,13 +14,13 @@ from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_images.hand_image import HandLabels
 from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image, write_mask
 from nerfstudio_hands.synthesis.made_up_mano import made_up_mean, write_made_up_mano
-from nerfstudio_hands.synthesis.options import FreiHandOptions, HandPictureOptions
-from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+from nerfstudio_hands.synthesis.options import DrawnImageOptions, FreiHandOptions
+from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 
 DIGITS = 6
 """Decimals of the numbers in the files: micrometers."""
 
-PICTURES_A_PERSON = 8
+IMAGES_PER_PERSON = 8
 """So many at least, as making somebody takes as long as drawing ten."""
 
 MIDDLE_BASE = 9
@@ -31,7 +31,7 @@ MIDDLE_BASE = 9
 def synthesize_freihand(folder: Path, options: FreiHandOptions) -> Pieces:
     """Draw the pictures of both splits and write FreiHAND's files; see `made_whole`."""
     write_made_up_mano(folder, "right")
-    for part, source in picture_sources(options):
+    for part, source in image_sources(options):
         copies = options.copies if part == "training" else 1
         for index in range(len(source)):
             for copy in range(copies):
@@ -44,7 +44,7 @@ def synthesize_freihand(folder: Path, options: FreiHandOptions) -> Pieces:
         _write_lists(folder, part, source, truth=part == "training" or options.truth)
 
 
-def picture_sources(options: HandPictureOptions) -> list[tuple[str, SyntheticHands]]:
+def image_sources(options: DrawnImageOptions) -> list[tuple[str, SyntheticHands]]:
     """Pictures of both splits, by the name of FreiHAND's folder."""
     common = SyntheticHandsOptions(seed=options.seed, size=options.size, of_the_shape_space=True)
 
@@ -56,7 +56,7 @@ def picture_sources(options: HandPictureOptions) -> list[tuple[str, SyntheticHan
 
 def people_of(count: int) -> int:
     """How many people so many pictures or clips are of, at most as many as are drawn while training goes on."""
-    return min(max(count // PICTURES_A_PERSON, 1), SyntheticHandsOptions.people)
+    return min(max(count // IMAGES_PER_PERSON, 1), SyntheticHandsOptions.people)
 
 
 def _write_lists(folder: Path, part: str, source: SyntheticHands, *, truth: bool) -> None:

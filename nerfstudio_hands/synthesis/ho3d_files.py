@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_images.formats.ho3d import TO_OPENCV, to_ho3d
 from nerfstudio_hands.hand_images.hand_image import HandLabels
-from nerfstudio_hands.synthesis.freihand_files import picture_sources
+from nerfstudio_hands.synthesis.freihand_files import image_sources
 from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image
 from nerfstudio_hands.synthesis.made_up_mano import write_made_up_mano
 from nerfstudio_hands.synthesis.options import Ho3dOptions
@@ -24,14 +24,14 @@ FOLDERS = {"training": ("train", "train.txt"), "evaluation": ("evaluation", "eva
 def synthesize_ho3d(root: Path, options: Ho3dOptions) -> Pieces:
     """Draw the pictures of both splits and write HO-3D's files; see `made_whole`."""
     write_made_up_mano(root, "right")
-    for part, source in picture_sources(options):
+    for part, source in image_sources(options):
         folder, listed = FOLDERS[part]
         names = []
         for index in range(len(source)):
             picture = source.read(index)
             sequence = f"{'SM' if part == 'training' else 'AP'}{index // options.frames + 1}"
             names.append(f"{sequence}/{index % options.frames:04d}")
-            _write_picture(root / folder / sequence / "rgb" / f"{index % options.frames:04d}", picture.rgb, options)
+            _write_image(root / folder / sequence / "rgb" / f"{index % options.frames:04d}", picture.rgb, options)
             meta = root / folder / sequence / "meta" / f"{index % options.frames:04d}.pkl"
             meta.parent.mkdir(exist_ok=True)
             meta.write_bytes(pickle.dumps(_annotation(picture.labels, whole=part == "training" or options.truth)))
@@ -39,7 +39,7 @@ def synthesize_ho3d(root: Path, options: Ho3dOptions) -> Pieces:
         (root / listed).write_text("\n".join(names) + "\n")
 
 
-def _write_picture(stem: Path, rgb: np.ndarray, options: Ho3dOptions) -> None:
+def _write_image(stem: Path, rgb: np.ndarray, options: Ho3dOptions) -> None:
     if options.version == 2:
         write_image(stem.with_suffix(".png"), rgb)
     else:

@@ -32,7 +32,7 @@ from nerfstudio_hands.synthesis.options import (
     SPLITS,
     InterHandOptions,
     LandmarkOptions,
-    check_pictures,
+    check_images,
     write_options,
 )
 from nerfstudio_hands.synthesis.physique import person_arrays
@@ -84,8 +84,8 @@ def synthesize_interhand(root: Path, options: InterHandOptions, *, processes: in
 def _check(options: InterHandOptions, processes: int) -> None:
     check_ranges(options)
     require_range("--processes", processes, 1, MOST_PROCESSES)
-    check_pictures(options.pictures, options.frames)
-    check_calibration(options.calibration, options.num_cameras + options.grey_cameras)
+    check_images(options.pictures, options.frames)
+    check_calibration(options.calibration, options.num_cameras + options.gray_cameras)
     if options.split not in SPLITS:
         raise HandsError(f"--split: expected train, val or test, found '{options.split}': give one of the three.")
     if options.fps not in FRAME_STEPS:
@@ -122,7 +122,7 @@ def _production(options: InterHandOptions) -> _Production:
     cameras = dome_cameras(
         CENTER,
         num_color=options.num_cameras,
-        num_gray=options.grey_cameras,
+        num_gray=options.gray_cameras,
         rng=np.random.default_rng([options.seed, 3]),
     )
     sequences = []
@@ -193,7 +193,7 @@ def _write_truth(
 
 def _render_all(root: Path, options: InterHandOptions, processes: int) -> Pieces:
     jobs = [(index, t) for index in range(len(options.sequences)) for t in range(options.frames)]
-    pictures = [None] * (options.num_cameras + options.grey_cameras)
+    pictures = [None] * (options.num_cameras + options.gray_cameras)
     if processes == 1:
         for job in jobs:
             _render_frame(root, options, *job)

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS, SIZE, TO_OPENCV
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages, HeldMesh, mirrored
-from nerfstudio_hands.hand_images.thing_files import moved
+from nerfstudio_hands.hand_images.object_files import moved
 from nerfstudio_hands.synthesis.freihand_files import people_of
-from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
+from nerfstudio_hands.synthesis.grasp_images import SyntheticGrasps, SyntheticGraspsOptions
 from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image
 from nerfstudio_hands.synthesis.made_up_mano import write_made_up_mano
 from nerfstudio_hands.synthesis.options import DexYcbOptions, ObManOptions
@@ -92,13 +92,13 @@ def _write_sample(root: Path, stem: Path, picture: HandImage, source: HandObject
         segments = np.zeros((SIZE, SIZE, 3), np.uint8)
         segments[..., HAND_CHANNEL] = HAND_VALUES["right"][0] * taken.mask
         write_image(stem.parent / "segm" / f"{stem.name}.png", segments)
-    name, to_camera = _write_thing(root / "ShapeNetCore.v2" / CLASS, taken.labels, source)
+    name, to_camera = _write_object(root / "ShapeNetCore.v2" / CLASS, taken.labels, source)
     meta = stem.parent / "meta" / f"{stem.name}.pkl"
     meta.parent.mkdir(exist_ok=True)
-    meta.write_bytes(pickle.dumps(_annotation(taken.labels) | _thing(name, to_camera), protocol=2))
+    meta.write_bytes(pickle.dumps(_annotation(taken.labels) | _object(name, to_camera), protocol=2))
 
 
-def _write_thing(folder: Path, labels: HandLabels, source: HandObjectImages) -> tuple[str, Float[np.ndarray, "4 4"]]:
+def _write_object(folder: Path, labels: HandLabels, source: HandObjectImages) -> tuple[str, Float[np.ndarray, "4 4"]]:
     """The mesh as ShapeNet has it, unless it is there, its name, and the map from it to the camera's frame.
 
     ShapeNet's meshes stand about the origin in a box whose diagonal is one.
@@ -113,11 +113,11 @@ def _write_thing(folder: Path, labels: HandLabels, source: HandObjectImages) -> 
     path = folder / name / "models" / "model_normalized.obj"
     if not path.is_file():
         path.parent.mkdir(parents=True)
-        write_thing(path, moved(mesh, np.linalg.inv(shape)))
+        write_held(path, moved(mesh, np.linalg.inv(shape)))
     return name, to_camera @ shape
 
 
-def write_thing(path: Path, mesh: HeldMesh) -> None:
+def write_held(path: Path, mesh: HeldMesh) -> None:
     """A mesh as .obj."""
     trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(path)
 
@@ -140,7 +140,7 @@ def _annotation(labels: HandLabels) -> dict[str, np.ndarray | str]:
     }
 
 
-def _thing(name: str, to_camera: Float[np.ndarray, "4 4"]) -> dict[str, np.ndarray | str | float]:
+def _object(name: str, to_camera: Float[np.ndarray, "4 4"]) -> dict[str, np.ndarray | str | float]:
     return {
         "class_id": CLASS,
         "sample_id": name,

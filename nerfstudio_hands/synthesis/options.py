@@ -75,7 +75,7 @@ class MaskOptions:
 
 
 @dataclass(frozen=True)
-class PictureOptions:
+class ImageOptions:
     """How the pictures are taken."""
 
     exposure: bounded(float, 0.05, 50) = 1.0
@@ -85,7 +85,7 @@ class PictureOptions:
     hands blur as they move. Rendering then takes five times as long."""
 
 
-AS_IT_IS = PictureOptions()
+AS_IT_IS = ImageOptions()
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class RenderedCaptureOptions:
     """How far landmarks are from joints."""
     calibration: CalibrationOptions = CalibrationOptions()
     """How far the cameras of the files are from the true ones."""
-    pictures: PictureOptions = AS_IT_IS
+    pictures: ImageOptions = AS_IT_IS
     """How the pictures are taken."""
 
 
@@ -145,7 +145,7 @@ class InterHandOptions(RenderedCaptureOptions):
     """5 or 30: the step of the frame numbers, 18 or 3, as in the two downloads of InterHand2.6M."""
     seed: bounded(int, 0, 2**32 - 1) = 0
     """Another seed is another person, another skin, another dome and other errors of annotation."""
-    grey_cameras: bounded(int, 0, 1000) = 0
+    gray_cameras: bounded(int, 0, 1000) = 0
     """Grey cameras in addition."""
     supersampling: bounded(int, 1, 16) = 2
     """Samples a pixel along each axis."""
@@ -174,7 +174,7 @@ class MotionOptions:
 
 
 @dataclass(frozen=True)
-class HandPictureOptions:
+class DrawnImageOptions:
     """Which pictures of single hands to draw; the same options give the same files."""
 
     training: bounded(int, 2, 10**6) = 64
@@ -190,7 +190,7 @@ class HandPictureOptions:
 
 
 @dataclass(frozen=True)
-class FreiHandOptions(HandPictureOptions):
+class FreiHandOptions(DrawnImageOptions):
     """Which pictures to draw in FreiHAND's layout."""
 
     copies: Literal[1, 4] = 4
@@ -198,7 +198,7 @@ class FreiHandOptions(HandPictureOptions):
 
 
 @dataclass(frozen=True)
-class Ho3dOptions(HandPictureOptions):
+class Ho3dOptions(DrawnImageOptions):
     """Which pictures to draw in HO-3D's layout."""
 
     frames: bounded(int, 1, 10**4) = 8
@@ -235,7 +235,7 @@ class DexYcbOptions:
     """Another seed is other clips of other people."""
 
 
-def check_pictures(options: PictureOptions, num_frames: int) -> None:
+def check_images(options: ImageOptions, num_frames: int) -> None:
     """Refuse blur where nothing moves.
 
     Raises:

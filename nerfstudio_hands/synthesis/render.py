@@ -12,7 +12,7 @@ from jaxtyping import Float
 from nerfstudio_hands.geometry.raster.rasterize import rasterize_rays
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.synthesis.motion_sequence import MotionSequence, moved, posed_surfaces
-from nerfstudio_hands.synthesis.options import AS_IT_IS, PictureOptions
+from nerfstudio_hands.synthesis.options import AS_IT_IS, ImageOptions
 from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
 from nerfstudio_hands.synthesis.scene import Quality, Scene, light_scene
 from nerfstudio_hands.synthesis.shading import EXPOSURE, Shader, sample_shader, vertex_shader
@@ -51,7 +51,7 @@ def render_frame(
     quality: Quality,
     *,
     supersampling: int,
-    taken: PictureOptions = AS_IT_IS,
+    taken: ImageOptions = AS_IT_IS,
 ) -> Iterator[tuple[RigCamera, RenderedImage]]:
     """Images of one frame by all cameras, one after the other.
 

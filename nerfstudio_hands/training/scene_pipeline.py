@@ -27,7 +27,7 @@ from nerfstudio_hands.model_components.scene_meshes import SceneMesh, SceneMeshe
 from nerfstudio_hands.models.hand_object_sdf import HandObjectSDFModel
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.program.option_range import bounded
-from nerfstudio_hands.training.picture_pipeline import PicturePipeline, PicturePipelineConfig
+from nerfstudio_hands.training.image_pipeline import ImagePipeline, ImagePipelineConfig
 from nerfstudio_hands.transforms.rigid import apply_rigid
 
 WHILE_TRAINING = 8
@@ -35,7 +35,7 @@ WHILE_TRAINING = 8
 
 
 @dataclass
-class ScenePosePipelineConfig(PicturePipelineConfig):
+class ScenePosePipelineConfig(ImagePipelineConfig):
     """Data manager and model of a method that sees where hand and object are."""
 
     _target: Type = field(default_factory=lambda: ScenePosePipeline)
@@ -52,7 +52,7 @@ class ScenePosePipelineConfig(PicturePipelineConfig):
         return super().check_data()
 
 
-class ScenePosePipeline(PicturePipeline):
+class ScenePosePipeline(ImagePipeline):
     """Joints and centers of objects are judged."""
 
     datamanager: SceneDataManager
@@ -93,7 +93,7 @@ class ScenePipelineConfig(ScenePosePipelineConfig):
     """Points on each surface that an evaluation compares: published figures have 30,000."""
 
 
-class ScenePipeline(PicturePipeline):
+class ScenePipeline(ImagePipeline):
     """Surfaces are judged, and written."""
 
     config: ScenePipelineConfig
@@ -122,7 +122,7 @@ class ScenePipeline(PicturePipeline):
             output_path.mkdir(parents=True, exist_ok=True)
             account = [{"row": row, **one} for row, one in zip(rows, judged, strict=True)]
             (output_path / "figures_of_meshes.json").write_text(json.dumps(account, indent=1))
-            self.write_pictures(rows, output_path)
+            self.write_all_images(rows, output_path)
         self.train()
         return mean_figures(judged)
 
@@ -159,10 +159,10 @@ class ScenePipeline(PicturePipeline):
         labels = source.labels(int(batch["row"][index]))
         if labels.held is None:
             return hand, None
-        thing, to_view = source.held_mesh(labels.held.name), batch["held"][index].cpu()
-        faces = torch.from_numpy(np.ascontiguousarray(thing.faces)).long()
+        held_object, to_view = source.held_mesh(labels.held.name), batch["held"][index].cpu()
+        faces = torch.from_numpy(np.ascontiguousarray(held_object.faces)).long()
         faces = faces.flip(1) if torch.linalg.det(to_view[:3, :3]) < 0 else faces
-        return hand, Mesh(apply_rigid(to_view, torch.from_numpy(thing.vertices)), faces)
+        return hand, Mesh(apply_rigid(to_view, torch.from_numpy(held_object.vertices)), faces)
 
 
 def _judgeable(mesh: Optional[SceneMesh]) -> Optional[Mesh]:

@@ -8,7 +8,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.files.checkpoints import checkpoint_path, model_weights, read_checkpoint, require_same_weights
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
-from nerfstudio_hands.models.picture_model import PictureModelConfig
+from nerfstudio_hands.models.image_model import ImageModelConfig
 from nerfstudio_hands.training.run_config import load_config
 
 LEARNED = ("network.", "skin.")
@@ -27,7 +27,7 @@ def predictor_of_run(path: Path) -> HandPredictor | ScenePredictor:
     """
     config = load_config(path)
     model = config.pipeline.model
-    predictor = model.predictor(config.pipeline.datamanager) if isinstance(model, PictureModelConfig) else None
+    predictor = model.predictor(config.pipeline.datamanager) if isinstance(model, ImageModelConfig) else None
     if predictor is None:
         raise HandsError(
             f"{path}: expected a run of hand-monocular or hand-object-sdf whose bones come from a network and not from "

@@ -25,7 +25,7 @@ VIEWER_SCALE = 10.0
 FIELD_OF_VIEW = math.radians(35.0)
 """Vertical; the viewer's own 75 degrees distort what fills the picture."""
 
-STALEST_PICTURE = 10.0
+STALEST_IMAGE = 10.0
 """Seconds of training after which a picture is due."""
 
 NEVER = 10**9
@@ -80,7 +80,7 @@ def keep_recognizable(machine: RenderStateMachine) -> None:
 
 
 def keep_up_to_date(viewer: Viewer) -> None:
-    """Shows the step once a second, and at least every `STALEST_PICTURE` seconds what has been learned.
+    """Shows the step once a second, and at least every `STALEST_IMAGE` seconds what has been learned.
 
     nerfstudio shows both when as many steps have passed as one picture is worth by its estimate. That counts the wait
     for the training step in progress as rendering, so that on a CPU hundreds of seconds pass and the page says step 0.
@@ -90,7 +90,7 @@ def keep_up_to_date(viewer: Viewer) -> None:
 
     def update_scene(step: int, num_rays_per_batch: int | None = None) -> None:
         nonlocal shown, told
-        if time.monotonic() - shown > STALEST_PICTURE:
+        if time.monotonic() - shown > STALEST_IMAGE:
             viewer.last_step = step - NEVER
         before = viewer.last_step
         update(step, num_rays_per_batch)

@@ -82,14 +82,14 @@ def test_synthetic_captures_are_known_by_their_truth(repository, tmp_path):
     assert not captures.is_synthetic(tmp_path / "real" / "1") and not captures.notes_on(tmp_path / "real" / "1")
 
 
-def test_evaluated_pictures_are_counted_from_their_files(tmp_path):
+def test_evaluated_images_are_counted_from_their_files(tmp_path):
     for name, size in (
         ("eval_view_region_0000", (6, 4)),
         ("eval_both_region_0001", (6, 4)),
         ("eval_img_0000", (18, 4)),
     ):
         Image.fromarray(np.zeros(size[::-1], dtype=np.uint8)).save(tmp_path / f"{name}.png")
-    found = captures.EvaluatedPictures.of_folder(tmp_path)
+    found = captures.EvaluatedImages.of_folder(tmp_path)
     assert found.sizes == Counter({(6, 4): 2}) and found.protocols == Counter({"view": 1, "both": 1})
     assert found.sentence(["03"]) == (
         "Evaluated: 2 held-out pictures (2 of 6x4 pixels; 1 of novel view, 1 of novel view and pose); "

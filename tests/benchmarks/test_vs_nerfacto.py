@@ -87,7 +87,7 @@ def test_what_is_compiled_in_the_first_steps_does_not_count_for_the_speed(monkey
     assert watch.steps_in(1) == 60
 
 
-def test_one_function_judges_both_on_the_same_pictures():
+def test_one_function_judges_both_on_the_same_images():
     seen = []
 
     def judge(outputs, batch):

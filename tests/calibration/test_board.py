@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from helpers.board_pictures import NUMBERS, SIZE, K, eyes, photographed
+from helpers.board_images import NUMBERS, SIZE, K, eyes, photographed
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.calibration.board import (

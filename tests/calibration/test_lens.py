@@ -67,7 +67,7 @@ def test_a_polynomial_that_turns_back_has_pixels_without_a_ray():
     assert (np.diff(drawn[:, 0]) > 0).all()
 
 
-def test_a_picture_of_a_lens_becomes_a_pinhole_picture():
+def test_a_image_of_a_lens_becomes_a_pinhole_image():
     lens = LENSES["barrel"]
     new = undistorted_camera(K, lens, SIZE)
 

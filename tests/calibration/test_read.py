@@ -61,7 +61,7 @@ def test_what_we_write_is_read_back(tmp_path: Path, lens: Lens | None):
 
 
 @pytest.mark.parametrize("lens", [None, FISHEYE, made_up_rig()[0].lens])
-def test_pictures_that_we_write_are_read_back(tmp_path: Path, lens: Lens | None):
+def test_images_that_we_write_are_read_back(tmp_path: Path, lens: Lens | None):
     rig = {f"{camera.name}.png": camera for camera in made_up_rig(lens)}
     (tmp_path / "transforms.json").write_text(transforms_text(rig))
     found = read_calibration(tmp_path).images
@@ -72,7 +72,7 @@ def test_pictures_that_we_write_are_read_back(tmp_path: Path, lens: Lens | None)
         assert found[name].size == camera.size and (found[name].lens is None) == (lens is None)
 
 
-def test_pictures_find_their_cameras(tmp_path: Path):
+def test_images_find_their_cameras(tmp_path: Path):
     found = read_calibration(write_anipose(tmp_path, made_up_rig()))
     for name in ("cam01", "cam01.mp4", "videos/cam01.mp4", "1", "01.png", "GOPRO_0001"):
         assert found.camera(name).name == "cam01", name
@@ -80,12 +80,12 @@ def test_pictures_find_their_cameras(tmp_path: Path):
         found.camera("kitchen.mp4")
 
 
-def test_one_camera_serves_all_pictures(tmp_path: Path):
+def test_one_camera_serves_all_images(tmp_path: Path):
     found = read_calibration(write_anipose(tmp_path, made_up_rig()[:1]))
     assert found.camera("kitchen.mp4").name == "cam00"
 
 
-def test_intrinsics_for_all_frames_and_sizes_from_pictures(tmp_path: Path):
+def test_intrinsics_for_all_frames_and_sizes_from_images(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((100, 200, 3), np.uint8))
     frame = {"file_path": "./a", "transform_matrix": np.eye(4).tolist()}
     (tmp_path / "transforms.json").write_text(json.dumps({"camera_angle_x": 1.2, "frames": [frame]}))

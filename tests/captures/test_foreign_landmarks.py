@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nerfstudio_hands.captures.landmark_files import PictureLandmarks, read_landmarks
+from nerfstudio_hands.captures.landmark_files import ImageLandmarks, read_landmarks
 from nerfstudio_hands.errors import HandsError
 
 SIZE = (640, 480)
@@ -57,7 +57,7 @@ FORMS = {
 }
 
 
-def read(folder: Path, content: Any) -> PictureLandmarks:
+def read(folder: Path, content: Any) -> ImageLandmarks:
     (folder / "0.json").write_text(json.dumps(content))
     return read_landmarks(folder / "0.json", SIZE)
 
@@ -91,7 +91,7 @@ def test_of_several_people_the_one_with_the_surest_hands_is_taken(tmp_path: Path
 
 
 @pytest.mark.parametrize("form", ["[0, 1]", "[-1, 1]"])
-def test_fractions_of_the_picture_are_recognised(tmp_path: Path, form: str) -> None:
+def test_fractions_of_the_image_are_recognised(tmp_path: Path, form: str) -> None:
     fractions = (HANDS + 0.5) / SIZE
     stored = fractions if form == "[0, 1]" else fractions * 2 - 1
     content = {"people": [{"hand_left_keypoints_2d": flat(stored[0]), "hand_right_keypoints_2d": flat(stored[1])}]}
@@ -102,7 +102,7 @@ def test_fractions_of_the_picture_are_recognised(tmp_path: Path, form: str) -> N
     np.testing.assert_allclose(read(tmp_path, ours).pixels, HANDS + 0.5)
 
 
-def test_landmarks_of_a_picture_of_another_size_are_scaled(tmp_path: Path) -> None:
+def test_landmarks_of_a_image_of_another_size_are_scaled(tmp_path: Path) -> None:
     content = {"images": [{"id": 1, "width": 1280, "height": 960}], "annotations": [
         {"image_id": 1, "lefthand_kpts": flat(HANDS[0] * 2 + 0.5), "righthand_kpts": flat(HANDS[1] * 2 + 0.5)}
     ]}  # fmt: skip

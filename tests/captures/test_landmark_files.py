@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_hands.captures.landmark_files import (
-    PictureLandmarks,
+    ImageLandmarks,
     no_landmarks,
     read_landmark_files,
     read_landmarks,
@@ -20,9 +20,9 @@ from nerfstudio_hands.errors import HandsError
 SIZE = (640, 480)
 
 
-def made_up(seed: int = 0) -> PictureLandmarks:
+def made_up(seed: int = 0) -> ImageLandmarks:
     rng = np.random.default_rng(seed)
-    return PictureLandmarks(
+    return ImageLandmarks(
         rng.uniform(0, 480, (2, 21, 2)), rng.normal(0, 0.05, (2, 21, 3)), rng.uniform(0.5, 1, 2).round(3)
     )
 
@@ -54,7 +54,7 @@ def test_an_absent_hand_is_null(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("convention", ["[-1, 1]", "[0, 1]", "pixels"])
-def test_landmarks_of_a_capture_room_are_told_apart_over_all_pictures(tmp_path: Path, convention: str) -> None:
+def test_landmarks_of_a_capture_room_are_told_apart_over_all_images(tmp_path: Path, convention: str) -> None:
     fractions = np.random.default_rng(1).uniform(0.05, 0.95, (4, 21, 2))
     stored = {"[-1, 1]": fractions * 2 - 1, "[0, 1]": fractions, "pixels": fractions * SIZE}[convention]
     paths = [tmp_path / f"{index}.json" for index in range(4)]

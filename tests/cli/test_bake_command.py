@@ -12,7 +12,7 @@ from helpers.in_process import ns_hands
 from nerfstudio.utils import writer
 
 from nerfstudio_hands.cli.trained_run import load_run
-from nerfstudio_hands.files.picture_reading import read_image, read_mask
+from nerfstudio_hands.files.image_reading import read_image, read_mask
 
 SIZE = 64
 

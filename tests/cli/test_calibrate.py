@@ -7,14 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.board_pictures import K, eyes, photographed
+from helpers.board_images import K, eyes, photographed
 from helpers.moving_hand import SIZE, made_up_rig, moving_joints, seen
 
 from nerfstudio_hands.calibration.board import Board
 from nerfstudio_hands.calibration.intrinsics import exif_view_degrees
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import transforms
-from nerfstudio_hands.captures.landmark_files import PictureLandmarks, write_landmarks
+from nerfstudio_hands.captures.landmark_files import ImageLandmarks, write_landmarks
 from nerfstudio_hands.cli.calibrate import calibrate
 from nerfstudio_hands.errors import HandsError
 
@@ -43,7 +43,7 @@ def test_cameras_placed_by_hands(tmp_path: Path):
         (tmp_path / "found" / camera.name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "pictures" / camera.name / "0.png"), np.zeros((SIZE[1], SIZE[0]), np.uint8))
         for t in range(20):
-            picture = PictureLandmarks(landmarks[t, c], np.full((2, 21, 3), np.nan), np.full(2, np.nan))
+            picture = ImageLandmarks(landmarks[t, c], np.full((2, 21, 3), np.nan), np.full(2, np.nan))
             write_landmarks(tmp_path / "found" / camera.name / f"{t:06d}.json", picture)
     folders = tuple(tmp_path / "pictures" / camera.name for camera in rig)
     # The cameras' principal points are up to 18 px off the middle, which an angle of view does not know.

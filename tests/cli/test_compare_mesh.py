@@ -29,7 +29,7 @@ def compared(capsys, *words: object) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def test_two_spheres_are_two_millimetres_apart(spheres, capsys):
+def test_two_spheres_are_two_millimeters_apart(spheres, capsys):
     found = compared(capsys, spheres[0], "--truth", spheres[1], "--truth-unit", "cm", "--thresholds", "1", "2.5")
     for way in ("mesh_to_truth", "truth_to_mesh"):
         assert found[f"{way}_mm"] == {key: pytest.approx(2, abs=0.05) for key in ("mean", "median", "percentile_95")}

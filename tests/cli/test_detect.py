@@ -30,7 +30,7 @@ def pictures(demo_capture: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_landmarks_a_picture_a_sheet_and_a_summary(
+def test_landmarks_a_image_a_sheet_and_a_summary(
     pictures: Path, demo_capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detect(output=tmp_path / "out", images=(pictures,))

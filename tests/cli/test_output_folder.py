@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_pictures_are_written_as_rgb(tmp_path: Path) -> None:
+def test_images_are_written_as_rgb(tmp_path: Path) -> None:
     picture = np.zeros((4, 6, 3), np.uint8)
     picture[..., 0] = 200
     write_image(tmp_path / "red.png", picture)

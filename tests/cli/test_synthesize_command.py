@@ -61,7 +61,7 @@ def test_both_layouts_take_a_subject_of_another_build(calls, layout: str, kind):
     assert calls[0][1] == kind(subject=SubjectOptions(finger_thickness=1.15, nail_length=3.0))
 
 
-def test_pictures_of_single_hands_take_their_layouts_options(calls):
+def test_images_of_single_hands_take_their_layouts_options(calls):
     tyro.cli(synthesize, args=["freihand", "--output", "a", "--training", "9", "--copies", "1"])
     tyro.cli(synthesize, args=["ho3d", "--output", "b", "--version", "2", "--no-truth"])
     assert [options for _, options, _ in calls] == [
@@ -70,7 +70,7 @@ def test_pictures_of_single_hands_take_their_layouts_options(calls):
     ]
 
 
-def test_pictures_of_grasps_take_their_layouts_options(calls):
+def test_images_of_grasps_take_their_layouts_options(calls):
     tyro.cli(synthesize, args=["obman", "--output", "a", "--training", "9", "--seed", "2"])
     tyro.cli(synthesize, args=["dexycb", "--output", "b", "--frames", "3", "--left", "0"])
     assert [options for _, options, _ in calls] == [ObManOptions(training=9, seed=2), DexYcbOptions(frames=3, left=0)]

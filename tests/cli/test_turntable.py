@@ -21,7 +21,7 @@ def loaded_once(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, request: pytest
     monkeypatch.setattr(trained_run, "load_run", lambda *_, **__: request.module.loaded)
 
 
-def pictures_of(path: Path) -> np.ndarray:
+def images_of(path: Path) -> np.ndarray:
     frames = imageio_ffmpeg.read_frames(str(path))
     width, height = next(frames)["size"]
     return np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in frames])
@@ -36,19 +36,19 @@ def shows_a_whole_hand(picture: np.ndarray) -> bool:
 
 def test_a_turntable_shows_the_hand_from_all_sides(tiny_run: Path, tmp_path: Path) -> None:
     turntable(tiny_run, tmp_path / "t.mp4", num_frames=6, width=80, height=60)
-    pictures = pictures_of(tmp_path / "t.mp4")
+    pictures = images_of(tmp_path / "t.mp4")
     assert pictures.shape == (6, 60, 80, 3) and all(map(shows_a_whole_hand, pictures))
     moved = [(abs(pictures[k].astype(int) - pictures[k - 1]).max(axis=-1) > 40).mean() for k in range(6)]
     assert min(moved) > 0.02
     with pytest.raises(HandsError, match="t.mp4: expected a new video file"):
         turntable(tiny_run, tmp_path / "t.mp4")
     turntable(tiny_run, tmp_path / "t.mp4", num_frames=1, width=40, height=30, overwrite=True)
-    assert len(pictures_of(tmp_path / "t.mp4")) == 1
+    assert len(images_of(tmp_path / "t.mp4")) == 1
 
 
 def test_a_spiral_of_one_pose_as_the_documentation_has_it(tiny_run: Path, tmp_path: Path) -> None:
     animate(tiny_run, tmp_path / "s.mp4", spiral=True, seconds=3, fps=2, size=80)
-    pictures = pictures_of(tmp_path / "s.mp4")
+    pictures = images_of(tmp_path / "s.mp4")
     assert len(pictures) == 6 and all(map(shows_a_whole_hand, pictures))
 
 

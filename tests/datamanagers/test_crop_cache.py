@@ -54,7 +54,7 @@ def test_crops_come_back(tmp_path: Path):
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".bytes", ".npz"]
 
 
-def test_labels_of_the_whole_picture(tmp_path: Path):
+def test_labels_of_the_whole_image(tmp_path: Path):
     writer = CropWriter(tmp_path / "a.npz")
     writer.add(image=0, frame=0, source=MaskSource.GRABCUT, pixels=crop(5), top=7, left=9)
     writer.finish()

@@ -31,7 +31,7 @@ def cut_again(*arguments, **options):
     raise AssertionError("the pictures were looked at again")
 
 
-def test_sampled_pixels_are_those_of_the_pictures(moving_hand):
+def test_sampled_pixels_are_those_of_the_images(moving_hand):
     dataset = EvaluationImages(moving_hand())
     batch = HandPixelSampler(HandPixelSamplerConfig(num_rays_per_batch=500)).sample(
         load_or_build_crops(dataset, "train")
@@ -207,7 +207,7 @@ def test_an_interrupted_cut_goes_on_where_it_stopped(moving_hand, monkeypatch, o
         assert np.array_equal(crop.pixels, larger.pixels[down : down + height, right : right + width])
 
 
-def test_bad_pictures_are_survived_and_counted(moving_hand):
+def test_bad_images_are_survived_and_counted(moving_hand):
     outputs = moving_hand()
     paths = outputs.image_filenames
     paths[0].unlink()
@@ -285,7 +285,7 @@ def test_the_truth_of_a_synthetic_capture_goes_before_a_mask_of_our_own(moving_h
     assert torch.equal(own["hand_label"], found["hand_label"]) and image.any()
 
 
-def test_the_viewer_s_pictures_are_not_labelled(moving_hand, monkeypatch):
+def test_the_viewer_s_images_are_not_labelled(moving_hand, monkeypatch):
     monkeypatch.setattr(TrainingImages, "labels", cut_again)
     assert set(TrainingImages(moving_hand())[1]) == {"image", "image_idx"}
 

@@ -48,7 +48,7 @@ def test_rays_are_those_of_the_pixels(manager):
     assert all(torch.equal(rays.metadata[key], truth.metadata[key]) for key in ("frame_index", "camera_index"))
 
 
-def test_no_picture_is_kept_as_float(manager):
+def test_no_image_is_kept_as_float(manager):
     data = manager()
     data.next_train(0)
     gc.collect()
@@ -77,14 +77,14 @@ def test_evaluation_as_nerfstudio_s_pipeline_does_it(manager):
     assert seen[5][1]["mask_is_own"] and seen[5][1]["training_scale"] == 1
 
 
-def test_held_out_pictures_that_show_nothing_are_not_evaluated(manager):
+def test_held_out_images_that_show_nothing_are_not_evaluated(manager):
     data = manager()
     Path(data.train_dataparser_outputs.image_filenames[3]).unlink()
     data = manager()
     assert [int(batch["image_idx"]) for _, batch in data.fixed_indices_eval_dataloader] == [0, 1, 2, 4, 5, 6, 7]
 
 
-def test_without_held_out_pictures_it_trains_and_says_what_is_missing(manager):
+def test_without_held_out_images_it_trains_and_says_what_is_missing(manager):
     data = manager(held_out=False)
     assert len(data.next_train(0)[0]) == 300
     with pytest.raises(SystemExit, match="--eval-cameras"):

@@ -113,7 +113,7 @@ def test_colours_belong_to_their_pixels(two, crops_of):
     assert batch["indices"][batch["indices"][:, 0] == 9, 1].max() == 49
 
 
-def test_patches_are_whole_squares_in_the_picture(two, crops_of):
+def test_patches_are_whole_squares_in_the_image(two, crops_of):
     size = 32
     assert sampler(num_patches=3, patch_size=size).sample(two)["num_patch_rays"] == 0  # Nobody looks at patches.
     with_patches = sampler(num_patches=3, patch_size=size, draws_patches=True)
@@ -164,7 +164,7 @@ def test_every_hand_pixel_has_the_same_chance_whatever_its_frame(crops_of):
     assert np.abs(largest.sum(0) / largest.sum() * sides.max() - 1).max() < 0.25
 
 
-def test_pictures_of_a_frame_give_rays_by_the_size_of_their_hands(crops_of):
+def test_images_of_a_frame_give_rays_by_the_size_of_their_hands(crops_of):
     # Six frames with a hand of 16x16 and one of 4x4 pixels each; a batch takes both pictures of two of them.
     crops = crops_of([picture(row, side=(16, 4)[row % 2]) for row in range(12)], [row // 2 for row in range(12)])
     draws = sampler(frames_per_batch=2, images_per_batch=8, background_fraction=0.0)

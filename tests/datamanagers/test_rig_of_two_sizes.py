@@ -96,7 +96,7 @@ def test_a_batch_has_pixels_of_both_sizes(manager):
         assert torch.equal(batch["image"][mine], dataset[row]["image"][y[mine], x[mine]])
 
 
-def test_held_out_pictures_of_both_sizes_are_judged(manager, tmp_path, monkeypatch):
+def test_held_out_images_of_both_sizes_are_judged(manager, tmp_path, monkeypatch):
     def missing(net: str):
         raise MissingWeights("not here")
 

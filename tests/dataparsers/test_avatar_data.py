@@ -111,7 +111,7 @@ def test_held_out_cameras_and_frames_do_not_place_the_world(demo_capture, true_f
         assert torch.equal(moved[0], world) and torch.equal(moved[1], box)
 
 
-def test_a_scale_shrinks_pictures_and_intrinsics_alike(outputs, demo_capture, true_fit):
+def test_a_scale_shrinks_images_and_intrinsics_alike(outputs, demo_capture, true_fit):
     half = make_outputs(demo_capture, true_fit, resolution_scale=0.5)
     assert (half.cameras.width * 2 == outputs.cameras.width).all()
     points = outputs.metadata["hands"].all_vertices([0])[0]
@@ -124,7 +124,7 @@ def test_a_scale_shrinks_pictures_and_intrinsics_alike(outputs, demo_capture, tr
     "options, width, scale",
     [({}, 256, 1.0), ({"eval_resolution": 200}, 200, 1.0), ({"resolution_scale": 0.5}, 256, 0.5)],
 )
-def test_held_out_pictures_have_a_size_of_their_own(demo_capture, true_fit, options, width, scale):
+def test_held_out_images_have_a_size_of_their_own(demo_capture, true_fit, options, width, scale):
     held_out = make_outputs(demo_capture, true_fit, train=False, **options)
     assert held_out.cameras.width.tolist() == held_out.cameras.height.tolist() == [[width]]
     assert EvaluationImages(held_out)[0]["training_scale"] == scale

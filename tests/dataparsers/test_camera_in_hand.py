@@ -105,7 +105,7 @@ def test_a_camera_that_is_far_enough_is_taken(demo_capture: Path, true_fit, hand
     assert len(outputs(capture, true_fit).image_filenames) == 3
 
 
-def test_kilometres_for_metres_concern_all_cameras(demo_capture: Path, true_fit, hand):
+def test_kilometers_for_meters_concern_all_cameras(demo_capture: Path, true_fit, hand):
     """Translations a thousand times too small put every camera where the world's origin is: here, into the hand."""
     inside = place_beside(hand, -0.004)
     capture = moved(read_capture(demo_capture), {name: inside + 1e-4 * n for n, name in enumerate(CAMERAS)})

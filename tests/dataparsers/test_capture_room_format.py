@@ -14,7 +14,7 @@ from PIL import Image
 from nerfstudio_hands.captures.capture import require_side, select_cameras
 from nerfstudio_hands.captures.formats.capture_room import is_capture_room, read_capture_room
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import read_image, read_mask
+from nerfstudio_hands.files.image_reading import read_image, read_mask
 
 
 def _digest(folder: Path) -> dict[str, str]:
@@ -54,7 +54,7 @@ def test_reads_from_a_read_only_folder(tmp_path: Path) -> None:
             entry.chmod(0o755)
 
 
-def test_pictures_are_read_on_demand(tmp_path: Path) -> None:
+def test_images_are_read_on_demand(tmp_path: Path) -> None:
     make_scan(tmp_path / "1")
     capture = read_capture_room(tmp_path / "1")
     image = read_image(capture.images["1", "02"])
@@ -298,7 +298,7 @@ def _two_sizes(root: Path, odd: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("scan", ["1", "2"])
-def test_a_picture_of_another_size_than_its_camera_s_others_is_left_out_and_named(tmp_path: Path, scan: str) -> None:
+def test_a_image_of_another_size_than_its_camera_s_others_is_left_out_and_named(tmp_path: Path, scan: str) -> None:
     # Two pictures are no majority: the principal point says which of them was calibrated.
     (said,) = _two_sizes(tmp_path, {f"{scan}/img/00.png": "RGB"})
     capture = read_capture_room(tmp_path)
@@ -311,7 +311,7 @@ def test_a_picture_of_another_size_than_its_camera_s_others_is_left_out_and_name
     )
 
 
-def test_most_pictures_of_a_camera_outvote_its_principal_point(tmp_path: Path) -> None:
+def test_most_images_of_a_camera_outvote_its_principal_point(tmp_path: Path) -> None:
     _two_sizes(tmp_path, {"1/img/00.png": "RGB"})
     make_scan(tmp_path / "3")
     for scan in "23":
@@ -322,7 +322,7 @@ def test_most_pictures_of_a_camera_outvote_its_principal_point(tmp_path: Path) -
     assert ("1", "00") not in capture.images and ("1", "00") not in capture.masks
 
 
-def test_a_mask_of_another_size_than_its_picture_is_left_out_and_named(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_than_its_image_is_left_out_and_named(tmp_path: Path) -> None:
     said = _two_sizes(tmp_path, {f"2/mask/{camera:02d}.png": "L" for camera in range(2)})
     capture = read_capture_room(tmp_path)
     assert len(capture.images) == 6 and set(capture.masks) == {("1", "00"), ("1", "01"), ("1", "02"), ("2", "02")}
@@ -331,7 +331,7 @@ def test_a_mask_of_another_size_than_its_picture_is_left_out_and_named(tmp_path:
     )
 
 
-def test_a_mask_of_another_size_in_a_scan_alone_leaves_the_picture(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_in_a_scan_alone_leaves_the_image(tmp_path: Path) -> None:
     make_scan(tmp_path / "1")
     Image.new("L", (320, 240)).save(tmp_path / "1" / "mask" / "01.png")
     capture = read_capture_room(tmp_path / "1")
@@ -345,7 +345,7 @@ def test_of_many_files_of_another_size_the_first_are_named(tmp_path: Path) -> No
     assert read_capture_room(tmp_path).problems[0].endswith(f"left out: 6 ({', '.join(said[:3])}, ..).")
 
 
-def test_reading_a_picture_names_the_fault(tmp_path: Path) -> None:
+def test_reading_a_image_names_the_fault(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 40000, dtype=np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(HandsError, match=r"deep.png: expected 8 bits a channel, found mode 'I;16'"):
         read_image(tmp_path / "deep.png")

@@ -29,7 +29,7 @@ from nerfstudio_hands.captures.formats.interhand import is_interhand
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.dataparsers.registrations import hands_data
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.hand_model import SIDES
 
 RIGHT, LEFT, BOTH = FRAMES
@@ -75,7 +75,7 @@ def test_frames_cameras_and_joints_are_those_of_the_files(root: Path, truth: Dee
 
 
 @pytest.mark.parametrize("scale", [1, 2])
-def test_joints_project_where_the_published_formula_and_the_pictures_have_them(tmp_path: Path, scale: int) -> None:
+def test_joints_project_where_the_published_formula_and_the_images_have_them(tmp_path: Path, scale: int) -> None:
     truth = make_deephandmesh(tmp_path, scale=scale)
     capture = read_deephandmesh(tmp_path)
     for name in COLOUR:
@@ -92,7 +92,7 @@ def test_joints_project_where_the_published_formula_and_the_pictures_have_them(t
 
 
 @pytest.mark.parametrize("frame", [12, 1048], ids=["first", "later"])
-def test_a_picture_of_another_size_than_its_cameras_others_is_left_out_and_named(tmp_path: Path, frame: int) -> None:
+def test_a_image_of_another_size_than_its_cameras_others_is_left_out_and_named(tmp_path: Path, frame: int) -> None:
     make_deephandmesh(tmp_path)
     whole, odd = read_deephandmesh(tmp_path), picture(tmp_path, "0003_RT_fist", "400013", frame)
     Image.open(odd).resize((2 * SIZE[0], 2 * SIZE[1])).save(odd)
@@ -106,7 +106,7 @@ def test_a_picture_of_another_size_than_its_cameras_others_is_left_out_and_named
     ]
 
 
-def test_the_outline_of_the_projected_hand_is_that_of_the_picture(root: Path, truth: DeepHandMeshTruth) -> None:
+def test_the_outline_of_the_projected_hand_is_that_of_the_image(root: Path, truth: DeepHandMeshTruth) -> None:
     capture = read_deephandmesh(root)
     for name in COLOUR:
         shown = read_image(capture.images[f"{RIGHT}/12", name]).max(axis=-1) > 110
@@ -180,7 +180,7 @@ def test_what_is_odd_is_survived_and_counted(root: Path) -> None:
     ]
 
 
-def test_transposed_pictures_are_read_with_x_and_y_exchanged(tmp_path: Path) -> None:
+def test_transposed_images_are_read_with_x_and_y_exchanged(tmp_path: Path) -> None:
     truth = make_deephandmesh(tmp_path, transpose=("400013",))
     capture = read_deephandmesh(tmp_path)
     assert capture.camera("400013").size == SIZE[::-1]
@@ -275,7 +275,7 @@ def test_a_folder_that_is_none(root: Path, tmp_path: Path) -> None:
         read_capture(tmp_path, layout="deephandmesh")
 
 
-def test_the_fit_and_nerfstudios_cameras_lay_the_hands_on_the_pictures(root: Path, truth: DeepHandMeshTruth) -> None:
+def test_the_fit_and_nerfstudios_cameras_lay_the_hands_on_the_images(root: Path, truth: DeepHandMeshTruth) -> None:
     parser = type(hands_data.config)(data=root, eval_cameras=("400026",), eval_frame_fraction=0.0).setup()
     train, test = (parser.get_dataparser_outputs(split) for split in ("train", "test"))
     avatar = train.metadata["hands"]

@@ -21,7 +21,7 @@ from nerfstudio_hands.synthesis.dexycb_files import write_dexycb
 from nerfstudio_hands.synthesis.obman_files import write_obman
 
 
-def test_a_capture_is_pictures_of_hands_and_what_it_holds_out_stays_so(demo_capture: Path, fit_cache: Path):
+def test_a_capture_is_images_of_hands_and_what_it_holds_out_stays_so(demo_capture: Path, fit_cache: Path):
     config = HandImagesDataParserConfig(data=demo_capture, shown=3, max_eval_images=2)
     training, held_out = config.source("train"), config.source("test")
     cameras = {torch.from_numpy(source.labels(0).intrinsics) for source in (training, held_out)}

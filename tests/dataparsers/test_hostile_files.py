@@ -29,7 +29,7 @@ from nerfstudio_hands.captures.formats.deephandmesh import read_deephandmesh
 from nerfstudio_hands.captures.formats.interhand import read_interhand
 from nerfstudio_hands.cli.export import read_pose
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.geometry.light.environment import load_environment
 from nerfstudio_hands.hand_model import HandPose, default_hand, load_hand
 from nerfstudio_hands.hand_model.npz_file import write_npz_hand

@@ -71,7 +71,7 @@ def test_frames_and_cameras_are_held_out(parse, asked, specification):
     assert all(masks == ImageMasks(training_scale=masks.training_scale) for masks in train.metadata["masks"])
 
 
-def test_true_masks_judge_held_out_pictures_and_train_nothing(parse, asked, tmp_path):
+def test_true_masks_judge_held_out_images_and_train_nothing(parse, asked, tmp_path):
     for path in (tmp_path / "images").rglob("*.jpg"):
         mask = tmp_path / "truth" / "mask_skin" / path.relative_to(tmp_path / "images").with_suffix(".png")
         mask.parent.mkdir(parents=True, exist_ok=True)

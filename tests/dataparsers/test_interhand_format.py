@@ -29,7 +29,7 @@ from nerfstudio_hands.captures.formats import interhand_annotations
 from nerfstudio_hands.captures.formats.interhand import is_interhand, read_interhand
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.image_reading import read_image
 
 ROM03, ROM04 = FRAMES
 # InterHand lists each finger from its tip inwards, thumb first, the wrist last; ours is wrist, then from base to tip.
@@ -84,7 +84,7 @@ def test_the_first_release_is_read_and_named(root: Path) -> None:
     assert len(found.problems) == 1 and "first release" in found.problems[0] and "annotations/all" in found.problems[0]
 
 
-def test_linked_folders_and_pictures_are_read(root: Path, tmp_path: Path) -> None:
+def test_linked_folders_and_images_are_read(root: Path, tmp_path: Path) -> None:
     make_interhand(root)
     linked = tmp_path / "linked"
     (linked / "images" / "test").mkdir(parents=True)
@@ -120,7 +120,7 @@ def test_options_choose(root: Path) -> None:
     make_interhand(root)
     assert read_interhand(root, sequences=[ROM04]).frames == [f"{ROM04}/90", f"{ROM04}/108"]
     assert read_interhand(root, cameras=["400004", GREY]).camera_names == ["400004", GREY]
-    assert read_interhand(root, grey_cameras=True).camera_names == [*COLOUR, GREY]
+    assert read_interhand(root, gray_cameras=True).camera_names == [*COLOUR, GREY]
     assert read_interhand(root, frame_range=(36, 90)).frames[0] == f"{ROM03}/36"
     assert len(read_interhand(root, frame_range=(36, 90)).frames) == 4
     # Every second frame of each sequence.
@@ -164,7 +164,7 @@ def test_what_is_odd_is_survived_and_counted(root: Path) -> None:
     ]
 
 
-def test_thirty_pictures_for_five_annotations(root: Path) -> None:
+def test_thirty_images_for_five_annotations(root: Path) -> None:
     make_interhand(root)
     for number in range(19, 24):
         picture(root, ROM03, "400002", number).write_bytes(picture(root, ROM03, "400002", 18).read_bytes())
@@ -174,7 +174,7 @@ def test_thirty_pictures_for_five_annotations(root: Path) -> None:
 
 
 @pytest.mark.parametrize("frame", [18, 54], ids=["first", "later"])
-def test_a_picture_of_another_size_than_its_cameras_others_is_left_out_and_named(root: Path, frame: int) -> None:
+def test_a_image_of_another_size_than_its_cameras_others_is_left_out_and_named(root: Path, frame: int) -> None:
     make_interhand(root)
     whole, odd = read_interhand(root), picture(root, ROM03, "400002", frame)
     Image.open(odd).resize((WIDTH // 2, HEIGHT // 2)).save(odd)
@@ -188,7 +188,7 @@ def test_a_picture_of_another_size_than_its_cameras_others_is_left_out_and_named
 
 
 @pytest.mark.parametrize("others", [True, False], ids=["among others", "alone"])
-def test_transposed_pictures_are_read_with_x_and_y_exchanged(root: Path, others: bool) -> None:
+def test_transposed_images_are_read_with_x_and_y_exchanged(root: Path, others: bool) -> None:
     truth = make_interhand(root, transpose=("400412",))
     capture = read_interhand(root, cameras=None if others else ["400412"])
     camera = capture.camera("400412")
@@ -202,7 +202,7 @@ def test_transposed_pictures_are_read_with_x_and_y_exchanged(root: Path, others:
     assert image[y, x].mean() > 120
 
 
-def test_landscape_pictures_with_focal_and_princpt_in_the_order_of_portrait(root: Path) -> None:
+def test_landscape_images_with_focal_and_princpt_in_the_order_of_portrait(root: Path) -> None:
     truth = make_interhand(root)
     for key in (truth.focal, truth.princpt):
         key["400412"] = key["400412"][::-1]

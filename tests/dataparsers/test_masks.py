@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from nerfstudio_hands.captures.capture import hand_mask
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
-from nerfstudio_hands.files.picture_reading import read_image, read_mask
+from nerfstudio_hands.files.image_reading import read_image, read_mask
 from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills
 from nerfstudio_hands.inspection.view_measures import MaskQuality
 
@@ -108,7 +108,7 @@ def test_how_a_mask_is_read_hangs_on_no_other_mask(tmp_path: Path) -> None:
         np.testing.assert_array_equal(hand_mask(capture, ("1", name)), TRUTH)
 
 
-def test_a_cut_out_picture_is_its_own_mask(tmp_path: Path) -> None:
+def test_a_cut_out_image_is_its_own_mask(tmp_path: Path) -> None:
     make_scan(tmp_path / "1")
     for name in ("00", "01"):
         (tmp_path / "1" / "mask" / f"{name}.png").unlink()

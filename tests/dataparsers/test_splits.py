@@ -144,7 +144,7 @@ def test_frames_without_the_hand_are_in_no_row(motion):
     assert {frame for frame, _ in rows} == set(range(0, 60, 2))
 
 
-def test_evaluated_pictures_are_spread_over_frames_and_cameras(motion):
+def test_evaluated_images_are_spread_over_frames_and_cameras(motion):
     split = split_capture(motion, eval_cameras=("02", "06"), eval_sequences=("b",))
     rows, protocols = evaluation_rows(motion, split, np.ones(60, dtype=bool), max_images=12)
     assert Counter(protocols) == {"view": 12, "pose": 12, "both": 12}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.evaluation.camera_turn import LIMIT_DEGREES, HandPair, hand_pair, turn_onto_pictures
+from nerfstudio_hands.evaluation.camera_turn import LIMIT_DEGREES, HandPair, hand_pair, turn_onto_images
 from nerfstudio_hands.evaluation.image_metrics import Judged, predict
 
 HEIGHT, WIDTH = 160, 200
@@ -37,20 +37,20 @@ def pair(degrees, *, counts: np.ndarray | None = None) -> HandPair:
 
 @pytest.mark.parametrize("degrees", [(0.4, -0.3, 0.0), (-0.9, 0.8, 0.5), (0.0, 0.0, 0.0), (0.0, 0.0, -1.2)])
 def test_the_turn_is_found_again(degrees) -> None:
-    found = np.rad2deg(turn_onto_pictures([pair(degrees)]))
+    found = np.rad2deg(turn_onto_images([pair(degrees)]))
     np.testing.assert_allclose(found[:2], degrees[:2], atol=0.02)
     assert found[2] == pytest.approx(degrees[2], abs=0.05)
 
 
 def test_no_camera_is_turned_beyond_the_limit() -> None:
-    found = np.rad2deg(turn_onto_pictures([pair((2.4, 0.0, 0.0))]))
+    found = np.rad2deg(turn_onto_images([pair((2.4, 0.0, 0.0))]))
     assert np.linalg.norm(found) == pytest.approx(LIMIT_DEGREES) and found[0] > 1.4
 
 
 def test_one_frame_in_which_the_avatar_is_wrong_does_not_turn_the_camera() -> None:
     turned = (0.5, 0.2, 0.0)
     wrong = HandPair(hand_seen((0, 0, 0)), hand_seen((0.1, 1.4, 0)), np.ones((HEIGHT, WIDTH), bool), INTRINSICS)
-    found = np.rad2deg(turn_onto_pictures([pair(turned)] * 4 + [wrong]))
+    found = np.rad2deg(turn_onto_images([pair(turned)] * 4 + [wrong]))
     np.testing.assert_allclose(found[:2], turned[:2], atol=0.15)
 
 
@@ -59,7 +59,7 @@ def test_pixels_that_do_not_count_say_nothing() -> None:
     counts[110:] = False
     spoilt = pair((0.4, -0.3, 0.0), counts=counts)
     spoilt.truth[110:] = 1
-    np.testing.assert_allclose(np.rad2deg(turn_onto_pictures([spoilt]))[:2], (0.4, -0.3), atol=0.03)
+    np.testing.assert_allclose(np.rad2deg(turn_onto_images([spoilt]))[:2], (0.4, -0.3), atol=0.03)
 
 
 def test_the_boundary_of_the_mask_counts_and_the_forearm_does_not() -> None:
@@ -73,4 +73,4 @@ def test_the_boundary_of_the_mask_counts_and_the_forearm_does_not() -> None:
     shown = torch.from_numpy(hand_seen((0, 0, 0)))
     found = hand_pair(predict(shown[..., :3], shown[..., 3], judged), judged, mask, INTRINSICS)
     assert not found.counts.all() and found.truth.shape == (*found.counts.shape, 4)
-    np.testing.assert_allclose(np.rad2deg(turn_onto_pictures([found]))[:2], (0.3, 0.5), atol=0.05)
+    np.testing.assert_allclose(np.rad2deg(turn_onto_images([found]))[:2], (0.3, 0.5), atol=0.05)

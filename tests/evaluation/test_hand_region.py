@@ -165,7 +165,7 @@ def test_hand_cut_by_the_frame_is_hand_up_to_the_frame():
     assert (labels_of(None, sides) == PixelLabel.HAND).all()
 
 
-def test_picture_without_a_hand():
+def test_image_without_a_hand():
     sides = np.full((40, 40), NO_SIDE)
     assert (labels_of(np.zeros((40, 40), dtype=bool), sides) == PixelLabel.BACKGROUND).all()
     assert (labels_of(np.ones((40, 40), dtype=bool), sides) == PixelLabel.IGNORE).all()

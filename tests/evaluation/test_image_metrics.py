@@ -119,7 +119,7 @@ def test_inner_figures_do_not_see_what_is_drawn_outside():
     assert found["inner_mask_iou"] == pytest.approx(30 / 40) and found["inner_psnr"] < 100
 
 
-def test_figures_are_of_the_pictures_that_are_written():
+def test_figures_are_of_the_images_that_are_written():
     truth, region = texture(), box(20, 70)
     pred = (texture(1) + 0.001) * region[..., None]
     judged = Judged(eight_bits(truth), region, torch.ones_like(region))
@@ -145,7 +145,7 @@ def test_no_hand_in_view_gives_nan_for_the_hand_and_figures_for_the_frame():
     assert figures_of(texture(), torch.ones(96, 80), texture(), nothing)["psnr"] < 20
 
 
-def test_a_reduced_picture_keeps_the_pixels_that_all_agree():
+def test_a_reduced_image_keeps_the_pixels_that_all_agree():
     region, counted = torch.zeros(8, 8, dtype=torch.bool), torch.ones(8, 8, dtype=torch.bool)
     region[:5], counted[5] = True, False
     small = reduced(Judged(torch.full((8, 8, 3), 0.2), region, counted), 0.5)

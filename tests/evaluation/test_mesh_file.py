@@ -78,7 +78,7 @@ def test_a_bad_file_is_one_sentence(name: str, tmp_path: Path):
     assert sentence.endswith(".")
 
 
-def test_units_are_metres(tmp_path: Path):
+def test_units_are_meters(tmp_path: Path):
     path = written(tmp_path / "box.stl", trimesh.creation.box(extents=(4.0, 2.0, 1.0)))
     for unit, factor in (("m", 1.0), ("cm", 0.01), ("mm", 0.001)):
         extent = read_mesh(path, unit=unit).vertices.amax(0) * 2

@@ -109,7 +109,7 @@ def test_loading_neither_trains_the_trunk_nor_moves_the_random_numbers(trunks, m
     assert not network.training and not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_gradients_reach_the_picture(trunks, monkeypatch):
+def test_gradients_reach_the_image(trunks, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(trunks))
     plain, striped = pair()
     load_lpips("alex")(plain.requires_grad_(), striped).backward()

@@ -64,7 +64,7 @@ def test_where_every_hand_is_missing_the_honest_figure_is_0():
     assert "f_hand_1mm" not in figures
 
 
-def test_medians_and_contact_are_those_of_pictures():
+def test_medians_and_contact_are_those_of_images():
     rows = [
         {"missing_hand": 0.0, "chamfer_hand_cm2": value, "in_contact": contact, "penetration_depth_mm": 10 * contact}
         for value, contact in ((0.1, 1.0), (0.2, 0.0), (9.0, 1.0))

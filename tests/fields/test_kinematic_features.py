@@ -49,10 +49,10 @@ def test_what_goes_with_a_bone_keeps_its_place_on_it():
 
 
 def test_object_features():
-    points, thing, wrist, joints = torch.randn(10, 3), random_frames(10), random_frames(10), torch.randn(10, 21, 3)
-    found = object_features(points[:, None], torch.stack([thing, wrist], 1), joints)[:, 0]
+    points, held, wrist, joints = torch.randn(10, 3), random_frames(10), random_frames(10), torch.randn(10, 21, 3)
+    found = object_features(points[:, None], torch.stack([held, wrist], 1), joints)[:, 0]
     assert found.shape == (10, OBJECT_FEATURES)
-    back = (thing[:, :3, :3] @ found[:, 3:6, None])[..., 0] + thing[:, :3, 3]
+    back = (held[:, :3, :3] @ found[:, 3:6, None])[..., 0] + held[:, :3, 3]
     assert torch.allclose(back, points, atol=1e-5)
     back = (wrist[:, :3, :3] @ found[:, 6:9, None])[..., 0] + wrist[:, :3, 3]
     assert torch.allclose(back, points, atol=1e-5)

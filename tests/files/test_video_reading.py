@@ -27,7 +27,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_pictures_come_with_their_times(video: Path) -> None:
+def test_images_come_with_their_times(video: Path) -> None:
     pictures = list(read_video(video))
     assert [picture.image.shape for picture in pictures] == [(48, 64, 3)] * 10
     np.testing.assert_allclose([picture.seconds for picture in pictures], np.arange(10) / 10)
@@ -46,7 +46,7 @@ def test_a_turned_video_is_upright_as_players_show_it(video: Path, tmp_path: Pat
     assert np.abs(image - shown).mean() < 2
 
 
-def test_uneven_pictures_keep_their_times(video: Path, tmp_path: Path) -> None:
+def test_uneven_images_keep_their_times(video: Path, tmp_path: Path) -> None:
     ffmpeg("-i", video, "-vf", "select=not(mod(n\\,3))+eq(n\\,1)", "-fps_mode", "vfr", tmp_path / "uneven.mp4")
     times = [picture.seconds for picture in read_video(tmp_path / "uneven.mp4")]
     np.testing.assert_allclose(times, [0, 0.1, 0.3, 0.6, 0.9])

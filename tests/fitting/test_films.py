@@ -20,7 +20,7 @@ from nerfstudio_hands.transforms.rotations import rigid_registration
 
 FRAMES = 24
 FOCAL, SIZE = 700.0, (640, 480)
-PIXELS, METRIC_METRES = 1.5, 0.004
+PIXELS, METRIC_METERS = 1.5, 0.004
 """Noise of the made-up detector."""
 
 
@@ -54,7 +54,7 @@ def filmed(joints: np.ndarray, cameras: int) -> Capture:
         pixels = points @ k.T
         detections[:, c, 1] = pixels[..., :2] / pixels[..., 2:] + rng.normal(0, PIXELS, (FRAMES, 21, 2))
         form = points - points.mean(1, keepdims=True)
-        metric[:, c, 1] = form + rng.normal(0, METRIC_METRES, form.shape)
+        metric[:, c, 1] = form + rng.normal(0, METRIC_METERS, form.shape)
         rig.append(CaptureCamera(str(c), k, matrix, *SIZE))
     names = [f"{t:02d}" for t in range(FRAMES)]
     return Capture(

@@ -33,7 +33,7 @@ def test_joints_alone_find_the_pose(made_up_capture, truth):
     assert ["a", "01", "right"] in fit.report["outlier_detections"]
 
 
-def test_outlines_bring_the_surface_to_about_a_millimetre(fitted, truth):
+def test_outlines_bring_the_surface_to_about_a_millimeter(fitted, truth):
     errors = vertex_errors(fitted, truth)
     assert errors.mean() < 1.3
     assert errors.quantile(0.95) < 3.0

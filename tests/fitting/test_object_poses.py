@@ -14,7 +14,7 @@ from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
 from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import read_image, read_mask
+from nerfstudio_hands.files.image_reading import read_image, read_mask
 from nerfstudio_hands.fitting.object_poses import _hull, with_object_poses
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.hand_model import HandPose, load_surface

@@ -14,7 +14,7 @@ from helpers.made_up_rig import BACKGROUND, SIZE, SKIN, fill, pixels_of, ring_of
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.fitting import FitOptions, HandFit, fit_key, fit_or_load
 from nerfstudio_hands.fitting.silhouettes import mask_refinement
-from nerfstudio_hands.fitting.silhouettes.mask_refinement import Rounds, few_pictures
+from nerfstudio_hands.fitting.silhouettes.mask_refinement import Rounds, few_images
 from nerfstudio_hands.fitting.silhouettes.partial_registration import PartialRegistration
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry import Surfaces
@@ -96,7 +96,7 @@ def fit(moving: Moving, capture: Capture | None = None, **options: object) -> Ha
     return fit_or_load(capture or moving.capture, replace(moving.options, **options))  # pyright: ignore[reportArgumentType]
 
 
-def test_pictures_bring_the_skin_to_where_it_is(moving: Moving, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_images_bring_the_skin_to_where_it_is(moving: Moving, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path))
     before, after = moving.errors(fit(moving, refine_masks=False)), moving.errors(fit(moving))
     assert before.mean() > 1.2
@@ -132,14 +132,14 @@ def test_what_is_held_out_moves_nothing_that_trains(moving: Moving, tmp_path: Pa
 
 @pytest.mark.usefixtures("quick")
 def test_poses_of_held_out_frames_may_come_from_joints_alone(moving: Moving):
-    by_pictures, by_joints = fit(moving), fit(moving, register_held_out=False)
-    assert same(by_pictures, by_joints)
-    assert not torch.equal(by_pictures.pose.local_rotations[2], by_joints.pose.local_rotations[2])
+    by_images, by_joints = fit(moving), fit(moving, register_held_out=False)
+    assert same(by_images, by_joints)
+    assert not torch.equal(by_images.pose.local_rotations[2], by_joints.pose.local_rotations[2])
     assert by_joints.pose.valid.all() and moving.errors(by_joints)[2].mean() < 3
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_broken_picture_is_passed_over_and_changes_the_key(moving: Moving, tmp_path: Path):
+def test_a_broken_image_is_passed_over_and_changes_the_key(moving: Moving, tmp_path: Path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     capture = replace(moving.capture, images={**moving.capture.images, ("b", "02"): broken})
@@ -148,7 +148,7 @@ def test_a_broken_picture_is_passed_over_and_changes_the_key(moving: Moving, tmp
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_frame_without_a_picture_that_shows_the_hand_keeps_the_pose_of_its_joints(moving: Moving, tmp_path: Path):
+def test_a_frame_without_a_image_that_shows_the_hand_keeps_the_pose_of_its_joints(moving: Moving, tmp_path: Path):
     black = tmp_path / "black.png"
     cv2.imwrite(str(black), np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
     images = {key: black if key[0] == "b" else path for key, path in moving.capture.images.items()}
@@ -158,7 +158,7 @@ def test_a_frame_without_a_picture_that_shows_the_hand_keeps_the_pose_of_its_joi
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_hand_that_the_pictures_lead_astray_stays_where_its_joints_are(moving: Moving, monkeypatch):
+def test_a_hand_that_the_images_lead_astray_stays_where_its_joints_are(moving: Moving, monkeypatch):
     """The pictures of the second frame show the first one's hand, moved by centimeters."""
     monkeypatch.setattr(mask_refinement, "FARTHEST_FROM_JOINTS", -1.0)
     alone, kept = fit(moving, refine_masks=False), fit(moving)
@@ -209,8 +209,8 @@ def test_a_file_of_another_registration_is_passed_over(tmp_path: Path):
 
 def test_of_many_cameras_some_are_taken_in_each_frame(moving: Moving):
     many = replace(moving.capture, images={(f, f"{c:02d}"): Path() for f in FRAMES for c in range(5)})
-    few = few_pictures(many, 3)
+    few = few_images(many, 3)
     of_frame = [{name for frame, name in few.images if frame == wanted} for wanted in FRAMES]
     assert [len(names) for names in of_frame] == [3, 3, 3]
     assert set.union(*of_frame) > of_frame[0]
-    assert few_pictures(many, 5) is many
+    assert few_images(many, 5) is many

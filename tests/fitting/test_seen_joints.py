@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nerfstudio_hands.fitting.joints.seen_joints import lay_on_pictures, on_rays
+from nerfstudio_hands.fitting.joints.seen_joints import lay_on_images, on_rays
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
@@ -35,7 +35,7 @@ def test_joints_come_to_their_pixels_and_the_form_comes_nearer(times):
     matrices = np.repeat(INTRINSICS[None], COUNT, 0)
     points, precision = on_rays(said[:, None], pixels[:, None], np.ones((COUNT, 1, 21)), matrices)
     surface = HandSurface([default_hand("right")])
-    pose = lay_on_pictures(surface, points, precision, torch.zeros(10), None if times is None else torch.tensor(times))
+    pose = lay_on_images(surface, points, precision, torch.zeros(10), None if times is None else torch.tensor(times))
     found = posed(torch.cat([pose.global_orient, pose.local_rotations[:, 0]], 1), [0.0, 0.0, 0.0])
     found = found + pose.translation.double().numpy()
     seen = found @ INTRINSICS.T

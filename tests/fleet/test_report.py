@@ -96,7 +96,7 @@ def test_mean_and_spread():
     assert mean_and_spread([3.25]) == "3.25" and mean_and_spread([None]) == "-"
 
 
-def test_sheet_shows_photograph_and_avatar_of_the_picture_in_the_middle(tmp_path: Path):
+def test_sheet_shows_photograph_and_avatar_of_the_image_in_the_middle(tmp_path: Path):
     for name, color in (("a", (200, 0, 0)), ("b", (0, 0, 200))):
         (tmp_path / name).mkdir()
         for number in range(3):

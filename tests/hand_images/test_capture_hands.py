@@ -54,7 +54,7 @@ def capture(tmp_path: Path) -> Capture:
     return Capture(tmp_path, [camera("a", 0), camera("b", 60)], FIT.frames, images, {}, None, [])
 
 
-def test_a_fit_labels_both_hands_of_every_picture(capture):
+def test_a_fit_labels_both_hands_of_every_image(capture):
     hands = known_hands(FIT, SURFACE, "default")
     train = CaptureHands(capture, SPLIT, "train", hands)
     assert [train.labels(k).side for k in range(len(train))] == ["left", "right", "left"]
@@ -69,7 +69,7 @@ def test_a_fit_labels_both_hands_of_every_picture(capture):
         assert np.allclose(labels.pixels, in_camera[:, :2] / in_camera[:, 2:] * 90 + [40, 30], atol=1e-3)
 
 
-def test_held_out_cameras_and_frames_are_no_training_pictures(capture):
+def test_held_out_cameras_and_frames_are_no_training_images(capture):
     hands = known_hands(FIT, SURFACE, "default")
     held_out = CaptureHands(capture, SPLIT, "test", hands)
     # Camera b in all frames, and camera a in the last.

@@ -60,7 +60,7 @@ def test_the_crop_holds_the_box_and_looks_at_its_middle():
     assert np.abs(corners - SIZE / 2).max() == pytest.approx(SIZE / 2)
 
 
-def test_a_large_picture_is_made_smaller_without_aliases():
+def test_a_large_image_is_made_smaller_without_aliases():
     intrinsics = np.array([[2400.0, 0.0, 800.0], [0.0, 2400.0, 600.0], [0.0, 0.0, 1.0]])
     stripes = np.zeros((1200, 1600, 3), np.uint8)
     stripes[:, ::2] = 255

@@ -12,7 +12,7 @@ import pytest
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.detections import DetectedHandImages, Detections, read_detections
 from nerfstudio_hands.hand_images.hand_image import HandLabels
-from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 
 
 def noisy_detections(labels: Iterator[HandLabels], deviation: float, seed: int) -> Detections:

@@ -20,7 +20,7 @@ from nerfstudio_hands.hand_images.hand_image import HandLabels, mirrored
 from nerfstudio_hands.hand_images.held_meshes import HeldSurface
 from nerfstudio_hands.hand_images.sources import open_hand_images, recognized_format
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.synthesis.dexycb_files import INTRINSICS, _Written, takes_of, takes_of_things, write_dexycb
+from nerfstudio_hands.synthesis.dexycb_files import INTRINSICS, _Written, takes_of, takes_of_objects, write_dexycb
 from nerfstudio_hands.synthesis.other_cameras import camera_toward
 
 TRAIN, TEST = MadeUpGrasps(5, 3, left=True), MadeUpGrasps(2, 2, seed=1)
@@ -151,7 +151,7 @@ def test_left_hands_become_right_ones_in_a_mirror(folder: Path):
     assert np.abs(gaps[0] - gaps[1]).max() < 1e-6 and gaps[0].min() < 5e-3
 
 
-def test_pictures_and_masks_lie_on_the_hand(folder: Path):
+def test_images_and_masks_lie_on_the_hand(folder: Path):
     picture = open_hand_images(folder, "train").read(1)
     assert picture.rgb.shape == (480, 640, 3)
     column, row = picture.labels.pixels.mean(0).astype(int)
@@ -217,7 +217,7 @@ def test_yaml_that_could_run_code_is_not_run(own: Path, tmp_path: Path):
     assert not (tmp_path / "run").exists()
 
 
-def test_k_of_another_picture_is_refused(own: Path):
+def test_k_of_another_image_is_refused(own: Path):
     path = own / "calibration" / "intrinsics" / "836212060125_640x480.yml"
     path.write_text("color: {fx: 615, fy: 615, ppx: 1900, ppy: 240}")
     assert "uncropped" in refused(own)
@@ -239,10 +239,10 @@ def test_what_is_missing_is_named(own: Path):
 
 def test_takes_do_with_few_things_and_more_than_ycb_has_are_refused(tmp_path: Path):
     source = MadeUpGrasps(40, 2)
-    assert list(takes_of_things(source, 2, 2)) == [[0, 1], [2, 3]]
-    assert list(takes_of_things(source, 5, 2)) == [[0, 1], [2, 3]]
+    assert list(takes_of_objects(source, 2, 2)) == [[0, 1], [2, 3]]
+    assert list(takes_of_objects(source, 5, 2)) == [[0, 1], [2, 3]]
     written = _Written(tmp_path)
-    assert [written.thing(f"ball-{number}", source) for number in range(21)] == list(range(1, 22))
-    assert written.thing("ball-0", source) == 1
+    assert [written.held_object(f"ball-{number}", source) for number in range(21)] == list(range(1, 22))
+    assert written.held_object("ball-0", source) == 1
     with pytest.raises(HandsError, match="expected at most 21 different things"):
-        written.thing("ball-21", source)
+        written.held_object("ball-21", source)

@@ -17,7 +17,7 @@ from nerfstudio_hands.hand_model.joints import JOINTS_TO_MANO_WITH_TIPS, to_inte
 from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import pose_hand
-from nerfstudio_hands.synthesis.freihand_files import picture_sources
+from nerfstudio_hands.synthesis.freihand_files import image_sources
 from nerfstudio_hands.synthesis.options import FreiHandOptions
 
 OPTIONS = FreiHandOptions(training=8, evaluation=3, size=96)
@@ -25,7 +25,7 @@ OPTIONS = FreiHandOptions(training=8, evaluation=3, size=96)
 
 @pytest.fixture(scope="module")
 def truth() -> dict[str, list[HandLabels]]:
-    return {part: [source.labels(k) for k in range(len(source))] for part, source in picture_sources(OPTIONS)}
+    return {part: [source.labels(k) for k in range(len(source))] for part, source in image_sources(OPTIONS)}
 
 
 def rewritten(folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
@@ -147,7 +147,7 @@ def test_another_order_of_joints_is_named(own_freihand, reorder, name: str):
     assert re.search(f"expected joints in order this project's .*, found {name}", refused(own_freihand))
 
 
-def test_k_of_the_uncropped_picture_is_refused(own_freihand):
+def test_k_of_the_uncropped_image_is_refused(own_freihand):
     def uncropped(matrices: np.ndarray) -> np.ndarray:
         return matrices + [[0, 0, 900], [0, 0, 500], [0, 0, 0]]
 
@@ -192,12 +192,12 @@ def test_shapes_of_another_hand_are_refused(own_freihand):
     assert "joints" in (message := refused(own_freihand)) and "the version and the side" in message
 
 
-def test_missing_pictures_are_refused(own_freihand):
+def test_missing_images_are_refused(own_freihand):
     (own_freihand / "training" / "rgb" / "00000007.jpg").unlink()
     assert "expected 8 pictures, 00000000.jpg and on, or 4 times as many" in refused(own_freihand)
 
 
-def test_a_broken_picture_is_named(own_freihand):
+def test_a_broken_image_is_named(own_freihand):
     source = open_hand_images(own_freihand, "train")
     (own_freihand / "training" / "rgb" / "00000002.jpg").write_bytes(b"no picture")
     with pytest.raises(HandsError, match="00000002.jpg: expected a picture"):

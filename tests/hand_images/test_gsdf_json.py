@@ -11,16 +11,16 @@ import pytest
 from helpers.made_up_grasps import MadeUpGrasps, placed
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_images.formats.dexycb_takes import SUBJECTS, THINGS
+from nerfstudio_hands.hand_images.formats.dexycb_takes import OBJECTS, SUBJECTS
 from nerfstudio_hands.hand_images.formats.gsdf_json import GsdfJson
 from nerfstudio_hands.hand_images.formats.gsdf_samples import read_distance_samples
 from nerfstudio_hands.hand_images.hand_image import HandLabels, HeldMesh
 from nerfstudio_hands.hand_images.held_meshes import signed_distances
+from nerfstudio_hands.hand_images.object_files import moved
 from nerfstudio_hands.hand_images.sources import open_hand_images, recognized_format
-from nerfstudio_hands.hand_images.thing_files import moved
 from nerfstudio_hands.synthesis.image_files import write_image
 from nerfstudio_hands.synthesis.made_up_mano import write_made_up_mano
-from nerfstudio_hands.synthesis.obman_files import write_thing
+from nerfstudio_hands.synthesis.obman_files import write_held
 
 SCALE, OFFSET = 4.0, np.array([0.01, -0.02, -0.4])
 
@@ -64,9 +64,9 @@ def dexycb(tmp_path: Path) -> Path:
         annotations.append(annotation(number, labels, SOURCE.held_mesh(labels.held.name)))
         folder = tmp_path / "data" / SUBJECTS[0] / f"20200709_14{take}754" / "836212060125"
         write_image(folder / f"color_{5 * frame:06d}.jpg", SOURCE.read(index).rgb)
-    model = tmp_path / "data" / "models" / THINGS[2] / "textured_simple.obj"
+    model = tmp_path / "data" / "models" / OBJECTS[2] / "textured_simple.obj"
     model.parent.mkdir(parents=True)
-    write_thing(model, SOURCE.held_mesh(SOURCE.labels(0).held.name))
+    write_held(model, SOURCE.held_mesh(SOURCE.labels(0).held.name))
     written(tmp_path, "dexycb_test_s0.json", annotations, names)
     return tmp_path
 
@@ -88,8 +88,8 @@ def obman(tmp_path: Path) -> Path:
         write_image(folder / "rgb" / f"{name}.jpg", np.zeros((256, 256, 3), np.uint8))
         for kind in ("mesh_hand", "mesh_obj"):
             (folder / kind).mkdir(exist_ok=True)
-        write_thing(folder / "mesh_obj" / f"{name}.obj", moved(mesh, to_camera))
-        write_thing(folder / "mesh_hand" / f"{name}.obj", HeldMesh(labels.vertices, truth.hand_faces()))
+        write_held(folder / "mesh_obj" / f"{name}.obj", moved(mesh, to_camera))
+        write_held(folder / "mesh_hand" / f"{name}.obj", HeldMesh(labels.vertices, truth.hand_faces()))
     written(tmp_path, "obman_train.json", annotations, names)
     return tmp_path
 
@@ -102,7 +102,7 @@ def test_annotations_of_dexycb(dexycb: Path):
         found, wanted = source.labels(place), SOURCE.labels(index)
         for name in ("joints", "vertices", "rotations", "shape", "intrinsics"):
             assert np.abs(getattr(found, name) - getattr(wanted, name)).max() < 1e-4, name
-        assert found.held.name == THINGS[2]
+        assert found.held.name == OBJECTS[2]
         assert np.abs(placed(source, found) - placed(SOURCE, wanted)).max() < 1e-5
     assert source.clip(0, 3) == [1, 2, 0] and source.clip(4, 2) == [3, 4]
     assert source.read(0).rgb.shape == (96, 96, 3)

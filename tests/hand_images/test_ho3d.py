@@ -12,7 +12,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.formats.ho3d import from_ho3d, to_ho3d
 from nerfstudio_hands.hand_images.sources import open_hand_images
 from nerfstudio_hands.hand_model.joints import JOINT_NAMES
-from nerfstudio_hands.synthesis.freihand_files import picture_sources
+from nerfstudio_hands.synthesis.freihand_files import image_sources
 from nerfstudio_hands.synthesis.ho3d_files import synthesize_ho3d
 from nerfstudio_hands.synthesis.options import Ho3dOptions
 
@@ -40,7 +40,7 @@ def test_order_and_axes_are_those_of_the_data_set():
 
 
 def test_labels_are_those_that_were_written(ho3d_folder):
-    truth = dict(picture_sources(Ho3dOptions(training=6, evaluation=3, frames=2, size=96)))["evaluation"]
+    truth = dict(image_sources(Ho3dOptions(training=6, evaluation=3, frames=2, size=96)))["evaluation"]
     source = open_hand_images(ho3d_folder, "test")
     assert len(source) == 3
     for index in range(3):

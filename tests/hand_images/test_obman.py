@@ -18,10 +18,10 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.crops import turned_labels
 from nerfstudio_hands.hand_images.formats.obman import INTRINSICS, ObMan
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, mirrored
+from nerfstudio_hands.hand_images.object_files import without_strays
 from nerfstudio_hands.hand_images.sources import open_hand_images, recognized_format
-from nerfstudio_hands.hand_images.thing_files import without_strays
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.synthesis.obman_files import write_obman, write_thing
+from nerfstudio_hands.synthesis.obman_files import write_held, write_obman
 from nerfstudio_hands.synthesis.other_cameras import camera_toward
 
 TRAIN, TEST = MadeUpGrasps(4, left=True, shaped=False), MadeUpGrasps(2, seed=1)
@@ -129,7 +129,7 @@ def test_a_scale_beside_the_transform_is_applied(own: Path):
     assert apart(placed(source, source.labels(0)), before) < 2e-3
 
 
-def test_pictures_and_masks_lie_on_the_hand(folder: Path):
+def test_images_and_masks_lie_on_the_hand(folder: Path):
     source = open_hand_images(folder, "test")
     picture: HandImage = source.read(1)
     assert picture.rgb.shape == (256, 256, 3)
@@ -146,7 +146,7 @@ def test_faces_are_those_of_the_users_mano(folder: Path):
         alone.hand_faces()
 
 
-def test_a_source_travels_and_a_clip_is_its_picture(folder: Path):
+def test_a_source_travels_and_a_clip_is_its_image(folder: Path):
     source = open_hand_images(folder, "train")
     assert source.clip(2, 3) == [2, 2, 2]
     assert len(pickle.dumps(source)) < 1000
@@ -174,7 +174,7 @@ def test_prepared_meshes_of_samples_are_taken(own: Path):
     path = own / "train" / "mesh_obj" / "00000000.obj"
     path.parent.mkdir()
     before = placed(source, labels)
-    write_thing(
+    write_held(
         path,
         type(mesh)(
             mesh.vertices @ to_camera[:3, :3].T.astype(np.float32) + to_camera[:3, 3].astype(np.float32), mesh.faces
@@ -243,7 +243,7 @@ def test_labels_that_mean_something_else_are_refused(own: Path, values, message:
     assert re.search(message, refused(changed(own, **values)))
 
 
-def test_pictures_of_another_size_are_refused(own: Path):
+def test_images_of_another_size_are_refused(own: Path):
     path = own / "train" / "rgb" / "00000000.jpg"
     shutil.copy(own / "train" / "rgb" / "00000001.jpg", path)
     from PIL import Image

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from helpers import make_deephandmesh, make_interhand
-from helpers.held_out_room import CAMERAS, FRAMES, make_room, spoil, spoil_calibration, spoil_picture
+from helpers.held_out_room import CAMERAS, FRAMES, make_room, spoil, spoil_calibration, spoil_image
 from nerfstudio_hands.hand_model import SIDES, HandPose, HandSurface, default_hand, load_hand
 from nerfstudio_hands.hand_model.joints import to_interhand
 from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
@@ -67,7 +67,7 @@ def change_interhand_frames(root: Path, sequence: str, frames: tuple[int, ...]) 
         for side in filter(None, mano["0"][str(frame)].values()):
             side["shape"][0] += 0.5
         for camera in make_interhand.COLOUR:
-            spoil_picture(make_interhand.picture(root, sequence, camera, frame))
+            spoil_image(make_interhand.picture(root, sequence, camera, frame))
     make_interhand.write_annotations(root, "test", "MANO_NeuralAnnot", mano)
 
 
@@ -149,7 +149,7 @@ def change_interhand_camera(root: Path) -> None:
     make_interhand.write_annotations(root, "test", "camera", cameras)
     for sequence, frames in make_interhand.FRAMES.items():
         for frame in frames:
-            spoil_picture(make_interhand.picture(root, sequence, camera, frame))
+            spoil_image(make_interhand.picture(root, sequence, camera, frame))
 
 
 def change_deephandmesh_frame(root: Path, sequence: str, frame: int) -> None:
@@ -158,7 +158,7 @@ def change_deephandmesh_frame(root: Path, sequence: str, frame: int) -> None:
     numbers[:, 1:4] = 1.1 * numbers[:, 1:4] + 20
     np.savetxt(file, numbers, fmt="%.4f")
     for camera in make_deephandmesh.COLOUR:
-        spoil_picture(make_deephandmesh.picture(root, sequence, camera, frame))
+        spoil_image(make_deephandmesh.picture(root, sequence, camera, frame))
 
 
 def change_deephandmesh_camera(root: Path) -> None:
@@ -168,7 +168,7 @@ def change_deephandmesh_camera(root: Path) -> None:
     file.write_text(before + name + after.replace("168", "171", 1))
     for sequence, frames in make_deephandmesh.FRAMES.items():
         for frame in frames:
-            spoil_picture(make_deephandmesh.picture(root, sequence, camera, frame))
+            spoil_image(make_deephandmesh.picture(root, sequence, camera, frame))
 
 
 MANO = "mano"

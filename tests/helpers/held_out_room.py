@@ -57,7 +57,7 @@ def write_landmarks(path: Path, pixels: np.ndarray) -> None:
     path.write_text(json.dumps({"Left": [], "Right": landmarks.ravel().tolist()}))
 
 
-def spoil_picture(path: Path) -> None:
+def spoil_image(path: Path) -> None:
     """Another picture of the same size: it is turned upside down, and its colours change."""
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     cv2.imwrite(str(path), np.ascontiguousarray(255 - picture[::-1]))
@@ -89,7 +89,7 @@ def spoil_calibration(path: Path, camera: int) -> None:
 
 def spoil(root: Path, frame: str, camera: str) -> None:
     """Changes picture, masks and landmarks of one camera in one frame."""
-    spoil_picture(root / frame / "img" / f"{camera}.png")
+    spoil_image(root / frame / "img" / f"{camera}.png")
     spoil_mask(root / frame / "mask" / f"{camera}.png")
     spoil_mask(root / frame / "obj_mask" / f"{camera}.png")
     spoil_landmarks(root / frame / "pose" / f"{camera}.json")

@@ -47,7 +47,7 @@ class MadeUpGrasps:
         to_camera[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0]
         to_camera[:3, 0] *= np.linalg.det(to_camera[:3, :3])
         # The thing's middle is near the middle finger's first joint.
-        center = self.held_mesh(self._thing(sequence)).center
+        center = self.held_mesh(self._object(sequence)).center
         to_camera[:3, 3] = joints[9] + 0.02 - to_camera[:3, :3] @ center
         return labels_of_joints(
             side,
@@ -56,7 +56,7 @@ class MadeUpGrasps:
             vertices=posed.vertices[0].numpy(),
             rotations=rotations.numpy(),
             shape=shape.numpy(),
-            held=HeldLabels(self._thing(sequence), to_camera),
+            held=HeldLabels(self._object(sequence), to_camera),
         )
 
     def read(self, index: int) -> HandImage:
@@ -81,7 +81,7 @@ class MadeUpGrasps:
         first = index - index % self.frames
         return clip_rows(range(first, first + self.frames), index - first, length)
 
-    def _thing(self, sequence: int) -> str:
+    def _object(self, sequence: int) -> str:
         return f"ball-{2 * sequence + self.seed}"
 
 

@@ -9,7 +9,7 @@ import pytest
 from inspection.test_view_measures import disc_view
 
 from nerfstudio_hands.inspection.capture_overlay import (
-    BESIDE_PICTURE,
+    BESIDE_IMAGE,
     LONGEST_SIDE,
     NARROWEST,
     SEEN_COLOR,
@@ -19,7 +19,7 @@ from nerfstudio_hands.inspection.capture_overlay import (
     draw_overlay,
     with_caption,
 )
-from nerfstudio_hands.inspection.picture_outline import measure_outline
+from nerfstudio_hands.inspection.image_outline import measure_outline
 
 CAPTION = ["400262 (fit), frame ROM03_RT_No_Occlusion/9018: outline 1.5 px off", "camera: turned 1.0° (corrected)"]
 
@@ -29,7 +29,7 @@ def painted(picture: np.ndarray, color) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("radius", "size"), [(12.0, 60), (60.0, 240), (300.0, 1000)])
-def test_a_hand_is_drawn_at_one_size_however_large_its_picture_is(radius, size) -> None:
+def test_a_hand_is_drawn_at_one_size_however_large_its_image_is(radius, size) -> None:
     view = disc_view(None, radius=radius, size=size)
     canvas = draw_overlay(view)
     assert max(canvas.shape[:2]) == LONGEST_SIDE
@@ -40,7 +40,7 @@ def test_a_hand_is_drawn_at_one_size_however_large_its_picture_is(radius, size) 
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.05) and np.ptp(rows) > 0.5 * LONGEST_SIDE
 
 
-def test_joints_skeleton_and_the_picture_s_outline_are_seen() -> None:
+def test_joints_skeleton_and_the_image_s_outline_are_seen() -> None:
     view = disc_view(None)
     joints = np.full((2, 21, 2), np.nan)
     joints[0] = 120 + 40 * np.stack([np.cos(np.arange(21)), np.sin(np.arange(21))], -1)
@@ -51,12 +51,12 @@ def test_joints_skeleton_and_the_picture_s_outline_are_seen() -> None:
     assert painted(canvas, SEEN_COLOR).sum() > 1000
 
 
-def test_a_narrow_picture_has_a_whole_caption_and_no_black_beside_it() -> None:
+def test_a_narrow_image_has_a_whole_caption_and_no_black_beside_it() -> None:
     picture = np.full((1000, 200, 3), 200, np.uint8)
     page = with_caption(picture, CAPTION)
     assert page.shape[1] == NARROWEST
     strip, below = page[:-1000], page[-1000:]
-    assert (below[:, 5] == BESIDE_PICTURE).all() and (below[:, NARROWEST // 2] == 200).all()
+    assert (below[:, 5] == BESIDE_IMAGE).all() and (below[:, NARROWEST // 2] == 200).all()
     # The same text in the same letters as on a wide page.
     wide = with_caption(np.full((1000, 1000, 3), 200, np.uint8), CAPTION)[:-1000]
     assert (strip > 128).any(-1).sum() == pytest.approx((wide > 128).any(-1).sum(), rel=0.02)
@@ -70,4 +70,4 @@ def test_the_page_of_all_keeps_the_size_of_letters() -> None:
     in_sheet = (sheet > 128).any(-1) & (sheet != 200).any(-1)
     assert in_sheet.sum() > 3 * 0.95 * letters
     # Beside the third tile no picture stands, and none is feigned.
-    assert (sheet[-TILE:, TILE:] == BESIDE_PICTURE).all() and (sheet[-TILE:, 5] == BESIDE_PICTURE).all()
+    assert (sheet[-TILE:, TILE:] == BESIDE_IMAGE).all() and (sheet[-TILE:, 5] == BESIDE_IMAGE).all()

@@ -16,7 +16,7 @@ from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.inspection.capture_report import CaptureReport, report_capture
-from nerfstudio_hands.inspection.picture_outline import OutlineQuality, PictureOutline
+from nerfstudio_hands.inspection.image_outline import ImageOutline, OutlineQuality
 from nerfstudio_hands.inspection.view_measures import MaskQuality, ViewMeasures
 
 FOCAL, DEPTH = 1000.0, 1.0
@@ -87,7 +87,7 @@ def make_report(
     for name, distances in (outlines or {}).items():
         for frame, distance in enumerate(distances):
             quality = OutlineQuality(distance, distance * DEPTH / FOCAL, matched=0.9, shown=0.8)
-            outline = PictureOutline(MaskBoundary(np.zeros((0, 2)), np.zeros((0, 2))), quality)
+            outline = ImageOutline(MaskBoundary(np.zeros((0, 2)), np.zeros((0, 2))), quality)
             measures[frame, name] = replace(measures[0, name], outline=outline)
     return report_capture(capture, fit, posed, measures, ["00", "01", "03", "04"], left_out)
 
@@ -109,7 +109,7 @@ def test_errors_in_pixels_before_and_after_correction() -> None:
     assert cameras["01"].errors["left"].corrected == pytest.approx(2.35, abs=1.0)
     assert cameras["01"].errors["left"].as_calibrated == pytest.approx(FOCAL * TURN, abs=3.0)
     assert cameras["03"].errors["right"].corrected == pytest.approx(60 * np.sqrt(2), abs=3.0)
-    assert cameras["03"].errors["right"].residual_metres == pytest.approx(60 * np.sqrt(2) / FOCAL * DEPTH, rel=0.15)
+    assert cameras["03"].errors["right"].residual_meters == pytest.approx(60 * np.sqrt(2) / FOCAL * DEPTH, rel=0.15)
     assert np.isnan(cameras["05"].errors["left"].corrected)
 
 
@@ -138,7 +138,7 @@ def test_json_has_no_nan() -> None:
     assert content["cameras"][1]["rotation_degrees"] == pytest.approx(1.0)
 
 
-def test_a_hand_beside_its_pictures_is_not_good_and_no_picture_confirms_without_an_outline() -> None:
+def test_a_hand_beside_its_images_is_not_good_and_no_image_confirms_without_an_outline() -> None:
     report = make_report(outlines={"00": [1.0, 1.4], "03": [9.0, 7.0]})
     cameras = {camera.name: camera for camera in report.cameras}
     assert cameras["00"].verdict == "good" and cameras["00"].outline.distance == pytest.approx(1.2)

@@ -8,8 +8,8 @@ import pytest
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.fitting.silhouettes.contours import ProjectedSilhouette
 from nerfstudio_hands.inspection.hand_view import HandView
+from nerfstudio_hands.inspection.image_outline import OutlineQuality
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
-from nerfstudio_hands.inspection.picture_outline import OutlineQuality
 from nerfstudio_hands.inspection.view_measures import camera_gains, measure_view
 
 
@@ -114,30 +114,30 @@ def shifted(view: HandView, across: int, down: int) -> HandView:
     return replace(view, image=np.roll(view.image, (down, across), axis=(0, 1)))
 
 
-def test_the_outline_of_a_picture_is_found_without_any_mask() -> None:
+def test_the_outline_of_a_image_is_found_without_any_mask() -> None:
     found = measure_view(disc_view(None), 2).outline
     radii = np.hypot(*(found.seen.points - 120).T)
     assert np.abs(radii - 60).mean() < 0.7 and len(radii) > 300
     assert found.quality.matched == 1.0 and found.quality.fault is None
-    assert found.quality.metres == pytest.approx(found.quality.distance / 1000)
+    assert found.quality.meters == pytest.approx(found.quality.distance / 1000)
 
 
 @pytest.mark.parametrize("shift", [(10, 0), (0, -10), (7, 7)])
 @pytest.mark.parametrize("mask", [None, disc(60.0)])
-def test_a_hand_ten_pixels_beside_its_picture_is_not_good_whatever_its_mask_says(shift, mask) -> None:
+def test_a_hand_ten_pixels_beside_its_image_is_not_good_whatever_its_mask_says(shift, mask) -> None:
     quality = measure_view(shifted(disc_view(mask), *shift), 2).outline.quality
     # Of a shift the distance along the normal, whose mean over all directions is two thirds.
     assert quality.distance == pytest.approx(10 * 2 / np.pi, rel=0.2)
     assert "beside its picture" in quality.fault
 
 
-def test_a_hand_twice_as_thick_as_its_picture_is_not_good() -> None:
+def test_a_hand_twice_as_thick_as_its_image_is_not_good() -> None:
     view = disc_view(None)
     thinner = replace(view, image=disc_view(None, radius=50.0).image)
     assert measure_view(thinner, 2).outline.quality.distance == pytest.approx(10, rel=0.1)
 
 
-def test_coarse_pictures_are_measured_at_the_size_of_the_hand() -> None:
+def test_coarse_images_are_measured_at_the_size_of_the_hand() -> None:
     """Large pictures are reduced, and distances said at full resolution."""
     view = disc_view(None, radius=250.0, size=800)
     quality = measure_view(
@@ -146,12 +146,12 @@ def test_coarse_pictures_are_measured_at_the_size_of_the_hand() -> None:
     assert quality.distance == pytest.approx(10 * 2 / np.pi, rel=0.2) and quality.fault is not None
 
 
-def test_a_picture_without_edges_tells_nothing() -> None:
+def test_a_image_without_edges_tells_nothing() -> None:
     view = disc_view(None)
     assert measure_view(replace(view, image=np.full_like(view.image, 20)), 2).outline is None
 
 
-def test_a_picture_that_shows_the_hand_elsewhere_says_so() -> None:
+def test_a_image_that_shows_the_hand_elsewhere_says_so() -> None:
     assert OutlineQuality(6.0, 0.001, matched=0.2, shown=0.9).fault == "outline elsewhere (found 20%)"
     # A little of the outline alone may lack light.
     assert OutlineQuality(1.0, 0.001, matched=0.2, shown=0.2).fault is None
@@ -161,8 +161,8 @@ def test_a_picture_that_shows_the_hand_elsewhere_says_so() -> None:
     ("distance", "metres", "good"),
     [(1.0, 0.001, True), (1.2, 0.006, True), (3.0, 0.003, False), (9.0, 0.0015, False), (4.0, 0.0015, True)],
 )
-def test_distances_are_judged_at_the_hand_and_in_the_picture(distance, metres, good) -> None:
-    assert (OutlineQuality(distance, metres, matched=1.0, shown=1.0).fault is None) == good
+def test_distances_are_judged_at_the_hand_and_in_the_image(distance, meters, good) -> None:
+    assert (OutlineQuality(distance, meters, matched=1.0, shown=1.0).fault is None) == good
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_cameras_that_are_off_find_their_way_back():
     assert model.cameras.correct(true[1], model.cameras.of(true[1])).origins.equal(true[1].origins)
 
 
-def test_single_rays_see_what_the_picture_shows():
+def test_single_rays_see_what_the_image_shows():
     model = make_model(HandMeshModelConfig(texture_size=64)).eval()
     picture = rays(model, 0.3)
     whole, single = model(picture), model(picture.flatten())
@@ -151,7 +151,7 @@ def test_single_rays_see_what_the_picture_shows():
         assert (off < 1e-3).float().mean() > 0.99
 
 
-def test_pictures_fade_over_the_silhouette():
+def test_images_fade_over_the_silhouette():
     """The share of the hand in a pixel is that of a finer picture."""
     model = make_model(HandMeshModelConfig(texture_size=64)).eval()
     fine = model(rays(model, 0.2, size=8 * SIZE))["accumulation"].round()
@@ -193,7 +193,7 @@ def test_the_network_starts_as_the_mesh_and_leaves_it_alone_in_its_stage(variant
     assert model.mesh.displacement.grad.abs().sum() > 0
 
 
-def test_rays_of_no_picture_show_the_shaded_mesh_where_the_network_needs_neighbours():
+def test_rays_of_no_image_show_the_shaded_mesh_where_the_network_needs_neighbours():
     model = make_model(HandMeshNeuralModelConfig(shader="unet", texture_size=64)).eval()
     torch.nn.init.constant_(model.shader.diffuse.bias, 0.5)
     view = rays(model, 0.3, size=32)

@@ -12,7 +12,7 @@ from nerfstudio_hands.models.hand_monocular import (
     HandMonocularModelConfig,
     WeaklySupervisedModelConfig,
 )
-from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 
 
 def made(config: HandMonocularModelConfig) -> HandMonocularModel:
@@ -52,7 +52,7 @@ def test_labels_of_another_hand_teach_neither_vertices_nor_angles(model, batch):
     assert found["vertices"] == 0 and found["pose"] == 0 and found["norm_joints_3d"] > 0
 
 
-def test_joints_in_the_picture_alone_are_enough_for_weak_supervision(batch):
+def test_joints_in_the_image_alone_are_enough_for_weak_supervision(batch):
     model = made(WeaklySupervisedModelConfig(rendered=1))
     hidden = ("joints", "rotations", "shape")
     unknown = {name: torch.full_like(batch[name], torch.nan) for name in hidden}

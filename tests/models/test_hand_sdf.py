@@ -156,7 +156,7 @@ def test_what_keeps_it_near_the_template_fades():
     assert weights == pytest.approx([1.01, 0.51, 0.01, 0.01])
 
 
-def test_pictures_beside_the_hand_are_empty(model):
+def test_images_beside_the_hand_are_empty(model):
     # All of these rays pass the shell; none of them meets the surface.
     edge = vertices(model)[:, 0].argmax()
     beside = vertices(model)[edge] + torch.tensor([[0.003, 0.0, 0.0], [0.004, 0.0, 0.0]])

@@ -14,7 +14,7 @@ from nerfstudio_hands.geometry import rasterize_rays
 from nerfstudio_hands.geometry.splats.draw import draw_splats
 from nerfstudio_hands.geometry.splats.projection import Splats
 from nerfstudio_hands.labels import PixelLabel
-from nerfstudio_hands.model_components.rasterization import picture_rays, pinhole_rays
+from nerfstudio_hands.model_components.rasterization import image_rays, pinhole_rays
 from nerfstudio_hands.models.hand_splat import HandSplatModel, HandSplatModelConfig
 from nerfstudio_hands.transforms.spherical_harmonics import spherical_harmonics
 
@@ -109,7 +109,7 @@ def test_single_rays_are_refused_in_one_sentence():
         splat_model(100).eval()(rays_to(torch.zeros(4, 3)))
 
 
-def test_a_hand_out_of_the_picture_is_black():
+def test_a_hand_out_of_the_image_is_black():
     model = splat_model(100).eval()
     view = rays(model, 0.0)
     outputs = model(replace(view, directions=-view.directions))
@@ -137,7 +137,7 @@ def test_a_trained_model_says_what_it_shows():
     assert (found - shown["radiance"]).abs().max() < 1e-3
 
 
-def test_rays_of_a_picture_are_those_of_nerfstudio():
+def test_rays_of_a_image_are_those_of_nerfstudio():
     torch.manual_seed(0)
     turn = torch.linalg.qr(torch.randn(3, 3)).Q
     camera = Cameras(
@@ -145,7 +145,7 @@ def test_rays_of_a_picture_are_those_of_nerfstudio():
         fx=120.0, fy=110.0, cx=20.5, cy=14.0, width=36, height=30, times=torch.tensor([[0.3]]),
         metadata={"frame_index": torch.tensor([[2]]), "camera_index": torch.tensor([[1]])},
     )  # fmt: skip
-    ours, theirs = picture_rays(camera), camera.generate_rays(camera_indices=0, keep_shape=True)
+    ours, theirs = image_rays(camera), camera.generate_rays(camera_indices=0, keep_shape=True)
     for name in ("origins", "directions", "times"):
         assert torch.allclose(getattr(ours, name), getattr(theirs, name), atol=1e-6)
     assert ours.metadata.keys() == theirs.metadata.keys()

@@ -93,8 +93,8 @@ def test_each_part_can_be_switched_off(middle):
     hand = model.get_outputs(rays)
     assert hand["object_accumulation"] == 0 and hand["depth"] > both["depth"] + 0.03
     model.show_object.value, model.show_hand.value = True, False
-    thing = model.get_outputs(rays)
-    assert abs(thing["depth"] - both["depth"]) < 1e-4
+    held_object = model.get_outputs(rays)
+    assert abs(held_object["depth"] - both["depth"]) < 1e-4
     beside = model.get_outputs(rays_to(middle[None] + torch.tensor([0.05, 0.0, 0.0])))
     assert beside["accumulation"] < 0.01
 

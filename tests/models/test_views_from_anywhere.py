@@ -94,7 +94,7 @@ def test_a_camera_that_sees_past_the_hand(model):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_step_on_a_picture_beside_the_hand_moves_nothing_to_infinity(name):
+def test_a_step_on_a_image_beside_the_hand_moves_nothing_to_infinity(name):
     """A mask may reach into a picture whose border the fitted hand just does not reach."""
     model = make_model(name).train()
     rays = camera(torch.tensor([0.0, 0.5, 0.0]), (0.0, 1.0, 0.2)).generate_rays(camera_indices=0, keep_shape=True)

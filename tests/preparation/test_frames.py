@@ -34,7 +34,7 @@ def test_cameras_are_cut_at_the_same_instants() -> None:
         choose_frames([fast, slow], [0.0, 100.0], 12)
 
 
-def test_a_camera_that_lost_pictures_has_none_then() -> None:
+def test_a_camera_that_lost_images_has_none_then() -> None:
     times = np.delete(np.arange(40) / 25, [10, 11, 12, 13, 14])
     rows = choose_frames([film(np.arange(40) / 25), film(times)], [0.0, 0.0], 40)
     assert [t for t, (_, second) in enumerate(rows) if second is None] == [10, 11, 12, 13, 14]

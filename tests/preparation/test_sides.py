@@ -9,7 +9,7 @@ import pytest
 from helpers.detected_hands import SIZE, cameras_around, moving_joints, seen
 
 from nerfstudio_hands.captures.capture import CaptureCamera
-from nerfstudio_hands.captures.landmark_files import PictureLandmarks
+from nerfstudio_hands.captures.landmark_files import ImageLandmarks
 from nerfstudio_hands.estimators.hand_detector import DetectedHand
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.preparation.sides import SidedHands, bend, decide_sides, reassign, stated_hands
@@ -55,7 +55,7 @@ def test_fingers_bend_to_opposite_sides() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("calibrated", [True, False])
-def test_sides_do_not_flicker_with_single_pictures(count: int, calibrated: bool) -> None:
+def test_sides_do_not_flicker_with_single_images(count: int, calibrated: bool) -> None:
     cameras = cameras_around(count)
     hands = sightings(30, cameras, wrong=0.3)
     decided = decide_sides(hands, names(cameras), cameras if calibrated else None)
@@ -78,7 +78,7 @@ def test_one_hand_seen_alone_keeps_one_side_through_gaps() -> None:
     assert not present[:, 0].any() and present[:, 1].sum() == 40
 
 
-def test_pictures_of_a_still_hand_agree_on_its_side() -> None:
+def test_images_of_a_still_hand_agree_on_its_side() -> None:
     """Every picture from another place, nothing calibrated yet; one sees the hand from its edge and errs."""
     cameras = cameras_around(8)
     joints, rng = moving_joints(1), np.random.default_rng(0)
@@ -151,7 +151,7 @@ def test_a_mirrored_camera_is_named_and_left_out() -> None:
     assert np.isnan(decided.pixels[:, 1]).all() and (mean_right_x(decided)[:, [0, 2, 3]] > 0).all()
 
 
-def test_a_camera_with_pictures_of_another_one_is_named() -> None:
+def test_a_camera_with_images_of_another_one_is_named() -> None:
     cameras = cameras_around(4)
     turned = np.diag([1.0, -1.0, -1.0, 1.0]) @ cameras[1].world_to_camera
     turned[:3, 3] = [0.1, 0.2, 0.9]
@@ -196,7 +196,7 @@ def test_two_right_hands_are_two_people_or_a_mirror() -> None:
 def test_stated_sides_are_votes() -> None:
     pixels = np.random.default_rng(0).uniform(0, 100, (2, 21, 2))
     pixels[0] = np.nan
-    landmarks = PictureLandmarks(pixels, np.full((2, 21, 3), np.nan), np.full(2, np.nan))
+    landmarks = ImageLandmarks(pixels, np.full((2, 21, 3), np.nan), np.full(2, np.nan))
     (hand,) = stated_hands(landmarks)
     np.testing.assert_array_equal(hand.pixels, pixels[SIDES.index("right")])
     assert hand.right > 0.5 and hand.score == 1.0

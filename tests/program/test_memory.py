@@ -121,7 +121,7 @@ def test_an_evaluation_that_runs_out_is_one_sentence(tiny_run: Path, tmp_path: P
     assert not (tmp_path / "m.json").exists()
 
 
-def test_the_viewer_goes_on_with_smaller_pictures():
+def test_the_viewer_goes_on_with_smaller_images():
     fits = 200
 
     def render(camera_state: object) -> dict:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
-from nerfstudio_hands.files.picture_reading import read_image, read_mask
+from nerfstudio_hands.files.image_reading import read_image, read_mask
 
 
 def test_reads_the_real_scan(fmhr_demo: Path) -> None:

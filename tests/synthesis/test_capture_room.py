@@ -102,7 +102,7 @@ def test_parameters_are_those_of_the_format(small):
     assert landmarks["Left"] == [] and len(landmarks["Right"]) == 63
 
 
-def test_pictures_agree_with_the_truth(small):
+def test_images_agree_with_the_truth(small):
     _check_against_truth(small, "1", 0.97)
 
 
@@ -147,7 +147,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(small, tmp
     assert not np.allclose(shape, np.load(small / "truth" / "truth.npz")["shape"])
 
 
-def test_pictures_carry_the_gains_of_the_truth(small):
+def test_images_carry_the_gains_of_the_truth(small):
     # Without its gain every camera would see the same hand at the same brightness, give or take its side of it.
     truth = np.load(small / "truth" / "truth.npz")
     assert (truth["gains"][0] == 1).all() and truth["gains"].shape == (5, 3)

@@ -24,19 +24,19 @@ def gap(source, index: int) -> float:
 
 def test_grasps_in_the_layout_of_obman(tmp_path: Path):
     folder = synthesize_obman(tmp_path / "obman", ObManOptions(training=2, evaluation=1))
-    things = []
+    objects = []
     for split, count in (("train", 2), ("test", 1)):
         source = open_hand_images(folder, split)
         assert len(source) == count
         names = [source.labels(k).held.name for k in range(count)]
         assert check_meshes(names, source.held_mesh).closed == count
-        things.append({name.partition("@")[0] for name in names})
+        objects.append({name.partition("@")[0] for name in names})
         for index in range(count):
             pixels = source.labels(index).pixels
             assert (pixels > 0).all() and (pixels < 256).all()
             assert -0.012 < gap(source, index) < 0.004
             assert source.read(index).mask.any()
-    assert not things[0] & things[1]
+    assert not objects[0] & objects[1]
 
 
 def test_clips_of_grasps_in_the_layout_of_dexycb(tmp_path: Path):

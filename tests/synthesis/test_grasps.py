@@ -23,22 +23,22 @@ def hands() -> Hands:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_things_are_closed_and_their_own_mirror_images(kind: str):
-    thing = solid(kind, 3)
-    vertices, faces = thing.mesh(drawn=True)
+    held_object = solid(kind, 3)
+    vertices, faces = held_object.mesh(drawn=True)
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     assert mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 5e-6 and mesh.body_count == 1
-    assert (vertices.min(0) > thing.low - 4e-3).all() and (vertices.max(0) < thing.high + 4e-3).all()
-    assert np.abs(thing.distance(vertices)).max() < 1e-4
-    assert np.abs(thing.distance(vertices * [1, -1, 1])).max() < 1e-4
-    assert not np.allclose(thing.high, solid(kind, 4).high, rtol=1e-2)
+    assert (vertices.min(0) > held_object.low - 4e-3).all() and (vertices.max(0) < held_object.high + 4e-3).all()
+    assert np.abs(held_object.distance(vertices)).max() < 1e-4
+    assert np.abs(held_object.distance(vertices * [1, -1, 1])).max() < 1e-4
+    assert not np.allclose(held_object.high, solid(kind, 4).high, rtol=1e-2)
 
 
 def test_true_meshes_are_good_to_a_third_of_a_millimeter():
     """Where functions are distances, so that middles of faces, which lie farthest off, can be measured."""
     for kind in ("box", "cylinder", "torus", "ball"):
-        thing = solid(kind, 1)
-        vertices, faces = thing.mesh(drawn=False)
-        assert np.quantile(np.abs(thing.distance(vertices[faces].mean(1))), 0.99) < 3e-4
+        held_object = solid(kind, 1)
+        vertices, faces = held_object.mesh(drawn=False)
+        assert np.quantile(np.abs(held_object.distance(vertices[faces].mean(1))), 0.99) < 3e-4
 
 
 def test_things_of_the_test_are_never_learned_from():

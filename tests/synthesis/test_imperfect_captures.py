@@ -21,10 +21,10 @@ from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 from nerfstudio_hands.synthesis.options import (
     CalibrationOptions,
     CaptureRoomOptions,
+    ImageOptions,
     InterHandOptions,
     LandmarkOptions,
     MaskOptions,
-    PictureOptions,
 )
 from nerfstudio_hands.synthesis.scene import QUICK
 
@@ -125,7 +125,7 @@ def test_masks_show_the_sleeve_and_have_holes_and_the_truth_has_whole_ones(room)
 def test_a_capture_without_masks_is_read(tmp_path):
     options = CaptureRoomOptions(
         num_cameras=2, resolution=32, supersampling=1, subdivisions=1, masks=MaskOptions("none"),
-        pictures=PictureOptions(exposure=8.0),
+        pictures=ImageOptions(exposure=8.0),
     )  # fmt: skip
     root = synthesize_capture_room(tmp_path / "capture", options)
     capture = read_capture_room(root)

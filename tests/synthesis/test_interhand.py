@@ -18,7 +18,7 @@ from nerfstudio_hands.synthesis.options import InterHandOptions
 
 LEFT, BOTH = "ROM03_LT_No_Occlusion", "ROM09_Interaction_Fingers_Touching"
 SMALL = InterHandOptions(
-    num_cameras=1, grey_cameras=1, frames=2, sequences=(LEFT, BOTH), split="val", capture=3, supersampling=1,
+    num_cameras=1, gray_cameras=1, frames=2, sequences=(LEFT, BOTH), split="val", capture=3, supersampling=1,
     subdivisions=2,
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ def _truth(root: Path, image: dict) -> tuple[dict[str, np.ndarray], int]:
     return truth, truth["frames"].tolist().index(image["frame_idx"])
 
 
-def test_every_listed_picture_is_there_and_no_other(small, annotations):
+def test_every_listed_image_is_there_and_no_other(small, annotations):
     images = annotations["data"]["images"]
     listed = {f"images/val/{image['file_name']}" for image in images}
     assert listed == {str(path.relative_to(small)) for path in (small / "images").rglob("*.*")}
@@ -108,7 +108,7 @@ def test_joints_of_both_hands_are_where_the_truth_has_them(small, annotations):
             assert 0 < error.mean() < 3
 
 
-def test_cameras_of_the_annotations_see_the_true_hands_where_the_pictures_do(small, annotations):
+def test_cameras_of_the_annotations_see_the_true_hands_where_the_images_do(small, annotations):
     with np.load(small / "truth" / "subject.npz") as subject:
         faces = {side: subject[f"faces_{side}"] for side in SIDES}
     offsets = []

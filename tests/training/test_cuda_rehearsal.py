@@ -114,7 +114,7 @@ def test_a_step_waits_no_oftener_than_is_known(case: str, demo_capture: Path, po
 
 
 @pytest.mark.parametrize("method", ["hand-uvnerf", "hand-canonical", "hand-mesh", "hand-sdf", "hand-splat"])
-def test_pictures_and_copies_are_on_one_device(method: str, demo_capture: Path) -> None:
+def test_images_and_copies_are_on_one_device(method: str, demo_capture: Path) -> None:
     with PretendCuda():
         run = Rehearsal(tiny(method, CASES[method][1], demo_capture, demo_capture))
         run.step(LENGTH - 1)

@@ -46,7 +46,7 @@ def evaluate(tmp_path, protocols):
     return HandPipeline.get_average_image_metrics(pipeline, loader, "eval", output_path=tmp_path, get_std=True)
 
 
-def test_protocols_are_kept_apart_and_pictures_without_a_hand_do_not_count(tmp_path):
+def test_protocols_are_kept_apart_and_images_without_a_hand_do_not_count(tmp_path):
     figures = evaluate(tmp_path, PROTOCOLS)
     assert figures["view/psnr"] == 25 and figures["view/psnr_std"] == 5
     assert figures["pose/psnr"] == 10 and figures["both/psnr"] == 26

@@ -18,7 +18,7 @@ from PIL import Image
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatches
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions
+from nerfstudio_hands.synthesis.grasp_images import SyntheticGrasps, SyntheticGraspsOptions
 
 STEPS = 4
 PEOPLE = ("hand-object-data", "--drawn", "24", "--drawn-size", "64", "--drawn-people", "1", "--shown", "2")
@@ -127,7 +127,7 @@ def test_clips_are_looked_at_together(pose_run: Path, tmp_path: Path):
     assert "_model.network.distance.clip.position" in weights(config)
 
 
-def test_heads_learn_without_pictures_and_others_begin_with_them(pose_run: Path, tmp_path: Path):
+def test_heads_learn_without_images_and_others_begin_with_them(pose_run: Path, tmp_path: Path):
     blind = ("--pipeline.model.skeleton", "truth", "--pipeline.model.image", "none", "--pipeline.datamanager.sees")
     heads = train("hand-object-sdf", tmp_path, "heads", 1, *_with_poses(pose_run), *blind, "False")
     begun = ("--pipeline.model.heads-run", heads.parent / "nerfstudio_models")
@@ -180,7 +180,7 @@ def test_points_have_their_distances_and_clips_their_order():
     assert (hand + 1e-5 >= distances[..., 0].abs()).all()
 
 
-def test_surfaces_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path, monkeypatch):
+def test_surfaces_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path, monkeypatch):
     from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetwork
 
     def ball(self, seen, skeleton, points):
@@ -191,7 +191,7 @@ def test_surfaces_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Pat
     (tmp_path / "images").mkdir()
     for index in range(2):
         cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), source.read(index).rgb[..., ::-1])
-    asked = ("predict", "--images", tmp_path / "images", "--whole-picture", "--side", "left")
+    asked = ("predict", "--images", tmp_path / "images", "--whole-image", "--side", "left")
     kept = tmp_path / "network.npz"
     ns_hands(*asked, "--load-config", run, "--output-dir", tmp_path / "out", "--save-network", kept)
     found = json.loads((tmp_path / "out" / "hands.json").read_text())["pictures"]

@@ -111,7 +111,7 @@ def test_a_panorama_of_sharp_light_is_projected_as_a_plain_sum_does():
     assert torch.allclose(found, expected, atol=3e-3)
 
 
-def test_single_precision_pictures_are_summed_in_double_precision():
+def test_single_precision_images_are_summed_in_double_precision():
     """A sum of 131,072 numbers that are all positive: in single precision it is off from the fifth digit on."""
     image = torch.rand(256, 512, 3, generator=torch.Generator().manual_seed(0))
     found = project_environment(image)

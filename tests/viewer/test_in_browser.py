@@ -121,7 +121,7 @@ class Page:
         found = re.search(pattern, self.page.locator("body").text_content())
         return int(found[1]) if found else 0
 
-    def first_picture(self) -> np.ndarray:
+    def first_image(self) -> np.ndarray:
         """The picture as the page comes, once the hand is in it."""
         wait_for(lambda: 0.03 < shown(self.picture()).mean() < 0.9, "a picture with a hand and its background")
         return self.picture()
@@ -227,7 +227,7 @@ def mesh_page(demo_capture: Path, true_fit_cache: Path, tmp_path: Path) -> Itera
 
 
 def test_a_person_bends_a_finger_and_plays_it(page: Page) -> None:
-    hand = page.first_picture()
+    hand = page.first_image()
 
     page.drag_slider("Middle flexion", 30)
     wait_for(lambda: changed(page.picture(), hand) > 0.005, "another picture after the slider was moved")
@@ -271,7 +271,7 @@ def test_a_person_bends_a_finger_and_plays_it(page: Page) -> None:
 
 def test_a_person_puts_the_mesh_into_another_light(mesh_page: Page) -> None:
     page = mesh_page
-    captured = page.first_picture()
+    captured = page.first_image()
 
     def evening() -> bool:
         """Another light has another colour, and falls on the same hand."""

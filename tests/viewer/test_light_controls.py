@@ -58,7 +58,7 @@ def test_a_file_that_is_no_light_is_said_and_the_light_stays(handles, shown, tmp
     assert len(shown) == 1
 
 
-def test_the_picture_is_asked_for_anew(shown):
+def test_the_image_is_asked_for_anew(shown):
     asked = []
     controls = LightControls(lambda environment, turned: shown.append((environment, turned)))
     server = FakeServer()

@@ -122,7 +122,7 @@ def test_training_and_evaluation_go_on_as_they_are(hands: PosedHands, panel: Pan
     hands.eval()
 
 
-def test_no_pose_is_shown_while_a_picture_is_made(controls: PoseControls, hands: PosedHands, panel: Panel) -> None:
+def test_no_pose_is_shown_while_a_image_is_made(controls: PoseControls, hands: PosedHands, panel: Panel) -> None:
     lock = threading.Lock()
     rendered = []
     controls._viewer = SimpleNamespace(train_lock=lock, _trigger_rerender=lambda: rendered.append(1), last_move_time=0)

@@ -117,7 +117,7 @@ def test_scale_is_the_viewers() -> None:
 
 
 @pytest.mark.parametrize(("offered", "max_res", "expected"), [(30, 512, 120), (200, 512, 200), (30, 64, 64)])
-def test_pictures_stay_recognisable(offered: int, max_res: int, expected: int) -> None:
+def test_images_stay_recognisable(offered: int, max_res: int, expected: int) -> None:
     machine = SimpleNamespace(
         _calculate_image_res=lambda aspect: (offered, int(offered * aspect)),
         viewer=SimpleNamespace(control_panel=SimpleNamespace(max_res=max_res)),

@@ -12,10 +12,10 @@ import numpy as np
 
 from nerfstudio_hands.calibration.checked import (
     checked_camera,
+    image_wh,
     numbers,
     opencv_intrinsics,
     opencv_lens,
-    picture_size,
     rigid,
     rotation_of,
 )
@@ -81,7 +81,7 @@ def _camera(path: Path, key: str, table: dict[str, Any]) -> CalibratedCamera:
             path, f"distortions of camera {name}", table.get("distortions", []), fisheye=table.get("fisheye") is True
         ),
         world_to_camera=transform,
-        size=None if not isinstance(size, list) or len(size) != 2 else picture_size(path, f"size of {name}", *size),
+        size=None if not isinstance(size, list) or len(size) != 2 else image_wh(path, f"size of {name}", *size),
     )
 
 

@@ -14,9 +14,9 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.calibration.checked import (
     MAX_CAMERAS,
     checked_camera,
+    image_wh,
     numbers,
     opencv_lens,
-    picture_size,
     pinhole_matrix,
     rigid,
 )
@@ -125,7 +125,7 @@ def _text_cameras(path: Path) -> Iterator[tuple[int, CalibratedCamera]]:
             continue
         if len(words) < 5 or not words[0].isdecimal() or len(words[0]) > 18:
             _refuse(path, "CAMERA_ID MODEL WIDTH HEIGHT PARAMS in a line", f"'{line[:60]}'")
-        size = picture_size(path, f"size of camera {words[0]}", words[2], words[3])
+        size = image_wh(path, f"size of camera {words[0]}", words[2], words[3])
         yield int(words[0]), _camera(path, int(words[0]), words[1], size, words[4:])  # pyright: ignore[reportArgumentType]
 
 
@@ -184,7 +184,7 @@ def _binary_cameras(path: Path) -> Iterator[tuple[int, CalibratedCamera]]:
     for _ in range(file.count()):
         number, model, width, height = file.next("iiQQ")
         name, count = names.get(model, (f"number {model}", 0))
-        size = picture_size(path, f"size of camera {number}", width, height)
+        size = image_wh(path, f"size of camera {number}", width, height)
         yield number, _camera(path, number, name, size, list(file.next(f"{count}d")))
 
 

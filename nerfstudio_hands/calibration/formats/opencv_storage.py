@@ -15,10 +15,10 @@ import yaml
 
 from nerfstudio_hands.calibration.checked import (
     checked_camera,
+    image_wh,
     numbers,
     opencv_intrinsics,
     opencv_lens,
-    picture_size,
     rigid,
     rotation_of,
 )
@@ -151,7 +151,7 @@ def _easymocap_camera(
         opencv_intrinsics(numbers(intri_file, f"K_{name}", intri[f"K_{name}"], (3, 3))),
         lens=opencv_lens(intri_file, lens_key, intri.get(lens_key, [])),
         world_to_camera=transform,
-        size=picture_size(intri_file, f"W_{name} and H_{name}", *sizes[:2]) if len(sizes) >= 2 else None,
+        size=image_wh(intri_file, f"W_{name} and H_{name}", *sizes[:2]) if len(sizes) >= 2 else None,
     )
 
 
@@ -201,7 +201,7 @@ def _single(path: Path, name: str, content: dict[str, Any], suffix: str, transfo
         opencv_intrinsics(numbers(path, str(matrix), content[str(matrix)], (3, 3))),
         lens=None if lens is None else opencv_lens(path, lens, content[lens], fisheye=model in FISHEYE_VALUES),
         world_to_camera=transform,
-        size=None if size is None else picture_size(path, size[0], content[size[0]], content[size[1]]),
+        size=None if size is None else image_wh(path, size[0], content[size[0]], content[size[1]]),
     )
 
 

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.calibration.checked import checked_camera, numbers, opencv_lens, picture_size, pinhole_matrix
+from nerfstudio_hands.calibration.checked import checked_camera, image_wh, numbers, opencv_lens, pinhole_matrix
 from nerfstudio_hands.calibration.checks import check_rigid
 from nerfstudio_hands.calibration.lens import Lens
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import image_size
+from nerfstudio_hands.files.image_reading import image_size
 
 FISHEYE_MODELS = ("OPENCV_FISHEYE", "FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 PERSPECTIVE_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV", "PERSPECTIVE")
 
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
-PICTURE_SUFFIXES = ("", ".png", ".jpg", ".jpeg")
+SUFFIXES = ("", ".png", ".jpg", ".jpeg")
 """Synthetic scenes name pictures without their suffix."""
 
 
@@ -112,8 +112,8 @@ def _camera(path: Path, name: str, values: dict[str, Any]) -> CalibratedCamera:
 
 def _size(path: Path, name: str, values: dict[str, Any]) -> tuple[int, int] | None:
     if "w" in values and "h" in values:
-        return picture_size(path, f"w and h of {name}", values["w"], values["h"])
-    pictures = [path.parent / f"{name}{suffix}" for suffix in PICTURE_SUFFIXES]
+        return image_wh(path, f"w and h of {name}", values["w"], values["h"])
+    pictures = [path.parent / f"{name}{suffix}" for suffix in SUFFIXES]
     found = next((picture for picture in pictures if picture.is_file()), None)
     return None if found is None else image_size(found)
 

@@ -16,7 +16,7 @@ from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks
 from nerfstudio_hands.captures.pose_json import read_poses
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import read_text
-from nerfstudio_hands.files.picture_reading import has_alpha, read_mask
+from nerfstudio_hands.files.image_reading import has_alpha, read_mask
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 

@@ -69,7 +69,7 @@ def read_interhand(
     frame_range: tuple[int, int] | None = None,
     frame_stride: int = 1,
     hand_type: str | None = None,
-    grey_cameras: bool = False,
+    gray_cameras: bool = False,
     trains: Callable[[list[str]], Bool[np.ndarray, " T"]] | None = None,
 ) -> Capture:
     """Reads one capture of InterHand2.6M; a frame is named `<sequence>/<frame number>`.
@@ -94,7 +94,7 @@ def read_interhand(
         frame_range: First and last frame number.
         frame_stride: Of the annotated frames of each sequence, every n-th is read.
         hand_type: Only frames that show "right", "left" or "interacting" hands.
-        grey_cameras: Whether grey cameras are read by default.
+        gray_cameras: Whether grey cameras are read by default.
         trains: Which frames may say how a calibration is to be read, told from the sequence of each; by default all.
 
     Raises:
@@ -116,7 +116,7 @@ def read_interhand(
     if cameras is not None:
         wanted = {_known(folder, "--cameras", name, there) for name in cameras}
     else:
-        wanted = {name for name in there if grey_cameras or name.startswith(COLOR_PREFIX)}
+        wanted = {name for name in there if gray_cameras or name.startswith(COLOR_PREFIX)}
         if not wanted:
             raise HandsError(
                 f"{folder}: expected folders cam{COLOR_PREFIX}xxx of colour cameras, found "

@@ -13,11 +13,11 @@ from nerfstudio_hands.calibration.lens import undistort_points, undistorted_came
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
-from nerfstudio_hands.captures.landmark_files import PictureLandmarks, no_landmarks, read_landmark_files
+from nerfstudio_hands.captures.landmark_files import ImageLandmarks, no_landmarks, read_landmark_files
 from nerfstudio_hands.captures.undistorted_images import undistorted_image
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json
-from nerfstudio_hands.files.picture_reading import check_size, has_alpha, image_size
+from nerfstudio_hands.files.image_reading import check_size, has_alpha, image_size
 
 TRANSFORMS = "transforms.json"
 IMAGES, LANDMARKS, MASKS = "images", "landmarks", "masks"
@@ -56,12 +56,12 @@ class Picture:
         return self.path.parents[len(parts) - 1] / folder / below.with_suffix(suffix)
 
 
-def is_pictures(root: Path) -> bool:
+def is_images(root: Path) -> bool:
     """Whether a folder holds a `transforms.json`."""
     return (root / TRANSFORMS).is_file()
 
 
-def read_pictures(root: Path) -> Capture:
+def read_images(root: Path) -> Capture:
     """Read a folder as nerfstudio's tools and `ns-hands prepare` write it.
 
     Every entry of `frames` in `transforms.json` has `file_path` and `transform_matrix` (camera to world, OpenGL axes),
@@ -110,7 +110,7 @@ def read_pictures(root: Path) -> Capture:
 
 def with_landmarks(
     capture: Capture,
-    landmarks: Sequence[PictureLandmarks],
+    landmarks: Sequence[ImageLandmarks],
     pictures: Sequence[Picture],
     seen: dict[str, CalibratedCamera],
 ) -> Capture:
@@ -145,7 +145,7 @@ def _pictures(path: Path, frames: list[dict[str, Any]], problems: list[str]) -> 
     found, missing = [], []
     of_rig = any("camera" in frame for frame in frames)
     for index, frame in enumerate(frames):
-        file = _picture_file(path.parent, frame["file_path"])
+        file = _image_file(path.parent, frame["file_path"])
         if file is None:
             missing.append(frame["file_path"])
             continue
@@ -190,7 +190,7 @@ def _check_names(path: Path, pictures: Sequence[Picture], of_rig: bool) -> None:
             )
 
 
-def _picture_file(folder: Path, name: str) -> Path | None:
+def _image_file(folder: Path, name: str) -> Path | None:
     return next((file for suffix in SUFFIXES if (file := folder / f"{name}{suffix}").is_file()), None)
 
 
@@ -227,7 +227,7 @@ def _times(pictures: Sequence[Picture], numbers: Sequence[int]) -> np.ndarray | 
     return np.array([said.get(number, number) if len(said) == len(numbers) else number for number in numbers], float)
 
 
-def _landmarks(pictures: Sequence[Picture], problems: list[str]) -> list[PictureLandmarks]:
+def _landmarks(pictures: Sequence[Picture], problems: list[str]) -> list[ImageLandmarks]:
     """Landmarks of each picture, none where there is no file."""
     files = [picture.beside(LANDMARKS, ".json") for picture in pictures]
     there = [index for index, file in enumerate(files) if file.is_file()]

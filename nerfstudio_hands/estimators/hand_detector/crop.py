@@ -45,7 +45,7 @@ class Crop:
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return np.array([[cos, -sin], [sin, cos]])
 
-    def to_picture(self, points: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
+    def onto_image(self, points: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
         """Pixels of points given in [0, 1] across the crop."""
         return self.center + (points - 0.5) * self.size @ self.axes.T
 

@@ -101,7 +101,7 @@ class HandDetector:
         metric = outputs["Identity_3"].reshape(21, 3).astype(float)
         metric[:, :2] = metric[:, :2] @ crop.axes.T
         return DetectedHand(
-            pixels=crop.to_picture(landmarks[:, :2].astype(float)),
+            pixels=crop.onto_image(landmarks[:, :2].astype(float)),
             depth=landmarks[:, 2].astype(float) * crop.size,
             score=score,
             right=float(outputs["Identity_2"][0]),

@@ -108,11 +108,11 @@ class HandPredictor(nn.Module):
         albedo = self.skin(output.texture)
         scale = torch.exp(output.log_scale) * self.size / 2
         for index, (crop, width) in enumerate(part):
-            to_picture = np.linalg.inv(crop.view.homography(crop.labels.intrinsics))
+            onto_image = np.linalg.inv(crop.view.homography(crop.labels.intrinsics))
             normals = vertex_normals(hand.vertices[index], self.decoder.hand.faces)
             colors = lit_colors(albedo[index], output.light[index], normals)
             points = (output.points[index].cpu().double().numpy() + 1) * self.size / 2
-            ahead = np.column_stack([points, np.ones(21)]) @ to_picture.T
+            ahead = np.column_stack([points, np.ones(21)]) @ onto_image.T
             found = PredictedHand(
                 side="right",
                 joints=_array(joints[index]),

@@ -49,7 +49,7 @@ def on_rays(
     return torch.from_numpy(points), torch.from_numpy(np.nan_to_num(precision))
 
 
-def lay_on_pictures(
+def lay_on_images(
     surface: HandSurface,
     points: Float[Tensor, "T H 21 3"],
     precision: Float[Tensor, "T H 21 3 3"],

@@ -17,7 +17,7 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels
 from nerfstudio_hands.captures.splits import GOLDEN
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import check_size, read_image
+from nerfstudio_hands.files.image_reading import check_size, read_image
 from nerfstudio_hands.fitting.joints.pose_fit import JointTerms, landmarks
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     FINISHING,
@@ -44,10 +44,10 @@ from nerfstudio_hands.transforms.projection import corrected_extrinsics, project
 SEGMENTED_MASK_WEIGHT = 0.5
 # Frames whose poses are solved for together with shape, displacement and cameras; the others follow with those fixed,
 # since the normal equations grow with the square of the frames. Where few cameras see each, more frames take part.
-FRAMES_AT_ONCE, PICTURES_AT_ONCE = 8, 32
+FRAMES_AT_ONCE, IMAGES_IN_MEMORY = 8, 32
 # Pictures of a frame that what all frames share is learnt from, and that a pose alone is found from, where many cameras
 # see it.
-PICTURES_OF_FRAME, LATER_PICTURES = 16, 8
+IMAGES_OF_FRAME, LATER_IMAGES = 16, 8
 # Pictures that are held in memory while hands are cut out of them.
 IMAGES_AT_ONCE = 8
 # How far the projection may be off when hands are cut out of pictures, metres: after joints alone, after masks, at
@@ -103,9 +103,9 @@ def refine_on_masks(
             what they had.
         progress: Called with the stage and the fraction that is behind.
     """
-    seen, modes = few_pictures(seen), smooth_modes(surface)
+    seen, modes = few_images(seen), smooth_modes(surface)
     with PartialRegistration(partial, variables) as kept:
-        size = max(FRAMES_AT_ONCE, PICTURES_AT_ONCE // max(len(seen.cameras), 1))
+        size = max(FRAMES_AT_ONCE, IMAGES_IN_MEMORY // max(len(seen.cameras), 1))
         for frames, shared in frame_groups(len(seen.frames), learning, size):
             if kept.done[frames].all() or not (others or set(frames) & set(learning)):
                 continue
@@ -114,7 +114,7 @@ def refine_on_masks(
             share = len(frames) / len(kept.done)
             progress(STAGES[shared], before)
             part = _refine_frames(
-                of_group if shared else few_pictures(of_group, LATER_PICTURES),
+                of_group if shared else few_images(of_group, LATER_IMAGES),
                 surface,
                 terms.at(frames),
                 kept.variables.at(frames),
@@ -251,7 +251,7 @@ def _refine_frames(
     return start.put(shown, variables.at(shown)) if (shown := sorted({target.frame for target in targets})) else start
 
 
-def few_pictures(seen: Capture, most: int = PICTURES_OF_FRAME) -> Capture:
+def few_images(seen: Capture, most: int = IMAGES_OF_FRAME) -> Capture:
     """The same capture with at most so many pictures of a frame, evenly spread over its cameras, other ones in every
     frame."""
     chosen = []

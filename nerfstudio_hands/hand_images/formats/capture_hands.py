@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_images.mano_vertices import posed_vertices
 from nerfstudio_hands.hand_model.joints import SIDES

@@ -12,16 +12,17 @@ from jaxtyping import Float32, Int
 from scipy.spatial import KDTree
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import image_size
+from nerfstudio_hands.files.image_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
+from nerfstudio_hands.hand_images.files_of_images import read_source_image
 from nerfstudio_hands.hand_images.formats.dexycb_takes import (
     COLUMNS,
     HAND_VALUE,
     HEIGHT,
+    OBJECTS,
     REMEDY,
     SETUPS,
     SUBJECTS,
-    THINGS,
     WIDTH,
     kept_rows,
     read_labels,
@@ -33,8 +34,7 @@ from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, 
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, mano_hand, posed_vertices
-from nerfstudio_hands.hand_images.picture_files import read_picture
-from nerfstudio_hands.hand_images.thing_files import read_thing
+from nerfstudio_hands.hand_images.object_files import read_held
 from nerfstudio_hands.hand_model.joints import SIDES
 
 EVERY = 5
@@ -103,7 +103,7 @@ class DexYCB(FromKeptTable):
         """Picture, labels and mask of the hand."""
         folder, frame = self._place(index)
         return HandImage(
-            read_picture(folder / f"color_{frame}.jpg"),
+            read_source_image(folder / f"color_{frame}.jpg"),
             self.labels(index),
             read_labels(folder / f"labels_{frame}.npz")["seg"] == HAND_VALUE,
         )
@@ -114,7 +114,7 @@ class DexYCB(FromKeptTable):
         Raises:
             HandsError: It is missing or broken.
         """
-        return read_thing(self._root / "models" / name / "textured_simple.obj", "unpack models of DexYCB here")
+        return read_held(self._root / "models" / name / "textured_simple.obj", "unpack models of DexYCB here")
 
     def hand_faces(self) -> Int[np.ndarray, "F 3"]:
         """Faces of MANO's right hand.
@@ -170,7 +170,7 @@ class DexYCB(FromKeptTable):
             vertices=vertices,
             rotations=rotations,
             shape=shape,
-            held=HeldLabels(THINGS[int(numbers["ycb"][0]) - 1], to_camera),
+            held=HeldLabels(OBJECTS[int(numbers["ycb"][0]) - 1], to_camera),
         )
 
     def _kept_near(self) -> Path:
@@ -220,10 +220,10 @@ class DexYCB(FromKeptTable):
             )
 
 
-@lru_cache(maxsize=len(THINGS))
-def _tree(root: str, thing: str) -> KDTree:
+@lru_cache(maxsize=len(OBJECTS))
+def _tree(root: str, held_object: str) -> KDTree:
     """A thing's vertices, to be searched."""
-    return KDTree(read_thing(Path(root) / "models" / thing / "textured_simple.obj", "unpack models here").vertices)
+    return KDTree(read_held(Path(root) / "models" / held_object / "textured_simple.obj", "unpack models here").vertices)
 
 
 def _rotations(mano: Path, side: str, pose: Float32[np.ndarray, "51"]) -> Float32[np.ndarray, "16 3"]:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz, read_text
 from nerfstudio_hands.hand_images.kept_tables import keep_table, kept_name
-from nerfstudio_hands.hand_images.thing_files import checked_pose
+from nerfstudio_hands.hand_images.object_files import checked_pose
 from nerfstudio_hands.hand_model.joints import SIDES
 
 SUBJECTS = tuple(
@@ -30,7 +30,7 @@ SERIALS = tuple(
 )
 """Of the cameras."""
 
-THINGS = (
+OBJECTS = (
     "002_master_chef_can 003_cracker_box 004_sugar_box 005_tomato_soup_can 006_mustard_bottle 007_tuna_fish_can "
     "008_pudding_box 009_gelatin_box 010_potted_meat_can 011_banana 019_pitcher_base 021_bleach_cleanser 024_bowl "
     "025_mug 035_power_drill 036_wood_block 037_scissors 040_large_marker 051_large_clamp 052_extra_large_clamp "
@@ -101,14 +101,14 @@ def _sequence(folder: Path) -> Sequence:
     path = folder / "meta.yml"
     meta = _read_yaml(path)
     try:
-        things, grasped, side = meta["ycb_ids"], int(meta["ycb_grasp_ind"]), str(meta["mano_sides"][0])
-        if side not in SIDES or not 0 <= grasped < len(things) or not 1 <= int(things[grasped]) <= len(THINGS):
+        objects, grasped, side = meta["ycb_ids"], int(meta["ycb_grasp_ind"]), str(meta["mano_sides"][0])
+        if side not in SIDES or not 0 <= grasped < len(objects) or not 1 <= int(objects[grasped]) <= len(OBJECTS):
             raise ValueError
-        number = int(things[grasped])
+        number = int(objects[grasped])
         return Sequence(folder, int(meta["num_frames"]), side, grasped, number, str(meta["mano_calib"][0]))
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise HandsError(
-            f"{path}: expected num_frames, mano_sides, mano_calib, ycb_ids of 1 to {len(THINGS)} and ycb_grasp_ind, "
+            f"{path}: expected num_frames, mano_sides, mano_calib, ycb_ids of 1 to {len(OBJECTS)} and ycb_grasp_ind, "
             f"found other entries; {REMEDY}."
         ) from error
 
@@ -195,7 +195,7 @@ def _rows_of(root: Path, own: Sequence, serial: str, step: int) -> Iterator[tupl
             raise HandsError(
                 f"{path}: expected the pose of thing {own.grasped + 1}, found {len(found['pose_y'])} poses; {REMEDY}."
             )
-        thing = checked_pose(found["pose_y"][own.grasped], path)[:3]
-        numbers = (intrinsics, found["joint_3d"], found["pose_m"], thing, shape, own.ycb, SIDES.index(own.side))
+        held = checked_pose(found["pose_y"][own.grasped], path)[:3]
+        numbers = (intrinsics, found["joint_3d"], found["pose_m"], held, shape, own.ycb, SIDES.index(own.side))
         name = f"{own.folder.relative_to(root)}/{serial}/{frame:06d}"
         yield name, np.concatenate([np.ravel(part) for part in numbers]).astype(np.float32)

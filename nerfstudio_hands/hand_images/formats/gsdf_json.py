@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile
-from nerfstudio_hands.files.picture_reading import image_size
+from nerfstudio_hands.files.image_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
-from nerfstudio_hands.hand_images.formats.dexycb_takes import HAND_VALUE, SUBJECTS, THINGS
+from nerfstudio_hands.hand_images.files_of_images import read_source_image
+from nerfstudio_hands.hand_images.formats.dexycb_takes import HAND_VALUE, OBJECTS, SUBJECTS
 from nerfstudio_hands.hand_images.formats.gsdf_samples import DistanceSamples, read_arrays, read_distance_samples
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
@@ -26,8 +27,7 @@ from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, posed_vertices
 from nerfstudio_hands.hand_images.number_lists import REMEDY, streamed_items
-from nerfstudio_hands.hand_images.picture_files import read_picture
-from nerfstudio_hands.hand_images.thing_files import checked_pose, moved, read_thing
+from nerfstudio_hands.hand_images.object_files import checked_pose, moved, read_held
 
 NAMES = re.compile(r"(?P<data>obman|dexycb)_(?P<part>train|test)(_s[0-3])?\.json")
 """Of files of annotations."""
@@ -109,12 +109,12 @@ class GsdfJson(FromKeptTable):
             vertices=self._vertices(index, joints, rotations, shape),
             rotations=rotations,
             shape=shape,
-            held=HeldLabels(self._thing(index, numbers), self._pose(index)),
+            held=HeldLabels(self._object(index, numbers), self._pose(index)),
         )
 
     def read(self, index: int) -> HandImage:
         """Picture, labels and mask of the hand."""
-        return HandImage(read_picture(self._picture(index)), self.labels(index), self._mask(index))
+        return HandImage(read_source_image(self._picture(index)), self.labels(index), self._mask(index))
 
     def held_mesh(self, name: str) -> HeldMesh:
         """The mesh that labels name, in the frame of gSDF's `obj_transform`.
@@ -122,12 +122,12 @@ class GsdfJson(FromKeptTable):
         Raises:
             HandsError: It is missing or broken.
         """
-        if name in THINGS:
-            mesh = read_thing(self._data / "models" / name / "textured_simple.obj", "unpack models of DexYCB here")
+        if name in OBJECTS:
+            mesh = read_held(self._data / "models" / name / "textured_simple.obj", "unpack models of DexYCB here")
             # gSDF has things stand about the origin.
             return HeldMesh((mesh.vertices - mesh.center).astype(np.float32), mesh.faces)
         remedy = "make it as gSDF's preprocessing does, or read the raw data set instead"
-        mesh = read_thing(self._mesh_file("mesh_obj", name), remedy)
+        mesh = read_held(self._mesh_file("mesh_obj", name), remedy)
         return moved(mesh, np.linalg.inv(self._pose(self._index_of(name))))
 
     def hand_faces(self) -> Int[np.ndarray, "F 3"]:
@@ -204,11 +204,11 @@ class GsdfJson(FromKeptTable):
     def _pose(self, index: int) -> Float[np.ndarray, "4 4"]:
         return checked_pose(self._numbers(index)["obj_transform"].reshape(4, 4).astype(np.float64), self._file)
 
-    def _thing(self, index: int, numbers: dict[str, np.ndarray]) -> str:
-        name, thing = self._names_of[index], numbers["ycb_id"][0]
-        if self._is_obman or np.isnan(thing) or self._mesh_file("mesh_obj", name).is_file():
+    def _object(self, index: int, numbers: dict[str, np.ndarray]) -> str:
+        name, held_object = self._names_of[index], numbers["ycb_id"][0]
+        if self._is_obman or np.isnan(held_object) or self._mesh_file("mesh_obj", name).is_file():
             return name
-        return THINGS[int(thing) - 1]
+        return OBJECTS[int(held_object) - 1]
 
     def _mesh_file(self, kind: str, name: str) -> Path:
         folder = self._data if self._is_obman else self._data / "mesh_data"
@@ -223,7 +223,7 @@ class GsdfJson(FromKeptTable):
     ) -> Float32[np.ndarray, "V 3"] | None:
         path = self._mesh_file("mesh_hand", self._names_of[index])
         if path.is_file():
-            return read_thing(path, REMEDY).vertices
+            return read_held(path, REMEDY).vertices
         if self._mano is None or rotations is None:
             return None
         # Annotations of ObMan have no shape: it is treated as the mean one.
@@ -245,7 +245,7 @@ class GsdfJson(FromKeptTable):
         name = self._names_of[index]
         if self._is_obman:
             path = self._data / "segm" / f"{name}.png"
-            return np.isin(read_picture(path)[..., HAND_CHANNEL], HAND_VALUES["right"]) if path.is_file() else None
+            return np.isin(read_source_image(path)[..., HAND_CHANNEL], HAND_VALUES["right"]) if path.is_file() else None
         folder, frame = self._take_folder(name)
         path = folder / f"labels_{frame}.npz"
         return read_arrays(path, "seg")["seg"] == HAND_VALUE if path.is_file() else None

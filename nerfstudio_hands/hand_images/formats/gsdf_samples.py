@@ -29,20 +29,20 @@ class DistanceSamples:
     distances: Float32[np.ndarray, "N 2"]
 
 
-def read_distance_samples(hand: Path, thing: Path, scale: float, offset: Float[np.ndarray, "3"]) -> DistanceSamples:
+def read_distance_samples(hand: Path, held: Path, scale: float, offset: Float[np.ndarray, "3"]) -> DistanceSamples:
     """Points of both files of a sample with their distances to hand and thing; those without a distance are left out.
 
     Args:
         hand: `.npz` of points about the hand: `pos` and `neg` of x, y, z and the distance, `pos_other` and `neg_other`
             of the distance to the other thing.
-        thing: The same about the held thing.
+        held: The same about the held thing.
         scale: Of the samples' unit: so many units are a meter.
         offset: Meters: what the samples' origin is moved by, see `norm/*.npz`.
 
     Raises:
         HandsError: A file is missing or is no such file.
     """
-    numbers = np.concatenate([_samples(hand), _samples(thing)[:, [0, 1, 2, 4, 3]]])
+    numbers = np.concatenate([_samples(hand), _samples(held)[:, [0, 1, 2, 4, 3]]])
     known = (np.abs(numbers[:, 3:]) < MOST_DISTANCE).all(1)
     points = numbers[known, :3] / scale - np.asarray(offset)
     return DistanceSamples(points.astype(np.float32), (numbers[known, 3:] / scale).astype(np.float32))

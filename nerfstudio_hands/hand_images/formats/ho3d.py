@@ -14,13 +14,13 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
-from nerfstudio_hands.files.picture_reading import image_size
+from nerfstudio_hands.files.image_reading import image_size
+from nerfstudio_hands.hand_images.files_of_images import read_source_image
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import posed_vertices
-from nerfstudio_hands.hand_images.picture_files import read_picture
 from nerfstudio_hands.hand_model.joints import JOINTS_TO_MANO_WITH_TIPS
 from nerfstudio_hands.hand_model.load import load_hand
 
@@ -91,7 +91,7 @@ class HO3D(FromKeptTable):
 
     def read(self, index: int) -> HandImage:
         """Picture and labels; there is no mask of the hand alone."""
-        return HandImage(read_picture(self._picture(index)), self.labels(index))
+        return HandImage(read_source_image(self._picture(index)), self.labels(index))
 
     def file_names(self) -> list[str]:
         """`sequence/number` of each picture, in order."""

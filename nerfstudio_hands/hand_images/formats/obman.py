@@ -14,16 +14,16 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_numbers_and_words
 from nerfstudio_hands.files.guarded_files import UnreadableFile
-from nerfstudio_hands.files.picture_reading import image_size
+from nerfstudio_hands.files.image_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
+from nerfstudio_hands.hand_images.files_of_images import read_source_image
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.id_lists import chosen_ids
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, mano_hand
+from nerfstudio_hands.hand_images.object_files import moved, read_held, without_strays
 from nerfstudio_hands.hand_images.opened_late import OpenedLate
-from nerfstudio_hands.hand_images.picture_files import read_picture
-from nerfstudio_hands.hand_images.thing_files import moved, read_thing, without_strays
 from nerfstudio_hands.hand_model.model import HandModel, pose_hand
 
 INTRINSICS = np.array([[480.0, 0.0, 128.0], [0.0, 480.0, 128.0], [0.0, 0.0, 1.0]])
@@ -114,7 +114,7 @@ class ObMan(OpenedLate):
     def read(self, index: int) -> HandImage:
         """Picture, labels and mask of the hand."""
         labels = self.labels(index)
-        return HandImage(read_picture(self._picture(index)), labels, self._mask(index, labels.side))
+        return HandImage(read_source_image(self._picture(index)), labels, self._mask(index, labels.side))
 
     def held_mesh(self, name: str) -> HeldMesh:
         """The mesh that labels name, in the axes of ShapeNet.
@@ -126,9 +126,9 @@ class ObMan(OpenedLate):
         if kind == PREPARED:
             found, _ = self._annotation(int(number))
             place, _ = _rigid(found, self._meta(int(number)))
-            return moved(read_thing(self._prepared(int(number)), REMEDY), np.linalg.inv(place))
+            return moved(read_held(self._prepared(int(number)), REMEDY), np.linalg.inv(place))
         path, _, scale = name.partition("@")
-        mesh = without_strays(read_thing(self._shapenet_file(path), "get this model of ShapeNetCore.v2"))
+        mesh = without_strays(read_held(self._shapenet_file(path), "get this model of ShapeNetCore.v2"))
         return moved(mesh, _matrix([float(part) for part in scale.split(",")]))
 
     def hand_faces(self) -> Int[np.ndarray, "F 3"]:
@@ -208,7 +208,7 @@ class ObMan(OpenedLate):
 
     def _mask(self, index: int, side: str) -> Bool[np.ndarray, "h w"] | None:
         path = self._folder / "segm" / f"{self._ids[index]:08d}.png"
-        return np.isin(read_picture(path)[..., HAND_CHANNEL], HAND_VALUES[side]) if path.is_file() else None
+        return np.isin(read_source_image(path)[..., HAND_CHANNEL], HAND_VALUES[side]) if path.is_file() else None
 
     def _check(self) -> None:
         joints = stacked(some_labels(self), "joints").astype(np.float64)

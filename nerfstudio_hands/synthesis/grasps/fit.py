@@ -80,14 +80,14 @@ def fitted_grasp(
         jitter: What is added to its angles, radians; fingers that were moved do not close again.
     """
     hands, touch = mean_hands(source), _touch(source, grasps, row)
-    thing, rotation = solid(grasps.kinds[row], int(grasps.seeds[row])), grasps.to_rest[row, :, :3].astype(float)
+    held, rotation = solid(grasps.kinds[row], int(grasps.seeds[row])), grasps.to_rest[row, :, :3].astype(float)
     angles = np.clip(grasps.angles[row] + jitter, hands.least, hands.most)
     closing = touch.fingers * ~jitter.reshape(5, -1).any(1)
     posed = hands.posed(angles[None], own)
     vertices = posed.vertices[0].double().numpy()
     center = grasps.to_rest[row, :, 3] + _shift(hands, touch, vertices)
     for _ in range(STEPS):
-        attempt = Attempt(thing, angles, rotation, center)
+        attempt = Attempt(held, angles, rotation, center)
         distance = attempt.distance(vertices)
         turned, push = _corrected(hands, attempt, posed, distance, closing)
         if np.abs(turned - angles).max() < LEAST_STEP and np.abs(push).max() < LEAST_PUSH:
@@ -95,7 +95,7 @@ def fitted_grasp(
         angles, center = turned, center + push
         posed = hands.posed(angles[None], own)
         vertices = posed.vertices[0].double().numpy()
-    depth = -float(Attempt(thing, angles, rotation, center).distance(vertices).min())
+    depth = -float(Attempt(held, angles, rotation, center).distance(vertices).min())
     to_rest = np.eye(4)
     to_rest[:3, :3], to_rest[:3, 3] = rotation, center
     return FittedGrasp(angles, to_rest, posed, depth)

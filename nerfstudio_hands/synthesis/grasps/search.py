@@ -214,10 +214,10 @@ def measured(hands: Hands, attempt: Attempt, angles: Float[np.ndarray, "15 3"]) 
     """How a hand holds a thing, by signed distances between meshes."""
     vertices, faces = (torch.from_numpy(part) for part in attempt.solid.mesh(drawn=False))
     placed = (vertices @ torch.from_numpy(attempt.rotation.T) + torch.from_numpy(attempt.center)).float()
-    thing = Surfaces(faces, placed[None])
+    held_object = Surfaces(faces, placed[None])
     skin = hands.posed(angles[None]).vertices
     points, joints = felt(hands, skin[0])
-    found = thing.closest(points, max_distance=0.03)
+    found = held_object.closest(points, max_distance=0.03)
     hand = Surfaces(hands.model.faces, skin, closing_faces=closing_faces(hands.model.faces))
     inside = hand.closest(placed, max_distance=0.03).signed_distance
     depth = -min(float(found.signed_distance.min()), float(inside.min()))

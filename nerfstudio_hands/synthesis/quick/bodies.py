@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32
 from scipy import sparse
 
-from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface
+from nerfstudio_hands.geometry.raster.vertex_images import LitSurface
 from nerfstudio_hands.hand_model.model import PosedHand
 from nerfstudio_hands.synthesis.body import fine_vertices
 from nerfstudio_hands.synthesis.noise import fractal_noise
 from nerfstudio_hands.synthesis.quick.arms import Arm, arm_tube, forearm_rings
-from nerfstudio_hands.synthesis.quick.objects import Thing, some_color
+from nerfstudio_hands.synthesis.quick.objects import Object3D, some_color
 from nerfstudio_hands.synthesis.quick.people import BodyPlan, Somebody, faces_to_vertices
 from nerfstudio_hands.transforms.rigid import apply_rigid
 
@@ -54,9 +54,9 @@ def arm_surface(plan: BodyPlan, who: Somebody, posed: PosedHand, arm: Arm, rng: 
     return _surface(vertices, faces.astype(np.int32), albedo.astype(np.float32), gloss.astype(np.float32), ARM)
 
 
-def thing_surface(thing: Thing) -> LitSurface:
+def object_surface(held: Object3D) -> LitSurface:
     """A thing, none of it a hand."""
-    return _surface(thing.vertices, thing.faces, thing.albedo, thing.gloss, OTHER)
+    return _surface(held.vertices, held.faces, held.albedo, held.gloss, OTHER)
 
 
 def mirrored_surface(surface: LitSurface) -> LitSurface:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
 
-from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface, draw_colors, lit_vertices
+from nerfstudio_hands.geometry.raster.vertex_images import LitSurface, draw_colors, lit_vertices
 from nerfstudio_hands.hand_images.hand_image import HandLabels
 from nerfstudio_hands.hand_model.model import PosedHand
 from nerfstudio_hands.program.option_range import bounded
@@ -40,7 +40,7 @@ Layers = tuple[Float32[np.ndarray, "h w 3"], Float32[np.ndarray, "h w 3"]]
 
 
 @dataclass(frozen=True)
-class PictureOptions:
+class ImageOptions:
     """Which pictures are drawn."""
 
     seed: int = 0
@@ -63,7 +63,7 @@ class PictureOptions:
     """Folder of pictures to put behind half of the hands; without it all backgrounds are made up."""
 
 
-def chosen_backgrounds(options: PictureOptions) -> list[str]:
+def chosen_backgrounds(options: ImageOptions) -> list[str]:
     """Files of backgrounds of the split; none where all are made up.
 
     Raises:
@@ -73,7 +73,7 @@ def chosen_backgrounds(options: PictureOptions) -> list[str]:
     return background_files(folder, for_testing=options.split == "test") if folder else []
 
 
-def drawn_person(options: PictureOptions, rng: np.random.Generator) -> Somebody:
+def drawn_person(options: ImageOptions, rng: np.random.Generator) -> Somebody:
     """Somebody out of the split's people; their seeds are odd for testing and even for learning."""
     is_test = options.split == "test"
     number = 2 * (options.seed * 100_000 + int(rng.integers(options.people))) + is_test

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.geometry.raster.vertex_pictures import DirectedLight
+from nerfstudio_hands.geometry.raster.vertex_images import DirectedLight
 
 AMBIENT_DIRECTIONS = 13
 """Directions from which the light of the surroundings comes."""

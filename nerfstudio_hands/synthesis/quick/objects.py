@@ -26,7 +26,7 @@ TEST_SHAPES = ("egg", "cone", "block", "ring")
 
 
 @dataclass(frozen=True)
-class Thing:
+class Object3D:
     """A thing in the camera's frame, meters."""
 
     vertices: Float32[np.ndarray, "N 3"]
@@ -35,7 +35,7 @@ class Thing:
     gloss: Float32[np.ndarray, "N 2"]
 
 
-def held_thing(joints: Float[np.ndarray, "21 3"], names: tuple[str, ...], rng: np.random.Generator) -> Thing | None:
+def held_object(joints: Float[np.ndarray, "21 3"], names: tuple[str, ...], rng: np.random.Generator) -> Object3D | None:
     """Something that a hand might hold: in the middle of palm, fingers and thumb, as large as there is room.
 
     Args:
@@ -55,16 +55,16 @@ def held_thing(joints: Float[np.ndarray, "21 3"], names: tuple[str, ...], rng: n
     axis = knuckles / np.linalg.norm(knuckles) + rng.normal(0, 0.25, 3)
     name = names[rng.integers(len(names))]
     half = np.array([1.0, 1.0, rng.uniform(1.0, 3.5)]) * min(room * rng.uniform(0.9, 1.5), LARGEST)
-    return _thing(name, half, _turn_to(axis, rng), middle, rng)
+    return _object(name, half, _turn_to(axis, rng), middle, rng)
 
 
-def thing_before(joints: Float[np.ndarray, "21 3"], names: tuple[str, ...], rng: np.random.Generator) -> Thing:
-    """Something between camera and hand that hides a part of it; arguments as of `held_thing`."""
+def object_before(joints: Float[np.ndarray, "21 3"], names: tuple[str, ...], rng: np.random.Generator) -> Object3D:
+    """Something between camera and hand that hides a part of it; arguments as of `held_object`."""
     reach = float(np.linalg.norm(joints - joints.mean(0), axis=1).max())
     target = joints[rng.integers(21)] + rng.normal(0, 0.3, 3) * reach
     place = target * rng.uniform(0.6, 0.93)
     half = reach * rng.uniform(0.12, 0.35) * np.array([1.0, rng.uniform(0.5, 1.0), rng.uniform(0.7, 3.0)])
-    return _thing(names[rng.integers(len(names))], half, Rotation.random(rng=rng).as_matrix(), place, rng)
+    return _object(names[rng.integers(len(names))], half, Rotation.random(rng=rng).as_matrix(), place, rng)
 
 
 def _distance_to_bones(point: Float[np.ndarray, "3"], joints: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "20"]:
@@ -82,7 +82,7 @@ def _turn_to(axis: np.ndarray, rng: np.random.Generator) -> Float[np.ndarray, "3
     return np.stack([first, np.cross(third, first), third], axis=1)
 
 
-def _thing(name: str, half: np.ndarray, turn: np.ndarray, middle: np.ndarray, rng: np.random.Generator) -> Thing:
+def _object(name: str, half: np.ndarray, turn: np.ndarray, middle: np.ndarray, rng: np.random.Generator) -> Object3D:
     unit, faces = _shape(name)
     if name in ("card", "ring"):
         half = half * [1.0, 0.12, 1.0]
@@ -98,11 +98,11 @@ def painted_thing(
     placed: Float[np.ndarray, "N 3"],
     unit: Float[np.ndarray, "N 3"],
     rng: np.random.Generator,
-) -> Thing:
+) -> Object3D:
     """A thing of some look, with vertices in its own frame, in the camera's, meters, and once more from -1 to 1."""
     albedo = _pattern(own, unit, rng)
     gloss = np.broadcast_to([rng.uniform(0.25, 0.8), rng.uniform(0.02, 0.06)], (len(own), 2))
-    return Thing(placed.astype(np.float32), faces, albedo, gloss.astype(np.float32))
+    return Object3D(placed.astype(np.float32), faces, albedo, gloss.astype(np.float32))
 
 
 def _shape(name: str) -> tuple[np.ndarray, Int32[np.ndarray, "M 3"]]:

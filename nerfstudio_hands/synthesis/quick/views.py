@@ -52,18 +52,18 @@ def crop_intrinsics(
 
 
 def roomy_intrinsics(
-    hand: Float[np.ndarray, "V 3"], thing: Float[np.ndarray, "N 3"], size: int, rng: np.random.Generator
+    hand: Float[np.ndarray, "V 3"], held: Float[np.ndarray, "N 3"], size: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "3 3"]:
     """K of a square picture about `ROOM` times as wide as a hand, wider, up to `WIDEST`, where what it holds would
     leave it.
 
     Args:
         hand: Points of the hand, in front of the camera, meters.
-        thing: Points of what it holds.
+        held: Points of what it holds.
         size: Pixels of a side.
         rng: Draws size and place.
     """
-    seen, other = (np.clip(part[:, :2] / np.maximum(part[:, 2:], 0.03), -3, 3) for part in (hand, thing))
+    seen, other = (np.clip(part[:, :2] / np.maximum(part[:, 2:], 0.03), -3, 3) for part in (hand, held))
     low, high = seen.min(0), seen.max(0)
     lowest, highest = np.minimum(low, other.min(0)), np.maximum(high, other.max(0))
     longer = (high - low).max()

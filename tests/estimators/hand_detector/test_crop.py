@@ -24,11 +24,11 @@ def middle_of_light(picture: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("angle", [0.0, 0.7, -2.5])
 @pytest.mark.parametrize(("side", "size"), [(60.0, 97), (100.0, 100), (150.0, 50), (230.0, 40)])
-def test_a_point_of_the_picture_is_where_the_crop_says(angle: float, side: float, size: int) -> None:
+def test_a_point_of_the_image_is_where_the_crop_says(angle: float, side: float, size: int) -> None:
     point = np.array([151.3, 118.6])
     crop = Crop(point + [4.0, -7.0], side, angle)
     seen = middle_of_light(cut(drawn(point, max(1.5, side / size)), crop, size))
-    np.testing.assert_allclose(crop.to_picture(seen[None])[0], point, atol=0.1)
+    np.testing.assert_allclose(crop.onto_image(seen[None])[0], point, atol=0.1)
 
 
 def test_a_crop_beyond_the_border_goes_on_with_it() -> None:
@@ -50,7 +50,7 @@ def test_crops_of_landmarks_turn_and_grow_with_the_hand() -> None:
 def test_fingers_point_up_in_a_crop() -> None:
     wrist, middle = np.array([80.0, 40.0]), np.array([20.0, 40.0])
     crop = crop_of_palm(np.array([[20.0, 10.0], [80.0, 70.0]]), wrist, middle)
-    up = crop.to_picture(np.array([[0.5, 0.0]]))[0] - crop.center
+    up = crop.onto_image(np.array([[0.5, 0.0]]))[0] - crop.center
     np.testing.assert_allclose(up / np.linalg.norm(up), [-1, 0], atol=1e-12)
     # The crop lies further to the fingers than the palm, and has room for them.
     assert crop.center[0] == pytest.approx(50 - 30) and crop.size == pytest.approx(2.6 * 60)

@@ -14,7 +14,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
 from nerfstudio_hands.estimators.hand_detector.detector import distinct_hands
 from nerfstudio_hands.estimators.hand_detector.weights import LANDMARK_FILE, PALM_FILE, checked_weights, take_out
-from nerfstudio_hands.files.picture_reading import read_image
+from nerfstudio_hands.files.image_reading import read_image
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_metric_landmarks_are_in_camera_axes(capture: Capture, hands: list[Detec
         assert cosine > 0.9
 
 
-def test_a_picture_upside_down_shows_the_same_hand(
+def test_a_image_upside_down_shows_the_same_hand(
     detector: HandDetector, pictures: list[np.ndarray], hands: list[DetectedHand]
 ) -> None:
     """A half turn exchanges the ends of both axes: were a pixel's centre taken for its corner anywhere on the way,
@@ -75,7 +75,7 @@ def test_a_picture_upside_down_shows_the_same_hand(
     assert np.abs(np.median(differences, axis=(0, 1))).max() < 0.5
 
 
-def test_a_mirrored_picture_shows_the_other_hand(
+def test_a_mirrored_image_shows_the_other_hand(
     detector: HandDetector, pictures: list[np.ndarray], hands: list[DetectedHand]
 ) -> None:
     mirrored = [detector.detect(np.ascontiguousarray(picture[:, ::-1]))[0] for picture in pictures]

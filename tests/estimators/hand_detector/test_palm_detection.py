@@ -51,7 +51,7 @@ def test_no_boxes_are_no_palms() -> None:
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (120, 500), (64, 64)])
-def test_a_picture_lies_in_the_middle_of_its_square(shape: tuple[int, int]) -> None:
+def test_a_image_lies_in_the_middle_of_its_square(shape: tuple[int, int]) -> None:
     image = np.zeros((*shape, 3), np.uint8)
     image[shape[0] // 4 : shape[0] // 2, shape[1] // 4 : shape[1] // 2] = 255
     square, scale, offset = letterbox(image)

@@ -52,7 +52,7 @@ def test_the_outline_of_a_disc_is_its_circle_to_a_fraction_of_a_pixel():
     assert ((arm / radius[:, None] * outline.normals).sum(1) > 0.98).all()
 
 
-def test_specks_and_the_edge_of_the_picture_are_no_outline():
+def test_specks_and_the_edge_of_the_image_are_no_outline():
     mask = disc(1.5)
     assert len(mask_boundary(mask).points) == 0
     mask = np.zeros((SIZE[1], SIZE[0]), bool)
@@ -114,7 +114,7 @@ def test_colours_move_a_rough_silhouette_onto_the_object():
     np.testing.assert_allclose(np.linalg.norm(snapped.points - CENTRE, axis=1).mean(), 80.0, atol=0.7)
 
 
-def test_without_hands_in_the_picture_nothing_is_cut_out():
+def test_without_hands_in_the_image_nothing_is_cut_out():
     picture = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
     mask, trusted = segment_hands(picture, np.zeros(picture.shape[:2], bool), np.zeros(picture.shape[:2], bool), band=9)
     assert not mask.any() and not trusted.any()

@@ -140,7 +140,7 @@ def test_faces_and_depths_are_those_of_embree(fine_hand: tuple[Tensor, Tensor], 
 
 
 @pytest.mark.parametrize("backend", ["scan", "cast"])
-def test_rays_of_a_crop_see_what_the_picture_sees(fine_hand: tuple[Tensor, Tensor], backend: str) -> None:
+def test_rays_of_a_crop_see_what_the_image_sees(fine_hand: tuple[Tensor, Tensor], backend: str) -> None:
     vertices, faces = fine_hand
     surfaces = Surfaces(faces, vertices[None])
     intrinsics, matrix = camera()

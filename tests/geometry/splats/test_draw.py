@@ -68,7 +68,7 @@ def rays(world_to_camera: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("count", [1, 40, 300])
-def test_pictures_are_those_of_the_reference(count: int):
+def test_images_are_those_of_the_reference(count: int):
     splats, features = cloud(count)
     image, coverage = draw_splats(splats, features, *rays(camera()))
     expected = reference(splats, features, INTRINSICS, camera(), 1 / 255)
@@ -111,7 +111,7 @@ def test_a_splat_smaller_than_a_pixel_weighs_as_much_as_it_covers():
     assert 0.5 * area < min(sums) and max(sums) < 1.5 * area
 
 
-def test_nothing_in_the_picture_is_black():
+def test_nothing_in_the_image_is_black():
     splats, features = cloud(5)
     behind = Splats((splats.means - 10 * camera()[2, :3]).requires_grad_(), splats.axes, splats.opacities)
     image, coverage = draw_splats(behind, features, *rays(camera()))

@@ -12,7 +12,7 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.scene_box import SceneBox
 
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
-from nerfstudio_hands.model_components import picture_layers
+from nerfstudio_hands.model_components import image_layers
 from nerfstudio_hands.models.hand_canonical import HandCanonicalModelConfig
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
 from nerfstudio_hands.models.hand_uvnerf import HandUVNeRFModel, HandUVNeRFModelConfig
@@ -55,7 +55,7 @@ def both(model: PosedHandModel, view: Cameras) -> tuple[dict[str, torch.Tensor],
     """A picture in layers, and from samples."""
     found = []
     for layered in (True, False):
-        model.config.layered_pictures = layered
+        model.config.layered_images = layered
         found.append(model.get_outputs_for_camera(view))
     return found[0], found[1]
 
@@ -73,11 +73,11 @@ LENSES = {
 
 
 @pytest.mark.parametrize("lens", LENSES)
-def test_pictures_agree_through_any_lens(lens: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_agree_through_any_lens(lens: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model()
     drawn = []
-    entry = picture_layers.shell_entry
-    monkeypatch.setattr(picture_layers, "shell_entry", lambda *a, **k: drawn.append(entry(*a, **k)) or drawn[-1])
+    entry = image_layers.shell_entry
+    monkeypatch.setattr(image_layers, "shell_entry", lambda *a, **k: drawn.append(entry(*a, **k)) or drawn[-1])
     layers, samples = both(model, camera(model, **LENSES[lens]))
     assert len(drawn) == 1 and (drawn[0] is not None) == (lens == "pinhole")
     assert layers.keys() == samples.keys()
@@ -129,7 +129,7 @@ def test_distances_that_are_learned_are_drawn_alike() -> None:
     assert (layers["depth"] - samples["depth"])[solid].abs().median() < 2e-4
 
 
-def test_a_picture_beside_the_hand_is_empty() -> None:
+def test_a_image_beside_the_hand_is_empty() -> None:
     model = make_model()
     view = camera(model)
     view.camera_to_worlds[..., 3] += 5
@@ -138,10 +138,10 @@ def test_a_picture_beside_the_hand_is_empty() -> None:
 
 
 def test_training_and_methods_with_a_warp_look_at_samples() -> None:
-    model = make_model(layered_pictures=True)
+    model = make_model(layered_images=True)
     assert model.draws_layers and not model.train().draws_layers
     hands = {"hands": model.avatar}
     box = SceneBox(torch.tensor([[-0.3] * 3, [0.3] * 3]))
-    config = HandCanonicalModelConfig(layered_pictures=True)
+    config = HandCanonicalModelConfig(layered_images=True)
     warped = config.setup(scene_box=box, num_train_data=1, metadata=hands).eval()
     assert not warped.draws_layers

@@ -19,7 +19,7 @@ from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataPa
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
 from nerfstudio_hands.files.npz_writing import write_npz
-from nerfstudio_hands.models.picture_model import PictureModel, PictureModelConfig, Surroundings
+from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, Surroundings
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig, require_finite
 
@@ -33,7 +33,7 @@ NEXT_COMMANDS = (
 EVALUATED_AT_ONCE = 32
 """Pictures that an evaluation looks at together."""
 
-PICTURES_WRITTEN = 64
+IMAGES_WRITTEN = 64
 """Held-out pictures of which an evaluation draws what was predicted, evenly spread."""
 
 WHILE_TRAINING = 256
@@ -41,14 +41,14 @@ WHILE_TRAINING = 256
 
 
 @dataclass
-class PicturePipelineConfig(SoundPipelineConfig):
+class ImagePipelineConfig(SoundPipelineConfig):
     """Data manager and model of a method that looks at pictures."""
 
-    _target: Type = field(default_factory=lambda: PicturePipeline)
+    _target: Type = field(default_factory=lambda: ImagePipeline)
     """target class to instantiate"""
     datamanager: HandImageDataManagerConfig = field(default_factory=HandImageDataManagerConfig)
     """Which pictures a step sees."""
-    model: PictureModelConfig = field(default_factory=PictureModelConfig)
+    model: ImageModelConfig = field(default_factory=ImageModelConfig)
     """What is learned of them."""
 
     def check_data(self) -> str:
@@ -65,13 +65,13 @@ class PicturePipelineConfig(SoundPipelineConfig):
         return NEXT_COMMANDS
 
 
-class PicturePipeline(SoundPipeline):
+class ImagePipeline(SoundPipeline):
     """Batches go through the model as they are; held-out pictures are judged by the published protocols."""
 
-    config: PicturePipelineConfig
+    config: ImagePipelineConfig
     datamanager: HandImageDataManager
 
-    def __init__(self, config: PicturePipelineConfig, device: str, **kwargs: Any) -> None:
+    def __init__(self, config: ImagePipelineConfig, device: str, **kwargs: Any) -> None:
         super().__init__(config, device, **kwargs)
         manager = self.datamanager
         datasets = {"train": manager.train_dataset, manager.test_split: manager.eval_dataset}
@@ -100,8 +100,8 @@ class PicturePipeline(SoundPipeline):
             )
 
     @property
-    def model(self) -> PictureModel:
-        return cast(PictureModel, super().model)
+    def model(self) -> ImageModel:
+        return cast(ImageModel, super().model)
 
     def training_steps(self) -> Optional[int]:
         epochs = self.config.datamanager.epochs
@@ -146,7 +146,7 @@ class PicturePipeline(SoundPipeline):
         if output_path is not None:
             output_path.mkdir(parents=True, exist_ok=True)
             self.write_predictions(rows, predicted, output_path)
-            self.write_pictures(rows, output_path)
+            self.write_all_images(rows, output_path)
         self.train()
         return self.figures(predicted)
 
@@ -183,9 +183,9 @@ class PicturePipeline(SoundPipeline):
             values["true_vertices"] = batch["vertices"]
         return {name: (value @ turned).cpu().numpy() for name, value in values.items()}
 
-    def write_pictures(self, rows: List[int], folder: Path) -> None:
+    def write_all_images(self, rows: List[int], folder: Path) -> None:
         """Pictures of some predictions, and their figures."""
-        chosen = np.unique(np.linspace(0, len(rows) - 1, PICTURES_WRITTEN).astype(int))
+        chosen = np.unique(np.linspace(0, len(rows) - 1, IMAGES_WRITTEN).astype(int))
         cameras, split = self.datamanager.eval_dataset.cameras, self.datamanager.test_split
         account = []
         for index in chosen:

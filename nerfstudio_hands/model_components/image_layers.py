@@ -25,7 +25,7 @@ MAX_CORRECTION = 4.0
 
 
 @dataclass
-class PictureLayers:
+class ImageLayers:
     """Layers of a learned surface that are seen in a picture of R rays, each a sample of its own.
 
     Attributes:
@@ -84,7 +84,7 @@ class Look:
 
 def draw_layers(
     rays: RayBundle,
-    layers: PictureLayers,
+    layers: ImageLayers,
     look: Callable[[RayBundle, Int[Tensor, "N"], Float[Tensor, "N 1"]], Look],
     *,
     scale: Float[Tensor, ""],
@@ -157,7 +157,7 @@ def below_at(
     return (found * barycentric).sum(dim=-1)
 
 
-def find_picture_layers(
+def find_image_layers(
     rays: RayBundle,
     posed: PosedSurfaces,
     *,
@@ -167,7 +167,7 @@ def find_picture_layers(
     kind: Literal["density", "distance"],
     shell: float,
     max_steps: int,
-) -> PictureLayers:
+) -> ImageLayers:
     """Layers that the rays of a picture [H, W] meet; see `Surfaces.layers`.
 
     Those of a pinhole camera are followed from where they come near the surface on; of any other all are, from the box
@@ -196,4 +196,4 @@ def find_picture_layers(
         max_steps=max_steps,
     )
     shown = torch.nonzero(found.optical_depth.view(-1) > 0)[:, 0]
-    return PictureLayers(len(origins), ray, found.depth, found.optical_depth, shown)
+    return ImageLayers(len(origins), ray, found.depth, found.optical_depth, shown)

@@ -20,7 +20,7 @@ from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataMa
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.method_configs.hand_monocular import hand_monocular
-from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 from nerfstudio_hands.training.soundness import require_sound
 
 STEPS = 4
@@ -85,7 +85,7 @@ def test_evaluation_says_figures_and_draws_what_was_predicted(run: Path, tmp_pat
     assert (elsewhere["picture"] == 1).all()
 
 
-def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
+def test_hands_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path):
     import cv2
 
     source = SyntheticHands(SyntheticHandsOptions(count=2, people=1, size=80))
@@ -95,7 +95,7 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
     network = tmp_path / "network.npz"
     ns_hands(
         *("predict", "--load-config", run, "--images", tmp_path / "images", "--output-dir", tmp_path / "out"),
-        *("--whole-picture", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--save-network", network),
+        *("--whole-image", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--save-network", network),
     )
     found = json.loads((tmp_path / "out" / "hands.json").read_text())["pictures"]
     assert found.keys() == {"0", "1"} and found["0"]["hands"][0]["side"] == "left"
@@ -108,7 +108,7 @@ def test_hands_are_predicted_in_pictures_of_ones_own(run: Path, tmp_path: Path):
     ns_hands(
         *("predict", "--network", network, "--images", tmp_path / "images" / "0.png"),
         *("--output-dir", tmp_path / "again"),
-        *("--whole-picture", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--meshes", "none"),
+        *("--whole-image", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--meshes", "none"),
     )
     again = json.loads((tmp_path / "again" / "hands.json").read_text())["pictures"]
     np.testing.assert_allclose(again["0"]["hands"][0]["joints"], found["0"]["hands"][0]["joints"], atol=0.01)
@@ -144,7 +144,7 @@ def batches(**options) -> CropBatches:
     return CropBatches(source, **given)
 
 
-def test_an_epoch_sees_every_picture_once_whatever_the_number_of_processes():
+def test_an_epoch_sees_every_image_once_whatever_the_number_of_processes():
     alone = batches()
     seen = [row for step in range(5) for row in alone.rows(step)]
     assert alone.steps_of_an_epoch == 5 and sorted(seen) == list(range(20))
@@ -160,7 +160,7 @@ def test_epochs_become_steps():
     tiny = HandImageDataManagerConfig(
         dataparser=HandImagesDataParserConfig(drawn=40, drawn_size=64, drawn_people=1, shown=1, max_eval_images=1),
         batch_size=4,
-        crops_a_picture=2,
+        crops_per_image=2,
     )
     assert tiny.setup(device="cpu").train_batches.steps_of_an_epoch == 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from nerfstudio_hands.calibration.board import Board, board_picture
+from nerfstudio_hands.calibration.board import Board, board_image
 from nerfstudio_hands.synthesis.rig import look_at
 
 SIZE = (960, 720)
@@ -28,7 +28,7 @@ def photographed(board: Board, transform: np.ndarray) -> np.ndarray:
 
     Every pixel is followed to the plane, apart from the package's own lens.
     """
-    drawn = board_picture(board, dots_per_inch=200)
+    drawn = board_image(board, dots_per_inch=200)
     scale = 200 / 0.0254
     centers = np.stack(np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1])), -1).reshape(-1, 1, 2).astype(np.float64)
     k = K - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])

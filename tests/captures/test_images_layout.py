@@ -14,7 +14,7 @@ from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.captures.landmark_files import no_landmarks
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.picture_reading import image_size, read_image
+from nerfstudio_hands.files.image_reading import image_size, read_image
 from nerfstudio_hands.preparation.layout_writing import CaptureWriter
 
 K = np.array([[80.0, 0, 40.5], [0, 82.0, 29.0], [0, 0, 1]])
@@ -68,7 +68,7 @@ def test_a_film_is_read_as_it_was_written(film: Path) -> None:
     assert np.isnan(capture.detections[:, :, 0]).all()
 
 
-def test_pictures_without_cameras_are_one_still_hand(film: Path) -> None:
+def test_images_without_cameras_are_one_still_hand(film: Path) -> None:
     def forget(content: dict) -> None:
         for number, frame in enumerate(content["frames"]):
             for key in ("camera", "frame", "time"):
@@ -115,7 +115,7 @@ def test_what_cannot_be_is_one_sentence(film: Path) -> None:
     refused(lambda c: [f.update(file_path=f["file_path"] + "x") for f in c["frames"]], "found none of 6")
 
 
-def test_pictures_that_are_gone_are_counted(film: Path) -> None:
+def test_images_that_are_gone_are_counted(film: Path) -> None:
     (film / "images/a/00001.png").unlink()
     capture = read_capture(film)
     assert ("1", "a") not in capture.images and "left out: 1 (images/a/00001.png)" in " ".join(capture.problems)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface
+from nerfstudio_hands.geometry.raster.vertex_images import LitSurface
 from nerfstudio_hands.hand_images.hand_image import (
     HandImage,
     HandLabels,
@@ -25,10 +25,10 @@ from nerfstudio_hands.program.option_range import bounded
 from nerfstudio_hands.synthesis.grasps.fit import FittedGrasp, fitted_grasp, mean_hands
 from nerfstudio_hands.synthesis.grasps.pool import Grasps, shipped_grasps
 from nerfstudio_hands.synthesis.grasps.shapes import KINDS, solid
-from nerfstudio_hands.synthesis.quick.bodies import HAND, thing_surface
+from nerfstudio_hands.synthesis.quick.bodies import HAND, object_surface
 from nerfstudio_hands.synthesis.quick.drawing import (
+    ImageOptions,
     Layers,
-    PictureOptions,
     body_surfaces,
     drawn_background,
     drawn_person,
@@ -38,9 +38,9 @@ from nerfstudio_hands.synthesis.quick.drawing import (
     photographed,
     projected,
 )
-from nerfstudio_hands.synthesis.quick.drawn_pictures import DrawnPictures
+from nerfstudio_hands.synthesis.quick.drawn_images import DrawnImages
 from nerfstudio_hands.synthesis.quick.movements import Movement, drawn_movement
-from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, painted_thing, thing_before
+from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, object_before, painted_thing
 from nerfstudio_hands.synthesis.quick.people import Somebody
 from nerfstudio_hands.synthesis.quick.poses import drawn_orientation
 from nerfstudio_hands.synthesis.quick.views import drawn_place, roomy_intrinsics
@@ -69,7 +69,7 @@ OWN_MIRROR = np.diag([1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class SyntheticGraspsOptions(PictureOptions):
+class SyntheticGraspsOptions(ImageOptions):
     """Which pictures of hands that hold something are drawn."""
 
     frames: bounded(int, 1, 10_000) = 1
@@ -108,7 +108,7 @@ class _Layout:
     """Of the right hand that it is drawn as."""
 
 
-class SyntheticGrasps(DrawnPictures):
+class SyntheticGrasps(DrawnImages):
     """A source of pictures of hands that hold something; see `hand_image.HandObjectImages`.
 
     A thing is called by its kind and the number that makes its size, for example `mug-0007`.
@@ -118,7 +118,7 @@ class SyntheticGrasps(DrawnPictures):
     options: SyntheticGraspsOptions
 
     def __init__(self, options: SyntheticGraspsOptions = SyntheticGraspsOptions()) -> None:
-        """See `DrawnPictures`."""
+        """See `DrawnImages`."""
         super().__init__(options)
 
     def labels(self, index: int) -> HandLabels:
@@ -184,9 +184,9 @@ class SyntheticGrasps(DrawnPictures):
             orientation, place, movement = drawn_orientation(rng), drawn_place(rng), drawn_movement(rng)
             first = _Sequence(who, is_left, row, grasp, orientation, place, movement, np.eye(3))
             points = [self._seen_points(first, frame) for frame in self._spread_frames()]
-            hand, thing = (np.concatenate(part) for part in zip(*points, strict=True))
-            if thing[:, 2].min() > NEAREST * hand[:, 2].mean():
-                return replace(first, intrinsics=roomy_intrinsics(hand, thing, self.options.size, rng))
+            hand, held_object = (np.concatenate(part) for part in zip(*points, strict=True))
+            if held_object[:, 2].min() > NEAREST * hand[:, 2].mean():
+                return replace(first, intrinsics=roomy_intrinsics(hand, held_object, self.options.size, rng))
 
     def _drawn_grasp(self, who: Somebody, rng: np.random.Generator) -> tuple[int, FittedGrasp]:
         """The first of some that fits, or the one that fits best."""
@@ -229,7 +229,7 @@ class SyntheticGrasps(DrawnPictures):
         sequence = self._sequences(number)
         posed, rotations = self._posed(sequence, frame)
         labels = hand_labels(sequence.who, posed, rotations, sequence.intrinsics)
-        name = thing_name(self._grasps.kinds[sequence.row], int(self._grasps.seeds[sequence.row]))
+        name = object_name(self._grasps.kinds[sequence.row], int(self._grasps.seeds[sequence.row]))
         held = HeldLabels(name, _to_camera(posed, sequence))
         return _Layout(sequence, posed, replace(labels, held=held))
 
@@ -244,7 +244,7 @@ class SyntheticGrasps(DrawnPictures):
         row, pose = layout.sequence.row, _to_camera(layout.posed, layout.sequence)
         vertices, faces = _drawn_mesh(self._grasps.kinds[row], int(self._grasps.seeds[row]))
         unit = vertices / np.abs(vertices).max(0)
-        return thing_surface(painted_thing(vertices, faces, apply_rigid(pose, vertices), unit, rng))
+        return object_surface(painted_thing(vertices, faces, apply_rigid(pose, vertices), unit, rng))
 
     def _passing(self, layout: _Layout, frame: int, rng: np.random.Generator) -> list[LitSurface]:
         """What is between hand and camera; it moves evenly."""
@@ -252,10 +252,10 @@ class SyntheticGrasps(DrawnPictures):
             return []
         start, _ = self._posed(layout.sequence, 0)
         joints = start.keypoints[0].double().numpy()
-        thing = thing_before(joints, TEST_SHAPES if self._is_test else TRAINING_SHAPES, rng)
+        held_object = object_before(joints, TEST_SHAPES if self._is_test else TRAINING_SHAPES, rng)
         # It is where it was drawn in some picture of the sequence.
         passed = (frame - rng.uniform(0, self.options.frames - 1)) * rng.normal(0, PASSING, 3) * [1, 1, 0.2]
-        return [thing_surface(replace(thing, vertices=thing.vertices + np.float32(passed)))]
+        return [object_surface(replace(held_object, vertices=held_object.vertices + np.float32(passed)))]
 
     def _blurred(self, layers: Layers, index: int, sequence: _Sequence) -> Layers:
         """What the hand's motion does while the shutter is open, the same for the whole hand and what it holds."""
@@ -267,7 +267,7 @@ class SyntheticGrasps(DrawnPictures):
         return _streaked(layers, self.options.blur * (ends[1] - ends[0]))
 
 
-def thing_name(kind: str, seed: int) -> str:
+def object_name(kind: str, seed: int) -> str:
     """How a thing of `grasps.shapes` is called."""
     return f"{kind}-{seed:04d}"
 

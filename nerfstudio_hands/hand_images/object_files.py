@@ -25,7 +25,7 @@ FAR = 20.0
 (Hasson et al., CVPR 2019, leave them out)."""
 
 
-def read_thing(path: Path, remedy: str) -> HeldMesh:
+def read_held(path: Path, remedy: str) -> HeldMesh:
     """The mesh of a file, .obj or a pickled dictionary of vertices and faces; those asked for last are kept.
 
     Raises:
@@ -36,7 +36,7 @@ def read_thing(path: Path, remedy: str) -> HeldMesh:
 
 @lru_cache(maxsize=KEPT)
 def _read(path: Path, remedy: str, written: int) -> HeldMesh:
-    """See `read_thing`; a file that was written again is read again."""
+    """See `read_held`; a file that was written again is read again."""
     del written
     try:
         if path.suffix == ".pkl":

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float32
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.geometry.raster.vertex_pictures import LitSurface
+from nerfstudio_hands.geometry.raster.vertex_images import LitSurface
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
 from nerfstudio_hands.hand_model.model import PosedHand
-from nerfstudio_hands.synthesis.quick.bodies import HAND, mirrored_surface, thing_surface
+from nerfstudio_hands.synthesis.quick.bodies import HAND, mirrored_surface, object_surface
 from nerfstudio_hands.synthesis.quick.drawing import (
+    ImageOptions,
     Layers,
-    PictureOptions,
     body_surfaces,
     drawn_background,
     drawn_person,
@@ -24,8 +24,8 @@ from nerfstudio_hands.synthesis.quick.drawing import (
     photographed,
     placed_hand,
 )
-from nerfstudio_hands.synthesis.quick.drawn_pictures import DrawnPictures
-from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, held_thing, thing_before
+from nerfstudio_hands.synthesis.quick.drawn_images import DrawnImages
+from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES, held_object, object_before
 from nerfstudio_hands.synthesis.quick.people import Somebody
 from nerfstudio_hands.synthesis.quick.poses import drawn_orientation, drawn_pose, pose_pool
 from nerfstudio_hands.synthesis.quick.views import crop_intrinsics, drawn_place
@@ -35,7 +35,7 @@ HELD, BEFORE, SECOND = 0.35, 0.12, 0.12
 
 
 @dataclass(frozen=True)
-class SyntheticHandsOptions(PictureOptions):
+class SyntheticHandsOptions(ImageOptions):
     """Which pictures of single hands are drawn."""
 
 
@@ -50,13 +50,13 @@ class _Layout:
     """Draws light, arm and things."""
 
 
-class SyntheticHands(DrawnPictures):
+class SyntheticHands(DrawnImages):
     """A source of pictures of right hands that are drawn on the spot; see `hand_image.HandImages`."""
 
     kind = "hands"
 
     def __init__(self, options: SyntheticHandsOptions = SyntheticHandsOptions()) -> None:
-        """See `DrawnPictures`."""
+        """See `DrawnImages`."""
         super().__init__(options)
 
     def labels(self, index: int) -> HandLabels:
@@ -94,17 +94,17 @@ class SyntheticHands(DrawnPictures):
         return rotations
 
     def _lit(self, layout: _Layout) -> Layers:
-        surfaces = [*body_surfaces(self._plan, layout.who, layout.posed, layout.rng), *self._things(layout)]
+        surfaces = [*body_surfaces(self._plan, layout.who, layout.posed, layout.rng), *self._objects(layout)]
         return lit_layers(surfaces, layout.who, layout.labels, self.options.size, layout.rng)
 
-    def _things(self, layout: _Layout) -> list[LitSurface]:
+    def _objects(self, layout: _Layout) -> list[LitSurface]:
         rng, joints = layout.rng, layout.labels.joints.astype(float)  # pyright: ignore[reportOptionalMemberAccess]
         names = TEST_SHAPES if self._is_test else TRAINING_SHAPES
         found: list[LitSurface] = []
-        if rng.random() < HELD and (thing := held_thing(joints, names, rng)):
-            found.append(thing_surface(thing))
+        if rng.random() < HELD and (held := held_object(joints, names, rng)):
+            found.append(object_surface(held))
         if rng.random() < BEFORE:
-            found.append(thing_surface(thing_before(joints, names, rng)))
+            found.append(object_surface(object_before(joints, names, rng)))
         if rng.random() < SECOND:
             found += self._second_hand(layout)
         return found

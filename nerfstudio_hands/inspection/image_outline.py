@@ -49,13 +49,13 @@ class OutlineQuality:
 
     Attributes:
         distance: Mean distance between matched points of both, pixels at full resolution.
-        metres: The same at the depth of the hand.
+        meters: The same at the depth of the hand.
         matched: Share of the projected outline, less wrist and hidden parts, that found a partner in the picture.
         shown: Length of the outline that the picture shows near the hand, over that of the projected one.
     """
 
     distance: float
-    metres: float
+    meters: float
     matched: float
     shown: float
 
@@ -64,14 +64,14 @@ class OutlineQuality:
         """Why the hand is not where the picture shows it; None where it is, or the picture does not tell."""
         if self.shown > ELSEWHERE > self.matched:
             return f"outline elsewhere (found {self.matched:.0%})"
-        beside = self.metres > BESIDE_METERS or self.distance > BESIDE_PIXELS
+        beside = self.meters > BESIDE_METERS or self.distance > BESIDE_PIXELS
         if beside and self.distance > FINEST_PIXELS:
-            return f"hand {self.distance:.0f} px ({self.metres * 1000:.0f} mm) beside its picture"
+            return f"hand {self.distance:.0f} px ({self.meters * 1000:.0f} mm) beside its picture"
         return None
 
 
 @dataclass
-class PictureOutline:
+class ImageOutline:
     """The outline that a picture shows, full-resolution pixels, and how the projected hands agree with it."""
 
     seen: MaskBoundary
@@ -88,16 +88,16 @@ class _Picture:
     hidden: Bool[np.ndarray, "h w"]
 
 
-def measure_outline(view: HandView) -> PictureOutline | None:
+def measure_outline(view: HandView) -> ImageOutline | None:
     """The outline in a picture; None where the hands project nowhere into it, or it shows no edge near them."""
     known = view.meters_per_pixel[np.isfinite(view.meters_per_pixel)]
     if not view.outline.silhouette.any() or not len(known):
         return None
-    metres = float(known.mean())
+    meters = float(known.mean())
     scale = min(1.0, LONGEST_HAND / longest_side(view.outline.silhouette))
     picture = _reduced(view, scale)
     for band in BANDS_METERS:
-        reach = band / metres * scale
+        reach = band / meters * scale
         seen = _seen_outline(picture, reach)
         if not len(seen.points):
             continue
@@ -105,8 +105,8 @@ def measure_outline(view: HandView) -> PictureOutline | None:
         found = contour_distance(counted, seen, radius=reach)
         shown = len(seen.points) / max(SPACING * scale * int(counted.is_hand.sum()), 1)
         distance = found.mean / scale
-        quality = OutlineQuality(distance, distance * metres, found.matched, shown)
-        return PictureOutline(replace(seen, points=seen.points / scale), quality)
+        quality = OutlineQuality(distance, distance * meters, found.matched, shown)
+        return ImageOutline(replace(seen, points=seen.points / scale), quality)
     return None
 
 

@@ -11,7 +11,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.synthesis.dome import dome, dome_cameras
 from nerfstudio_hands.synthesis.masks import made_mask
 from nerfstudio_hands.synthesis.motion_sequence import moved, pose_sequence
-from nerfstudio_hands.synthesis.options import MaskOptions, PictureOptions, check_pictures
+from nerfstudio_hands.synthesis.options import ImageOptions, MaskOptions, check_images
 from nerfstudio_hands.synthesis.range_of_motion import opening_and_closing
 from nerfstudio_hands.synthesis.render import RenderedImage, render_frame
 from nerfstudio_hands.synthesis.rig import CameraRig
@@ -35,7 +35,7 @@ def scene():
 def _taken(scene, t: int = 0, **options: float) -> RenderedImage:
     subject, motion, camera = scene
     rig = CameraRig(dome(CENTER, np.random.default_rng(0)), [camera])
-    pictures = PictureOptions(**options)
+    pictures = ImageOptions(**options)
     ((_, image),) = render_frame(subject, motion, t, rig, FAST, supersampling=2, taken=pictures)
     return image
 
@@ -80,8 +80,8 @@ def test_hands_between_frames(scene):
 
 def test_nothing_moves_in_a_single_frame():
     with pytest.raises(HandsError, match="--pictures.shutter: expected at least two frames"):
-        check_pictures(PictureOptions(shutter=0.1), 1)
-    check_pictures(PictureOptions(exposure=3.0), 1)
+        check_images(ImageOptions(shutter=0.1), 1)
+    check_images(ImageOptions(exposure=3.0), 1)
 
 
 def test_masks_end_where_they_are_asked_to(plain):
@@ -94,7 +94,7 @@ def test_masks_end_where_they_are_asked_to(plain):
     assert forearm.sum() > 1.1 * hand.sum() and sleeve.sum() > 1.05 * forearm.sum()
 
 
-def test_holes_are_where_skin_is_and_differ_from_picture_to_picture(plain):
+def test_holes_are_where_skin_is_and_differ_from_image_to_image(plain):
     whole = plain.skin > 0.5
     holed = [made_mask(plain, MaskOptions(holes=4), np.random.default_rng(seed)) > 0.5 for seed in (0, 0, 1)]
     assert (holed[0] == holed[1]).all() and (holed[0] != holed[2]).any()

@@ -12,14 +12,14 @@ from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.model_components.bone_capsules import bone_capsules
-from nerfstudio_hands.model_components.hand_losses import collision_loss
-from nerfstudio_hands.model_components.hand_picture import (
+from nerfstudio_hands.model_components.drawn_hand import (
     UNKNOWN,
     PhotometricTerms,
     clay_colors,
-    hand_picture,
+    drawn_hand,
     photometric_terms,
 )
+from nerfstudio_hands.model_components.hand_losses import collision_loss
 
 SIZE = 64
 INTRINSICS = torch.tensor([[100.0, 0.0, 32.0], [0.0, 100.0, 32.0], [0.0, 0.0, 1.0]])
@@ -38,14 +38,14 @@ def vertices(hand) -> torch.Tensor:
 
 
 def terms(vertices: torch.Tensor, hand, photograph: torch.Tensor, mask: torch.Tensor) -> PhotometricTerms:
-    drawn = hand_picture(vertices, hand.faces, clay_colors(vertices, hand.faces), INTRINSICS, (SIZE, SIZE))
+    drawn = drawn_hand(vertices, hand.faces, clay_colors(vertices, hand.faces), INTRINSICS, (SIZE, SIZE))
     return photometric_terms(drawn, photograph, mask)
 
 
 @pytest.fixture(scope="module")
 def truth(hand, vertices) -> tuple[torch.Tensor, torch.Tensor]:
     """A photograph of the hand before noise, and its mask."""
-    drawn = hand_picture(vertices, hand.faces, clay_colors(vertices, hand.faces), INTRINSICS, (SIZE, SIZE))
+    drawn = drawn_hand(vertices, hand.faces, clay_colors(vertices, hand.faces), INTRINSICS, (SIZE, SIZE))
     noise = torch.rand(SIZE, SIZE, 3, generator=torch.Generator().manual_seed(0))
     photograph = (255 * drawn.over(noise)).round().byte().permute(2, 0, 1)
     return photograph, (drawn.covered[..., 0] > 0.5).byte()
@@ -73,7 +73,7 @@ def test_the_outline_pulls_a_moved_hand_back(hand, vertices, truth):
 def test_without_a_mask_nothing_is_learnt_of_where_the_hand_is(hand, vertices, truth):
     photograph, mask = truth
     unknown = torch.full_like(mask, UNKNOWN)
-    drawn = hand_picture(vertices, hand.faces, clay_colors(vertices, hand.faces), INTRINSICS, (SIZE, SIZE))
+    drawn = drawn_hand(vertices, hand.faces, clay_colors(vertices, hand.faces), INTRINSICS, (SIZE, SIZE))
     found = photometric_terms(drawn, photograph, unknown)
     assert found.silhouette == 0
     assert found.photometric < 0.05

@@ -7,7 +7,7 @@ import trimesh
 
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.raster.rasterize import rasterize
-from nerfstudio_hands.geometry.raster.vertex_pictures import DirectedLight, LitSurface, draw_colors, lit_vertices
+from nerfstudio_hands.geometry.raster.vertex_images import DirectedLight, LitSurface, draw_colors, lit_vertices
 
 K = np.array([[90.0, 0, 34], [0, 90.0, 30], [0, 0, 1]])
 TOWARD_CAMERA = np.diag([1.0, -1.0, -1.0])[None].astype(np.float32)

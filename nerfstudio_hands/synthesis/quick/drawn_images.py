@@ -6,18 +6,18 @@ from functools import cached_property
 
 from nerfstudio_hands.hand_images.opened_late import OpenedLate
 from nerfstudio_hands.program.option_range import check_ranges
-from nerfstudio_hands.synthesis.quick.drawing import PictureOptions, chosen_backgrounds
+from nerfstudio_hands.synthesis.quick.drawing import ImageOptions, chosen_backgrounds
 from nerfstudio_hands.synthesis.quick.people import BodyPlan, body_plan
 
 
-class DrawnPictures(OpenedLate):
+class DrawnImages(OpenedLate):
     """A source of pictures; see `hand_image.HandImages`."""
 
     kind: str
     """What is drawn, for messages."""
-    options: PictureOptions
+    options: ImageOptions
 
-    def __init__(self, options: PictureOptions) -> None:
+    def __init__(self, options: ImageOptions) -> None:
         """Raises HandsError where an option is out of its range or the hand model or the folder cannot be read."""
         check_ranges(options)
         self.options = options

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.hand_image import HandImage
-from nerfstudio_hands.synthesis.grasp_pictures import SyntheticGrasps, SyntheticGraspsOptions, _streaked
+from nerfstudio_hands.synthesis.grasp_images import SyntheticGrasps, SyntheticGraspsOptions, _streaked
 from nerfstudio_hands.synthesis.grasps.pool import is_for_testing
 
 OPTIONS = SyntheticGraspsOptions(size=96, people=2, count=40)
@@ -37,7 +37,7 @@ def placed(source: SyntheticGrasps, labels) -> np.ndarray:
     return source.held_mesh(labels.held.name).vertices @ labels.held.to_camera[:3, :3].T + labels.held.to_camera[:3, 3]
 
 
-def test_the_same_index_is_the_same_picture_in_every_order_and_process(source, pictures):
+def test_the_same_index_is_the_same_image_in_every_order_and_process(source, pictures):
     again = pickle.loads(pickle.dumps(source))
     for index in (5, 1):
         picture = again.read(index)
@@ -48,7 +48,7 @@ def test_the_same_index_is_the_same_picture_in_every_order_and_process(source, p
     assert len(pickle.dumps(source)) < 2000
 
 
-def test_labels_lie_on_the_hand_and_things_in_the_picture(source, pictures):
+def test_labels_lie_on_the_hand_and_things_in_the_image(source, pictures):
     on_hand, on_thing = [], []
     for picture in pictures:
         labels = picture.labels
@@ -103,7 +103,7 @@ def test_clips_go_on_without_jumps(source):
     assert np.ptp(np.array(own), axis=0).max() < 1e-4
 
 
-def test_a_clip_ends_with_its_picture_where_it_can():
+def test_a_clip_ends_with_its_image_where_it_can():
     films = SyntheticGrasps(replace(OPTIONS, frames=6, count=22))
     assert films.clip(10, 3) == [8, 9, 10]
     assert films.clip(7, 3) == [6, 7, 8]

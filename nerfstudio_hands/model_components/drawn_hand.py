@@ -32,7 +32,7 @@ HEADLIGHT = (2.2, -0.5, -0.9, -0.2)
 
 
 @dataclass
-class HandPicture:
+class DrawnHand:
     """What a camera sees of a hand.
 
     Attributes:
@@ -58,14 +58,14 @@ class HandPicture:
         }
 
 
-def hand_picture(
+def drawn_hand(
     vertices: Float[Tensor, "V 3"],
     faces: Int[Tensor, "F 3"],
     colors: Float[Tensor, "V 3"],
     intrinsics: Float[Tensor, "3 3"],
     size: tuple[int, int],
     world_to_camera: Float[Tensor, "4 4"] | None = None,
-) -> HandPicture:
+) -> DrawnHand:
     """Draws a hand; differentiable in vertices and colors.
 
     Args:
@@ -84,7 +84,7 @@ def hand_picture(
     covered = seen.to(vertices)
     shown = interpolate(colors, raster, faces)
     soft = antialias(torch.cat([shown, covered], -1), raster, surfaces, *rays)
-    return HandPicture(soft[..., :3], soft[..., 3:], torch.where(seen, raster.z_depth[..., None], 0.0))
+    return DrawnHand(soft[..., :3], soft[..., 3:], torch.where(seen, raster.z_depth[..., None], 0.0))
 
 
 def clay_colors(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "V 3"]:
@@ -111,7 +111,7 @@ class PhotometricTerms:
 
 
 def photometric_terms(
-    drawn: HandPicture, photograph: UInt8[Tensor, "3 S S"], mask: UInt8[Tensor, "S S"]
+    drawn: DrawnHand, photograph: UInt8[Tensor, "3 S S"], mask: UInt8[Tensor, "S S"]
 ) -> PhotometricTerms:
     """Compares a drawn hand with a photograph.
 

@@ -33,10 +33,10 @@ hand."""
 
 
 @dataclass
-class PictureModelConfig(ModelConfig):
+class ImageModelConfig(ModelConfig):
     """A model whose batch is pictures."""
 
-    _target: Type = field(default_factory=lambda: PictureModel)
+    _target: Type = field(default_factory=lambda: ImageModel)
     """target class to instantiate"""
     enable_collider: bool = False
     """Not used: there are no rays."""
@@ -86,16 +86,16 @@ class Surroundings:
     held_out: str
 
 
-class PictureModel(Model):
+class ImageModel(Model):
     """Predicts from crops, and draws what it predicts.
 
     A camera names the picture that it looks at: its metadata `row` that of the split that is evaluated, `cam_idx` a
     picture of the training that the viewer shows; any other camera looks at the one that the slider names.
     """
 
-    config: PictureModelConfig
+    config: ImageModelConfig
 
-    def __init__(self, config: PictureModelConfig, **kwargs: Any) -> None:
+    def __init__(self, config: ImageModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.surroundings: Surroundings | None = None
         self.sample_control = ViewerSlider("Sample", 0, 0, 255, 1, hint="Which picture of the training is looked at.")

@@ -87,13 +87,13 @@ def test_they_are_left_out_and_named_in_one_warning(spoilt, capsys, sampler):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_where_no_picture_is_left_that_is_said(spoilt, sampler):
+def test_where_no_image_is_left_that_is_said(spoilt, sampler):
     nothing = rows_of(spoilt, [EMPTY, OUTSIDE, ARM_ONLY])
     with pytest.raises(SystemExit, match="error: training pictures: expected pixels of the hand, found none"):
         manager(nothing, rows_of(spoilt, [0]), sampler)
 
 
-def test_training_goes_on_where_no_held_out_picture_is_left(spoilt, capsys):
+def test_training_goes_on_where_no_held_out_image_is_left(spoilt, capsys):
     data = manager(spoilt, rows_of(spoilt, [OUTSIDE, ARM_ONLY]))
     assert "there is no evaluation" in capsys.readouterr().out
     # What nerfstudio's trainer asks before it evaluates.
@@ -103,7 +103,7 @@ def test_training_goes_on_where_no_held_out_picture_is_left(spoilt, capsys):
         assert data.fixed_indices_eval_dataloader
 
 
-def test_held_out_pictures_without_a_usable_mask_get_no_figures(moving_hand, capsys):
+def test_held_out_images_without_a_usable_mask_get_no_figures(moving_hand, capsys):
     outputs = with_masks(moving_hand(2))
     outputs.metadata["masks"][1].verdict = "useless"
     data = manager(outputs, outputs)

@@ -15,7 +15,7 @@ from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.mano_writer import write_mano_pickle
 from nerfstudio_hands.hand_model.model import pose_hand
 from nerfstudio_hands.synthesis.quick.objects import TEST_SHAPES, TRAINING_SHAPES
-from nerfstudio_hands.synthesis.quick_pictures import SyntheticHands, SyntheticHandsOptions
+from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 
 OPTIONS = SyntheticHandsOptions(size=96, people=2, count=40)
 COUNT = 24
@@ -31,7 +31,7 @@ def pictures(source: SyntheticHands) -> list[HandImage]:
     return [source.read(index) for index in range(COUNT)]
 
 
-def test_the_same_index_is_the_same_picture_in_every_order_and_process(source, pictures):
+def test_the_same_index_is_the_same_image_in_every_order_and_process(source, pictures):
     again = pickle.loads(pickle.dumps(source))
     for index in (7, 2):
         assert np.array_equal(again.read(index).rgb, pictures[index].rgb)
@@ -70,7 +70,7 @@ def test_rotations_and_shape_nearly_give_the_vertices(pictures):
         assert np.linalg.norm(off, axis=1).mean() < 0.006
 
 
-def test_hands_fill_the_picture_as_said(pictures):
+def test_hands_fill_the_image_as_said(pictures):
     sides = [np.max(picture.labels.box[2:] - picture.labels.box[:2]) / 96 for picture in pictures]
     assert min(sides) > 0.44 and max(sides) < 0.86
     off_center = [np.abs(picture.labels.intrinsics[:2, 2] / 96 - 0.5).max() for picture in pictures]
@@ -95,7 +95,7 @@ def test_backgrounds_of_a_folder_are_apart_too(tmp_path: Path):
     assert train.read(0).rgb.shape == (96, 96, 3)
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path):
+def test_a_folder_without_images_is_refused(tmp_path: Path):
     with pytest.raises(HandsError, match="expected at least 5 pictures"):
         SyntheticHands(replace(OPTIONS, backgrounds=tmp_path))
 
