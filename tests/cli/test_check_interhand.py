@@ -72,7 +72,7 @@ def test_check_measures_the_hands_against_the_given_joints(tmp_path: Path, fitte
         ["--cameras", "400002", "400004", "--eval-cameras"],
         ["--exclude-cameras", "400412", "--no-refine-cameras"],
         ["--frame-range", "18", "60"],
-        ["--frame-stride", "2", "--grey-cameras"],
+        ["--frame-stride", "2", "--gray-cameras"],
         ["--hand-type", "right", "--eval-frame-fraction", "0"],
     ],
 )

@@ -370,7 +370,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], dict, tuple[str, ...]]] = {
             p.rename(p.with_name(f"cam41{p.name[5:]}")) for p in sorted(r.glob("images/test/Capture0/*/cam400*"))
         ],
         {},
-        ("cam400xxx", "410002", "--grey-cameras"),
+        ("cam400xxx", "410002", "--gray-cameras"),
     ),
     "no pictures": (lambda r: remove_all(r, "images/test/Capture0/*/*/*.jpg"), {}, ("Capture0", "found none")),
     "frame range without frames": (nothing, {"frame_range": (1, 17)}, ("found none", "--frame-range")),

@@ -158,7 +158,7 @@ def test_a_image_that_shows_the_hand_elsewhere_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("distance", "metres", "good"),
+    ("distance", "meters", "good"),
     [(1.0, 0.001, True), (1.2, 0.006, True), (3.0, 0.003, False), (9.0, 0.0015, False), (4.0, 0.0015, True)],
 )
 def test_distances_are_judged_at_the_hand_and_in_the_image(distance, meters, good) -> None:

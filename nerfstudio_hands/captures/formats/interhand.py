@@ -120,7 +120,7 @@ def read_interhand(
         if not wanted:
             raise HandsError(
                 f"{folder}: expected folders cam{COLOR_PREFIX}xxx of colour cameras, found "
-                f"{', '.join(there) or 'no cameras'}: download their images, or ask for --grey-cameras."
+                f"{', '.join(there) or 'no cameras'}: download their images, or ask for --gray-cameras."
             )
     uncalibrated = sorted(wanted - set(annotations.cameras.tolist()))
     wanted -= set(uncalibrated)
