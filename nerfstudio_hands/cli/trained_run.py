@@ -18,7 +18,9 @@ def check_config(load_config: Path) -> None:
         raise HandsError(f"{load_config}: expected the config.yml of a run, found no file; check --load-config.")
 
 
-def load_run(load_config: Path, data: Path | None = None) -> tuple[HandTrainerConfig, HandPipeline]:
+def load_run(
+    load_config: Path, data: Path | None = None, *, quick: bool = False
+) -> tuple[HandTrainerConfig, HandPipeline]:
     """Configuration and pipeline of a run, with the weights of its last checkpoint, wherever the run lies now.
 
     Nothing that the configuration names is run, see :mod:`nerfstudio_hands.training.run_config`. The hands are those
@@ -27,6 +29,7 @@ def load_run(load_config: Path, data: Path | None = None) -> tuple[HandTrainerCo
     Args:
         load_config: The run's config.yml.
         data: Where the capture lies now; by default where it lay.
+        quick: Have whole pictures drawn in layers, as methods can that are fields in a shell.
 
     Raises:
         HandsError: There is no such file, it is no configuration of a run of ours, or the run has no checkpoint that
@@ -35,6 +38,7 @@ def load_run(load_config: Path, data: Path | None = None) -> tuple[HandTrainerCo
     import torch
 
     from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
+    from nerfstudio_hands.models.shell_field_config import ShellFieldModelConfig
     from nerfstudio_hands.training.pipeline import HandPipelineConfig
     from nerfstudio_hands.training.run_config import load_config as read_config
     from nerfstudio_hands.training.trainer import default_device
@@ -45,6 +49,8 @@ def load_run(load_config: Path, data: Path | None = None) -> tuple[HandTrainerCo
             f"{load_config}: expected the run of an avatar, found one of {config.method_name}, which looks at "
             "pictures: use `ns-hands predict`, ns-eval or ns-viewer."
         )
+    if quick and isinstance(config.pipeline.model, ShellFieldModelConfig):
+        config.pipeline.model.layered_images = True
     folder = load_config.absolute().parent
     manager = config.pipeline.datamanager
     manager.dataparser.run = folder  # pyright: ignore[reportAttributeAccessIssue]

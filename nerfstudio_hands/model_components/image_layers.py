@@ -20,8 +20,9 @@ from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.model_components.rasterization import pinhole_rays
 from nerfstudio_hands.model_components.weights import density_weights
 
-MAX_CORRECTION = 4.0
-"""Scales by which the field may move a layer at most beside what its vertices say."""
+MAX_CORRECTION = (-0.5, 4.0)
+"""Scales by which the field may move a layer at most beside what its vertices say, away from where the ray comes from
+and toward it. What is further away than it was thought is hardly less opaque: the ray meets it a little later."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class ImageLayers:
                 light that it swallows falls with it, as it does before any surface.
             scale: width over which the surface turns from empty to opaque, meters.
         """
-        change = torch.exp((-further / scale).clamp(-MAX_CORRECTION, MAX_CORRECTION))
+        change = torch.exp((-further / scale).clamp(*MAX_CORRECTION))
         found = self.optical_depth.flatten()
         found = found.index_copy(0, self.shown, found[self.shown] * change).view_as(self.optical_depth)
         weight = density_weights(found, torch.ones_like(found))

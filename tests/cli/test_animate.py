@@ -25,7 +25,7 @@ def loaded(tiny_run: Path):
 
 @pytest.fixture(autouse=True)
 def from_memory(loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trained_run, "load_run", lambda path, data=None: loaded)
+    monkeypatch.setattr(trained_run, "load_run", lambda path, data=None, **_: loaded)
 
 
 @pytest.fixture(scope="module")

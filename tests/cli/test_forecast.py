@@ -44,7 +44,7 @@ def test_a_forecast_is_played_by_an_avatar(
     assert longer.num_keys == before.num_keys + 30 and longer.duration == pytest.approx(before.duration + 1, abs=1e-3)
     assert torch.equal(longer.pose.local_rotations[: before.num_keys], before.pose.local_rotations)
     config, pipeline, _, _ = eval_setup(tiny_run, test_mode="inference")
-    monkeypatch.setattr(trained_run, "load_run", lambda path, data=None: (config, pipeline))
+    monkeypatch.setattr(trained_run, "load_run", lambda path, data=None, **_: (config, pipeline))
     shown = []
     hands = pipeline.model.hands
     monkeypatch.setattr(hands, "set_override", lambda pose, own=hands.set_override: (shown.append(pose), own(pose)))

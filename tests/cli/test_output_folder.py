@@ -66,7 +66,7 @@ def test_a_video_replaces_a_file_only_if_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [turntable, animate])
 def test_commands_refuse_outputs_before_they_load_the_run(command, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("nerfstudio_hands.cli.trained_run.load_run", lambda *_: pytest.fail("the run was loaded"))
+    monkeypatch.setattr("nerfstudio_hands.cli.trained_run.load_run", lambda *_, **__: pytest.fail("the run was loaded"))
     config, mine = tmp_path / "config.yml", tmp_path / "mine.mp4"
     config.write_text("")
     mine.write_bytes(b"mine")
@@ -77,7 +77,7 @@ def test_commands_refuse_outputs_before_they_load_the_run(command, tmp_path: Pat
 
 
 def test_export_refuses_a_file_where_it_wants_a_folder(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("nerfstudio_hands.cli.trained_run.load_run", lambda *_: pytest.fail("the run was loaded"))
+    monkeypatch.setattr("nerfstudio_hands.cli.trained_run.load_run", lambda *_, **__: pytest.fail("the run was loaded"))
     config = tmp_path / "config.yml"
     config.write_text("")
     (tmp_path / "out").mkdir()

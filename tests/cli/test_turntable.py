@@ -13,11 +13,13 @@ from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
 
+LOAD_RUN = trained_run.load_run
+
 
 @pytest.fixture(autouse=True)
 def loaded_once(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if not hasattr(request.module, "loaded"):
-        request.module.loaded = trained_run.load_run(tiny_run)
+        request.module.loaded = LOAD_RUN(tiny_run, quick=True)
     monkeypatch.setattr(trained_run, "load_run", lambda *_, **__: request.module.loaded)
 
 
@@ -55,3 +57,8 @@ def test_a_spiral_of_one_pose_as_the_documentation_has_it(tiny_run: Path, tmp_pa
 def test_frames_that_a_run_lacks(tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(HandsError, match="--frame: expected a number from 0 to 0, found 3"):
         turntable(tiny_run, tmp_path / "t.mp4", frame=3)
+
+
+def test_runs_are_drawn_in_layers_where_that_is_asked(tiny_run: Path) -> None:
+    assert trained_run.load_run(tiny_run)[1].model.draws_layers
+    assert not LOAD_RUN(tiny_run)[1].model.draws_layers

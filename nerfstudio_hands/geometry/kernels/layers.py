@@ -178,8 +178,9 @@ def layers_kernel(
 ):
     """Layers of rays, each met where the distance falls, from `starts` on or else from the box around the shell.
 
-    The nearest face is walked to from that of the query before, first from `seeds`; where the distance grows, or there
-    is no face to begin from, the hierarchy is asked, because another part of the surface may have come nearer. The
+    The nearest face is walked to from that of the query before, first from `seeds`; where the distance grows, after a
+    stride outside of the shell, or where there is no face to begin from, the hierarchy is asked, because another part
+    of the surface may have come nearer. The
     distance is that from the surface, cubic from query to query, plus `below` of the nearest vertices at that distance,
     of as many as span the shell; a width of `scales` is the unit of both. Faces that do not count are empty. What
     weighs no more than `least` is no layer.
@@ -230,7 +231,7 @@ def layers_kernel(
             near = walked(arrays, neighbors, surface, face, p)
             distance = signed_distance(arrays, surface, near)
             bound = wp.abs(distance) * 1.0001 + 1.0e-6
-        if face < 0 or distance > last_distance:
+        if face < 0 or distance > last_distance or last_distance > shell:
             query = wp.mesh_query_point_no_sign(mesh, p, bound)
             if query.result:
                 near = nearest_on(arrays, surface, query.face, p)

@@ -128,6 +128,21 @@ def test_rays_that_start_before_the_shell_meet_the_same(palm_and_finger: Surface
     assert (none.optical_depth == 0).all()
 
 
+def test_a_ball_on_the_way_to_a_wall_is_met() -> None:
+    """The wall is nearest where rays begin, and comes nearer all the way."""
+    wall = trimesh.creation.box((0.02, 0.2, 0.6)).subdivide().subdivide().subdivide()
+    wall.apply_translation((-0.01, 0, 0))
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.012)
+    start, goal = torch.tensor([0.06, 0.0, -0.25]), torch.tensor([0.0, 0.0, 0.25])
+    ball.apply_translation(((start + goal) / 2).numpy())
+    scene = trimesh.util.concatenate([wall, ball])
+    surfaces = Surfaces(torch.tensor(scene.faces.copy()), torch.tensor(scene.vertices, dtype=torch.float32)[None])
+    origins = start + torch.linspace(-0.008, 0.008, 9)[:, None] * torch.tensor([0.0, 1.0, 0.0])
+    found = layers_of(surfaces, origins, F.normalize(goal - start, dim=0).expand(9, 3))
+    assert (found.depth[:, 0] < 0.26).all() and (found.depth[:, 0] > 0.23).all()
+    assert (found.optical_depth[:, 0] > 4).all()
+
+
 def test_what_lies_below_may_hang_on_the_distance(palm_and_finger: Surfaces) -> None:
     """Fields learn an edge: a millimeter above the surface more lies below than at it."""
 
