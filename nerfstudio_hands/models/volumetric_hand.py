@@ -44,7 +44,7 @@ from nerfstudio_hands.models.posed_hand_model import PosedHandModel, Respond
 from nerfstudio_hands.models.shell_field_config import ShellFieldModelConfig
 from nerfstudio_hands.program.option_range import Weight, bounded
 
-BELOW_LEVELS = 33
+BELOW_LEVELS = 17
 """Distances in the shell at which the field is asked at every vertex, for whole pictures."""
 
 
