@@ -146,7 +146,7 @@ class ImagePipeline(SoundPipeline):
         if output_path is not None:
             output_path.mkdir(parents=True, exist_ok=True)
             self.write_predictions(rows, predicted, output_path)
-            self.write_all_images(rows, output_path)
+            self.write_examples(rows, output_path)
         self.train()
         return self.figures(predicted)
 
@@ -183,7 +183,7 @@ class ImagePipeline(SoundPipeline):
             values["true_vertices"] = batch["vertices"]
         return {name: (value @ turned).cpu().numpy() for name, value in values.items()}
 
-    def write_all_images(self, rows: List[int], folder: Path) -> None:
+    def write_examples(self, rows: List[int], folder: Path) -> None:
         """Pictures of some predictions, and their figures."""
         chosen = np.unique(np.linspace(0, len(rows) - 1, IMAGES_WRITTEN).astype(int))
         cameras, split = self.datamanager.eval_dataset.cameras, self.datamanager.test_split

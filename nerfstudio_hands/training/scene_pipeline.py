@@ -122,7 +122,7 @@ class ScenePipeline(ImagePipeline):
             output_path.mkdir(parents=True, exist_ok=True)
             account = [{"row": row, **one} for row, one in zip(rows, judged, strict=True)]
             (output_path / "figures_of_meshes.json").write_text(json.dumps(account, indent=1))
-            self.write_all_images(rows, output_path)
+            self.write_examples(rows, output_path)
         self.train()
         return mean_figures(judged)
 

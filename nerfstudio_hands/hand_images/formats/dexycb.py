@@ -14,7 +14,6 @@ from scipy.spatial import KDTree
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.image_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
-from nerfstudio_hands.hand_images.files_of_images import read_source_image
 from nerfstudio_hands.hand_images.formats.dexycb_takes import (
     COLUMNS,
     HAND_VALUE,
@@ -30,6 +29,7 @@ from nerfstudio_hands.hand_images.formats.dexycb_takes import (
     serials_of,
 )
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
+from nerfstudio_hands.hand_images.image_files import read_rgb
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose, some_labels, stacked
@@ -103,7 +103,7 @@ class DexYCB(FromKeptTable):
         """Picture, labels and mask of the hand."""
         folder, frame = self._place(index)
         return HandImage(
-            read_source_image(folder / f"color_{frame}.jpg"),
+            read_rgb(folder / f"color_{frame}.jpg"),
             self.labels(index),
             read_labels(folder / f"labels_{frame}.npz")["seg"] == HAND_VALUE,
         )

@@ -11,8 +11,8 @@ from jaxtyping import Bool, UInt8
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.image_reading import image_size
-from nerfstudio_hands.hand_images.files_of_images import read_mask, read_source_image
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
+from nerfstudio_hands.hand_images.image_files import read_mask, read_rgb
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import CHECKED, LabelSample, check_labels, check_rest_pose
 from nerfstudio_hands.hand_images.number_lists import kept_numbers
@@ -126,7 +126,7 @@ class FreiHand(OpenedLate):
         return np.concatenate([np.zeros((1, 3)), load_hand(self._mano, "right").hands_mean.numpy()]).astype(np.float32)
 
     def _picture(self, number: int) -> UInt8[np.ndarray, "h w 3"]:
-        return read_source_image(self._root / self._part / "rgb" / f"{number:08d}.jpg")
+        return read_rgb(self._root / self._part / "rgb" / f"{number:08d}.jpg")
 
     def _mask(self, row: int) -> Bool[np.ndarray, "h w"] | None:
         path = self._root / self._part / "mask" / f"{row:08d}.jpg"

@@ -16,12 +16,12 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile
 from nerfstudio_hands.files.image_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
-from nerfstudio_hands.hand_images.files_of_images import read_source_image
 from nerfstudio_hands.hand_images.formats.dexycb_takes import HAND_VALUE, OBJECTS, SUBJECTS
 from nerfstudio_hands.hand_images.formats.gsdf_samples import DistanceSamples, read_arrays, read_distance_samples
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.id_lists import chosen_ids
+from nerfstudio_hands.hand_images.image_files import read_rgb
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, some_labels, stacked
@@ -114,7 +114,7 @@ class GsdfJson(FromKeptTable):
 
     def read(self, index: int) -> HandImage:
         """Picture, labels and mask of the hand."""
-        return HandImage(read_source_image(self._picture(index)), self.labels(index), self._mask(index))
+        return HandImage(read_rgb(self._picture(index)), self.labels(index), self._mask(index))
 
     def held_mesh(self, name: str) -> HeldMesh:
         """The mesh that labels name, in the frame of gSDF's `obj_transform`.
@@ -245,7 +245,7 @@ class GsdfJson(FromKeptTable):
         name = self._names_of[index]
         if self._is_obman:
             path = self._data / "segm" / f"{name}.png"
-            return np.isin(read_source_image(path)[..., HAND_CHANNEL], HAND_VALUES["right"]) if path.is_file() else None
+            return np.isin(read_rgb(path)[..., HAND_CHANNEL], HAND_VALUES["right"]) if path.is_file() else None
         folder, frame = self._take_folder(name)
         path = folder / f"labels_{frame}.npz"
         return read_arrays(path, "seg")["seg"] == HAND_VALUE if path.is_file() else None

@@ -15,8 +15,8 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.files.image_reading import image_size
-from nerfstudio_hands.hand_images.files_of_images import read_source_image
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels
+from nerfstudio_hands.hand_images.image_files import read_rgb
 from nerfstudio_hands.hand_images.kept_tables import FromKeptTable, keep_table, kept_name
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, check_rest_pose, some_labels, stacked
@@ -91,7 +91,7 @@ class HO3D(FromKeptTable):
 
     def read(self, index: int) -> HandImage:
         """Picture and labels; there is no mask of the hand alone."""
-        return HandImage(read_source_image(self._picture(index)), self.labels(index))
+        return HandImage(read_rgb(self._picture(index)), self.labels(index))
 
     def file_names(self) -> list[str]:
         """`sequence/number` of each picture, in order."""

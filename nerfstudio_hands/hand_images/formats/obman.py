@@ -16,9 +16,9 @@ from nerfstudio_hands.files.array_pickle import read_numbers_and_words
 from nerfstudio_hands.files.guarded_files import UnreadableFile
 from nerfstudio_hands.files.image_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
-from nerfstudio_hands.hand_images.files_of_images import read_source_image
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
 from nerfstudio_hands.hand_images.id_lists import chosen_ids
+from nerfstudio_hands.hand_images.image_files import read_rgb
 from nerfstudio_hands.hand_images.known_joints import labels_of_joints
 from nerfstudio_hands.hand_images.label_checks import LabelSample, check_labels, some_labels, stacked
 from nerfstudio_hands.hand_images.mano_vertices import mano_faces, mano_hand
@@ -114,7 +114,7 @@ class ObMan(OpenedLate):
     def read(self, index: int) -> HandImage:
         """Picture, labels and mask of the hand."""
         labels = self.labels(index)
-        return HandImage(read_source_image(self._picture(index)), labels, self._mask(index, labels.side))
+        return HandImage(read_rgb(self._picture(index)), labels, self._mask(index, labels.side))
 
     def held_mesh(self, name: str) -> HeldMesh:
         """The mesh that labels name, in the axes of ShapeNet.
@@ -208,7 +208,7 @@ class ObMan(OpenedLate):
 
     def _mask(self, index: int, side: str) -> Bool[np.ndarray, "h w"] | None:
         path = self._folder / "segm" / f"{self._ids[index]:08d}.png"
-        return np.isin(read_source_image(path)[..., HAND_CHANNEL], HAND_VALUES[side]) if path.is_file() else None
+        return np.isin(read_rgb(path)[..., HAND_CHANNEL], HAND_VALUES[side]) if path.is_file() else None
 
     def _check(self) -> None:
         joints = stacked(some_labels(self), "joints").astype(np.float64)

@@ -14,7 +14,7 @@ MASK_THRESHOLD = 128
 """Masks are JPEG in places, so that their edges take every value."""
 
 
-def read_source_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """RGB.
 
     Raises:
@@ -28,5 +28,5 @@ def read_source_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """Where the mask is bright; errors as of `read_source_image`."""
-    return read_source_image(path)[..., 0] >= MASK_THRESHOLD
+    """Where the mask is bright; errors as of `read_rgb`."""
+    return read_rgb(path)[..., 0] >= MASK_THRESHOLD
