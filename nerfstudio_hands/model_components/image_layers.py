@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -66,6 +66,20 @@ class ImageLayers:
         found = found.index_copy(0, self.shown, found[self.shown] * change).view_as(self.optical_depth)
         weight = density_weights(found, torch.ones_like(found))
         return WeightedSamples(self.num_rays, self.ray, self.depth, weight, self.shown)
+
+
+class SoftSurface(NamedTuple):
+    """A learned surface, beside the fitted one.
+
+    Attributes:
+        below: how far below each vertex of the fitted surfaces it lies, meters, see `Surfaces.layers` [S, V, K].
+        scale: width over which it turns from empty to opaque, meters [].
+        kind: what its opacity comes from.
+    """
+
+    below: Float[Tensor, "S V K"]
+    scale: Float[Tensor, ""]
+    kind: Literal["density", "distance"]
 
 
 @dataclass
@@ -161,11 +175,9 @@ def below_at(
 def find_image_layers(
     rays: RayBundle,
     posed: PosedSurfaces,
+    surface: SoftSurface,
     *,
-    below: Float[Tensor, "S V K"],
     counts: Bool[Tensor, " F"],
-    scale: Float[Tensor, ""],
-    kind: Literal["density", "distance"],
     shell: float,
     max_steps: int,
 ) -> ImageLayers:
@@ -177,7 +189,7 @@ def find_image_layers(
     surfaces, origins, directions = posed.surfaces, rays.origins.view(-1, 3), rays.directions.view(-1, 3)
     entry = None
     if surfaces.num_surfaces == 1:
-        entry = shell_entry(surfaces, reach(below[0], scale, shell), *pinhole_rays(rays))
+        entry = shell_entry(surfaces, reach(surface.below[0], surface.scale, shell), *pinhole_rays(rays))
     if entry is None:
         ray, starts, seeds = torch.arange(len(origins), device=origins.device), None, None
     else:
@@ -187,10 +199,8 @@ def find_image_layers(
         origins[ray],
         directions[ray],
         posed.ray_surface[ray],
-        below=below,
+        **surface._asdict(),
         counts=counts,
-        scale=scale,
-        kind=kind,
         shell=shell,
         starts=starts,
         seeds=seeds,

@@ -27,13 +27,7 @@ from nerfstudio_hands.model_components.compositing import (
     with_parts,
 )
 from nerfstudio_hands.model_components.export_source import ExportSource
-from nerfstudio_hands.model_components.image_layers import (
-    Look,
-    below_at,
-    draw_layers,
-    faces_of_hands,
-    find_image_layers,
-)
+from nerfstudio_hands.model_components.image_layers import Look, SoftSurface, below_at
 from nerfstudio_hands.model_components.losses import (
     PixelTargets,
     attraction_loss,
@@ -50,7 +44,7 @@ from nerfstudio_hands.model_components.scene_distance import ShownDistance, make
 from nerfstudio_hands.model_components.scene_export import scene_export_source
 from nerfstudio_hands.model_components.schedules import Schedule, before_each_step
 from nerfstudio_hands.model_components.weights import neus_weights, visible_samples, zero_crossings
-from nerfstudio_hands.models.posed_hand_model import PosedHandModel, Respond
+from nerfstudio_hands.models.layered_model import LayeredModel
 from nerfstudio_hands.models.shell_field_config import ShellFieldModelConfig
 from nerfstudio_hands.program.option_range import RayCount, Weight, bounded
 
@@ -110,7 +104,7 @@ class HandSDFModelConfig(ShellFieldModelConfig):
     """Weight of how far skin is from the object that is within a half width of the shell, likewise."""
 
 
-class HandSDFModel(PosedHandModel):
+class HandSDFModel(LayeredModel):
     """Hand avatar, with what it holds, whose surface is the zero level of a network."""
 
     config: HandSDFModelConfig
@@ -211,28 +205,8 @@ class HandSDFModel(PosedHandModel):
         """Layers know nothing of what hands hold."""
         return super().draws_layers and self.held is None
 
-    def draw(self, rays: RayBundle, respond: Respond) -> Dict[str, Tensor]:
-        posed, shell, inverse_s = self.hands.for_rays(rays.flatten()), self.config.shell, self.inverse_s
-        below = self.scene.hand.below_vertices(posed)
-        layers = find_image_layers(
-            rays,
-            posed,
-            below=below,
-            counts=faces_of_hands(self.hands.surface),
-            scale=inverse_s,
-            kind="distance",
-            shell=shell,
-            max_steps=self.config.march_steps,
-        )
-        return draw_layers(
-            rays,
-            layers,
-            partial(self.look, below=below, posed=posed),
-            scale=inverse_s,
-            respond=respond,
-            beyond=self.beyond_scene(rays.origins.view(-1, 3)),
-            chunk=self.config.eval_num_rays_per_chunk,
-        )
+    def soft_surface(self, posed: PosedSurfaces) -> SoftSurface:
+        return SoftSurface(self.scene.hand.below_vertices(posed), self.inverse_s, "distance")
 
     def look(
         self,
@@ -243,7 +217,6 @@ class HandSDFModel(PosedHandModel):
         below: Float[Tensor, "S V K"],
         posed: PosedSurfaces,
     ) -> Look:
-        """What layers show at their depths on rays."""
         points, surface = points_on(rays, ray, depth, posed)
         located = self.scene.locate(points, surface, posed)
         shading = self.scene.shade(located, rays.directions[ray], posed.code[surface])

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Dict, List, Tuple
 
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
-from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.models.base_model import Model, ModelConfig
@@ -28,14 +25,10 @@ from nerfstudio_hands.model_components.export_source import ExportSource
 from nerfstudio_hands.model_components.image_figures import image_figures
 from nerfstudio_hands.model_components.losses import PixelTargets, patch_loss
 from nerfstudio_hands.model_components.posed_hands import PosedHands
-from nerfstudio_hands.model_components.rasterization import image_rays
 from nerfstudio_hands.model_components.training_cameras import TrainingCameras
 from nerfstudio_hands.program.memory import explain_out_of_memory, now
 from nerfstudio_hands.program.option_range import Weight, bounded
 from nerfstudio_hands.viewer.pose_controls import PoseControls
-
-Respond = Callable[[Float[Tensor, "R 3"], Float[Tensor, "R 1"]], Float[Tensor, "R 3"]]
-"""From colors over black, and opacities, to what a camera records."""
 
 
 @dataclass
@@ -132,37 +125,8 @@ class PosedHandModel(Model):
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:
-        """Renders a camera's picture; a box to crop to has no effect where pictures are drawn in layers."""
         with explain_out_of_memory("rendering", self.config.rendering_remedy()):
-            if self.draws_layers:
-                return self.get_outputs_for_camera_ray_bundle(image_rays(camera.to(self.device)))
             return super().get_outputs_for_camera(camera, obb_box)
-
-    @torch.no_grad()
-    def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
-        """Renders a picture [H, W]."""
-        if not self.draws_layers:
-            return super().get_outputs_for_camera_ray_bundle(camera_ray_bundle)
-        rays = camera_ray_bundle.to(self.device)
-        camera = self.cameras.of(rays)
-        respond = partial(self.cameras.respond, camera=None if camera is None else camera.view(-1))
-        outputs = self.draw(self.cameras.correct(rays, camera), respond)
-        return {name: value.view(*rays.shape, -1) for name, value in outputs.items()}
-
-    @property
-    def draws_layers(self) -> bool:
-        """Whether whole pictures are drawn in layers, by `draw`."""
-        return getattr(self.config, "layered_images", False) and not self.training
-
-    def draw(self, rays: RayBundle, respond: Respond) -> Dict[str, Tensor]:
-        """What the rays of a picture [H, W] show, of methods whose pictures are drawn in layers: see
-        `composite_outputs`.
-
-        Args:
-            rays: of the corrected camera.
-            respond: from colors over black, and opacities, to what the camera records.
-        """
-        raise NotImplementedError
 
     def beyond_scene(self, origins: Float[Tensor, "R 3"]) -> Float[Tensor, "R 1"]:
         """A distance from each origin at which the scene box is left in every direction, meters."""

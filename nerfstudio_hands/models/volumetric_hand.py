@@ -27,20 +27,13 @@ from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.model_components.canonical_warp import CanonicalWarp
 from nerfstudio_hands.model_components.compositing import WeightedSamples, composite_outputs, empty_outputs
 from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource
-from nerfstudio_hands.model_components.image_layers import (
-    Look,
-    below_at,
-    draw_layers,
-    faces_of_hands,
-    find_image_layers,
-    shell_distances,
-)
+from nerfstudio_hands.model_components.image_layers import Look, SoftSurface, below_at, shell_distances
 from nerfstudio_hands.model_components.learned_surface import learned_surface_colors
 from nerfstudio_hands.model_components.losses import PixelTargets
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.model_components.samplers import march_shell, points_on
 from nerfstudio_hands.model_components.weights import density_weights, visible_samples, volsdf_density
-from nerfstudio_hands.models.posed_hand_model import PosedHandModel, Respond
+from nerfstudio_hands.models.layered_model import LayeredModel
 from nerfstudio_hands.models.shell_field_config import ShellFieldModelConfig
 from nerfstudio_hands.program.option_range import Weight, bounded
 
@@ -60,7 +53,7 @@ class VolumetricHandModelConfig(ShellFieldModelConfig):
     """Weight of the squared difference of features across the seams of the texture atlas."""
 
 
-class VolumetricHandModel(PosedHandModel):
+class VolumetricHandModel(LayeredModel):
     """A hand avatar rendered from samples in a thin shell round the posed surface.
 
     Methods differ in what stands for a sample's place on the hand: see `make_position_encoding` and `make_warp`.
@@ -140,28 +133,8 @@ class VolumetricHandModel(PosedHandModel):
         """Where a warp says how dense places are, layers do not know it."""
         return super().draws_layers and self.warp is None
 
-    def draw(self, rays: RayBundle, respond: Respond) -> Dict[str, Tensor]:
-        posed, shell, beta = self.hands.for_rays(rays.flatten()), self.config.shell, self.log_beta.exp()
-        below = self.below_vertices(posed)
-        layers = find_image_layers(
-            rays,
-            posed,
-            below=below,
-            counts=faces_of_hands(self.hands.surface),
-            scale=beta,
-            kind="density",
-            shell=shell,
-            max_steps=self.config.march_steps,
-        )
-        return draw_layers(
-            rays,
-            layers,
-            partial(self.look, below=below, posed=posed),
-            scale=beta,
-            respond=respond,
-            beyond=self.beyond_scene(rays.origins.view(-1, 3)),
-            chunk=self.config.eval_num_rays_per_chunk,
-        )
+    def soft_surface(self, posed: PosedSurfaces) -> SoftSurface:
+        return SoftSurface(self.below_vertices(posed), self.log_beta.exp(), "density")
 
     def look(
         self,
@@ -172,7 +145,6 @@ class VolumetricHandModel(PosedHandModel):
         below: Float[Tensor, "S V K"],
         posed: PosedSurfaces,
     ) -> Look:
-        """What layers show at their depths on rays."""
         points, surface = points_on(rays, ray, depth, posed)
         at, distance, _ = self.near(points, surface, posed)
         located, _ = self.locate(points, *at, distance, posed)
