@@ -27,7 +27,7 @@ import tyro
 from nerfstudio.utils.eval_utils import eval_setup
 from recording import Recorded, record
 from rich.table import Table
-from trained_rows import timed, training
+from trained_rows import trained
 
 SYNTHETIC = "Synthetic: people, things, cameras and backgrounds of the held-out pictures are in no training."
 
@@ -123,16 +123,14 @@ class HandObjectAblations(Recorded):
     """Options of the drawn pictures, likewise."""
 
 
-def trained(name: str, row: Row, args: HandObjectAblations, pose_run: Path | None) -> Path:
+def trained_row(name: str, row: Row, args: HandObjectAblations, pose_run: Path | None) -> Path:
     """config.yml of a row's training."""
     poses = () if pose_run is None else ("--pipeline.model.pose-run", str(pose_run))
     steps = ("--max-num-iterations", str(args.steps), "--steps-per-eval-all-images", "1000000")
     method = [row.method, *steps, *poses, *row.options, *args.options]
     data = ["hand-object-data", *row.data, "--max-eval-images", str(args.pictures), *args.drawn]
     folder = name.replace(" ", "_").replace(",", "")
-    with (args.output / f"{folder}.log").open("w") as log:
-        timed(training(args.output, folder, method, data), log)
-    return args.output / "runs" / folder / row.method / "run" / "config.yml"
+    return trained(args.output, folder, method, data)
 
 
 def judged(config: Path, wrist: str) -> Figures:
@@ -208,11 +206,11 @@ def main(args: HandObjectAblations) -> None:
         sys.exit(f"error: --only: expected some of {', '.join(ROWS)}, found {', '.join(args.only)}; correct it.")
     pose_run = args.pose_run
     if pose_run is None and set(chosen) != {"heads, true bones"}:
-        pose_run = trained("poses", Row("hand-object-pose", poses=False), args, None).parent / "nerfstudio_models"
+        pose_run = trained_row("poses", Row("hand-object-pose", poses=False), args, None).parent / "nerfstudio_models"
     rows: dict[tuple[str, str], Figures] = {}
     for name, row in chosen.items():
         try:
-            config = trained(name, row, args, pose_run)
+            config = trained_row(name, row, args, pose_run)
         except subprocess.CalledProcessError as error:
             sys.exit(f"error: {name}: the training ended with status {error.returncode}; see its log in {args.output}.")
         for wrist in ("given", "predicted") if row.poses else ("given",):

@@ -31,7 +31,7 @@ from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import get_progress
 from recording import Recorded, record
 from rich.table import Table
-from trained_rows import timed, training
+from trained_rows import trained
 
 from nerfstudio_hands.hand_images.formats.freihand import FreiHand
 
@@ -155,7 +155,7 @@ def detected(source: FreiHand) -> tuple[np.ndarray, np.ndarray]:
     return pixels, confidence
 
 
-def trained(name: str, row: Row, seed: int, folder: Path, args: MonocularAblations) -> Path:
+def trained_row(name: str, row: Row, seed: int, folder: Path, args: MonocularAblations) -> Path:
     """config.yml of a row's training."""
     fixed = ["--max-num-iterations", str(args.steps), "--steps-per-eval-all-images", "1000000"]
     seen = []
@@ -163,9 +163,7 @@ def trained(name: str, row: Row, seed: int, folder: Path, args: MonocularAblatio
         seen = ["--pipeline.datamanager.detections", str(detections(row.detections, folder))]
     method = ["hand-monocular-weak", *fixed, "--machine.seed", str(seed), *ALL_ROWS, *row.options, *seen, *args.options]
     run = f"{name}-{seed}".replace(" ", "_").replace("+", "and")
-    with (args.output / f"{run}.log").open("w") as log:
-        timed(training(args.output, run, method, ["freihand-data", "--data", str(folder)]), log)
-    return args.output / "runs" / run / method[0] / "run" / "config.yml"
+    return trained(args.output, run, method, ["freihand-data", "--data", str(folder)])
 
 
 def table_of(rows: dict[str, list[dict[str, float]]], args: MonocularAblations) -> Table:
@@ -196,7 +194,7 @@ def main(args: MonocularAblations) -> None:
     for name in args.only:
         for seed in args.seeds:
             try:
-                config = trained(name, ROWS[name], seed, folder, args)
+                config = trained_row(name, ROWS[name], seed, folder, args)
             except subprocess.CalledProcessError as error:
                 sys.exit(f"error: {name}: its training ended with status {error.returncode}; see {args.output}.")
             pipeline: Any = eval_setup(config, test_mode="test")[1]

@@ -93,6 +93,14 @@ def training(folder: Path, name: str, method: Sequence[str], data: Sequence[str]
     ]  # fmt: skip
 
 
+def trained(folder: Path, name: str, method: Sequence[str], data: Sequence[str]) -> Path:
+    """config.yml of a training of a row, which writes to `<name>.log`; what an older one left goes."""
+    shutil.rmtree(folder / "runs" / name, ignore_errors=True)
+    with (folder / f"{name}.log").open("w") as log:
+        timed(training(folder, name, method, data), log)
+    return folder / "runs" / name / method[0] / "run" / "config.yml"
+
+
 def run_row(folder: Path, name: str, method: Sequence[str], data: Sequence[str]) -> dict[str, float]:
     """Trains and evaluates."""
     train = training(folder, name, method, data)
