@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import open3d as o3d
 import pytest
 import torch
 import yaml
+from helpers.forked_command import start_command
 from helpers.in_process import ns_train
 from nerfstudio.pipelines.base_pipeline import Pipeline
 from nerfstudio.scripts import exporter, render
@@ -126,20 +126,18 @@ def test_resume_goes_on_from_the_last_checkpoint(tiny_run: Path, tmp_path: Path)
 def test_a_killed_training_leaves_a_whole_checkpoint(tiny_run: Path, tmp_path: Path):
     config = yaml.load(tiny_run.read_text(), Loader=yaml.Loader)
     data = config.pipeline.datamanager.data
-    process = subprocess.Popen(
-        [
-            "ns-train", "hand-uvnerf", "--data", str(data), "--output-dir", str(tmp_path), "--experiment-name", "tiny",
-            "--timestamp", "run", "--steps-per-save", "5", "--vis", "tensorboard",
-            "--pipeline.datamanager.train-num-rays-per-batch", "64", "hands-data", "--resolution-scale", "0.5",
-        ],
-        stdout=subprocess.DEVNULL,
+    process = start_command(
+        "ns-train", "hand-uvnerf", "--data", data, "--output-dir", tmp_path, "--experiment-name", "tiny",
+        "--timestamp", "run", "--steps-per-save", "5", "--vis", "tensorboard",
+        "--pipeline.datamanager.train-num-rays-per-batch", "64", "hands-data", "--resolution-scale", "0.5",
+        log=tmp_path / "log",
     )  # fmt: skip
     checkpoints = tmp_path / "tiny" / "hand-uvnerf" / "run" / "nerfstudio_models"
     deadline = time.monotonic() + 600  # of a machine that is busy with other things
     while not list(checkpoints.glob("step-*.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     newest = sorted(checkpoints.glob("step-*.ckpt"))[-1]
     assert torch.load(newest, map_location="cpu", weights_only=True)["step"] >= 5
 
@@ -217,17 +215,14 @@ def test_viewer_serves_the_run(tiny_run: Path, tmp_path: Path, command: list[str
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*command, str(port), "--load-config", str(tiny_run)], stdout=output, stderr=subprocess.STDOUT
-        )
+    process = start_command(*command, str(port), "--load-config", tiny_run, log=log)
     try:
         deadline = time.monotonic() + 600
         while True:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
-            assert process.poll() is None, log.read_text()[-2000:]
+            assert process.is_alive(), log.read_text()[-2000:]
             assert time.monotonic() < deadline, "the viewer did not open its port within 600 s"
             time.sleep(0.5)
         with connect(f"ws://127.0.0.1:{port}", origin=f"http://127.0.0.1:{port}", open_timeout=300) as page:
@@ -236,7 +231,7 @@ def test_viewer_serves_the_run(tiny_run: Path, tmp_path: Path, command: list[str
             connect(f"ws://127.0.0.1:{port}", origin="https://evil.example", open_timeout=300).__enter__()
     finally:
         process.kill()
-        process.wait()
+        process.join()
 
 
 def test_the_command_line_does_not_wait_for_torch():

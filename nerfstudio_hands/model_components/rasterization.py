@@ -59,8 +59,8 @@ def image_rays(camera: Cameras) -> RayBundle:
     column = (torch.arange(width, device=turn.device) + 0.5 - flat.cx[0]) / flat.fx[0]
     row = (torch.arange(height, device=turn.device) + 0.5 - flat.cy[0]) / flat.fy[0]
     right, up, back = turn.unbind(1)
-    directions = column[:, None] * right - row[:, None, None] * up - back
-    norm = directions.norm(dim=-1, keepdim=True)
+    directions = (column[:, None] * right - back) - row[:, None, None] * up
+    norm = (1 + column[:, None].square() + row[:, None, None].square()).sqrt()
 
     def spread(values: Tensor) -> Tensor:
         return values.reshape(1, 1, -1).expand(height, width, -1)
@@ -68,7 +68,7 @@ def image_rays(camera: Cameras) -> RayBundle:
     return RayBundle(
         origins=spread(origin),
         directions=directions / norm,
-        pixel_area=1 / (norm**3 * flat.fx * flat.fy),
+        pixel_area=1 / (norm * norm * norm * (flat.fx * flat.fy)),
         camera_indices=spread(torch.zeros(1, dtype=torch.long, device=turn.device)),
         times=None if flat.times is None else spread(flat.times),
         metadata={"directions_norm": norm, **{name: spread(value) for name, value in (flat.metadata or {}).items()}},

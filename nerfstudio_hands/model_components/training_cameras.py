@@ -74,7 +74,7 @@ class TrainingCameras(nn.Module):
         gain, bias = (torch.where(seen, t, self._mean_seen(t)) for t in (gain, bias))
         if camera is None:
             return color * self._mean_seen(gain).exp() + self._mean_seen(bias) * accumulation
-        return color * gain[camera].exp() + bias[camera] * accumulation
+        return color * gain.exp()[camera] + bias[camera] * accumulation
 
     def _mean_seen(self, values: Float[Tensor, "C N"]) -> Float[Tensor, "N"]:
         """Mean over the cameras that training has seen, zero if there is none; without waiting for a GPU."""

@@ -142,11 +142,14 @@ class HandSplatModel(PosedHandModel):
         # A picture shows one moment, which its first ray knows.
         posed = self.hands.for_rays(rays[:1, :1].flatten())
         shown = self.show(posed, posed.first_surface())
-        features = [shown.colors(rays.origins[0, 0])]
+        # A picture is of one camera, and what that makes of light is linear: the same of each Gaussian as of their sum.
+        camera = None if camera is None else camera[0, :1]
+        opaque = torch.ones_like(shown.diffuse[:, :1])
+        features = [self.cameras.respond(shown.colors(rays.origins[0, 0]), opaque, camera)]
         if not self.training:
             features += [(shown.splats.means - rays.origins[0, 0]).norm(dim=-1, keepdim=True), shown.normals]
         found, accumulation = draw_splats(shown.splats, torch.cat(features, dim=-1), *pinhole)
-        radiance = self.cameras.respond(found[..., :3], accumulation, camera)
+        radiance = found[..., :3]
         result = {"rgb": radiance, "radiance": radiance, "accumulation": accumulation}
         if self.training:
             return {**result, "penalty": self.common_penalty() + self.splat_penalty()}
@@ -155,7 +158,7 @@ class HandSplatModel(PosedHandModel):
         return {
             **result,
             "rgb": radiance.clamp(0, 1),
-            "depth": torch.where(met, depth, self.beyond_scene(rays.origins)),
+            "depth": torch.where(met, depth, self.beyond_scene(rays.origins[:1, :1])),
             "normals": (F.normalize(found[..., 4:], dim=-1) + 1) / 2,
         }
 

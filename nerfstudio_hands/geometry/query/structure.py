@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 import warp as wp
 from jaxtyping import Float, Int
@@ -29,7 +31,6 @@ class SearchStructure:
 
     Attributes:
         num_faces, num_vertices: F and V.
-        arrays: What kernels read; valid after the first :meth:`update`.
     """
 
     def __init__(self, faces: Int[Tensor, "F 3"], num_vertices: int) -> None:
@@ -38,11 +39,30 @@ class SearchStructure:
         self.num_faces, self.num_vertices = len(faces), num_vertices
         self._set_faces(faces)
         self._storage = torch.empty(0)
+        self._is_ready, self._making_ready = False, threading.Lock()
 
     @property
     def num_surfaces(self) -> int:
         """S."""
         return len(self._storage)
+
+    @property
+    def vertices_and_faces(self) -> tuple[wp.array, wp.array]:
+        """Vertices, shape (S, V), and faces, shape (F,): float32 and int32 triples."""
+        return self._arrays.vertices, self._arrays.faces
+
+    @property
+    def arrays(self) -> SurfaceArrays:  # pyright: ignore[reportGeneralTypeIssues]
+        """What kernels read, valid after the first :meth:`update`; who only draws a surface needs none of it, so
+        hierarchies and normals follow a move when they are first asked for."""
+        with self._making_ready:
+            if not self._is_ready:
+                self._refit(self._update_normals())
+                self._arrays.meshes = self._ids(self._meshes)  # pyright: ignore[reportArgumentType]
+                self._arrays.lower = as_array(self._storage.amin(1), wp.vec3)
+                self._arrays.upper = as_array(self._storage.amax(1), wp.vec3)
+                self._is_ready = True
+        return self._arrays
 
     def _set_faces(self, faces: Tensor) -> None:
         self._topology = Topology(faces)
@@ -51,11 +71,11 @@ class SearchStructure:
         self._indices = as_array(corners.reshape(-1), wp.int32)
         self._edge_faces = [as_array(part, wp.int32) for part in self._topology.edge_faces]
         self._vertex_faces = [as_array(part, wp.int32) for part in incidence(faces, self.num_vertices)]
-        self.arrays = SurfaceArrays()
-        self.arrays.faces, self.arrays.face_edges = as_array(corners, wp.vec3i), as_array(face_edges, wp.vec3i)
+        self._arrays = SurfaceArrays()
+        self._arrays.faces, self._arrays.face_edges = as_array(corners, wp.vec3i), as_array(face_edges, wp.vec3i)
 
     def update(self, vertices: Float[Tensor, "S V 3"]) -> None:
-        """Move the vertices: refits each hierarchy, or builds it anew where the faces turned far or S changes."""
+        """Move the vertices: each hierarchy is refitted, or built anew where the faces turned far or S changes."""
         if self._storage.shape != vertices.shape or self._storage.device != vertices.device:
             if self._topology.faces.device != vertices.device:
                 self._set_faces(self._topology.faces.to(vertices.device))
@@ -65,11 +85,8 @@ class SearchStructure:
             self._built_normals = self._storage.new_zeros(len(vertices), self.num_faces, 3)
         self._storage.copy_(vertices)
         self._solids: list[wp.Mesh] | None = None
-        self.arrays.vertices = as_array(self._storage, wp.vec3)
-        self._refit(self._update_normals())
-        self.arrays.meshes = self._ids(self._meshes)  # pyright: ignore[reportArgumentType]
-        self.arrays.lower = as_array(self._storage.amin(1), wp.vec3)
-        self.arrays.upper = as_array(self._storage.amax(1), wp.vec3)
+        self._arrays.vertices = as_array(self._storage, wp.vec3)
+        self._is_ready = False
 
     @property
     def neighbors(self) -> wp.array:
@@ -109,7 +126,7 @@ class SearchStructure:
         normals = [self._storage.new_empty(self.num_surfaces, size, 3) for size in sizes]
         of_faces, of_edges, of_vertices = (as_array(values, wp.vec3) for values in normals)
         num_faces, num_edges, num_vertices = sizes
-        vertices, faces = self.arrays.vertices, self.arrays.faces
+        vertices, faces = self.vertices_and_faces
         launch(
             face_normals_kernel,
             self.num_surfaces * num_faces,
@@ -125,5 +142,6 @@ class SearchStructure:
             self.num_surfaces * num_vertices,
             [num_vertices, vertices, faces, *self._vertex_faces, of_faces, of_vertices],
         )
-        self.arrays.face_normals, self.arrays.edge_normals, self.arrays.vertex_normals = of_faces, of_edges, of_vertices
+        arrays = self._arrays
+        arrays.face_normals, arrays.edge_normals, arrays.vertex_normals = of_faces, of_edges, of_vertices
         return normals[0]

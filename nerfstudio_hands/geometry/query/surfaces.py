@@ -58,10 +58,10 @@ class Surfaces:
     @property
     def arrays(self) -> tuple[wp.array, wp.array]:
         """Vertices, shape (S, V), and faces, shape (F,), as kernels take them: float32 and int32 triples."""
-        return self._structure.arrays.vertices, self._structure.arrays.faces
+        return self._structure.vertices_and_faces
 
     def update(self, vertices: Float[Tensor, "S V 3"]) -> None:
-        """Move the vertices: refits each hierarchy, or builds it anew where the faces turned far or S changes."""
+        """Move the vertices; what queries need beside them follows with the first query."""
         num_vertices = self._structure.num_vertices
         if vertices.ndim != 3 or vertices.shape[1:] != (num_vertices, 3):
             raise ValueError(f"expected vertices of shape (S, {num_vertices}, 3), found {tuple(vertices.shape)}")

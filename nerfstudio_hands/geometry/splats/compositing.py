@@ -20,8 +20,8 @@ from nerfstudio_hands.geometry.splats.tiles import TileLists, tile_lists
 GROUP = 4
 """Features that kernels handle at once."""
 
-TILES_AT_ONCE = 16
-"""Tiles in one launch on a CPU: few, because some are full and most empty."""
+TILES_AT_ONCE = 64
+"""Tiles in one launch on a CPU: not all of a thread's, because some are full and most empty."""
 
 
 def composite(

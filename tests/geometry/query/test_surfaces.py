@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -101,12 +102,24 @@ def test_refit_and_rebuild_give_the_same_answers(bumpy) -> None:
     kept = surfaces._structure._meshes[0]
     turned = vertices[:, [1, 2, 0]]
     surfaces.update(vertices[None] * 1.01)
+    surfaces.closest(points)
     assert surfaces._structure._meshes[0] is kept
     surfaces.update(turned[None])
-    assert surfaces._structure._meshes[0] is not kept
     after = surfaces.closest(points[:, [1, 2, 0]])
+    assert surfaces._structure._meshes[0] is not kept
     assert (after.signed_distance - before.signed_distance).abs().max() < 1e-6
     assert (after.point - before.point[:, [1, 2, 0]]).norm(dim=-1).quantile(0.99) < 1e-6
+
+
+def test_who_asks_nothing_waits_for_no_hierarchy(bumpy) -> None:
+    vertices, faces = bumpy
+    surfaces = Surfaces(faces, vertices[None])
+    assert surfaces.arrays[0].shape == (1, len(vertices)) and surfaces._structure._meshes == [None]
+    # Two threads that ask at the same time find the same, and one hierarchy is built.
+    points = query_points(vertices, faces, 2000)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: surfaces.closest(points).signed_distance, range(2))
+    assert torch.equal(first, second) and surfaces._structure._meshes != [None]
 
 
 def test_update_rebuilds_for_another_number_of_surfaces(bumpy) -> None:
