@@ -50,7 +50,7 @@ def test_training_with_a_folder_that_is_no_capture(tmp_path: Path):
 def test_training_into_a_folder_that_cannot_be_made(demo_capture: Path, tmp_path: Path):
     file = tmp_path / "file"
     file.write_text("mine")
-    sentence = said("ns-train", "hand-uvnerf", "--data", demo_capture, "--output-dir", file, *SHORT)
+    sentence = refused(ns_train, "hand-uvnerf", "--data", demo_capture, "--output-dir", file, *SHORT)
     assert str(file) in sentence and "--output-dir" in sentence
     assert file.read_text() == "mine"
 

@@ -16,7 +16,7 @@ import open3d as o3d
 import pytest
 import torch
 import yaml
-from helpers.forked_command import start_command
+from helpers.forked import start_command
 from helpers.in_process import ns_train
 from nerfstudio.pipelines.base_pipeline import Pipeline
 from nerfstudio.scripts import exporter, render

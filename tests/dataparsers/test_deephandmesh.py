@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.held_out_fits import end_early
 from helpers.make_deephandmesh import (
     COLOUR,
     FRAMES,
@@ -275,7 +276,10 @@ def test_a_folder_that_is_none(root: Path, tmp_path: Path) -> None:
         read_capture(tmp_path, layout="deephandmesh")
 
 
-def test_the_fit_and_nerfstudios_cameras_lay_the_hands_on_the_images(root: Path, truth: DeepHandMeshTruth) -> None:
+def test_the_fit_and_nerfstudios_cameras_lay_the_hands_on_the_images(
+    root: Path, truth: DeepHandMeshTruth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_early(monkeypatch)
     parser = type(hands_data.config)(data=root, eval_cameras=("400026",), eval_frame_fraction=0.0).setup()
     train, test = (parser.get_dataparser_outputs(split) for split in ("train", "test"))
     avatar = train.metadata["hands"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+from helpers.forked import start
 from helpers.plans import carry_out, figures, make_captures, plan_of
 
 from nerfstudio_hands.errors import HandsError
@@ -99,38 +98,38 @@ def test_a_second_driver(tmp_path: Path, monkeypatch):
     assert {row["state"] for row in carry_out(plan, tmp_path).values()} == {"done"}
 
 
-DRIVE = """
-import os, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import s3fs
-from helpers.plans import carry_out, plan_of
-left = int(sys.argv[3])
-for name in ("put_file", "rm_file"):
-    def killed(self, *given, _done=getattr(s3fs.S3FileSystem, name), **told):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), 9)
-        return _done(self, *given, **told)
-    setattr(s3fs.S3FileSystem, name, killed)
-carry_out(plan_of(["s3://studio/killed/take0"], "s3://studio/broken"), Path(sys.argv[2]))
-"""
+def drive_until_killed(folder: Path, number: int) -> None:
+    """Carries out a plan until so many files were sent or taken away, if there are more."""
+    import s3fs
+
+    left = iter(range(number))
+
+    def counted(done):
+        def told(*given, **options):
+            if next(left, None) is None:
+                os.kill(os.getpid(), 9)
+            return done(*given, **options)
+
+        return told
+
+    for name in ("put_file", "rm_file"):
+        setattr(s3fs.S3FileSystem, name, counted(getattr(s3fs.S3FileSystem, name)))
+    carry_out(plan_of(["s3://studio/killed/take0"], "s3://studio/broken"), folder)
 
 
 def test_a_driver_that_is_killed_while_it_sends(tmp_path: Path):
     """Before the first file, the second and so on of each start's, until one comes through."""
     sent_takes(tmp_path / "takes", "killed")
-    command = [sys.executable, "-c", DRIVE, str(Path(__file__).parents[1]), str(tmp_path)]
     for number in range(9):
-        killed = subprocess.run([*command, str(number)], stdout=subprocess.DEVNULL).returncode
-        assert killed in (0, -9)
+        driver = start(drive_until_killed, tmp_path, number, log=tmp_path / f"log{number}")
+        driver.join()
+        assert driver.exitcode in (0, -9), (tmp_path / f"log{number}").read_text()
         for name in receipts("broken"):
             folder, step = name.rpartition("/")[0], name.split("/")[-2]
             names = {path.rpartition("/")[2] for path in remote().find(folder)}
             assert names == WHOLE[step] | {RECEIPT}
             assert json.loads(remote().cat_file(name))["outcome"]["state"] == "done"
-        if killed == 0:
+        if driver.exitcode == 0:
             break
     else:
         raise AssertionError("it never came through")

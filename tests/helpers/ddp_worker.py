@@ -1,12 +1,9 @@
-"""Two training processes, on the CPU: what `ns-train --machine.num-devices 2` starts, but for what it asserts of
-graphics cards. Called with the capture and a folder to write to; `rank0.txt` and `rank1.txt` there are what each
-prints."""
+"""One of two training processes, on the CPU: what `ns-train --machine.num-devices 2` starts, but for what it asserts of
+graphics cards."""
 
 from __future__ import annotations
 
 import copy
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,6 @@ import torch
 import torch.distributed as dist
 from nerfstudio.pipelines import base_pipeline
 from nerfstudio.utils import comms
-from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager
@@ -28,10 +24,8 @@ class OnProcessor(DistributedDataParallel):
         super().__init__(model, **options)
 
 
-def main(rank: int, capture: Path, folder: Path) -> None:
-    printed = (folder / f"rank{rank}.txt").open("w")
-    for stream in (1, 2):
-        os.dup2(printed.fileno(), stream)
+def train_beside_another(rank: int, capture: Path, folder: Path) -> None:
+    """Trains in a folder that both share; `rank0.npz` and `rank1.npz` there are what each learned and drew."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", world_size=2, rank=rank)
     comms.LOCAL_PROCESS_GROUP = dist.new_group([0, 1])
@@ -63,7 +57,3 @@ def main(rank: int, capture: Path, folder: Path) -> None:
     np.savez(folder / f"rank{rank}.npz", parameters=parameters, indices=torch.stack(seen))
     dist.destroy_process_group()
 
-
-if __name__ == "__main__":
-    # Forked, so that what takes longest, the imports, is done once.
-    start_processes(main, (Path(sys.argv[1]), Path(sys.argv[2])), nprocs=2, start_method="fork")
