@@ -23,6 +23,7 @@ from nerfstudio_hands.hand_images.formats.dexycb_takes import (
     OBJECTS,
     SERIALS,
     SUBJECTS,
+    TAKES,
     WIDTH,
 )
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HandObjectImages
@@ -47,7 +48,7 @@ INTRINSICS = np.array([[615.0, 0.0, 320.0], [0.0, 615.0, 240.0], [0.0, 0.0, 1.0]
 
 SERIAL = SERIALS[0]
 
-FOLDERS = {"train": (SUBJECTS[0], (0, 1, 2, 3)), "val": (SUBJECTS[1], (4,)), "test": (SUBJECTS[2], (4,))}
+FOLDERS = {"train": (SUBJECTS, (0, 1, 2, 3)), "val": (SUBJECTS[:2], (4,)), "test": (SUBJECTS[2:], (4,))}
 """Whose takes, and which ones of each five, setup s0 counts to a split."""
 
 
@@ -66,8 +67,8 @@ def synthesize_dexycb(root: Path, options: DexYcbOptions) -> Pieces:
 def _written(root: Path, parts: Iterable[tuple[str, HandObjectImages, Iterable[list[int]]]]) -> Pieces:
     """Write pictures as DexYCB's files: a take by one camera for each sequence of the source.
 
-    Pictures are every fifth frame of their take, so that all are among those that gSDF takes; takes at places in a
-    person's list that setup s0 counts to another split have no frames.
+    Pictures are every fifth frame of their take, so that all are among those that gSDF takes; folders of a person's
+    other takes, which setup s0 counts to another split or which are not drawn, are empty.
 
     Args:
         root: Folder.
@@ -82,6 +83,8 @@ def _written(root: Path, parts: Iterable[tuple[str, HandObjectImages, Iterable[l
     for part, source, takes in parts:
         for number, indices in enumerate(takes):
             folder = _take_folder(root, part, number)
+            for place in range(TAKES):
+                (folder.parent / _take_name(place)).mkdir(parents=True, exist_ok=True)
             _write_take(folder, source, indices, written)
             yield from [None] * len(indices)
 
@@ -148,14 +151,11 @@ def _is_known(labels: HandLabels, known: set[str], most: int) -> bool:
 
 
 def _take_folder(root: Path, part: str, number: int) -> Path:
-    """The folder of a split's so many-th take; those before it that are no such take are made without frames."""
-    subject, places = FOLDERS[part]
-    place = 5 * (number // len(places)) + places[number % len(places)]
-    for other in range(place):
-        path = root / subject / _take_name(other) / "meta.yml"
-        if not path.is_file():
-            _write_yaml(path, _meta(frames=0, side="right", ycb=1, person="synthetic-0000_right"))
-    return root / subject / _take_name(place)
+    """The folder of a split's so many-th take."""
+    subjects, places = FOLDERS[part]
+    subject, within = divmod(number, TAKES // 5 * len(places))
+    block, place = divmod(within, len(places))
+    return root / subjects[subject] / _take_name(5 * block + places[place])
 
 
 def _take_name(place: int) -> str:

@@ -223,10 +223,10 @@ class ObManOptions:
 class DexYcbOptions:
     """Which clips of hands that hold something to draw in DexYCB's layout; the same options give the same files."""
 
-    training: bounded(int, 1, 10**4) = 16
-    """Clips to learn from."""
-    evaluation: bounded(int, 1, 10**4) = 4
-    """Clips of other people who hold other things, to measure on."""
+    training: bounded(int, 1, 800) = 16
+    """Clips to learn from; DexYCB has 800."""
+    evaluation: bounded(int, 1, 160) = 4
+    """Clips of other people who hold other things, to measure on; DexYCB has 160."""
     frames: bounded(int, 1, 1000) = 5
     """Pictures of a clip; they are every fifth frame of a take, which are those that gSDF looks at."""
     left: bounded(float, 0, 1) = 0.25

@@ -20,7 +20,14 @@ from nerfstudio_hands.hand_images.hand_image import HandLabels, mirrored
 from nerfstudio_hands.hand_images.held_meshes import HeldSurface
 from nerfstudio_hands.hand_images.sources import open_hand_images, recognized_format
 from nerfstudio_hands.hand_model.load import default_hand
-from nerfstudio_hands.synthesis.dexycb_files import INTRINSICS, _Written, takes_of, takes_of_objects, write_dexycb
+from nerfstudio_hands.synthesis.dexycb_files import (
+    INTRINSICS,
+    _take_folder,
+    _Written,
+    takes_of,
+    takes_of_objects,
+    write_dexycb,
+)
 from nerfstudio_hands.synthesis.other_cameras import camera_toward
 
 TRAIN, TEST = MadeUpGrasps(5, 3, left=True), MadeUpGrasps(2, 2, seed=1)
@@ -180,6 +187,31 @@ def test_splits_are_the_published_ones():
     assert [count("s3", split) for split in ("train", "val", "test")] == [750, 100, 150]
     assert not dexycb_takes.takes_part("s0", "train", 0, 4) and dexycb_takes.takes_part("s0", "test", 2, 4)
     assert dexycb_takes.takes_part("s1", "train", 9, 4) and dexycb_takes.takes_part("s3", "test", 0, 39)
+
+
+def test_a_person_without_all_sequences_is_refused(own: Path):
+    """One that is missing would move all later ones to other splits; its place can be held by an empty folder."""
+    names = open_hand_images(own, "train").file_names()
+    place = own / FIRST.parent / "20200101_000050"
+    place.rmdir()
+    assert "20200709-subject-01: expected the 100 sequences of this person" in refused(own)
+    assert len(open_hand_images(own, "test")) == 4
+    place.mkdir()
+    assert open_hand_images(own, "train").file_names() == names
+    for path in (own / FIRST, own / FIRST.with_name("20200101_000001")):
+        shutil.rmtree(path)
+        path.mkdir()
+    left = [name for name in names if not name.startswith((str(FIRST), str(FIRST.with_name("20200101_000001"))))]
+    assert open_hand_images(own, "train").file_names() == left
+
+
+def test_takes_are_written_where_setup_s0_counts_them_to_their_split():
+    for part, count in (("train", 800), ("val", 40), ("test", 160)):
+        folders = [_take_folder(Path(), part, number) for number in range(count)]
+        assert len(set(folders)) == count
+        for folder in folders:
+            subject, take = dexycb_takes.SUBJECTS.index(folder.parts[0]), int(folder.name.rpartition("_")[2])
+            assert dexycb_takes.takes_part("s0", part, subject, take)
 
 
 def test_hands_that_are_not_there_are_left_out(own: Path):

@@ -109,6 +109,18 @@ def test_annotations_of_dexycb(dexycb: Path):
     assert len(pickle.dumps(source)) < 1500
 
 
+def test_hands_that_are_not_seen_count_nowhere(dexycb: Path):
+    path = dexycb / "dexycb_test_s0.json"
+    content = json.loads(path.read_text())
+    for own in content["annotations"][:2]:
+        own["hand_joints_3d"] = np.full((21, 3), -1).tolist()
+    path.write_text(json.dumps(content))
+    source = open_hand_images(dexycb, "test")
+    assert [source.labels(index).joints[0, 2] > 0 for index in range(len(source))] == [True] * 4
+    assert np.abs(source.labels(0).joints - SOURCE.labels(1).joints).max() < 1e-4
+    assert source.clip(0, 3) == [0, 0, 0] and source.clip(2, 3) == [1, 2, 3]
+
+
 def test_annotations_of_obman(obman: Path):
     source, truth = GsdfJson(obman, "train"), MadeUpGrasps(5)
     assert len(source) == 4 and len(GsdfJson(obman, "val")) == 1

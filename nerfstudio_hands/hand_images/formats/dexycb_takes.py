@@ -46,6 +46,12 @@ WIDTH, HEIGHT = 640, 480
 HAND_VALUE = 255
 """Of the hand in `seg`."""
 
+ABSENT = -1.0
+"""Coordinate of joints where no hand is seen or not yet there."""
+
+TAKES = 100
+"""Sequences of a subject."""
+
 COLUMNS = {"intrinsics": 9, "joints": 63, "pose": 51, "thing": 12, "shape": 10, "ycb": 1, "side": 1}
 """Numbers of a picture that are kept, in this order."""
 
@@ -88,12 +94,23 @@ def takes_part(setup: str, split: str, subject: int, number: int) -> bool:
 
 
 def sequences_of(root: Path, setup: str, split: str) -> list[Sequence]:
-    """Of a split, in the order of the data set."""
+    """Of a split, in the order of the data set; empty folders hold the places of sequences that were not unpacked.
+
+    Raises:
+        HandsError: A subject lacks folders, so that nobody knows which sequences are a split's.
+    """
     found = []
     for subject, name in enumerate(SUBJECTS):
+        own = [number for number in range(TAKES) if takes_part(setup, split, subject, number)]
         folders = sorted(path for path in (root / name).glob("*") if path.is_dir())
-        chosen = [path for number, path in enumerate(folders) if takes_part(setup, split, subject, number)]
-        found += [_sequence(path) for path in chosen]
+        if not own or not folders:
+            continue
+        if len(folders) != TAKES:
+            raise HandsError(
+                f"{root / name}: expected the {TAKES} sequences of this person, whose order makes the splits, found "
+                f"{len(folders)}; unpack all, or make an empty folder with the name of each that is not there."
+            )
+        found += [_sequence(folders[number]) for number in own if any(folders[number].iterdir())]
     return found
 
 
@@ -189,7 +206,7 @@ def _rows_of(root: Path, own: Sequence, serial: str, step: int) -> Iterator[tupl
         if not path.is_file() and not path.with_name(f"color_{frame:06d}.jpg").is_file():
             continue
         found = read_labels(path)
-        if (found["joint_3d"] == -1).any():
+        if (found["joint_3d"] == ABSENT).any():
             continue
         if own.grasped >= len(found["pose_y"]):
             raise HandsError(

@@ -16,7 +16,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile
 from nerfstudio_hands.files.image_reading import image_size
 from nerfstudio_hands.hand_images.clips import clip_rows
-from nerfstudio_hands.hand_images.formats.dexycb_takes import HAND_VALUE, OBJECTS, SUBJECTS
+from nerfstudio_hands.hand_images.formats.dexycb_takes import ABSENT, HAND_VALUE, OBJECTS, SUBJECTS
 from nerfstudio_hands.hand_images.formats.gsdf_samples import DistanceSamples, read_arrays, read_distance_samples
 from nerfstudio_hands.hand_images.formats.obman import HAND_CHANNEL, HAND_VALUES, INTRINSICS
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, HeldMesh
@@ -63,7 +63,7 @@ class GsdfJson(FromKeptTable):
     """Pictures of ObMan or DexYCB with gSDF's annotations; see `hand_image.HandObjectImages`.
 
     Hands' vertices are those of `mesh_hand` where there is such a mesh, else of MANO; things those of `mesh_obj`, else,
-    of DexYCB, of `models`.
+    of DexYCB, of `models`. Pictures whose joints are -1, as DexYCB marks hands that are not seen, are left out.
     """
 
     hand_model = "mano"
@@ -169,10 +169,14 @@ class GsdfJson(FromKeptTable):
         if self._list is not None:
             place = {number: row for row, number in enumerate(numbers.tolist())}
             rows = np.array([place[number] for number in chosen_ids(self._list, numbers, self._file).tolist()])
-        if self._split == "test":
-            return rows
-        held_out = max(len(rows) // HELD_OUT, 1)
-        return rows[-held_out:] if self._split == "val" else rows[:-held_out]
+        if self._split != "test":
+            held_out = max(len(rows) // HELD_OUT, 1)
+            rows = rows[-held_out:] if self._split == "val" else rows[:-held_out]
+        # gSDF keeps DexYCB's pictures without a hand.
+        start = list(COLUMNS).index("hand_joints_3d")
+        first = sum(list(COLUMNS.values())[:start])
+        absent = (self._table[:, first : first + COLUMNS["hand_joints_3d"]] == ABSENT).any(1)
+        return rows[~absent[rows]]
 
     @cached_property
     def _names_of(self) -> list[str]:
