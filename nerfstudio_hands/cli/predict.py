@@ -11,8 +11,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.option_range import require_range
 
 if TYPE_CHECKING:
-    from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
-    from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
+    from nerfstudio_hands.export.predictor_kinds import Predictor
 
 MAX_THREADS = 4
 """A network as small as the detector's gains nothing from more."""
@@ -57,8 +56,7 @@ def predict(
         refine: Lay hands on what heat maps and detector see in the pictures; those of a video get one shape and move
             smoothly.
         meshes: Which files of the hands are written.
-        turntables: Write OUTPUT_DIR/turntables/NAME.webp, hands and what they hold from all around, of a
-            network of hand-object-sdf.
+        turntables: Write OUTPUT_DIR/turntables/NAME.webp, hands, and what they hold, from all around.
         save_network: File (.npz) to write the network to, of a run a quarter of its checkpoint's size.
     """
     require_range("--max-hands", max_hands, 1, 8)
@@ -81,29 +79,27 @@ def predict(
     from nerfstudio.utils.rich_utils import CONSOLE
 
     from nerfstudio_hands.estimators.hand_detector import HandDetector
-    from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
     from nerfstudio_hands.export.hand_finder import HandFinder
-    from nerfstudio_hands.export.prediction_run import PredictionRun, overview
-    from nerfstudio_hands.export.scene_run import SceneImage, SceneRun, turntable
+    from nerfstudio_hands.export.prediction_run import overview
+    from nerfstudio_hands.export.predictor_kinds import run_of, write_predictor
 
     predictor = _predictor(load_config, network)
-    is_hand = isinstance(predictor, HandPredictor)
-    if turntables and is_hand:
-        raise HandsError("--turntables: expected a network of surfaces, found one of hands alone: leave it out.")
     for part in ("overlays", *["meshes"] * (meshes != "none"), *["turntables"] * turntables):
         prepare_output_folder(output_dir / part, keep_out_of=images)
     if save_network is not None:
-        _save(predictor, save_network, load_config or network)
+        source_of = load_config or network
+        made_of = "/".join(source_of.absolute().parts[-4:-1]) if source_of else "shipped"
+        write_predictor(save_network, predictor, {"made_of": made_of})
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_image else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
-    run = PredictionRun(predictor, finder, refine=refine) if is_hand else SceneRun(predictor, finder)
+    run = run_of(predictor, finder, refine=refine)
     tiles = []
     for picture in run.pictures(source, output_dir / "detections"):
         write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)
         for name, content in picture.meshes(meshes):
             write_bytes(output_dir / "meshes" / name, content)
-        if turntables and isinstance(picture, SceneImage) and (turning := turntable(picture.scenes)):
+        if turntables and (turning := picture.turntable()):
             write_bytes(output_dir / "turntables" / f"{picture.name}.webp", turning)
         tiles.append(picture.overlay)
     write_bytes(output_dir / "hands.json", run.account().encode())
@@ -121,28 +117,12 @@ def predict(
     )
 
 
-def _predictor(load_config: Path | None, network: Path | None) -> HandPredictor | ScenePredictor:
+def _predictor(load_config: Path | None, network: Path | None) -> Predictor:
     if load_config is not None:
         from nerfstudio_hands.training.trained_network import predictor_of_run
 
         return predictor_of_run(load_config)
-    from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
-    from nerfstudio_hands.files.formatted_npz import format_of_npz
-    from nerfstudio_hands.model_components.scene_network_file import FORMAT, load_scene_predictor
+    from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED
+    from nerfstudio_hands.export.predictor_kinds import read_predictor
 
-    if network is not None and format_of_npz(network) == FORMAT:
-        return load_scene_predictor(network)
-    return load_predictor(network or SHIPPED)
-
-
-def _save(predictor: HandPredictor | ScenePredictor, path: Path, source: Path | None) -> None:
-    """Writes the network of a run, of a file, or that which comes along."""
-    from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
-    from nerfstudio_hands.estimators.monocular.weights_file import save_predictor
-    from nerfstudio_hands.model_components.scene_network_file import save_scene_predictor
-
-    about: dict[str, str | int | float] = {"made_of": "/".join(source.absolute().parts[-4:-1]) if source else "shipped"}
-    if isinstance(predictor, HandPredictor):
-        save_predictor(path, predictor, about)
-    else:
-        save_scene_predictor(path, predictor, about)
+    return read_predictor(network or SHIPPED)

@@ -14,17 +14,16 @@ from torch import Tensor
 
 from nerfstudio_hands.estimators.monocular.predictor import PredictedHand
 from nerfstudio_hands.export.bake import surface_points_of_texels
+from nerfstudio_hands.export.seen_surface import FROM_THE_RIGHT, SeenSurface
 from nerfstudio_hands.export.textured_mesh import TexturedMesh
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model.model import HandModel
-from nerfstudio_hands.model_components.drawn_hand import clay_colors, drawn_hand
+from nerfstudio_hands.model_components.drawn_hand import clay_colors
 
 TILE = 512
 """Longer side of an overlay's picture, pixels."""
 TEXTURE = 256
 """Texels along each side of a mesh's texture."""
-OPACITY = 0.8
-"""Of hands that are drawn over a picture."""
 
 
 def parameters(hand: PredictedHand, name: str) -> dict[str, Any]:
@@ -115,33 +114,17 @@ def overlay(
     scaled = np.diag([small.shape[1] / width, small.shape[0] / height, 1.0]) @ intrinsics
     drawn = small
     for hand in sorted(hands, key=lambda hand: -hand.joints[9, 2]):
-        drawn = drawn_over(drawn, scaled, hand.vertices, oriented_faces(model, hand.side))
-    side = small.shape[0]
-    views = [_from_the_side(hand, model, side) for hand in hands]
+        drawn = seen_hand(hand, model).over(drawn, scaled)
+    views = [seen_hand(hand, model).from_around(FROM_THE_RIGHT, small.shape[0]) for hand in hands]
     return np.concatenate([small, drawn, *views], 1)
 
 
-def drawn_over(
-    picture: np.ndarray, intrinsics: np.ndarray, vertices: np.ndarray, faces: np.ndarray, colors: Tensor | None = None
-) -> UInt8[np.ndarray, "H W 3"]:
-    """A surface drawn into a picture, which shines through a little; of clay where its vertices have no colors."""
-    height, width = picture.shape[:2]
-    corners, triangles = torch.from_numpy(vertices).float(), torch.from_numpy(faces)
-    if colors is None:
-        colors = clay_colors(corners, triangles)
-    drawn = drawn_hand(corners, triangles, colors, torch.from_numpy(intrinsics).float(), (width, height))
-    behind = torch.from_numpy(picture).float() / 255
-    # A little of the picture shines through, so that one sees whether edges meet.
-    blended = OPACITY * drawn.over(behind) + (1 - OPACITY) * behind
-    return (255 * blended.clamp(0, 1)).round().byte().numpy()
+def seen_hand(hand: PredictedHand, model: HandModel) -> SeenSurface:
+    """A hand, of clay.
 
-
-def _from_the_side(hand: PredictedHand, model: HandModel, size: int) -> np.ndarray:
-    """The hand as a camera to its right sees it, before white."""
-    middle = hand.joints.mean(0)
-    turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    turned = (hand.vertices - middle) @ turn.T + np.array([0.0, 0.0, 0.5])
-    focal = 0.45 * size * 0.5 / np.abs(hand.vertices - middle).max()
-    intrinsics = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
-    white = np.full((size, size, 3), 255, np.uint8)
-    return drawn_over(white, intrinsics, turned, oriented_faces(model, hand.side))
+    Args:
+        hand: Predicted.
+        model: The right hand that it was predicted of.
+    """
+    faces = torch.from_numpy(oriented_faces(model, hand.side))
+    return SeenSurface(torch.from_numpy(hand.vertices).float(), faces, lambda vertices: clay_colors(vertices, faces))

@@ -14,8 +14,9 @@ from jaxtyping import Float, UInt8
 
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
 from nerfstudio_hands.export.hand_finder import FoundHands, HandFinder
-from nerfstudio_hands.export.predicted_hands import TexturePlan, overlay, parameters, predicted_mesh
+from nerfstudio_hands.export.predicted_hands import TexturePlan, overlay, parameters, predicted_mesh, seen_hand
 from nerfstudio_hands.export.refined_hands import laid_on_images
+from nerfstudio_hands.export.seen_surface import turntable
 from nerfstudio_hands.export.tally import Tally
 from nerfstudio_hands.export.textured_mesh import glb_bytes, ply_bytes
 from nerfstudio_hands.hand_model.joints import SIDES
@@ -49,6 +50,10 @@ class PredictedImage:
         for hand in self.hands if kind in ("ply", "glb") else ():
             mesh, name = predicted_mesh(hand, self.model, self.plan), f"{self.name}_{hand.side}"
             yield f"{name}.{kind}", ply_bytes(mesh) if kind == "ply" else glb_bytes(mesh, name)
+
+    def turntable(self) -> bytes:
+        """The hands from all around, an animated WebP."""
+        return turntable([seen_hand(hand, self.model) for hand in self.hands])
 
 
 @dataclass

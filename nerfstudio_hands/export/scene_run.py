@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -13,22 +12,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 import trimesh
 from jaxtyping import Float, UInt8
-from PIL import Image
-from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.export.hand_finder import FoundHands, HandFinder
-from nerfstudio_hands.export.predicted_hands import TILE, drawn_over
+from nerfstudio_hands.export.predicted_hands import TILE
+from nerfstudio_hands.export.seen_surface import FROM_BEHIND, FROM_THE_RIGHT, SeenSurface, turntable
 from nerfstudio_hands.export.tally import Tally
-from nerfstudio_hands.model_components.scene_meshes import SCENE_COLORS, SceneMesh, scene_colors
+from nerfstudio_hands.model_components.scene_meshes import SCENE_COLORS, SceneMesh, SceneMeshes, scene_colors
 from nerfstudio_hands.model_components.scene_prediction import PredictedSurfaces, ScenePredictor
 from nerfstudio_hands.preparation.sources import Source
-
-FROM_THE_RIGHT = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-FROM_BEHIND = np.diag([-1.0, 1.0, -1.0])
-"""Turns of what is before the camera, after which it is seen from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +47,11 @@ class SceneImage:
                     yield f"{self.name}_{scene.side}_{part}.ply", mesh.export(file_type="ply")  # pyright: ignore
             elif kind == "glb" and parts:
                 yield f"{self.name}_{scene.side}.glb", trimesh.Scene(parts).export(file_type="glb")  # pyright: ignore
+
+    def turntable(self) -> bytes:
+        """Each hand with what it holds from all around, an animated WebP; nothing where no hand has a surface."""
+        surfaces = (seen_scene(scene.meshes) for scene in self.scenes)
+        return turntable([surface for surface in surfaces if surface is not None])
 
 
 class SceneRun:
@@ -111,51 +109,22 @@ def overlay(
     scaled = np.diag([small.shape[1] / width, small.shape[0] / height, 1.0]) @ intrinsics
     drawn, views = small, []
     for scene in sorted(scenes, key=lambda scene: -scene.joints[9, 2]):
-        mesh, of_object = scene.meshes.both()
-        if len(mesh.vertices):
-            drawn = _drawn(drawn, scaled, mesh, of_object)
-            views += [_from_around(mesh, of_object, turn, small.shape[0]) for turn in (FROM_THE_RIGHT, FROM_BEHIND)]
+        surface = seen_scene(scene.meshes)
+        if surface is not None:
+            drawn = surface.over(drawn, scaled)
+            views += [surface.from_around(turn, small.shape[0]) for turn in (FROM_THE_RIGHT, FROM_BEHIND)]
     return np.concatenate([small, drawn, *views], 1)
 
 
-def turntable(scenes: list[PredictedSurfaces], size: int = 320, frames: int = 48) -> bytes:
-    """Each hand with what it holds from all around, next to each other, as an animated WebP; nothing where no hand has
-    a surface.
-
-    Args:
-        scenes: Of a picture.
-        size: Side of a hand's square, pixels.
-        frames: Of a turn, which takes four seconds.
-    """
-    seen = [(mesh, kinds) for mesh, kinds in (scene.meshes.both() for scene in scenes) if len(mesh.vertices)]
-    if not seen:
-        return b""
-    turns = Rotation.from_rotvec(np.arange(frames)[:, None] * [0.0, 2 * np.pi / frames, 0.0]).as_matrix()
-    rows = [np.concatenate([_from_around(*both, turn, size) for both in seen], 1) for turn in turns]
-    pictures, file = [Image.fromarray(row) for row in rows], io.BytesIO()
-    pictures[0].save(
-        file, "WEBP", save_all=True, append_images=pictures[1:], duration=round(4000 / frames), loop=0, quality=75
+def seen_scene(meshes: SceneMeshes) -> SeenSurface | None:
+    """Hand and object as one surface; None where there is neither."""
+    mesh, of_object = meshes.both()
+    if not len(mesh.vertices):
+        return None
+    vertices, faces, of_object = mesh.vertices.cpu(), mesh.faces.cpu(), of_object.cpu()
+    return SeenSurface(
+        vertices, faces, lambda places: scene_colors(SceneMesh(places, faces), of_object, SCENE_COLORS)
     )
-    return file.getvalue()
-
-
-def _from_around(
-    mesh: SceneMesh, of_object: Float[torch.Tensor, " V"], turn: Float[np.ndarray, "3 3"], size: int
-) -> UInt8[np.ndarray, "S S 3"]:
-    """A hand and what it holds, turned about their middle, on white."""
-    middle = mesh.vertices.mean(0)
-    apart = mesh.vertices - middle
-    # However it is turned, from four times as far away as it reaches it stays in the picture.
-    reach = float(apart.norm(dim=-1).max())
-    focal = 0.48 * size * 15**0.5
-    around = np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
-    turned = apart @ torch.from_numpy(turn).to(apart).T + apart.new_tensor([0.0, 0.0, 4 * reach])
-    return _drawn(np.full((size, size, 3), 255, np.uint8), around, SceneMesh(turned, mesh.faces), of_object)
-
-
-def _drawn(picture: np.ndarray, intrinsics: np.ndarray, mesh: SceneMesh, of_object: torch.Tensor) -> np.ndarray:
-    colors = scene_colors(mesh, of_object, SCENE_COLORS)
-    return drawn_over(picture, intrinsics, mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy(), colors.cpu())
 
 
 def _parameters(scene: PredictedSurfaces) -> dict[str, Any]:

@@ -11,13 +11,10 @@ import numpy as np
 
 from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetworkOptions
 from nerfstudio_hands.estimators.hand_object.scene_network import SceneNetwork
-from nerfstudio_hands.files.formatted_npz import read_formatted_npz
+from nerfstudio_hands.estimators.monocular.weights_file import REMEDY
 from nerfstudio_hands.files.network_file import layers_expected, weights_in, weights_of
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
-
-FORMAT = "nerfstudio-hands hand-object network 1"
-"""Written into every file; the number changes when the layers do."""
 
 CUT = ("size", "margin", "clip", "reach", "voxel")
 """What of a predictor is written beside its network."""
@@ -43,7 +40,7 @@ def save_scene_predictor(path: Path, predictor: ScenePredictor, about: dict[str,
         "cut": {name: getattr(predictor, name) for name in CUT},
     }
     arrays = {
-        "format": np.array(FORMAT),
+        "format": np.array(ScenePredictor.file_format),
         "made_as": np.array(json.dumps(made_as)),
         "about": np.array(json.dumps(about)),
         **weights_of(network, "network/"),
@@ -51,18 +48,17 @@ def save_scene_predictor(path: Path, predictor: ScenePredictor, about: dict[str,
     write_npz(path, arrays, expected="to write the network", remedy="free some space or give another --output")
 
 
-def load_scene_predictor(path: Path) -> ScenePredictor:
-    """Reads a network that `save_scene_predictor` wrote, ready for predictions, on the CPU.
+def scene_predictor_in(arrays: dict[str, np.ndarray], path: Path) -> ScenePredictor:
+    """The network of a file that `save_scene_predictor` wrote, ready for predictions, on the CPU.
 
     Args:
-        path: The file.
+        arrays: Of the file.
+        path: The file, for messages.
 
     Raises:
-        HandsError: It is no such file, or is broken.
+        HandsError: It is broken.
     """
-    remedy = "give a file of `ns-hands predict --save-network`"
-    arrays = read_formatted_npz(path, FORMAT, what="a network", remedy=remedy)
-    with layers_expected(path, FORMAT, remedy):
+    with layers_expected(path, ScenePredictor.file_format, REMEDY):
         made_as = json.loads(str(arrays["made_as"]))
         weights = weights_in(arrays, "network/")
         network = SceneNetwork(

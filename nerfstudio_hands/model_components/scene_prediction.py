@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -44,6 +45,9 @@ class ScenePredictor(nn.Module):
         reach: Half the edge of the cube round the wrist in which surfaces are, meters.
         voxel: Edge of the voxels, meters.
     """
+
+    file_format: ClassVar[str] = "nerfstudio-hands hand-object network 1"
+    """Written into every file of a network; the number changes when the layers do."""
 
     def __init__(
         self, network: SceneNetwork, *, size: int, margin: float, clip: int, reach: float, voxel: float

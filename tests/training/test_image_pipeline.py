@@ -19,6 +19,9 @@ from nerfstudio_hands.datamanagers.crop_batches import CropBatches
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.export import seen_surface
+from nerfstudio_hands.files import formatted_npz
+from nerfstudio_hands.files.guarded_files import read_npz
 from nerfstudio_hands.method_configs.hand_monocular import hand_monocular
 from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 from nerfstudio_hands.training.soundness import require_sound
@@ -85,7 +88,7 @@ def test_evaluation_says_figures_and_draws_what_was_predicted(run: Path, tmp_pat
     assert (elsewhere["picture"] == 1).all()
 
 
-def test_hands_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path):
+def test_hands_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import cv2
 
     source = SyntheticHands(SyntheticHandsOptions(count=2, people=1, size=80))
@@ -105,14 +108,26 @@ def test_hands_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path):
     assert len(list((tmp_path / "out" / "meshes").glob("*_left.glb"))) == 2
     assert (tmp_path / "out" / "overview.jpg").is_file()
     # The network's file says the same, up to its half precision.
+    read = []
+    monkeypatch.setattr(seen_surface, "FRAMES", 4)
+    monkeypatch.setattr(formatted_npz, "read_npz", lambda path: read.append(path) or read_npz(path))
     ns_hands(
         *("predict", "--network", network, "--images", tmp_path / "images" / "0.png"),
         *("--output-dir", tmp_path / "again"),
         *("--whole-image", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--meshes", "none"),
+        "--turntables",
     )
     again = json.loads((tmp_path / "again" / "hands.json").read_text())["pictures"]
     np.testing.assert_allclose(again["0"]["hands"][0]["joints"], found["0"]["hands"][0]["joints"], atol=0.01)
     assert not (tmp_path / "again" / "meshes").exists()
+    assert read == [network]
+    with Image.open(tmp_path / "again" / "turntables" / "0.webp") as turning:
+        first = np.asarray(turning.convert("RGB")).astype(int)
+        turning.seek(1)
+        quarter = np.asarray(turning.convert("RGB")).astype(int)
+    for seen in (first, quarter):
+        assert seen[[0, -1]].min() > 240 and (seen.min(-1) < 200).mean() > 0.05
+    assert np.abs(first - quarter).mean() > 0.5
 
 
 def test_prediction_asks_for_one_network(run: Path, tmp_path: Path):
@@ -120,15 +135,16 @@ def test_prediction_asks_for_one_network(run: Path, tmp_path: Path):
         ns_hands("predict", "--images", tmp_path, "--load-config", run, "--network", tmp_path / "network.npz")
 
 
-def test_turntables_of_hands_alone_are_refused_before_anything_is_written(tmp_path: Path):
+def test_another_file_is_no_network(tmp_path: Path):
     (tmp_path / "images").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "images" / "0.png")
-    with pytest.raises(SystemExit, match="--turntables: expected a network of surfaces"):
-        ns_hands(
-            *("predict", "--images", tmp_path / "images", "--output-dir", tmp_path / "out", "--turntables"),
-            *("--save-network", tmp_path / "network.npz"),
-        )
-    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+    np.savez(tmp_path / "other.npz", format="something else")
+    asked = ("predict", "--images", tmp_path / "images", "--output-dir", tmp_path / "out")
+    with pytest.raises(
+        SystemExit, match="other.npz: expected the format '.*monocular network 1' or '.*hand-object network 1', found"
+    ):
+        ns_hands(*asked, "--network", tmp_path / "other.npz")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_avatars_commands_say_what_such_a_run_is_for(run: Path, tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -60,6 +61,9 @@ class HandPredictor(nn.Module):
         skin: Of the same.
         size: Side of its crops, pixels.
     """
+
+    file_format: ClassVar[str] = "nerfstudio-hands monocular network 1"
+    """Written into every file of a network; the number changes when the layers do."""
 
     def __init__(self, network: MonocularNetwork, decoder: HandDecoder, skin: SkinBasis, size: int) -> None:
         super().__init__()

@@ -20,8 +20,7 @@ from nerfstudio_hands.files.network_file import layers_expected, weights_in, wei
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model.load import load_hand
 
-FORMAT = "nerfstudio-hands monocular network 1"
-"""Written into every file; the number changes when the layers do."""
+REMEDY = "give a file of `ns-hands predict --save-network`"
 
 SHIPPED = Path(str(files("nerfstudio_hands.data"))) / "networks" / "hand_monocular.npz"
 """The trained network of the built-in hand; the README beside it says what it is."""
@@ -43,7 +42,7 @@ def save_predictor(path: Path, predictor: HandPredictor, about: dict[str, str | 
     """
     hand = predictor.decoder.hand
     arrays = {
-        "format": np.array(FORMAT),
+        "format": np.array(HandPredictor.file_format),
         "backbone": np.array(predictor.network.encoder.name),
         "size": np.array(predictor.size),
         "vertices": np.array(hand.num_vertices),
@@ -65,8 +64,21 @@ def load_predictor(path: Path, hand_model: str = "default") -> HandPredictor:
     Raises:
         HandsError: It is no such file, is broken, or belongs to another hand model.
     """
-    remedy = "give a file of `ns-hands predict --save-network`"
-    arrays = read_formatted_npz(path, FORMAT, what="a network", remedy=remedy)
+    arrays = read_formatted_npz(path, HandPredictor.file_format, what="a network", remedy=REMEDY)
+    return predictor_in(arrays, path, hand_model)
+
+
+def predictor_in(arrays: dict[str, np.ndarray], path: Path, hand_model: str = "default") -> HandPredictor:
+    """The network of a file that `save_predictor` wrote, ready for predictions, on the CPU.
+
+    Args:
+        arrays: Of the file.
+        path: The file, for messages.
+        hand_model: "default" or a folder with MANO's files, for which it was trained.
+
+    Raises:
+        HandsError: It is broken, or belongs to another hand model.
+    """
     hand = load_hand(hand_model, "right")
     if int(arrays["vertices"]) != hand.num_vertices:
         raise HandsError(
@@ -76,7 +88,7 @@ def load_predictor(path: Path, hand_model: str = "default") -> HandPredictor:
     network = MonocularNetwork(backbone=str(arrays.get("backbone", DEFAULT)), num_shape=int(arrays["num_shape"]))
     skin = SkinBasis(hand.num_vertices, NUM_TEXTURE)
     predictor = HandPredictor(network, HandDecoder(hand), skin, int(arrays["size"])).eval()
-    with layers_expected(path, FORMAT, remedy):
+    with layers_expected(path, HandPredictor.file_format, REMEDY):
         for part in PARTS:
             getattr(predictor, part).load_state_dict(weights_in(arrays, f"{part}/"))
     return predictor

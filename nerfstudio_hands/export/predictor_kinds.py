@@ -1,0 +1,78 @@
+"""Networks that predict from pictures of one's own: how those of each kind are read, written and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+from nerfstudio_hands.estimators.monocular.weights_file import REMEDY, predictor_in, save_predictor
+from nerfstudio_hands.export.hand_finder import HandFinder
+from nerfstudio_hands.export.prediction_run import PredictionRun
+from nerfstudio_hands.export.scene_run import SceneRun
+from nerfstudio_hands.files.formatted_npz import read_formatted_npz
+from nerfstudio_hands.model_components.scene_network_file import save_scene_predictor, scene_predictor_in
+from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
+
+Predictor = HandPredictor | ScenePredictor
+Run = PredictionRun | SceneRun
+
+
+@dataclass(frozen=True)
+class _Kind:
+    read: Callable[[dict[str, np.ndarray], Path], Predictor]
+    write: Callable[[Path, Any, dict[str, str | int | float]], None]
+    run: Callable[[Any, HandFinder, bool], Run]
+
+
+KINDS = {
+    HandPredictor.file_format: _Kind(
+        predictor_in, save_predictor, lambda predictor, finder, refine: PredictionRun(predictor, finder, refine=refine)
+    ),
+    ScenePredictor.file_format: _Kind(
+        scene_predictor_in, save_scene_predictor, lambda predictor, finder, refine: SceneRun(predictor, finder)
+    ),
+}
+"""By what files of such networks call themselves."""
+
+
+def read_predictor(path: Path) -> Predictor:
+    """Reads a network that `write_predictor` wrote, ready for predictions, on the CPU.
+
+    Args:
+        path: The file.
+
+    Raises:
+        HandsError: It is no such file, is broken, or belongs to another hand than the built-in one.
+    """
+    arrays = read_formatted_npz(path, *KINDS, what="a network", remedy=REMEDY)
+    return KINDS[str(arrays["format"])].read(arrays, path)
+
+
+def write_predictor(path: Path, predictor: Predictor, about: dict[str, str | int | float]) -> None:
+    """Writes a network; the file appears complete or not at all.
+
+    Args:
+        path: The file, .npz.
+        predictor: Trained.
+        about: What the file tells of the training.
+
+    Raises:
+        HandsError: The folder cannot be written or the disk is full.
+    """
+    KINDS[predictor.file_format].write(path, predictor, about)
+
+
+def run_of(predictor: Predictor, finder: HandFinder, *, refine: bool) -> Run:
+    """What predicts picture by picture.
+
+    Args:
+        predictor: Trained.
+        finder: Finds the hands that it is asked for.
+        refine: Lay hands, where they have parameters, on what heat maps and detector see.
+    """
+    return KINDS[predictor.file_format].run(predictor, finder, refine)
