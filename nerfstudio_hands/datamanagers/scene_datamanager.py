@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Type
+from typing import Type, cast
 
 from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 
@@ -11,7 +11,11 @@ from nerfstudio_hands.datamanagers.crop_batches import Augmentation
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManager, HandImageDataManagerConfig
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatches
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.hand_images.hand_image import HandObjectImages
+from nerfstudio_hands.hand_images.held_meshes import check_held
 from nerfstudio_hands.program.option_range import bounded
+from nerfstudio_hands.program.progress import say
 
 REACH = 0.28
 """Half the edge of the cube round the wrist in which distances are learned, meters: gSDF's of ObMan."""
@@ -39,6 +43,19 @@ class SceneDataManager(HandImageDataManager):
     """Training and held-out batches of crops with points."""
 
     config: SceneDataManagerConfig
+
+    def setup_train(self) -> None:
+        """Says what held meshes are like before anything is learned of them; drawn ones are whole."""
+        super().setup_train()
+        config = self.config
+        is_drawn = config.dataparser.chosen_layout() == "drawn"  # pyright: ignore[reportAttributeAccessIssue]
+        if self.test_mode != "val" or not config.points or is_drawn or self.train_batches.rank:
+            return
+        source = cast(HandObjectImages, self.sources["train"])
+        try:
+            say(f"{source.name}: {check_held(source).summary()}")
+        except HandsError as error:
+            raise SystemExit(f"error: {error}") from error
 
     def batches_of(self, split: str, augmentation: Augmentation | None) -> SceneBatches:
         config = self.config

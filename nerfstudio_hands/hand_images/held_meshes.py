@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Float32, Int
 from scipy.ndimage import map_coordinates
 
 from nerfstudio_hands.geometry import Surfaces
-from nerfstudio_hands.hand_images.hand_image import HeldMesh
-from nerfstudio_hands.program.progress import say
+from nerfstudio_hands.hand_images.hand_image import HandObjectImages, HeldMesh
+from nerfstudio_hands.program.progress import say, track
 
 TOLD = 0.95
 """Share of a surface whose two sides the winding number has to tell apart."""
@@ -32,6 +32,9 @@ COARSE = 20
 
 WELD = 1e7
 """Vertices within a ten-millionth of a meter are one."""
+
+IMAGES_LOOKED_AT, MESHES_LOOKED_AT = 500, 100
+"""Pictures of a source whose meshes are looked at before a training, and at most so many meshes: a minute or two."""
 
 BYTES_A_FACE = 250
 """Memory of a search hierarchy, about."""
@@ -170,7 +173,7 @@ def check_meshes(names: Iterable[str], mesh_of: Callable[[str], HeldMesh]) -> He
         mesh_of: `HandObjectImages.held_mesh`.
     """
     closed, by_winding, failed = 0, [], {}
-    for name in names:
+    for name in track(names, "Looking at held meshes"):
         surface = HeldSurface(mesh_of(name))
         if surface.is_closed:
             closed += 1
@@ -179,6 +182,22 @@ def check_meshes(names: Iterable[str], mesh_of: Callable[[str], HeldMesh]) -> He
         else:
             by_winding.append(name)
     return HeldMeshCheck(closed, tuple(by_winding), failed)
+
+
+def check_held(source: HandObjectImages) -> HeldMeshCheck:
+    """Looks at the meshes of pictures drawn from a source: at all of a data set of a few things, else at some of them.
+
+    Raises:
+        HandsError: A mesh is missing or broken.
+    """
+    names: set[str] = set()
+    for row in np.random.default_rng(0).permutation(len(source))[:IMAGES_LOOKED_AT]:
+        held = source.labels(int(row)).held
+        if held is not None:
+            names.add(held.name)
+        if len(names) == MESHES_LOOKED_AT:
+            break
+    return check_meshes(sorted(names), source.held_mesh)
 
 
 @dataclass(frozen=True)
