@@ -25,6 +25,7 @@ from nerfstudio_hands.datamanagers.crop_batches import (
     CropBatch,
     CropBatches,
     plain_crop,
+    right_hand,
 )
 from nerfstudio_hands.dataparsers.hand_images_dataparser import (
     CROP,
@@ -75,7 +76,8 @@ class HandImageDataManagerConfig(VanillaDataManagerConfig):
 
 
 class HandImageDataset(InputDataset):
-    """What the viewer shows: crops with their cameras.
+    """What the viewer and `ns-render dataset` show: crops with their cameras, left hands in a mirror, as networks see
+    them.
 
     Args:
         outputs: Of the parser.
@@ -90,7 +92,7 @@ class HandImageDataset(InputDataset):
         self.source, self.margin = source, margin
 
     def get_numpy_image(self, image_idx: int) -> np.ndarray:
-        picture = self.source.read(self.metadata["rows"][image_idx])
+        picture, _ = right_hand(self.source.read(self.metadata["rows"][image_idx]))
         return plain_crop(picture, CROP, self.margin).rgb
 
     def get_metadata(self, data: Dict) -> Dict:
@@ -194,6 +196,8 @@ class HandImageDataManager(DataManager):
 
     def samples(self, rows: List[int], split: str) -> CropBatch:
         """Pictures as a network sees them."""
+        # `ns-render dataset` may ask for a split that is neither learned from nor judged.
+        self.sources.setdefault(split, self.dataparser.source(split))
         return self._to_device(self.batches_of(split, None).plain(rows))
 
     @property

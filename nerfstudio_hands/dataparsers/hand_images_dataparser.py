@@ -165,7 +165,8 @@ class HandImagesDataParserConfig(DataParserConfig):
 class HandImagesDataParser(DataParser):
     """A camera a picture: that of its crop, at a place of its own, so that hands do not stand in each other.
 
-    `metadata["rows"]` are the pictures' indices in their source, `metadata["places"]` where their cameras stand.
+    `metadata["rows"]` are the pictures' indices in their source. The cameras' metadata name that `row`, and the `split`
+    as an index of `sources.SPLITS`.
     """
 
     config: HandImagesDataParserConfig
@@ -182,6 +183,7 @@ class HandImagesDataParser(DataParser):
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
         from nerfstudio_hands.hand_images.crops import hand_box, view_of
+        from nerfstudio_hands.hand_images.sources import SPLITS
 
         source = self.source(split)
         count = self.config.shown if split == "train" else self.config.max_eval_images or len(source)
@@ -203,11 +205,14 @@ class HandImagesDataParser(DataParser):
             width=CROP,
             height=CROP,
             camera_type=CameraType.PERSPECTIVE,
-            metadata={"row": torch.from_numpy(rows)[:, None]},
+            metadata={
+                "row": torch.from_numpy(rows)[:, None],
+                "split": torch.full((len(rows), 1), SPLITS.index(split)),
+            },
         )
         reach = float(places.abs().max()) + 2.0
         return DataparserOutputs(
-            image_filenames=[Path(f"{source.name}-{split}-{row:08d}.png") for row in rows],
+            image_filenames=[Path(f"{row:08d}.png") for row in rows],
             cameras=cameras,
             scene_box=SceneBox(aabb=torch.tensor([[-reach] * 3, [reach] * 3])),
             metadata={"rows": rows.tolist(), "split": split},

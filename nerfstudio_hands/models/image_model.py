@@ -20,6 +20,7 @@ from nerfstudio_hands.datamanagers.crop_batches import CropBatch
 from nerfstudio_hands.dataparsers.hand_images_dataparser import CAMERA_AXES
 from nerfstudio_hands.estimators.backbone import DEFAULT
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+from nerfstudio_hands.hand_images.sources import SPLITS
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 from nerfstudio_hands.program.memory import now
 from nerfstudio_hands.program.option_range import bounded
@@ -76,12 +77,12 @@ class Surroundings:
 
     Attributes:
         sample: A picture of a split as a batch of one.
-        rows: Of the pictures that the viewer shows, in the order of their cameras.
-        places: Where the camera of each row of each split stands, meters.
+        places: Where the camera of each row of the training that the viewer shows, and of each that is held out,
+            stands, meters, in the order of these cameras.
+        held_out: The split that is judged.
     """
 
     sample: Callable[[int, str], CropBatch]
-    rows: List[int]
     places: Dict[tuple[str, int], Float[Tensor, "3"]]
     held_out: str
 
@@ -89,7 +90,7 @@ class Surroundings:
 class ImageModel(Model):
     """Predicts from crops, and draws what it predicts.
 
-    A camera names the picture that it looks at: its metadata `row` that of the split that is evaluated, `cam_idx` a
+    A camera names the picture that it looks at: its metadata `row` and `split` one whose own camera it is, `cam_idx` a
     picture of the training that the viewer shows; any other camera looks at the one that the slider names.
     """
 
@@ -156,9 +157,9 @@ class ImageModel(Model):
         Returns:
             rgb, `overlay` (the picture half seen through the hand), `picture`, accumulation and depth, each [H, W, C].
         """
-        row, split = self._looked_at(camera)
+        row, split, place = self._looked_at(camera)
         batch, prediction = self._of(row, split)
-        place = self.surroundings.places[split, row].to(self.device)  # pyright: ignore[reportOptionalMemberAccess]
+        place = place.to(self.device)
         flip = torch.tensor(OPENGL, device=self.device)
         axes = torch.tensor(CAMERA_AXES, device=self.device) * flip
         to_world = camera.camera_to_worlds.reshape(3, 4).to(self.device)
@@ -178,24 +179,21 @@ class ImageModel(Model):
         rgb = drawn["rgb"] * covered + behind * (1 - covered)
         return {**drawn, "rgb": rgb, "overlay": (rgb + behind) / 2, "picture": behind}
 
-    def _looked_at(self, camera: Cameras) -> tuple[int, str]:
-        """Row and split of the sample that a camera looks at."""
+    def _looked_at(self, camera: Cameras) -> tuple[int, str, Float[Tensor, "3"]]:
+        """Row and split of the sample that a camera looks at, and where the sample's own camera stands."""
         surroundings = self.surroundings
         assert surroundings is not None, "the pipeline says where samples are"
         metadata = camera.metadata or {}
         if "row" in metadata:
-            row = int(metadata["row"].reshape(-1)[0])
-            held_out = (surroundings.held_out, row)
-            place = camera.camera_to_worlds.reshape(3, 4)[:, 3].cpu()
-            # Rows of both splits may have one number; the camera stands where its own does.
-            if held_out in surroundings.places and torch.allclose(surroundings.places[held_out], place, atol=SAME_VIEW):
-                return row, surroundings.held_out
-            return row, "train"
+            row, split = (int(metadata[name].reshape(-1)[0]) for name in ("row", "split"))
+            return row, SPLITS[split], camera.camera_to_worlds.reshape(3, 4)[:, 3]
         if self.split_control.value == "held-out":
-            rows = [row for split, row in surroundings.places if split == surroundings.held_out]
-            return rows[int(self.sample_control.value) % len(rows)], surroundings.held_out
-        index = metadata.get("cam_idx", int(self.sample_control.value))
-        return surroundings.rows[int(index) % len(surroundings.rows)], "train"
+            split, index = surroundings.held_out, int(self.sample_control.value)
+        else:
+            split, index = "train", int(metadata.get("cam_idx", self.sample_control.value))
+        rows = [row for of, row in surroundings.places if of == split]
+        row = rows[index % len(rows)]
+        return row, split, surroundings.places[split, row]
 
     def _of(self, row: int, split: str) -> tuple[CropBatch, Dict[str, Any]]:
         """A sample and what the network, as it is now, says of it."""

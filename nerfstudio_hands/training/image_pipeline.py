@@ -77,7 +77,6 @@ class ImagePipeline(SoundPipeline):
         datasets = {"train": manager.train_dataset, manager.test_split: manager.eval_dataset}
         self.model.surroundings = Surroundings(
             sample=manager.sample,
-            rows=manager.train_dataset.metadata["rows"],
             places={
                 (split, row): camera[:, 3]
                 for split, dataset in datasets.items()

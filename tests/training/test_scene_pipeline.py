@@ -12,12 +12,15 @@ import torch
 import trimesh
 from helpers.in_process import ns_hands, ns_train
 from helpers.run_files import weights
+from nerfstudio.scripts.render import DatasetRender
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatches
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetwork
+from nerfstudio_hands.export import seen_surface
 from nerfstudio_hands.synthesis.grasp_images import SyntheticGrasps, SyntheticGraspsOptions
 
 STEPS = 4
@@ -51,6 +54,11 @@ def pose_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, pose_run: Path) -> Path:
     return train("hand-object-sdf", tmp_path_factory.mktemp("runs"), "whole", STEPS, *_with_poses(pose_run))
+
+
+def ball(self: DistanceNetwork, seen, skeleton, points):
+    """Distances from a ball round the wrist."""
+    return (points - skeleton.joints[:, :1]).norm(dim=-1) - 0.04
 
 
 def _with_poses(pose_run: Path) -> tuple[str | Path, ...]:
@@ -87,11 +95,11 @@ def test_surfaces_are_judged_written_and_drawn(run: Path, tmp_path: Path, monkey
     network, rest = pipeline.model.network.distance, pipeline.model.network.rest
     middle = rest[9] - rest[0]
 
-    def ball(seen, skeleton, points):
+    def round_middle(seen, skeleton, points):
         return (points - skeleton.joints[:, :1] - middle).norm(dim=-1) - 0.05
 
-    monkeypatch.setattr(network, "hand_distances", ball)
-    monkeypatch.setattr(network, "object_distances", lambda seen, skeleton, points: ball(seen, skeleton, points) + 1)
+    monkeypatch.setattr(network, "hand_distances", round_middle)
+    monkeypatch.setattr(network, "object_distances", lambda *seen: round_middle(*seen) + 1)
     figures = pipeline.get_average_eval_image_metrics(output_path=tmp_path)
     json.dumps(figures)
     assert figures["missing_object"] == 2 and figures["missing_hand"] == 0
@@ -100,6 +108,27 @@ def test_surfaces_are_judged_written_and_drawn(run: Path, tmp_path: Path, monkey
     assert len(list(tmp_path.glob("img_*.png"))) == 2
     outputs = pipeline.model.get_outputs_for_camera(pipeline.datamanager.eval_dataset.cameras[0:1])
     assert outputs["rgb"].shape == (224, 224, 3) and outputs["accumulation"].max() == 1
+
+
+def test_ns_render_draws_the_images_of_every_split(run: Path, tmp_path: Path, monkeypatch):
+    """Rows and places of splits are the same ones; pictures are not."""
+    monkeypatch.setattr("sys.argv", ["ns-render", "dataset", "--load-config", str(run)])
+    monkeypatch.setattr(DistanceNetwork, "hand_distances", ball)
+    monkeypatch.setattr(DistanceNetwork, "object_distances", ball)
+    for split in ("train+test", "val"):
+        DatasetRender(run, image_format="png", output_path=tmp_path, split=split).main()
+    shown, splits = {}, ("train", "val", "test")
+    for split in splits:
+        folders = {path.name: sorted(path.glob("*.png")) for path in (tmp_path / split).iterdir()}
+        assert folders.keys() == {"gt-rgb", "rgb", "overlay", "picture", "accumulation", "depth"}
+        assert [path.name for path in folders["rgb"]] == [path.name for path in folders["gt-rgb"]]
+        assert len(folders["rgb"]) == 2
+        # What the network saw, which is smaller, is the picture of that place.
+        for name in ("gt-rgb", "picture"):
+            shown[split, name] = np.stack([np.asarray(Image.open(path), float) for path in folders[name]])
+    for split in splits:
+        off = {other: np.abs(shown[split, "gt-rgb"] - shown[other, "picture"]).mean() for other in splits}
+        assert min(off, key=off.__getitem__) == split and off[split] < 6
 
 
 def test_joints_and_centers_are_judged(pose_run: Path, tmp_path: Path, monkeypatch):
@@ -181,12 +210,8 @@ def test_points_have_their_distances_and_clips_their_order():
 
 
 def test_surfaces_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path, monkeypatch):
-    from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetwork
-
-    def ball(self, seen, skeleton, points):
-        return (points - skeleton.joints[:, :1]).norm(dim=-1) - 0.04
-
     monkeypatch.setattr(DistanceNetwork, "hand_distances", ball)
+    monkeypatch.setattr(seen_surface, "FRAMES", 4)
     source = SyntheticGrasps(SyntheticGraspsOptions(count=2, people=1, size=80))
     (tmp_path / "images").mkdir()
     for index in range(2):
@@ -208,7 +233,7 @@ def test_surfaces_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path,
     assert np.allclose(joints, same, atol=2e-3) and not np.array_equal(joints, same)
     with Image.open(tmp_path / "again" / "turntables" / "0.webp") as turning:
         first = np.asarray(turning.convert("RGB")).astype(int)
-        turning.seek(turning.n_frames // 4)
+        turning.seek(1)
         quarter = np.asarray(turning.convert("RGB")).astype(int)
     for seen in (first, quarter):
         border = np.concatenate([seen[[0, -1]], seen[:, [0, -1]].swapaxes(0, 1)])
