@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Type, cast
 
+import cv2
 import numpy as np
 import torch
 import trimesh
+from jaxtyping import UInt8
+from torch import Tensor
 
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatch
 from nerfstudio_hands.datamanagers.scene_datamanager import SceneDataManager, SceneDataManagerConfig
@@ -20,6 +23,8 @@ from nerfstudio_hands.evaluation.mesh_metrics import Mesh
 from nerfstudio_hands.evaluation.point_metrics import NUM_SAMPLES
 from nerfstudio_hands.evaluation.scene_metrics import mean_distance_cm, mean_figures, scene_figures
 from nerfstudio_hands.evaluation.submissions import write_dexycb_predictions
+from nerfstudio_hands.export.scene_run import seen_scene
+from nerfstudio_hands.export.seen_surface import FROM_BEHIND, FROM_THE_RIGHT
 from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_images.hand_image import HandObjectImages
 from nerfstudio_hands.hand_model.joint_frames import joint_frames
@@ -29,6 +34,9 @@ from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.program.option_range import bounded
 from nerfstudio_hands.training.image_pipeline import ImagePipeline, ImagePipelineConfig
 from nerfstudio_hands.transforms.rigid import apply_rigid
+
+SIDE = 224
+"""Pixels of a side of the pictures in which surfaces are seen from around."""
 
 WHILE_TRAINING = 8
 """Held-out pictures of which surfaces are compared while a training goes on: one takes some seconds."""
@@ -111,7 +119,8 @@ class ScenePipeline(ImagePipeline):
         Args:
             step: of the training that goes on.
             output_path: folder for pictures of predictions, their surfaces (folder `meshes`, axes of the crops' views,
-                meters) and `figures_of_meshes.json`; nothing is written without it.
+                meters), the same from around beside the truth (folder `sides`) and `figures_of_meshes.json`; nothing
+                is written without it.
             get_std: not used: the protocols say means.
         """
         self.eval()
@@ -134,6 +143,9 @@ class ScenePipeline(ImagePipeline):
         if output_path is not None:
             _write(meshes, output_path / "meshes", int(batch["row"][last]))
         true_hand, true_held = self._truth(batch, last)
+        if output_path is not None:
+            true = SceneMeshes(_scene_mesh(true_hand), true_held and _scene_mesh(true_held))
+            _write_sides(batch["image"][last], meshes, true, output_path / "sides", int(batch["row"][last]))
         _, reposed = joint_frames(scene.joints, self.model.network.rest, template_lengths=True)
         joints, center = batch["joints"].cpu().numpy(), batch["center"].cpu().numpy()
         figures = {
@@ -167,6 +179,23 @@ class ScenePipeline(ImagePipeline):
 
 def _judgeable(mesh: Optional[SceneMesh]) -> Optional[Mesh]:
     return None if mesh is None else Mesh(mesh.vertices.cpu(), mesh.faces.cpu())
+
+
+def _scene_mesh(mesh: Mesh) -> SceneMesh:
+    return SceneMesh(mesh.vertices.float(), mesh.faces)
+
+
+def _write_sides(
+    picture: UInt8[Tensor, "3 S S"], found: SceneMeshes, true: SceneMeshes, folder: Path, row: int
+) -> None:
+    """The picture, what was found in it from its right and from behind, and the truth the same ways, side by side."""
+    tiles = [cv2.resize(picture.permute(1, 2, 0).cpu().numpy(), (SIDE, SIDE))]
+    for surface in map(seen_scene, (found, true)):
+        for turn in (FROM_THE_RIGHT, FROM_BEHIND):
+            nothing = np.full((SIDE, SIDE, 3), 255, np.uint8)
+            tiles.append(nothing if surface is None else surface.from_around(turn, SIDE))
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / f"{row:08d}.png"), np.concatenate(tiles, 1)[..., ::-1])
 
 
 def _write(meshes: SceneMeshes, folder: Path, row: int) -> None:

@@ -106,6 +106,12 @@ def test_surfaces_are_judged_written_and_drawn(run: Path, tmp_path: Path, monkey
     assert 0 < figures["f_hand_5mm"] < 1 and figures["e_h_cm"] > 0 and figures["e_o_cm"] > 0
     assert len(list((tmp_path / "meshes").glob("*_hand.ply"))) == 2
     assert len(list(tmp_path.glob("img_*.png"))) == 2
+    for path in (tmp_path / "sides").iterdir():
+        # A ball was found, from both sides, and looks like neither side of the truth.
+        _, right, behind, true_right, true_behind = np.split(np.asarray(Image.open(path), float), 5, axis=1)
+        covered = [(view.min(-1) < 230).mean() for view in (right, behind, true_right, true_behind)]
+        assert 0.6 < covered[0] < 0.75 and covered[0] == pytest.approx(covered[1], rel=0.05)
+        assert all(0.05 < share < 0.6 for share in covered[2:]) and np.abs(true_right - true_behind).mean() > 5
     outputs = pipeline.model.get_outputs_for_camera(pipeline.datamanager.eval_dataset.cameras[0:1])
     assert outputs["rgb"].shape == (224, 224, 3) and outputs["accumulation"].max() == 1
 
