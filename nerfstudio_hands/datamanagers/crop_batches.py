@@ -74,6 +74,7 @@ class CropBatches(Dataset):
         world_size: Processes that train together; each sees other pictures.
         crops_per_image: How many crops of a batch are of one picture, where reading it takes longer than cutting it.
         margin: Side of a crop over the longer side of the box of the hand's joints.
+        affine: Whether crops are cut out of pictures as they are, see `crops.View`.
     """
 
     clip = 1
@@ -90,9 +91,10 @@ class CropBatches(Dataset):
         world_size: int = 1,
         crops_per_image: int = 1,
         margin: float = MARGIN,
+        affine: bool = False,
     ) -> None:
         self.source, self.size, self.batch_size, self.seed = source, size, batch_size, seed
-        self.crops_per_image, self.margin = crops_per_image, margin
+        self.crops_per_image, self.margin, self.affine = crops_per_image, margin, affine
         self.augmentation, self.rank, self.world_size = augmentation, rank, world_size
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -138,7 +140,7 @@ class CropBatches(Dataset):
     def _plain_crops(self, row: int) -> Iterator[RightHandCrop]:
         for member in self.members(row):
             picture, is_mirrored = right_hand(self.read(member))
-            yield plain_crop(picture, self.size, self.margin), is_mirrored, member
+            yield plain_crop(picture, self.size, self.margin, affine=self.affine), is_mirrored, member
 
     def _crops(self, row: int, step: int) -> Iterator[RightHandCrop]:
         """Crops of a picture, or of its clip, for a step."""
@@ -151,7 +153,8 @@ class CropBatches(Dataset):
             for (picture, is_mirrored), member in zip(pictures, members, strict=True):
                 # The pictures of a clip are cut alike.
                 rng = np.random.default_rng((self.seed, step, row, number))
-                yield augmented_crop(picture, self.size, self.augmentation, rng, self.margin), is_mirrored, member
+                how = {"margin": self.margin, "affine": self.affine}
+                yield augmented_crop(picture, self.size, self.augmentation, rng, **how), is_mirrored, member
 
 
 RightHandCrop = tuple[HandCrop, bool, int]
@@ -163,15 +166,21 @@ def right_hand(picture: HandImage) -> tuple[HandImage, bool]:
     return (mirrored(picture), True) if picture.labels.side == "left" else (picture, False)
 
 
-def plain_crop(picture: HandImage, size: int, margin: float = MARGIN) -> HandCrop:
+def plain_crop(picture: HandImage, size: int, margin: float = MARGIN, *, affine: bool = False) -> HandCrop:
     """The crop round the hand's box."""
     labels = picture.labels
     box = hand_box(labels, picture.rgb.shape[1], picture.rgb.shape[0])
-    return crop_hand(picture, view_of(labels.intrinsics, box, size, scale=margin), size)
+    return crop_hand(picture, view_of(labels.intrinsics, box, size, scale=margin, affine=affine), size)
 
 
 def augmented_crop(
-    picture: HandImage, size: int, by: Augmentation, rng: np.random.Generator, margin: float = MARGIN
+    picture: HandImage,
+    size: int,
+    by: Augmentation,
+    rng: np.random.Generator,
+    *,
+    margin: float = MARGIN,
+    affine: bool = False,
 ) -> HandCrop:
     """A crop turned, moved, scaled and colored at random."""
     labels = picture.labels
@@ -183,6 +192,7 @@ def augmented_crop(
         scale=margin * (1 + by.scale * rng.uniform(-1, 1)),
         shift=tuple(by.shift * rng.uniform(-1, 1, 2)),
         roll=float(np.radians(by.roll) * rng.uniform(-1, 1)),
+        affine=affine,
     )
     crop = crop_hand(picture, view, size)
     gain = 1 + by.color * rng.uniform(-1, 1, 4)

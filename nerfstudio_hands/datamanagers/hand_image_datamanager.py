@@ -83,17 +83,18 @@ class HandImageDataset(InputDataset):
         outputs: Of the parser.
         source: Of pictures.
         margin: Of the crops, see `CropBatches`.
+        affine: The same.
     """
 
     exclude_batch_keys_from_device: List[str] = []
 
-    def __init__(self, outputs: DataparserOutputs, source: HandImages, margin: float) -> None:
+    def __init__(self, outputs: DataparserOutputs, source: HandImages, margin: float, *, affine: bool = False) -> None:
         super().__init__(outputs)
-        self.source, self.margin = source, margin
+        self.source, self.margin, self.affine = source, margin, affine
 
     def get_numpy_image(self, image_idx: int) -> np.ndarray:
         picture, _ = right_hand(self.source.read(self.metadata["rows"][image_idx]))
-        return plain_crop(picture, CROP, self.margin).rgb
+        return plain_crop(picture, CROP, self.margin, affine=self.affine).rgb
 
     def get_metadata(self, data: Dict) -> Dict:
         return {"row": self.metadata["rows"][data["image_idx"]]}
@@ -121,16 +122,18 @@ class HandImageDataManager(DataManager):
         self.test_mode = test_mode
         self.test_split = "test" if test_mode in ("test", "inference") else "val"
         config.data = config.dataparser.data = Path(config.data or config.dataparser.data)
-        config.dataparser.margin = config.margin  # pyright: ignore[reportAttributeAccessIssue]
+        cut = self.cut()
+        for name, value in cut.items():
+            setattr(config.dataparser, name, value)
         try:
             self.dataparser: HandImagesDataParser = config.dataparser.setup()
             self.sources = {split: self.dataparser.source(split) for split in ("train", self.test_split)}
             if config.detections is not None:
                 self.sources["train"] = DetectedHandImages(self.sources["train"], read_detections(config.detections))
             self.train_dataparser_outputs = self.dataparser.get_dataparser_outputs(split="train")
-            self.train_dataset = HandImageDataset(self.train_dataparser_outputs, self.sources["train"], config.margin)
+            self.train_dataset = HandImageDataset(self.train_dataparser_outputs, self.sources["train"], **cut)
             held_out = self.dataparser.get_dataparser_outputs(split=self.test_split)
-            self.eval_dataset = HandImageDataset(held_out, self.sources[self.test_split], config.margin)
+            self.eval_dataset = HandImageDataset(held_out, self.sources[self.test_split], **cut)
         except HandsError as error:
             raise SystemExit(f"error: {error}") from error
         self.includes_time = False
@@ -164,8 +167,12 @@ class HandImageDataManager(DataManager):
             "rank": rank,
             "world_size": world,
             "crops_per_image": 1 if augmentation is None else self.config.crops_per_image,
-            "margin": self.config.margin,
+            **self.cut(),
         }
+
+    def cut(self) -> Dict[str, Any]:
+        """How crops are cut: for batches, for the viewer, and for the data parser, which says their cameras."""
+        return {"margin": self.config.margin}
 
     def next_train(self, step: int) -> Tuple[Cameras, CropBatch]:
         """The batch of a step; the cameras are those of its views."""

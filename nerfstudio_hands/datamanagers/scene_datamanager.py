@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Type, cast
+from typing import Any, Dict, Type, cast
 
 from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
 
@@ -35,6 +35,9 @@ class SceneDataManagerConfig(HandImageDataManagerConfig):
     """Points of a picture at which distances are learned, half of them round the hand, half round the object."""
     clip: bounded(int, 1, 16) = 1
     """Pictures that are looked at together, the last of them evaluated."""
+    affine: bool = False
+    """Whether crops are cut out of pictures as they are while labels are turned, as gSDF does it, instead of being what
+    a camera that is turned onto the hand takes; for comparisons."""
     sees: bool = True
     """Whether pictures are read; without, all are black, and a step costs less."""
 
@@ -56,6 +59,9 @@ class SceneDataManager(HandImageDataManager):
             say(f"{source.name}: {check_held(source).summary()}")
         except HandsError as error:
             raise SystemExit(f"error: {error}") from error
+
+    def cut(self) -> Dict[str, Any]:
+        return {**super().cut(), "affine": self.config.affine}
 
     def batches_of(self, split: str, augmentation: Augmentation | None) -> SceneBatches:
         config = self.config

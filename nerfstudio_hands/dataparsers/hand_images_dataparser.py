@@ -66,6 +66,8 @@ class HandImagesDataParserConfig(DataParserConfig):
     """Held-out pictures that are evaluated, evenly spread over all; 0 for all (of drawn ones, 1,000)."""
     margin: tyro.conf.Suppress[bounded(float, 1, 5)] = MARGIN
     """Side of crops over the longer side of the box of the hand's joints; the data manager's."""
+    affine: tyro.conf.Suppress[bool] = False
+    """Whether crops are cut out of pictures as they are; the data manager's."""
 
     def source(self, split: str) -> HandImages:
         """The pictures of a split: train, val or test.
@@ -194,7 +196,8 @@ class HandImagesDataParser(DataParser):
             # Of a picture without a box the principal point tells how large it is.
             center = labels.intrinsics[:2, 2]
             box = hand_box(labels, *(2 * center))
-            focal[index] = view_of(labels.intrinsics, box, CROP, scale=self.config.margin).intrinsics[0, 0]
+            view = view_of(labels.intrinsics, box, CROP, scale=self.config.margin, affine=self.config.affine)
+            focal[index] = view.intrinsics[0, 0]
         to_world = torch.cat([torch.tensor(CAMERA_AXES).expand(len(rows), 3, 3), places[..., None]], -1)
         cameras = Cameras(
             camera_to_worlds=to_world,

@@ -2,7 +2,7 @@
 
 A homography turns the camera onto the hand, so that the crop is what a camera there would have taken; cutting a
 rectangle out shears a hand at the border of a wide picture (gSDF, Chen et al., CVPR 2023, cuts and turns the labels
-alone).
+alone). For comparisons with it, views can be affine.
 """
 
 from __future__ import annotations
@@ -30,14 +30,24 @@ class View:
     Attributes:
         intrinsics: K of the square crop, pixels; its principal point is the crop's center.
         rotation: From the virtual camera's axes to those of the picture's camera.
+        is_affine: Whether the crop is cut out of the picture, turned within it and scaled, as gSDF does, which is what
+            the virtual camera sees in its middle alone.
     """
 
     intrinsics: Float[np.ndarray, "3 3"]
     rotation: Float[np.ndarray, "3 3"]
+    is_affine: bool = False
 
     def homography(self, intrinsics: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
         """From pixels of the picture, whose K is given, to pixels of the crop."""
-        return self.intrinsics @ self.rotation.T @ np.linalg.inv(intrinsics)
+        if not self.is_affine:
+            return self.intrinsics @ self.rotation.T @ np.linalg.inv(intrinsics)
+        center = intrinsics @ self.rotation[:, 2]
+        roll = _toward(self.rotation[:, 2]).T @ self.rotation
+        matrix = np.eye(3)
+        matrix[:2, :2] = self.intrinsics[0, 0] / intrinsics[0, 0] * roll[:2, :2].T
+        matrix[:2, 2] = self.intrinsics[:2, 2] - matrix[:2, :2] @ (center[:2] / center[2])
+        return matrix
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ def view_of(
     scale: float = MARGIN,
     shift: tuple[float, float] = (0.0, 0.0),
     roll: float = 0.0,
+    affine: bool = False,
 ) -> View:
     """The virtual camera whose picture holds a box.
 
@@ -86,6 +97,7 @@ def view_of(
         scale: Side of the crop over the box's longer side.
         shift: Of the crop's center, sides of the crop.
         roll: Turn about the optical axis, radians.
+        affine: Whether crops are cut out as they are, see `View`.
     """
     # A box that is a point, as of one known joint, is as large as a fingertip.
     side = scale * max(box[2] - box[0], box[3] - box[1], 8.0)
@@ -101,8 +113,8 @@ def view_of(
     corners = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]]) * side / 2 + center
     directions = np.column_stack([corners, np.ones(4)]) @ inverse.T @ _toward(ray)
     reach = np.abs(directions[:, :2] / directions[:, 2:].clip(min=0.1)).max()
-    focal = size / 2 / reach
-    return View(np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]]), rotation)
+    focal = intrinsics[0, 0] * size / side if affine else size / 2 / reach
+    return View(np.array([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]]), rotation, affine)
 
 
 def crop_hand(picture: HandImage, view: View, size: int) -> HandCrop:

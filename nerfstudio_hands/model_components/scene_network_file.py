@@ -16,7 +16,7 @@ from nerfstudio_hands.files.network_file import layers_expected, weights_in, wei
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 
-CUT = ("size", "margin", "clip", "reach", "voxel")
+CUT = ("size", "margin", "clip", "reach", "voxel", "affine")
 """What of a predictor is written beside its network."""
 
 

@@ -44,17 +44,27 @@ class ScenePredictor(nn.Module):
         clip: Pictures that it looks at together.
         reach: Half the edge of the cube round the wrist in which surfaces are, meters.
         voxel: Edge of the voxels, meters.
+        affine: Whether crops are cut out of pictures as they are, see `crops.View`.
     """
 
     file_format: ClassVar[str] = "nerfstudio-hands hand-object network 1"
     """Written into every file of a network; the number changes when the layers do."""
 
     def __init__(
-        self, network: SceneNetwork, *, size: int, margin: float, clip: int, reach: float, voxel: float
+        self,
+        network: SceneNetwork,
+        *,
+        size: int,
+        margin: float,
+        clip: int,
+        reach: float,
+        voxel: float,
+        affine: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
-        self.size, self.margin, self.clip, self.reach, self.voxel = size, margin, clip, reach, voxel
+        self.size, self.margin, self.affine = size, margin, affine
+        self.clip, self.reach, self.voxel = clip, reach, voxel
 
     @torch.no_grad()
     def predict(
@@ -78,7 +88,8 @@ class ScenePredictor(nn.Module):
             picture = HandImage(rgb, HandLabels(side, intrinsics, box=np.asarray(box, np.float32)))
             picture = mirrored(picture) if side == "left" else picture
             labels = picture.labels
-            view = view_of(labels.intrinsics, np.asarray(labels.box), self.size, scale=self.margin)
+            box = np.asarray(labels.box)
+            view = view_of(labels.intrinsics, box, self.size, scale=self.margin, affine=self.affine)
             images.append(crop_hand(picture, view, self.size).rgb)
             focal.append(view.intrinsics[0, 0] / self.size)
             turn = view.rotation

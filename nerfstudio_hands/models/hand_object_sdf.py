@@ -87,7 +87,13 @@ class HandObjectSDFModelConfig(ImageModelConfig):
             return None
         network = self.scene_network()
         return ScenePredictor(
-            network, size=data.size, margin=data.margin, clip=data.clip, reach=REACH, voxel=self.voxel
+            network,
+            size=data.size,
+            margin=data.margin,
+            clip=data.clip,
+            reach=REACH,
+            voxel=self.voxel,
+            affine=data.affine,
         )
 
     def network_options(self) -> DistanceNetworkOptions:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.hand_images.crops import crop_hand, hand_box, view_of
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandLabels, HeldLabels, mirrored
@@ -58,6 +59,32 @@ def test_the_crop_holds_the_box_and_looks_at_its_middle():
     np.testing.assert_allclose(corners[0], SIZE / 2, atol=1e-6)
     assert corners.min() > -1e-6 and corners.max() < SIZE + 1e-6
     assert np.abs(corners - SIZE / 2).max() == pytest.approx(SIZE / 2)
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.8])
+def test_affine_crops_are_those_of_gsdf(roll: float):
+    """By its own formulas: the virtual camera's angles from the ray through the box's middle, K with the focal length
+    scaled as the box is, and pixels cut out of the picture."""
+    intrinsics = np.array([[300.0, 0.0, 165.0], [0.0, 300.0, 115.0], [0.0, 0.0, 1.0]])
+    left, top, side = 210.0, 20.0, 80.0
+    view = view_of(intrinsics, np.array([left, top, left + side, top + side]), SIZE, scale=1.0, roll=roll, affine=True)
+    x, y = (left + side / 2 - 165) / 300, (top + side / 2 - 115) / 300
+    theta, phi = np.arcsin(-y / np.sqrt(1 + x**2 + y**2)), np.arcsin(x / np.sqrt(1 + x**2))
+    toward = Rotation.from_euler("YX", (phi, theta)).as_matrix()
+    turn = Rotation.from_euler("Z", roll).as_matrix()
+    np.testing.assert_allclose(view.rotation, toward @ turn, atol=1e-12)
+    np.testing.assert_allclose(view.intrinsics[[0, 0], [0, 2]], [300 * SIZE / side, SIZE / 2])
+    points = np.random.default_rng(0).uniform(0, 1, (9, 2)) * [320, 240]
+    cut = (points - [left, top]) * SIZE / side
+    expected = (cut - SIZE / 2) @ turn[:2, :2] + SIZE / 2
+    found = np.column_stack([points, np.ones(9)]) @ view.homography(intrinsics).T
+    np.testing.assert_allclose(found, np.column_stack([expected, np.ones(9)]), atol=1e-9)
+    # In the middle it is what the camera sees.
+    exact = replace(view, is_affine=False)
+    near = np.array([[left + side / 2, top + side / 2, 1], [left + side / 2 + 1, top + side / 2, 1]])
+    places = [(near @ one.homography(intrinsics).T) for one in (view, exact)]
+    places = [place[:, :2] / place[:, 2:] for place in places]
+    np.testing.assert_allclose(places[0], places[1], atol=0.2)
 
 
 def test_a_large_image_is_made_smaller_without_aliases():
