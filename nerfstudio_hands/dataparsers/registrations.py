@@ -50,17 +50,29 @@ class HO3DDataParserConfig(HandImagesDataParserConfig):
 
 
 @dataclass
-class ObManDataParserConfig(HandObjectDataParserConfig):
+class ListedDataParserConfig(HandObjectDataParserConfig):
+    """Data sets of which gSDF publishes lists of samples."""
+
+    train_ids: typing.Optional[Path] = None
+    """JSON list of the samples of `train` to learn from, as gSDF publishes them; by default all."""
+    test_ids: typing.Optional[Path] = None
+    """The same of `test`."""
+
+    def keep_with(self, run: Path, goes_on_from: typing.Optional[Path]) -> None:
+        """Makes paths absolute."""
+        super().keep_with(run, goes_on_from)
+        self.train_ids = self.train_ids and self.train_ids.expanduser().absolute()
+        self.test_ids = self.test_ids and self.test_ids.expanduser().absolute()
+
+
+@dataclass
+class ObManDataParserConfig(ListedDataParserConfig):
     """ObMan: rendered hands that hold things of ShapeNet."""
 
     layout: str = "obman"
     """Layout of the folder: "auto" recognises it, "obman" insists on this one."""
     shapenet: typing.Optional[Path] = None
     """Folder of ShapeNetCore.v2; by default that in the data set's folder or beside it."""
-    train_ids: typing.Optional[Path] = None
-    """JSON list of the samples of `train` to learn from, as gSDF publishes them; by default all."""
-    test_ids: typing.Optional[Path] = None
-    """The same of `test`."""
 
     def choices(self, split: str) -> typing.Dict[str, typing.Any]:
         """See `HandImagesDataParserConfig`."""
@@ -69,9 +81,20 @@ class ObManDataParserConfig(HandObjectDataParserConfig):
     def keep_with(self, run: Path, goes_on_from: typing.Optional[Path]) -> None:
         """Makes paths absolute."""
         super().keep_with(run, goes_on_from)
-        for name in ("shapenet", "train_ids", "test_ids"):
-            path = getattr(self, name)
-            setattr(self, name, path and path.expanduser().absolute())
+        self.shapenet = self.shapenet and self.shapenet.expanduser().absolute()
+
+
+@dataclass
+class GsdfDataParserConfig(ListedDataParserConfig):
+    """gSDF's JSON of ObMan or DexYCB, with the meshes that it prepares."""
+
+    layout: str = "gsdf"
+    """Layout of the folder: "auto" recognises it, "gsdf" insists on this one."""
+
+    def choices(self, split: str) -> typing.Dict[str, typing.Any]:
+        """See `HandImagesDataParserConfig`."""
+        # What is held out while training is the end of what is listed to learn from.
+        return {"ids": self.test_ids if split == "test" else self.train_ids}
 
 
 @dataclass
@@ -118,6 +141,9 @@ freihand_data = DataParserSpecification(
 ho3d_data = DataParserSpecification(config=HO3DDataParserConfig(), description="HO-3D: hands that hold objects.")
 obman_data = DataParserSpecification(
     config=ObManDataParserConfig(), description="ObMan: rendered hands that hold things of ShapeNet."
+)
+gsdf_data = DataParserSpecification(
+    config=GsdfDataParserConfig(), description="gSDF's JSON of ObMan or DexYCB, with the meshes that it prepares."
 )
 dexycb_data = DataParserSpecification(
     config=DexYCBDataParserConfig(), description="DexYCB: video of hands that pick up things of YCB."

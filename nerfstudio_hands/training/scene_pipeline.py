@@ -55,7 +55,7 @@ class ScenePosePipelineConfig(ImagePipelineConfig):
         if not isinstance(self.datamanager.dataparser, HandObjectDataParserConfig):
             raise HandsError(
                 f"{type(self.datamanager.dataparser).__name__}: expected a data parser of hands that hold something, "
-                "found one that knows none: train with hand-object-data, obman-data or dexycb-data."
+                "found one that knows none: train with hand-object-data, obman-data, dexycb-data or gsdf-data."
             )
         return super().check_data()
 

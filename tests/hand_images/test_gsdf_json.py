@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.made_up_grasps import MadeUpGrasps, placed
 
+from nerfstudio_hands.dataparsers.registrations import GsdfDataParserConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.formats.dexycb_takes import OBJECTS, SUBJECTS
 from nerfstudio_hands.hand_images.formats.gsdf_json import GsdfJson
@@ -141,6 +142,8 @@ def test_lists_name_annotations(obman: Path):
     (obman / "ids.json").write_text('["00000014", "00000011", "00000012"]')
     source = GsdfJson(obman, "train", ids=obman / "ids.json")
     assert [source.labels(k).held.name for k in range(2)] == ["00000007", "00000004"]
+    config = GsdfDataParserConfig(data=obman, train_ids=obman / "ids.json")
+    assert [len(config.source(split)) for split in ("train", "val")] == [2, 1]
     (obman / "ids.json").write_text('["00000014", "00000020"]')
     with pytest.raises(HandsError, match="found 1 that are not there, 00000020 the first"):
         GsdfJson(obman, "train", ids=obman / "ids.json")
