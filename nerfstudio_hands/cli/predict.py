@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Optional, Tuple
 
+from nerfstudio_hands.cli.input_paths import check_hand_model
 from nerfstudio_hands.cli.output_folder import check_can_be_made, prepare_output_folder, write_bytes, write_image
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.option_range import require_range
@@ -25,6 +26,7 @@ def predict(
     output_dir: Path = Path("predictions"),
     load_config: Optional[Path] = None,
     network: Optional[Path] = None,
+    hand_model: str = "default",
     intrinsics: Optional[Tuple[float, float, float, float]] = None,
     side: Literal["auto", "left", "right"] = "auto",
     whole_image: bool = False,
@@ -47,6 +49,8 @@ def predict(
         load_config: A run's config.yml of `ns-train hand-monocular` or `hand-object-sdf`, instead of the network of
             single hands that comes along.
         network: File of a network instead, as --save-network writes it.
+        hand_model: What the network of --network was trained for: "default" is the built-in CC0 hand; or a folder with
+            MANO's or NIMBLE's files.
         intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
             taken: directions and poses hardly change, distances do in proportion.
         side: Which hand pictures show; by default the detector decides.
@@ -64,6 +68,12 @@ def predict(
         raise HandsError(
             "--load-config, --network: expected one network, found both: give the config.yml of a run, or a file that "
             "--save-network wrote; or neither for the network that comes along."
+        )
+    check_hand_model(hand_model)
+    if network is None and hand_model != "default":
+        raise HandsError(
+            "--hand-model: expected --network with it, found none: a run says its own hand, and the network that comes "
+            "along is of the built-in one."
         )
     if whole_image and side == "auto":
         raise HandsError("--whole-image: expected --side left or right with it, found none: say which hand it is.")
@@ -83,7 +93,7 @@ def predict(
     from nerfstudio_hands.export.prediction_run import overview
     from nerfstudio_hands.export.predictor_kinds import run_of, write_predictor
 
-    predictor = _predictor(load_config, network)
+    predictor = _predictor(load_config, network, hand_model)
     for part in ("overlays", *["meshes"] * (meshes != "none"), *["turntables"] * turntables):
         prepare_output_folder(output_dir / part, keep_out_of=images)
     if save_network is not None:
@@ -117,7 +127,7 @@ def predict(
     )
 
 
-def _predictor(load_config: Path | None, network: Path | None) -> Predictor:
+def _predictor(load_config: Path | None, network: Path | None, hand_model: str) -> Predictor:
     if load_config is not None:
         from nerfstudio_hands.training.trained_network import predictor_of_run
 
@@ -125,4 +135,4 @@ def _predictor(load_config: Path | None, network: Path | None) -> Predictor:
     from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED
     from nerfstudio_hands.export.predictor_kinds import read_predictor
 
-    return read_predictor(network or SHIPPED)
+    return read_predictor(network or SHIPPED, hand_model)

@@ -18,6 +18,7 @@ from nerfstudio_hands.export.seen_surface import FROM_THE_RIGHT, SeenSurface
 from nerfstudio_hands.export.textured_mesh import TexturedMesh
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model.model import HandModel
+from nerfstudio_hands.hand_model.nimble import NimbleHand
 from nerfstudio_hands.model_components.drawn_hand import clay_colors
 
 TILE = 512
@@ -26,33 +27,54 @@ TEXTURE = 256
 """Texels along each side of a mesh's texture."""
 
 
+NIMBLE_HAS_NO = (
+    "NIMBLE's 20 bones have no parameters in MANO's layout; pose and shape are NIMBLE's coefficients (with_root=False) "
+    "of a right hand, a left one mirrored in x; orient turns about NIMBLE's first joint, transl is added (meters)"
+)
+"""What is said in place of MANO's parameters."""
+
+
 def parameters(hand: PredictedHand, name: str) -> dict[str, Any]:
-    """A hand as plain numbers, in MANO's layout (`use_pca=False`, `flat_hand_mean=True`).
+    """A hand as plain numbers, in MANO's layout (`use_pca=False`, `flat_hand_mean=True`); of a NIMBLE hand its own.
 
     Args:
         hand: Predicted.
         name: Of its hand model.
     """
+    if len(hand.pose):
+        posed = {
+            "mano": NIMBLE_HAS_NO,
+            "nimble": {
+                "orient": hand.rotations[0].tolist(),
+                "pose": hand.pose.tolist(),
+                "shape": hand.shape.tolist(),
+                "transl": hand.translation.tolist(),
+            },
+        }
+    else:
+        posed = {
+            "global_orient": hand.rotations[0].tolist(),
+            "hand_pose": hand.rotations[1:].reshape(-1).tolist(),
+            "betas": hand.shape.tolist(),
+            "transl": hand.translation.tolist(),
+        }
     return {
         "side": hand.side,
         "hand_model": name,
-        "global_orient": hand.rotations[0].tolist(),
-        "hand_pose": hand.rotations[1:].reshape(-1).tolist(),
-        "betas": hand.shape.tolist(),
-        "transl": hand.translation.tolist(),
+        **posed,
         "joints": hand.joints.tolist(),
         "pixels": hand.pixels.tolist(),
         "pixels_error": hand.error.tolist(),
     }
 
 
-def oriented_faces(model: HandModel, side: str) -> Int[np.ndarray, "F 3"]:
+def oriented_faces(model: HandModel | NimbleHand, side: str) -> Int[np.ndarray, "F 3"]:
     """Faces of a hand of one side that face outwards, of the right hand's model."""
     faces = model.faces.cpu().numpy()
     return faces if side == "right" else faces[:, ::-1].copy()
 
 
-def predicted_mesh(hand: PredictedHand, model: HandModel, plan: TexturePlan) -> TexturedMesh:
+def predicted_mesh(hand: PredictedHand, model: HandModel | NimbleHand, plan: TexturePlan) -> TexturedMesh:
     """A hand as a mesh in glTF's axes (x right, y up, z towards the viewer), meters, in the colors of its picture.
 
     Args:
@@ -82,11 +104,11 @@ class TexturePlan:
     barycentric: Float[Tensor, "S S 3"]
 
     @staticmethod
-    def of(model: HandModel) -> TexturePlan:
+    def of(model: HandModel | NimbleHand) -> TexturePlan:
         """Of a hand model."""
         return TexturePlan(*surface_points_of_texels(model.uv.cpu(), TEXTURE))
 
-    def texture(self, colors: UInt8[np.ndarray, "V 3"], model: HandModel) -> UInt8[np.ndarray, "S S 3"]:
+    def texture(self, colors: UInt8[np.ndarray, "V 3"], model: HandModel | NimbleHand) -> UInt8[np.ndarray, "S S 3"]:
         """The texture of colors of vertices; texels far from all surface have the mean color."""
         corners = torch.from_numpy(colors).float()[model.faces.cpu()[self.face.clamp_min(0)]]
         blended = (corners * self.barycentric[..., None]).sum(-2)
@@ -98,7 +120,7 @@ def overlay(
     picture: UInt8[np.ndarray, "H W 3"],
     intrinsics: Float[np.ndarray, "3 3"],
     hands: Sequence[PredictedHand],
-    model: HandModel,
+    model: HandModel | NimbleHand,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The picture, the hands drawn into it, and each hand from its side, next to each other.
 
@@ -119,7 +141,7 @@ def overlay(
     return np.concatenate([small, drawn, *views], 1)
 
 
-def seen_hand(hand: PredictedHand, model: HandModel) -> SeenSurface:
+def seen_hand(hand: PredictedHand, model: HandModel | NimbleHand) -> SeenSurface:
     """A hand, of clay.
 
     Args:

@@ -21,6 +21,7 @@ from nerfstudio_hands.export.tally import Tally
 from nerfstudio_hands.export.textured_mesh import glb_bytes, ply_bytes
 from nerfstudio_hands.hand_model.joints import SIDES
 from nerfstudio_hands.hand_model.model import HandModel
+from nerfstudio_hands.hand_model.nimble import NimbleHand
 from nerfstudio_hands.preparation.sources import Source
 
 DETECTOR_ERROR = 0.025
@@ -42,7 +43,7 @@ class PredictedImage:
     name: str
     hands: list[PredictedHand]
     overlay: UInt8[np.ndarray, "H W 3"]
-    model: HandModel
+    model: HandModel | NimbleHand
     plan: TexturePlan
 
     def meshes(self, kind: str) -> Iterator[tuple[str, bytes]]:

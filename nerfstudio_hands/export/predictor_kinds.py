@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.weights_file import REMEDY, predictor_in, save_predictor
 from nerfstudio_hands.export.hand_finder import HandFinder
@@ -24,9 +25,17 @@ Run = PredictionRun | SceneRun
 
 @dataclass(frozen=True)
 class _Kind:
-    read: Callable[[dict[str, np.ndarray], Path], Predictor]
+    read: Callable[[dict[str, np.ndarray], Path, str], Predictor]
     write: Callable[[Path, Any, dict[str, str | int | float]], None]
     run: Callable[[Any, HandFinder, bool], Run]
+
+
+def _scene_predictor_in(arrays: dict[str, np.ndarray], path: Path, hand_model: str) -> ScenePredictor:
+    if hand_model != "default":
+        raise HandsError(
+            f"--hand-model: expected none with {path}, found {hand_model}: networks of surfaces are of the built-in hand."
+        )
+    return scene_predictor_in(arrays, path)
 
 
 KINDS = {
@@ -34,23 +43,24 @@ KINDS = {
         predictor_in, save_predictor, lambda predictor, finder, refine: PredictionRun(predictor, finder, refine=refine)
     ),
     ScenePredictor.file_format: _Kind(
-        scene_predictor_in, save_scene_predictor, lambda predictor, finder, refine: SceneRun(predictor, finder)
+        _scene_predictor_in, save_scene_predictor, lambda predictor, finder, refine: SceneRun(predictor, finder)
     ),
 }
 """By what files of such networks call themselves."""
 
 
-def read_predictor(path: Path) -> Predictor:
+def read_predictor(path: Path, hand_model: str = "default") -> Predictor:
     """Reads a network that `write_predictor` wrote, ready for predictions, on the CPU.
 
     Args:
         path: The file.
+        hand_model: "default" or a folder with MANO's or NIMBLE's files, for which it was trained.
 
     Raises:
-        HandsError: It is no such file, is broken, or belongs to another hand than the built-in one.
+        HandsError: It is no such file, is broken, or belongs to another hand model.
     """
     arrays = read_formatted_npz(path, *KINDS, what="a network", remedy=REMEDY)
-    return KINDS[str(arrays["format"])].read(arrays, path)
+    return KINDS[str(arrays["format"])].read(arrays, path, hand_model)
 
 
 def write_predictor(path: Path, predictor: Predictor, about: dict[str, str | int | float]) -> None:

@@ -13,6 +13,7 @@ from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, Predi
 from nerfstudio_hands.fitting.joints.seen_joints import lay_on_images, on_rays
 from nerfstudio_hands.hand_model import HandSurface
 from nerfstudio_hands.hand_model.model import HandModel, mirror_hand, pose_hand
+from nerfstudio_hands.hand_model.nimble import NimbleHand
 from nerfstudio_hands.hand_model.surface import HandPose
 
 
@@ -31,6 +32,8 @@ def laid_on_images(
         times: Seconds, ascending.
     """
     right = predictor.decoder.hand.to("cpu")
+    if isinstance(right, NimbleHand):
+        return list(hands)
     model = right if hands[0].side == "right" else mirror_hand(right)
     surface = HandSurface([model])
     joints, pixels, error = (

@@ -1,8 +1,8 @@
 """Reads pickled dictionaries of arrays, MANO's files and tracks of other tools, without running what a file names.
 
-A pickle can name any function to be called. Here the globals with which numpy, scipy and chumpy store arrays are stood
-in for by inert records, and every other is refused. The official MANO file was pickled by Python 2 with chumpy and an
-old scipy.
+A pickle can name any function to be called. Here the globals with which numpy, scipy, chumpy and torch store arrays are
+stood in for by inert records, and every other is refused. The official MANO file was pickled by Python 2 with chumpy
+and an old scipy.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import pickle
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -78,6 +80,14 @@ class _ChumpySelect(_Record):
     pass
 
 
+class _Tensor(_Record):
+    """A tensor of torch's: storage, offset, sizes, strides and what else is not needed."""
+
+
+class _Storage(_Record):
+    """Bytes of a file in a file: torch's older form, of the numbers of a tensor."""
+
+
 class _ArrayType:
     """Stands for the class ``numpy.ndarray``, which the file passes as an argument and never calls."""
 
@@ -99,6 +109,9 @@ _STAND_INS = {
     ("__builtin__", "set"): set,
     ("builtins", "set"): set,
     ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): dict,
+    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
+    ("torch.storage", "_load_from_bytes"): _Storage,
     ("chumpy.ch", "Ch"): _ChumpyArray,
     ("chumpy.reordering", "Select"): _ChumpySelect,
 }
@@ -110,6 +123,20 @@ for _form, _record in (("csc", _SparseColumns), ("csr", _SparseRows), ("coo", _S
     for _module in (f"scipy.sparse.{_form}", f"scipy.sparse._{_form}"):
         for _kind in ("matrix", "array"):
             _STAND_INS[_module, f"{_form}_{_kind}"] = _record
+
+
+_STORAGES = {
+    "DoubleStorage": "f8",
+    "FloatStorage": "f4",
+    "HalfStorage": "f2",
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "b1",
+}
+"""Kinds of numbers of torch's storages."""
 
 
 # The unpickler in Python keeps its memo in a dictionary; the one in C sets aside whatever a file claims to need.
@@ -128,35 +155,97 @@ class _RestrictedUnpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Any]] = pickle._Unpickler.dispatch | {pickle.BYTEARRAY8[0]: load_bytearray8}
 
 
+class _StorageUnpickler(_RestrictedUnpickler):
+    """Reads what torch writes before the numbers of a storage, whose kind is its code and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _STORAGES[name] if module == "torch" and name in _STORAGES else super().find_class(module, name)
+
+    def persistent_load(self, pid: Any) -> Any:
+        return pid
+
+
 def read_array_pickle(path: Path) -> dict[str, np.ndarray]:
     """What of a pickled dictionary is numbers, by name; what is none is left out.
 
-    Sparse matrices come dense and chumpy expressions evaluated, as float64; lists of numbers or of arrays of one shape
-    are stacked; dictionaries within the dictionary are opened, the outer one's names come first.
+    Sparse matrices come dense and chumpy expressions evaluated, as float64, torch tensors as arrays; lists of numbers
+    or of arrays of one shape are stacked; dictionaries within the dictionary are opened, the outer one's names come
+    first.
 
     Raises:
         UnreadableFile: It cannot be read, is no pickle of a dictionary, or names anything beyond the globals with which
-            numpy, scipy and chumpy store arrays.
+            numpy, scipy, chumpy and torch store arrays.
     """
     return read_numbers_and_words(path)[0]
 
 
 def read_numbers_and_words(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """What of a pickled dictionary is numbers, see `read_array_pickle`, and what in it is text, by name."""
+    with _broken_pickles():
+        content = _dictionary(path)
+        return _numbers(content), {str(key): value for key, value in content.items() if isinstance(value, str)}
+
+
+def read_named_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Numbers of a pickled dictionary, however large, that are asked for by name; those that are not there are left
+    out, and so is what is none.
+
+    Args:
+        path: The file.
+        names: Of entries; ``outer/inner`` of those of a dictionary within the dictionary.
+
+    Raises:
+        UnreadableFile: See `read_array_pickle`.
+    """
+    with _broken_pickles():
+        content, arrays = _dictionary(path), {}
+        for name in names:
+            value: Any = content
+            for part in name.split("/"):
+                value = value.get(part) if isinstance(value, dict) else None
+            if (found := _evaluate(value)) is not None:
+                arrays[name] = found
+        return arrays
+
+
+def read_pickled_text(path: Path) -> str:
+    """A pickled text, or list of lines.
+
+    Raises:
+        UnreadableFile: It cannot be read, or is something else.
+    """
+    with _broken_pickles():
+        content = _content(path)
+        lines = [content] if isinstance(content, str) else content
+        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise UnreadableFile(f"a pickled {type(content).__name__} instead of text")
+        return "\n".join(lines)
+
+
+@contextmanager
+def _broken_pickles() -> Iterator[None]:
+    """Broken pickles fail in every way there is: wrong opcodes, missing stack entries, records without their state."""
+    try:
+        yield
+    except UnreadableFile:
+        raise
+    except Exception as error:
+        raise UnreadableFile(f"a broken pickle ({type(error).__name__}: {error})") from error
+
+
+def _dictionary(path: Path) -> dict:
+    content = _content(path)
+    if not isinstance(content, dict):
+        raise UnreadableFile(f"a pickled {type(content).__name__} instead of a dictionary")
+    return content
+
+
+def _content(path: Path) -> Any:
+    """What a file holds, arrays as inert records."""
     stored = read_bytes(path)
     if stored.startswith(_COMPRESSIONS):
         raise UnreadableFile("a compressed file, as joblib.dump writes it")
-    try:
-        content = _RestrictedUnpickler(io.BytesIO(stored), encoding="latin1").load()
-        if not isinstance(content, dict):
-            raise UnreadableFile(f"a pickled {type(content).__name__} instead of a dictionary")
-        words = {str(key): value for key, value in content.items() if isinstance(value, str)}
-        return _numbers(content), words
-    except UnreadableFile:
-        raise
-    # Broken pickles fail in every way there is: wrong opcodes, missing stack entries, records without their state.
-    except Exception as error:
-        raise UnreadableFile(f"a broken pickle ({type(error).__name__}: {error})") from error
+    return _RestrictedUnpickler(io.BytesIO(stored), encoding="latin1").load()
 
 
 def _numbers(content: dict) -> dict[str, np.ndarray]:
@@ -200,6 +289,8 @@ def _array_of(record: _Record) -> np.ndarray | None:
         return _array(record)
     if isinstance(record, _Buffer):
         return _buffer(*record.arguments[:4])
+    if isinstance(record, _Tensor):
+        return _tensor(*record.arguments[:4])
     if isinstance(record, _Scalar):
         dtype, data = record.arguments
         return _buffer(data, dtype, (), "C")
@@ -231,6 +322,20 @@ def _buffer(data: str | bytes, dtype: _Dtype, shape: tuple, order: Literal["C", 
     raw = data.encode("latin1") if isinstance(data, str) else data
     values = np.frombuffer(raw, dtype=np.dtype(code).newbyteorder(byte_order))
     return values.reshape(tuple(int(size) for size in shape), order=order).copy()
+
+
+def _tensor(storage: _Storage, offset: int, sizes: tuple, strides: tuple) -> np.ndarray:
+    """A tensor's numbers, from the five pickles before them: magic number, version, machine, kind, and names."""
+    (raw,) = storage.arguments
+    stream = io.BytesIO(raw)
+    parts = [_StorageUnpickler(stream, encoding="latin1").load() for _ in range(5)]
+    stream.seek(8, io.SEEK_CUR)  # Their count once more.
+    numbers = np.frombuffer(stream.read(), dtype=np.dtype(parts[3][1]).newbyteorder("<"))
+    last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+    if min((offset, *sizes, *strides)) < 0 or last >= len(numbers) or np.prod(sizes, dtype=object) > len(numbers):
+        raise ValueError(f"a tensor of {sizes} in {len(numbers)} numbers")
+    places = [stride * numbers.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(numbers[offset:], sizes, places).copy()
 
 
 def _shape_of(state: dict[str, Any]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from nerfstudio.pipelines.base_pipeline import Pipeline
 
 NAME = re.compile(r"step-(\d+)\.ckpt")
+
+HAND = "hand_name"
+"""Where a model's state spells the hand model that it was trained for."""
+
+LONGEST_NAME = 64
+"""Of a hand model, bytes."""
 
 
 def checkpoint_path(folder: Path, step: int | None = None) -> Path:
@@ -93,6 +100,31 @@ def require_same_weights(own: Mapping[str, Tensor], loaded: Mapping[str, Any]) -
                 f"{'nothing' if mine is None else list(mine)}); give the options and the capture of the run that wrote "
                 "it."
             )
+
+
+def spelled(name: str) -> UInt8[Tensor, "64"]:
+    """The name of a hand model as numbers, which a checkpoint can hold."""
+    letters = name.encode()[:LONGEST_NAME]
+    return torch.tensor(list(letters.ljust(LONGEST_NAME, b"\0")), dtype=torch.uint8)
+
+
+def require_same_hand(name: str, loaded: Mapping[str, Any]) -> None:
+    """See that a checkpoint was trained for a hand model, where it names one; older ones do not.
+
+    Args:
+        name: Of the hand model.
+        loaded: What the checkpoint has in place of the model's state.
+
+    Raises:
+        HandsError: It names another.
+    """
+    if HAND not in loaded or torch.equal(loaded[HAND].cpu(), spelled(name)):
+        return
+    found = bytes(loaded[HAND].tolist()).rstrip(b"\0").decode(errors="replace")
+    raise HandsError(
+        f"checkpoint: expected weights for the hand model {name!r}, found those for {found!r}; give the "
+        "--pipeline.model.hand-model that it was trained with."
+    )
 
 
 def require_finite_weights(learned: Iterable[str], loaded: Mapping[str, Any]) -> None:

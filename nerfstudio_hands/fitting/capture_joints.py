@@ -25,7 +25,7 @@ from nerfstudio_hands.fitting.silhouettes.mask_refinement import refine_on_masks
 from nerfstudio_hands.fitting.silhouettes.partial_registration import registration_file
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
-from nerfstudio_hands.hand_model.load import mano_file_in
+from nerfstudio_hands.hand_model.mano_file import mano_file_in
 from nerfstudio_hands.program.threads import one_thread
 
 

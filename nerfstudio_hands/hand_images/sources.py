@@ -13,7 +13,7 @@ from nerfstudio_hands.hand_images.formats.gsdf_json import GsdfJson, is_gsdf
 from nerfstudio_hands.hand_images.formats.ho3d import HO3D, is_ho3d
 from nerfstudio_hands.hand_images.formats.obman import ObMan, is_obman
 from nerfstudio_hands.hand_images.hand_image import HandImages
-from nerfstudio_hands.hand_model.load import mano_file_in
+from nerfstudio_hands.hand_model.mano_file import mano_file_in
 
 SPLITS = ("train", "val", "test")
 

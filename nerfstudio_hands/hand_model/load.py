@@ -7,8 +7,10 @@ from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES
-from nerfstudio_hands.hand_model.mano_file import read_mano_hand
+from nerfstudio_hands.hand_model.mano_file import mano_file_in, read_mano_hand
 from nerfstudio_hands.hand_model.model import HandModel, mirror_hand
+from nerfstudio_hands.hand_model.nimble import NimbleHand
+from nerfstudio_hands.hand_model.nimble_file import is_nimble, read_nimble_hand
 from nerfstudio_hands.hand_model.npz_file import read_npz_hand
 from nerfstudio_hands.hand_model.surface import HandSurface
 
@@ -27,19 +29,6 @@ def default_hand(side: str) -> HandModel:
     return right if side == right.side else mirror_hand(right)
 
 
-def mano_file_in(folder: Path, side: str) -> Path:
-    """MANO's file of a side in a folder or below it, as the archives unpack; else that of the other side.
-
-    Where there is neither, the path at which the side's file was expected.
-    """
-    for wanted in (side, SIDES[1 - SIDES.index(side)]):
-        for depth in ("", "*/", "*/*/"):
-            found = sorted(folder.glob(f"{depth}MANO_{wanted.upper()}.pkl"))
-            if found:
-                return found[0]
-    return folder / f"MANO_{side.upper()}.pkl"
-
-
 def load_hand(source: str | Path, side: str) -> HandModel:
     """Load a hand model.
 
@@ -55,12 +44,28 @@ def load_hand(source: str | Path, side: str) -> HandModel:
         return default_hand(side)
     _require_side(side)
     path = Path(source)
+    if is_nimble(path) and not mano_file_in(path, side).is_file():
+        raise HandsError(
+            f"{path}: expected a hand in MANO's layout, found NIMBLE's files, whose 20 bones only hand-monocular "
+            "poses: give 'default' or MANO's folder."
+        )
     if path.is_dir():
         path = mano_file_in(path, side)
     if not path.is_file():
         raise HandsError(f"There is no hand model at {path}; give 'default', a MANO .pkl, our .npz or their folder.")
     model = read_npz_hand(path) if path.suffix == ".npz" else read_mano_hand(path)
     return model if model.side == side else mirror_hand(model)
+
+
+def load_right_hand(source: str | Path) -> HandModel | NimbleHand:
+    """The right hand of a source of `load_hand`, or of NIMBLE's files: their folder, or the model's.
+
+    A folder that has NIMBLE's files and MANO's is NIMBLE's.
+
+    Raises:
+        HandsError: See `load_hand` and `read_nimble_hand`.
+    """
+    return read_nimble_hand(source) if is_nimble(source) else load_hand(source, "right")
 
 
 def load_surface(sides: Sequence[str], source: str | Path) -> HandSurface:

@@ -14,7 +14,14 @@ from torch import Tensor
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
 from nerfstudio_hands.files.guarded_files import UnreadableFile
-from nerfstudio_hands.hand_model.joints import FINGERS, MANO_FINGERS, MANO_PARENTS, MANO_TO_JOINTS, TIP_JOINTS
+from nerfstudio_hands.hand_model.joints import (
+    FINGERS,
+    MANO_FINGERS,
+    MANO_PARENTS,
+    MANO_TO_JOINTS,
+    SIDES,
+    TIP_JOINTS,
+)
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, HandModel
 from nerfstudio_hands.hand_model.npz_file import check_dimensions, check_hand
 from nerfstudio_hands.hand_model.uv_file import read_uv, uv_file_beside
@@ -32,6 +39,19 @@ _DIMENSIONS = {
 
 _OFFICIAL_FACES = 1538
 """Number of triangles of the official mesh, by which its published tip vertices (in smplx) are recognized."""
+
+
+def mano_file_in(folder: Path, side: str) -> Path:
+    """MANO's file of a side in a folder or below it, as the archives unpack; else that of the other side.
+
+    Where there is neither, the path at which the side's file was expected.
+    """
+    for wanted in (side, SIDES[1 - SIDES.index(side)]):
+        for depth in ("", "*/", "*/*/"):
+            found = sorted(folder.glob(f"{depth}MANO_{wanted.upper()}.pkl"))
+            if found:
+                return found[0]
+    return folder / f"MANO_{side.upper()}.pkl"
 
 
 def read_mano_hand(path: Path) -> HandModel:

@@ -7,6 +7,7 @@ of the back of the hand, z towards the thumb; the left hand is the mirror image 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -145,16 +146,36 @@ def pose_hand(
     pose_feature = (rotations[:, 1:] - identity).reshape(batch, NUM_POSE_FEATURES)
     rest = rest + torch.einsum("bp,vcp->bvc", pose_feature[:, : model.pose_dirs.shape[-1]], model.pose_dirs)
 
-    # Not on the device of the rest: smplx asks for each of them.
-    parents = torch.tensor(model.parents)
-    posed_joints, transforms = batch_rigid_transform(rotations, joints, parents, dtype=rest.dtype)
-    blended = torch.einsum("vj,bjrc->bvrc", model.weights, transforms[:, :, :3])
-    vertices = torch.einsum("bvrc,bvc->bvr", blended[..., :3], rest) + blended[..., 3] + translation[:, None]
+    vertices, posed_joints, transforms = skinned(rest, joints, rotations, model.parents, model.weights)
+    vertices = vertices + translation[:, None]
 
     tips = torch.einsum("kv,bvc->bkc", model.keypoint_regressor[list(TIP_JOINTS)], vertices)
     keypoints = torch.cat([posed_joints + translation[:, None], tips], dim=1)[:, list(JOINTS_TO_MANO_WITH_TIPS)]
     shift = torch.nn.functional.pad(translation[:, None, :, None], (3, 0, 0, 1))
     return PosedHand(vertices=vertices, keypoints=keypoints, bone_transforms=transforms + shift)
+
+
+def skinned(
+    rest: Float[Tensor, "B V 3"],
+    joints: Float[Tensor, "B J 3"],
+    rotations: Float[Tensor, "B J 3 3"],
+    parents: Sequence[int],
+    weights: Float[Tensor, "V J"],
+) -> tuple[Float[Tensor, "B V 3"], Float[Tensor, "B J 3"], Float[Tensor, "B J 4 4"]]:
+    """Linear blend skinning of any tree: posed vertices and joints, and transforms from the rest pose.
+
+    Args:
+        rest: Vertices in the rest pose, offsets of the pose included.
+        joints: In the rest pose.
+        rotations: Of each joint against its parent's bone.
+        parents: Of each joint, before it; -1 for the first.
+        weights: Of the vertices, rows sum to one.
+    """
+    # Not on the device of the rest: smplx asks for each of them.
+    posed_joints, transforms = batch_rigid_transform(rotations, joints, torch.tensor(parents), dtype=rest.dtype)
+    blended = torch.einsum("vj,bjrc->bvrc", weights, transforms[:, :, :3])
+    vertices = torch.einsum("bvrc,bvc->bvr", blended[..., :3], rest) + blended[..., 3]
+    return vertices, posed_joints, transforms
 
 
 def mirror_hand(model: HandModel) -> HandModel:

@@ -35,18 +35,32 @@ def read_uv(path: Path, faces: Int[Tensor, "F 3"]) -> Float[Tensor, "F 3 2"]:
     """
     remedy = "take the .obj that belongs to this model, or remove it to go without it."
     try:
-        coordinates, corners = _parse(read_text(path))
-    except (UnreadableFile, ValueError, IndexError) as error:
-        raise HandsError(f"{path}: expected a mesh with texture coordinates, found '{error}': {remedy}") from error
+        return uv_of_obj(read_text(path), faces)
+    except (UnreadableFile, ValueError) as error:
+        raise HandsError(f"{path}: expected a mesh with texture coordinates, found {error}: {remedy}") from error
+
+
+def uv_of_obj(text: str, faces: Int[Tensor, "F 3"]) -> Float[Tensor, "F 3 2"]:
+    """Texture coordinates of each corner of the faces of a hand, the origin at the lower left.
+
+    Args:
+        text: Of a Wavefront .obj, see `read_uv`; what it says of vertices is not needed.
+        faces: The faces of the hand model.
+
+    Raises:
+        ValueError: It lacks texture coordinates of a face; what was found is said in a few words.
+    """
+    try:
+        coordinates, corners = _parse(text)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"'{error}'") from error
     found = [_texture_corners(corners, face) for face in faces.tolist()]
     missing = sum(face is None for face in found)
     if missing:
-        raise HandsError(
-            f"{path}: expected texture coordinates of {len(faces)} faces, found none of {missing}: {remedy}"
-        )
+        raise ValueError(f"none for {missing} of {len(faces)} faces")
     indices = np.array(found)
     if not (0 <= indices.min() and indices.max() < len(coordinates) and np.isfinite(coordinates).all()):
-        raise HandsError(f"{path}: expected finite texture coordinates of every corner, found others: {remedy}")
+        raise ValueError("some that are not finite or not there")
     return torch.from_numpy(coordinates[indices]).float()
 
 

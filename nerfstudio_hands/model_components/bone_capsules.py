@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nerfstudio_hands.hand_model.joints import BONES
-from nerfstudio_hands.hand_model.model import HandModel, pose_hand
 from nerfstudio_hands.model_components.hand_losses import segment_distance
 
 SLENDER = 0.85
@@ -33,12 +32,14 @@ class BoneCapsules(nn.Module):
         self.register_buffer("apart", apart, persistent=False)
 
 
-def bone_capsules(hand: HandModel) -> BoneCapsules:
-    """Measures how far the skin is from the bone that it belongs to, in the rest pose of the mean hand."""
-    zero = torch.zeros(1, 3)
-    rest = pose_hand(hand, zero, torch.zeros(1, 15, 3), zero, torch.zeros(1))
+def bone_capsules(joints: Float[Tensor, "21 3"], skin: Float[Tensor, "V 3"]) -> BoneCapsules:
+    """Measures how far the skin is from the bone that it belongs to.
+
+    Args:
+        joints: Of the mean hand in its rest pose, meters.
+        skin: Its vertices.
+    """
     start, end = torch.tensor(BONES).unbind(-1)
-    joints, skin = rest.keypoints[0], rest.vertices[0]
     points = skin[:, None].expand(-1, 20, -1)
     distance = segment_distance(points, points, joints[start].expand_as(points), joints[end].expand_as(points))
     nearest = distance.argmin(1)

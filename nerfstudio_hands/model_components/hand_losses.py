@@ -111,13 +111,13 @@ def log_size_loss(log_size: Float[Tensor, " B"], truth: Float[Tensor, " B"]) -> 
     return weighted_mean((log_size - truth.nan_to_num()).abs(), truth.isfinite())
 
 
-def pose_loss(fractions: Float[Tensor, "B 15 3"], truth: Float[Tensor, "B 15 3"]) -> Float[Tensor, ""]:
-    """Mean difference of where angles lie between their limits."""
-    return weighted_mean((fractions - truth.nan_to_num()).abs().mean((1, 2)), truth.isfinite().all(-1).all(-1))
+def pose_loss(fractions: Float[Tensor, "B P"], truth: Float[Tensor, "B P"]) -> Float[Tensor, ""]:
+    """Mean difference of where numbers of poses lie between their limits."""
+    return weighted_mean((fractions - truth.nan_to_num()).abs().mean(1), truth.isfinite().all(-1))
 
 
-def limit_loss(fractions: Float[Tensor, "B 15 3"]) -> Float[Tensor, ""]:
-    """How far angles are beyond their limits, squared, in parts of their range."""
+def limit_loss(fractions: Float[Tensor, "B P"]) -> Float[Tensor, ""]:
+    """How far numbers of poses are beyond their limits, squared, in parts of their range."""
     return (torch.relu(-fractions) + torch.relu(fractions - 1)).square().mean()
 
 

@@ -15,12 +15,15 @@ from torch.nn import Parameter
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
 from nerfstudio_hands.estimators.backbone import load_imagenet
-from nerfstudio_hands.estimators.monocular.decoder import ROOT, CameraHand, HandDecoder
+from nerfstudio_hands.estimators.monocular.decoder import ROOT, CameraHand, decoder_of
 from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork, MonocularOutput
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis, lit_colors
+from nerfstudio_hands.files.checkpoints import HAND, spelled
 from nerfstudio_hands.geometry.mesh import vertex_normals
-from nerfstudio_hands.hand_model.load import load_hand
+from nerfstudio_hands.hand_model.load import load_right_hand
+from nerfstudio_hands.hand_model.nimble import NimbleHand
+from nerfstudio_hands.hand_model.nimble_file import read_nimble_skins
 from nerfstudio_hands.model_components import hand_losses
 from nerfstudio_hands.model_components.bone_capsules import bone_capsules
 from nerfstudio_hands.model_components.drawn_hand import clay_colors, drawn_hand, photometric_terms
@@ -88,9 +91,10 @@ class HandMonocularModelConfig(ImageModelConfig):
     """Light far from even."""
 
     def predictor(self, data: HandImageDataManagerConfig) -> HandPredictor:
-        hand = load_hand(self.hand_model, "right")
-        network = MonocularNetwork(backbone=self.backbone, num_shape=hand.num_shape)
-        return HandPredictor(network, HandDecoder(hand), SkinBasis(hand.num_vertices, NUM_TEXTURE), data.size)
+        hand = load_right_hand(self.hand_model)
+        decoder = decoder_of(hand)
+        network = MonocularNetwork(backbone=self.backbone, num_pose=decoder.num_pose, num_shape=hand.num_shape)
+        return HandPredictor(network, decoder, SkinBasis(hand.num_vertices, NUM_TEXTURE), data.size)
 
 
 @dataclass
@@ -126,12 +130,16 @@ class HandMonocularModel(ImageModel):
 
     def populate_modules(self) -> None:
         super().populate_modules()
-        self.decoder = HandDecoder(load_hand(self.config.hand_model, "right"))
-        hand = self.decoder.hand
+        hand = load_right_hand(self.config.hand_model)
+        self.decoder = decoder_of(hand)
         self.network = MonocularNetwork(
-            backbone=self.config.backbone, frozen_stages=self.config.frozen_stages, num_shape=hand.num_shape
+            backbone=self.config.backbone,
+            frozen_stages=self.config.frozen_stages,
+            num_pose=self.decoder.num_pose,
+            num_shape=hand.num_shape,
         )
-        self.bones = bone_capsules(hand)
+        self.register_buffer(HAND, spelled(hand.name))
+        self.bones = bone_capsules(*self.decoder.rest())
         self.skin = SkinBasis(hand.num_vertices, NUM_TEXTURE)
         self.appearance_control = ViewerDropdown("Appearance", "skin", ["skin", "clay"])
 
@@ -141,8 +149,11 @@ class HandMonocularModel(ImageModel):
         Raises:
             HandsError: The file that is named cannot be read, or belongs to another encoder.
         """
-        seeds = range(FIRST_SEED, FIRST_SEED + PEOPLE)
-        self.skin.learn(np.stack([drawn_albedo(self.config.hand_model, seed) for seed in seeds]))
+        source, seeds = self.config.hand_model, range(FIRST_SEED, FIRST_SEED + PEOPLE)
+        if isinstance(self.decoder.hand, NimbleHand):
+            self.skin.learn(read_nimble_skins(source, self.decoder.hand, seeds))
+        else:
+            self.skin.learn(np.stack([drawn_albedo(source, seed) for seed in seeds]))
         return load_imagenet(self.network.encoder, self.config.backbone_weights)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
@@ -218,15 +229,15 @@ class HandMonocularModel(ImageModel):
 
         return {name: mean(name) for name in ("silhouette", "photometric", "ssim", "mean_color")}
 
+    def vertices_of(self, hand: CameraHand, count: int) -> Optional[Float[Tensor, "B V 3"]]:
+        return hand.vertices_of(count)
+
     def _vertices_loss(self, hand: CameraHand, batch: CropBatch) -> Tensor:
-        if not self._is_of_this_hand(batch):
+        vertices = hand.vertices_of(batch["vertices"].shape[1])
+        if vertices is None:
             return hand.vertices.sum() * 0
         roots = hand.joints[:, ROOT], batch["joints"][:, ROOT]
-        return hand_losses.norm_joint_loss(hand.vertices, batch["vertices"], *roots)
-
-    def _is_of_this_hand(self, batch: CropBatch) -> bool:
-        """Whether vertices and rotations of a batch are those of the hand that is predicted."""
-        return batch["vertices"].shape[1] == self.decoder.hand.num_vertices
+        return hand_losses.norm_joint_loss(vertices, batch["vertices"], *roots)
 
     def _depth_loss(self, output: MonocularOutput, truth: Tensor) -> Tensor:
         palm = (truth[:, ROOT] - truth[:, 0]).norm(dim=-1, keepdim=True)
@@ -234,7 +245,7 @@ class HandMonocularModel(ImageModel):
         return hand_losses.weighted_mean((output.depths - depths.nan_to_num()).abs(), depths.isfinite())
 
     def _pose_loss(self, output: MonocularOutput, batch: CropBatch) -> Tensor:
-        if not self._is_of_this_hand(batch):
+        if batch["vertices"].shape[1] != self.decoder.hand.num_vertices:
             return output.fractions.sum() * 0
         return hand_losses.pose_loss(output.fractions, self.decoder.fractions_of(batch["rotations"][:, 1:]))
 

@@ -42,7 +42,8 @@ class ImageModelConfig(ModelConfig):
     enable_collider: bool = False
     """Not used: there are no rays."""
     hand_model: str = "default"
-    """Hand that is looked for: "default" is the built-in CC0 hand; or a folder with MANO_RIGHT.pkl."""
+    """Hand that is looked for: "default" is the built-in CC0 hand; or a folder with MANO_RIGHT.pkl; or, for
+    hand-monocular, one with NIMBLE's four files, best with MANO_RIGHT.pkl, which says where MANO's joints are."""
     backbone: str = DEFAULT
     """Encoder, by timm's name of it."""
     backbone_weights: Optional[Path] = None
@@ -114,6 +115,10 @@ class ImageModel(Model):
     @abstractmethod
     def predict(self, batch: CropBatch) -> Dict[str, Any]:
         """What the network says of a batch."""
+
+    def vertices_of(self, hand: Any, count: int) -> Optional[Float[Tensor, "B V 3"]]:
+        """The surface of a prediction's hand that labels with so many vertices speak of; None where it has none."""
+        return hand.vertices if hand.vertices.shape[1] == count else None
 
     @abstractmethod
     def draw(

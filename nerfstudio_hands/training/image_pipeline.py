@@ -18,6 +18,7 @@ from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataMa
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
+from nerfstudio_hands.files.checkpoints import HAND, model_weights, require_same_hand
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, Surroundings
 from nerfstudio_hands.program.memory import explain_out_of_memory
@@ -102,6 +103,19 @@ class ImagePipeline(SoundPipeline):
     def model(self) -> ImageModel:
         return cast(ImageModel, super().model)
 
+    def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
+        own, weights = self.model.state_dict(), model_weights(loaded_state)
+        if HAND in own:
+            try:
+                require_same_hand(self.model.decoder.hand.name, weights)  # pyright: ignore[reportCallIssue]
+            except HandsError as error:
+                raise SystemExit(f"error: {error}") from error
+            # Older checkpoints name none.
+            if HAND not in weights:
+                wrapped = any(name.startswith("_model.module.") for name in loaded_state)
+                loaded_state = {**loaded_state, f"_model.{'module.' * wrapped}{HAND}": own[HAND]}
+        super().load_pipeline(loaded_state, step)
+
     def training_steps(self) -> Optional[int]:
         epochs = self.config.datamanager.epochs
         return None if epochs is None else max(1, round(epochs * self.datamanager.train_batches.steps_of_an_epoch))
@@ -177,9 +191,10 @@ class ImagePipeline(SoundPipeline):
         """Prediction and truth of a batch in the axes of the pictures' cameras; left hands stay mirrored in both."""
         hand = self.model.predict(batch)["hand"]
         turned = batch["turn"].mT
+        vertices = self.model.vertices_of(hand, batch["vertices"].shape[1])
         values = {"joints": hand.joints, "vertices": hand.vertices, "true_joints": batch["joints"]}
-        if batch["vertices"].shape[1] == hand.vertices.shape[1]:
-            values["true_vertices"] = batch["vertices"]
+        if vertices is not None:
+            values |= {"vertices": vertices, "true_vertices": batch["vertices"]}
         return {name: (value @ turned).cpu().numpy() for name, value in values.items()}
 
     def write_examples(self, rows: List[int], folder: Path) -> None:

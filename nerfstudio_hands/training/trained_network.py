@@ -6,7 +6,13 @@ from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
-from nerfstudio_hands.files.checkpoints import checkpoint_path, model_weights, read_checkpoint, require_same_weights
+from nerfstudio_hands.files.checkpoints import (
+    checkpoint_path,
+    model_weights,
+    read_checkpoint,
+    require_same_hand,
+    require_same_weights,
+)
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 from nerfstudio_hands.models.image_model import ImageModelConfig
 from nerfstudio_hands.training.run_config import load_config
@@ -35,6 +41,8 @@ def predictor_of_run(path: Path) -> HandPredictor | ScenePredictor:
         )
     state = read_checkpoint(checkpoint_path(path.absolute().parent / config.relative_model_dir, config.load_step))
     weights = model_weights(state["pipeline"])
+    if isinstance(predictor, HandPredictor):
+        require_same_hand(predictor.decoder.hand.name, weights)
     own = predictor.state_dict()
     require_same_weights(own, {name: value for name, value in weights.items() if name.startswith(LEARNED)})
     predictor.load_state_dict({name: weights[name] for name in own})

@@ -11,9 +11,10 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 
 from nerfstudio_hands.files import array_pickle
-from nerfstudio_hands.files.array_pickle import read_array_pickle
+from nerfstudio_hands.files.array_pickle import read_array_pickle, read_named_arrays, read_pickled_text
 from nerfstudio_hands.files.guarded_files import UnreadableFile
 
 
@@ -49,6 +50,34 @@ def test_numbers_of_every_form_are_read_and_the_rest_is_left_out(tmp_path: Path,
     for name, values in expected.items():
         np.testing.assert_array_equal(read[name], values, err_msg=name)
         assert read[name].dtype.kind == values.dtype.kind
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_tensors_are_read_as_arrays(tmp_path: Path, protocol: int) -> None:
+    numbers = torch.arange(24.0).reshape(2, 3, 4)
+    tensors = {
+        "turned": numbers.transpose(0, 2),
+        "part": numbers[1, :, 1:3],
+        "one": torch.tensor(7),
+        "half": torch.tensor([1.5, 2.5], dtype=torch.float16),
+        "mask": torch.tensor([True, False]),
+    }
+    path = written(tmp_path / "a.pkl", {**tensors, "inner": {"deep": numbers}}, protocol)
+    read = read_named_arrays(path, [*tensors, "inner/deep", "inner/none"])
+    assert read.keys() == {*tensors, "inner/deep"}
+    for name, values in {**tensors, "inner/deep": numbers}.items():
+        np.testing.assert_array_equal(read[name], values.numpy(), err_msg=name)
+        assert read[name].dtype == values.numpy().dtype
+    # One number in the file would become as many as the file claims.
+    with pytest.raises(UnreadableFile, match="a tensor of"):
+        read_array_pickle(written(tmp_path / "b.pkl", {"expanded": torch.ones(1).expand(5)}, protocol))
+
+
+def test_text_is_read_in_lines(tmp_path: Path) -> None:
+    assert read_pickled_text(written(tmp_path / "a.pkl", ["vt 0 1\n", "f 1/1"])).split() == ["vt", "0", "1", "f", "1/1"]
+    for other in ({"a": "b"}, ["a", 1], 3):
+        with pytest.raises(UnreadableFile, match="instead of text"):
+            read_pickled_text(written(tmp_path / "b.pkl", other))
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_texture_coordinates_beside_the_file_are_used(tmp_path: Path) -> None:
     write_uv(tmp_path / "MANO_UV_right.obj", arrays["f"].astype(int), uv)
     torch.testing.assert_close(read_mano_hand(tmp_path / "MANO_RIGHT.pkl").uv, torch.from_numpy(uv).float())
     write_uv(tmp_path / "MANO_UV_right.obj", arrays["f"][1:].astype(int), uv[1:])
-    with pytest.raises(HandsError, match=r"MANO_UV_right.obj: expected .* of \d+ faces, found none of 1:"):
+    with pytest.raises(HandsError, match=r"UV_right.obj: expected .* coordinates, found none for 1 of \d+ faces:"):
         read_mano_hand(tmp_path / "MANO_RIGHT.pkl")
 
 

@@ -82,12 +82,13 @@ def test_without_a_mask_nothing_is_learnt_of_where_the_hand_is(hand, vertices, t
 
 
 def test_natural_poses_hardly_collide_and_fingers_in_each_other_do(hand):
-    bones, axes = bone_capsules(hand), joint_axes(hand)
+    zero = torch.zeros(1, 3)
+    rest = pose_hand(hand, zero, torch.zeros(1, 15, 3), zero, torch.zeros(1))
+    bones, axes = bone_capsules(rest.keypoints[0], rest.vertices[0]), joint_axes(hand)
     assert (bones.radii[[3, 7, 11, 15, 19]] > 0.004).all() and (bones.radii < 0.02).all()
 
     def loss(angles) -> float:
         local = angles_to_rotations(axes, torch.as_tensor(angles).float() * (math.pi / 180))[None]
-        zero = torch.zeros(1, 3)
         joints = pose_hand(hand, zero, local, zero, torch.zeros(1)).keypoints
         return float(collision_loss(joints, bones.radii, bones.apart))
 

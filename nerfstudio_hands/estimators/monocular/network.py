@@ -43,7 +43,8 @@ class MonocularOutput:
         points: The joints, from the heat maps.
         depths: Of the joints behind joint 9, palm lengths.
         log_scale: Of each joint's error (Laplace), logarithm of crop units.
-        fractions: Where each angle (flexion, spread, twist of joints 1 to 15) lies between its limits, 0 to 1.
+        fractions: Where each number of the pose lies between its limits, 0 to 1: flexion, spread, twist of joints 1 to
+            15, or NIMBLE's coefficients (`decoder`).
         rotation: Of the hand, in the view's axes.
         root: Place of joint 9, the middle finger's first.
         log_size: Logarithm of the apparent size.
@@ -56,7 +57,7 @@ class MonocularOutput:
     points: Float[Tensor, "B 21 2"]
     depths: Float[Tensor, "B 21"]
     log_scale: Float[Tensor, "B 21"]
-    fractions: Float[Tensor, "B 15 3"]
+    fractions: Float[Tensor, "B P"]
     rotation: Float[Tensor, "B 3 3"]
     root: Float[Tensor, "B 2"]
     log_size: Float[Tensor, " B"]
@@ -71,15 +72,22 @@ class MonocularNetwork(nn.Module):
     Args:
         backbone: Name of timm's model.
         frozen_stages: See `Backbone`.
+        num_pose: Numbers of a pose of the hand model.
         num_shape: Shape coefficients of the hand model.
         num_texture: Coefficients of skin.
     """
 
     def __init__(
-        self, *, backbone: str = DEFAULT, frozen_stages: int = 0, num_shape: int = 10, num_texture: int = NUM_TEXTURE
+        self,
+        *,
+        backbone: str = DEFAULT,
+        frozen_stages: int = 0,
+        num_pose: int = 45,
+        num_shape: int = 10,
+        num_texture: int = NUM_TEXTURE,
     ) -> None:
         super().__init__()
-        self.sizes = [45, 6, 2, num_shape]
+        self.sizes = [num_pose, 6, 2, num_shape]
         self.encoder = Backbone(backbone, frozen_stages)
         self.neck = Neck(self.encoder.channels[1:], WIDTH)
         self.maps = nn.Conv2d(WIDTH, 21, 1)
@@ -119,7 +127,7 @@ class MonocularNetwork(nn.Module):
             points=points,
             depths=depths,
             log_scale=log_scale,
-            fractions=fractions.unflatten(-1, (15, 3)) + 0.5,
+            fractions=fractions + 0.5,
             rotation=palm @ rotation_from_columns(turn),
             root=points[:, 9] + root,
             log_size=log_size,
@@ -146,8 +154,13 @@ def palm_axes(
     """
     flat = (points - points[:, 9:10]) / (2 * torch.exp(log_size))[:, None, None]
     joints = torch.cat([flat, depths[..., None]], -1)
+    axes = resting_axes(joints)
+    return axes, joints @ axes
+
+
+def resting_axes(joints: Float[Tensor, "B 21 3"]) -> Float[Tensor, "B 3 3"]:
+    """The axes, as columns, that the resting hand's are, as far as the palm tells; see `palm_axes`."""
     along = functional.normalize(joints[:, 0] - joints[:, 9], dim=-1)
     across = joints[:, 5] - joints[:, 17]
     back = functional.normalize(torch.linalg.cross(across, along), dim=-1)
-    axes = torch.stack([along, back, torch.linalg.cross(along, back)], -1)
-    return axes, joints @ axes
+    return torch.stack([along, back, torch.linalg.cross(along, back)], -1)

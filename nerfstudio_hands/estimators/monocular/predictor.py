@@ -33,8 +33,10 @@ class PredictedHand:
         side: ``left`` or ``right``.
         joints: In the order of ``joints.JOINT_NAMES``.
         vertices: Of the predictor's hand model, of this side.
-        rotations: Axis-angle: the wrist, then joints 1 to 15 in MANO order, relative to the flat rest pose.
-        translation: As `pose_hand` takes it.
+        rotations: Axis-angle: the whole hand, then joints 1 to 15 in MANO order, relative to the flat rest pose; J is 1
+            for a NIMBLE hand.
+        pose: NIMBLE's coefficients; P is 0 for a hand in MANO's layout, which its rotations pose.
+        translation: As `pose_hand` takes it, and NIMBLE turned about its first joint.
         shape: Coefficients.
         pixels: The joints as the heat maps see them, pixels of the picture.
         error: Scale of the error of each of these that the network expects, pixels.
@@ -44,7 +46,8 @@ class PredictedHand:
     side: str
     joints: Float[np.ndarray, "21 3"]
     vertices: Float[np.ndarray, "V 3"]
-    rotations: Float[np.ndarray, "16 3"]
+    rotations: Float[np.ndarray, "J 3"]
+    pose: Float[np.ndarray, " P"]
     translation: Float[np.ndarray, " 3"]
     shape: Float[np.ndarray, " K"]
     pixels: Float[np.ndarray, "21 2"]
@@ -105,10 +108,10 @@ class HandPredictor(nn.Module):
         turn = torch.from_numpy(np.stack([crop.view.rotation for crop, _ in part])).float().to(device)
         output = self.network(images.float() / 255)
         hand = self.decoder(output, focal.to(device))
-        wrist = hand.joints[:, 0] - hand.translation
         joints, vertices = hand.joints @ turn.mT, hand.vertices @ turn.mT
         rotations = torch.cat([rotation_vector(turn @ hand.rotation)[:, None], hand.local_rotations], 1)
-        translation = joints[:, 0] - wrist
+        translation = ((hand.center + hand.translation)[:, None] @ turn.mT)[:, 0] - hand.center
+        pose = hand.pose[:, :0] if hand.local_rotations.shape[1] else hand.pose
         albedo = self.skin(output.texture)
         scale = torch.exp(output.log_scale) * self.size / 2
         for index, (crop, width) in enumerate(part):
@@ -122,6 +125,7 @@ class HandPredictor(nn.Module):
                 joints=_array(joints[index]),
                 vertices=_array(vertices[index]),
                 rotations=_array(rotations[index]),
+                pose=_array(pose[index]),
                 translation=_array(translation[index]),
                 shape=_array(hand.shape[index]),
                 pixels=ahead[:, :2] / ahead[:, 2:],
@@ -143,6 +147,7 @@ def _left(hand: PredictedHand, width: int) -> PredictedHand:
         joints=hand.joints * flip,
         vertices=hand.vertices * flip,
         rotations=mirror_rotations(torch.from_numpy(hand.rotations)).numpy(),
+        pose=hand.pose,
         translation=hand.translation * flip,
         shape=hand.shape,
         pixels=hand.pixels * flip[:2] + np.array([width, 0.0]),

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.made_up_nimble import write_nimble_files
 
-from nerfstudio_hands.estimators.monocular.decoder import HandDecoder
-from nerfstudio_hands.estimators.monocular.network import MonocularNetwork, MonocularOutput, palm_axes
+from nerfstudio_hands.estimators.monocular.decoder import ManoDecoder, NimbleDecoder
+from nerfstudio_hands.estimators.monocular.network import MonocularNetwork, MonocularOutput, palm_axes, resting_axes
 from nerfstudio_hands.estimators.soft_argmax import soft_argmax
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
+from nerfstudio_hands.hand_model.nimble import pose_nimble
+from nerfstudio_hands.hand_model.nimble_file import read_nimble_hand
 from nerfstudio_hands.transforms.rotations import rotation_matrix, rotation_vector
 
 COUNT = 5
 
 
 @pytest.fixture(scope="module")
-def decoder() -> HandDecoder:
-    return HandDecoder(default_hand("right"))
+def decoder() -> ManoDecoder:
+    return ManoDecoder(default_hand("right"))
 
 
 def test_true_numbers_give_back_the_hand_in_space(decoder):
@@ -46,7 +49,7 @@ def test_true_numbers_give_back_the_hand_in_space(decoder):
         light=torch.zeros(COUNT, 9, 3),
     )
     hand = decoder(output, focal)
-    torch.testing.assert_close(output.fractions, fractions, atol=1e-4, rtol=0)
+    torch.testing.assert_close(output.fractions, fractions.flatten(1), atol=1e-4, rtol=0)
     torch.testing.assert_close(hand.vertices, truth.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(hand.joints, joints, atol=1e-5, rtol=0)
     torch.testing.assert_close(
@@ -90,7 +93,7 @@ def test_a_new_network_says_a_hand_in_the_middle_of_the_crop(decoder):
     hand = decoder(output, torch.full((2,), 2.0))
     assert hand.vertices.isfinite().all() and hand.vertices[..., 2].min() > 0.2 and hand.vertices[..., 2].max() < 1.5
     low, high = decoder.limits.unbind(-1)
-    assert ((hand.angles > low) & (hand.angles < high)).all()
+    assert ((hand.pose > low.flatten()) & (hand.pose < high.flatten())).all()
 
 
 def test_frozen_parts_keep_their_weights_and_statistics():
@@ -100,3 +103,31 @@ def test_frozen_parts_keep_their_weights_and_statistics():
     network(torch.rand(2, 3, 64, 64)).points.sum().backward()
     assert torch.equal(stem.running_mean, before) and stem.weight.grad is None
     assert network.encoder.features.blocks[3][0].conv_pw.weight.grad is not None
+
+
+@pytest.fixture(scope="module")
+def nimble(tmp_path_factory: pytest.TempPathFactory) -> NimbleDecoder:
+    return NimbleDecoder(read_nimble_hand(write_nimble_files(tmp_path_factory.mktemp("nimble"))))
+
+
+def test_nimbles_hand_rests_in_the_axes_of_manos(nimble, decoder):
+    """What a network says of a turned hand means the same for either, and the joints are where they should be."""
+    output = MonocularNetwork(num_pose=30, num_shape=20).eval()(torch.rand(COUNT, 3, 64, 64))
+    output.fractions, output.shape = torch.full((COUNT, 30), 0.5), torch.zeros(COUNT, 20)
+    focal = torch.linspace(1.5, 4.0, COUNT)
+    hand = nimble(output, focal)
+    torch.testing.assert_close(resting_axes(hand.joints), output.rotation, atol=1e-4, rtol=0)
+    torch.testing.assert_close(nimble.log_size_of(hand.joints, focal), output.log_size, atol=1e-4, rtol=0)
+    torch.testing.assert_close(hand.pixels[:, 9], output.root, atol=1e-4, rtol=0)
+
+
+def test_nimbles_own_parameters_give_back_the_hand(nimble):
+    output = MonocularNetwork(num_pose=30, num_shape=20).eval()(torch.rand(COUNT, 3, 64, 64))
+    output.fractions, output.shape = torch.rand(COUNT, 30), torch.randn(COUNT, 20)
+    hand = nimble(output, torch.full((COUNT,), 2.0))
+    assert hand.pose.abs().max() > 2 and hand.pose.abs().max() <= 3
+    own = pose_nimble(nimble.hand, hand.pose, hand.shape)
+    placed = (own.vertices - own.center[:, None]) @ hand.rotation.mT + (own.center + hand.translation)[:, None]
+    torch.testing.assert_close(placed, hand.vertices, atol=1e-5, rtol=0)
+    torch.testing.assert_close(hand.vertices_of(1609), hand.vertices[:, :-1], atol=1e-5, rtol=0)
+    assert hand.vertices_of(778) is None and hand.vertices_of(0) is None
