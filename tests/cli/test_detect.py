@@ -14,6 +14,7 @@ from PIL import Image
 from nerfstudio_hands.captures.landmark_files import read_landmarks
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.cli.detect import detect
+from nerfstudio_hands.cli.predict import predict
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import HandDetector
 from nerfstudio_hands.preparation.detect import looks_like_film
@@ -87,6 +88,8 @@ def test_no_hand_at_all_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(HandsError, match="wall: expected a hand in some picture, found none"):
         detect(output=tmp_path / "out", images=(tmp_path / "wall",))
     assert (tmp_path / "out" / "landmarks.png").exists()
+    with pytest.raises(HandsError, match="wall: expected a hand in some picture, found none: .*--whole-image --side"):
+        predict(output_dir=tmp_path / "predicted", images=tmp_path / "wall")
 
 
 def test_what_is_typed_wrongly_is_said_before_anything_is_read(pictures: Path, tmp_path: Path) -> None:
