@@ -108,23 +108,23 @@ def spelled(name: str) -> UInt8[Tensor, "64"]:
     return torch.tensor(list(letters.ljust(LONGEST_NAME, b"\0")), dtype=torch.uint8)
 
 
-def require_same_hand(name: str, loaded: Mapping[str, Any]) -> None:
+def require_same_hand(own: UInt8[Tensor, "64"], loaded: Mapping[str, Any]) -> None:
     """See that a checkpoint was trained for a hand model, where it names one; older ones do not.
 
     Args:
-        name: Of the hand model.
+        own: Name of the hand model, as `spelled` has it.
         loaded: What the checkpoint has in place of the model's state.
 
     Raises:
         HandsError: It names another.
     """
-    if HAND not in loaded or torch.equal(loaded[HAND].cpu(), spelled(name)):
-        return
-    found = bytes(loaded[HAND].tolist()).rstrip(b"\0").decode(errors="replace")
-    raise HandsError(
-        f"checkpoint: expected weights for the hand model {name!r}, found those for {found!r}; give the "
-        "--pipeline.model.hand-model that it was trained with."
-    )
+    found = loaded.get(HAND, own)
+    if not torch.equal(found.cpu(), own.cpu()):
+        wanted, other = (bytes(name.tolist()).rstrip(b"\0").decode(errors="replace") for name in (own, found))
+        raise HandsError(
+            f"checkpoint: expected weights for the hand model {wanted!r}, found those for {other!r}; give the "
+            "--pipeline.model.hand-model that it was trained with."
+        )
 
 
 def require_finite_weights(learned: Iterable[str], loaded: Mapping[str, Any]) -> None:

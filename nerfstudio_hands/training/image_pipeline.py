@@ -107,7 +107,7 @@ class ImagePipeline(SoundPipeline):
         own, weights = self.model.state_dict(), model_weights(loaded_state)
         if HAND in own:
             try:
-                require_same_hand(self.model.decoder.hand.name, weights)  # pyright: ignore[reportCallIssue]
+                require_same_hand(own[HAND], weights)
             except HandsError as error:
                 raise SystemExit(f"error: {error}") from error
             # Older checkpoints name none.

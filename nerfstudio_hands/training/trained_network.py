@@ -12,6 +12,7 @@ from nerfstudio_hands.files.checkpoints import (
     read_checkpoint,
     require_same_hand,
     require_same_weights,
+    spelled,
 )
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 from nerfstudio_hands.models.image_model import ImageModelConfig
@@ -42,7 +43,7 @@ def predictor_of_run(path: Path) -> HandPredictor | ScenePredictor:
     state = read_checkpoint(checkpoint_path(path.absolute().parent / config.relative_model_dir, config.load_step))
     weights = model_weights(state["pipeline"])
     if isinstance(predictor, HandPredictor):
-        require_same_hand(predictor.decoder.hand.name, weights)
+        require_same_hand(spelled(predictor.decoder.hand.name), weights)
     own = predictor.state_dict()
     require_same_weights(own, {name: value for name, value in weights.items() if name.startswith(LEARNED)})
     predictor.load_state_dict({name: weights[name] for name in own})
