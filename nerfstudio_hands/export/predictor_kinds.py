@@ -33,8 +33,8 @@ class _Kind:
 def _scene_predictor_in(arrays: dict[str, np.ndarray], path: Path, hand_model: str) -> ScenePredictor:
     if hand_model != "default":
         raise HandsError(
-            f"--hand-model: expected none with {path}, found {hand_model}: networks of hand and object are of the built-in "
-            "hand."
+            f"--hand-model: expected none with {path}, found {hand_model}: networks of hand and object are of the "
+            "built-in hand."
         )
     return scene_predictor_in(arrays, path)
 
