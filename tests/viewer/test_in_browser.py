@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +54,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @contextmanager
-def training(capture: Path, cache: Path, folder: Path, method: str, *options: str) -> Iterator[str]:
-    """The page's address of a training that waits for somebody to start it."""
+def training(capture: Path, cache: Path, folder: Path, method: str, *options: str) -> Iterator[Callable[[], str]]:
+    """A training that waits for somebody to start it; what is given waits until there is a page, and says where."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -78,9 +78,12 @@ def training(capture: Path, cache: Path, folder: Path, method: str, *options: st
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    try:
+    def address() -> str:
         wait_for(listening, "the viewer's port")
-        yield f"http://127.0.0.1:{port}"
+        return f"http://127.0.0.1:{port}"
+
+    try:
+        yield address
         assert process.poll() is None, (folder / "log").read_text()[-6000:]
     except BaseException:
         print((folder / "log").read_text()[-6000:])
@@ -208,22 +211,36 @@ def browser_at(address: str) -> Iterator[Page]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def addresses(
+    demo_capture: Path, true_fit_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Callable[[], str]]]:
+    """Both trainings, which start at the same time."""
+    methods = {
+        "hand-uvnerf": ("--pipeline.datamanager.train-num-rays-per-batch", "256"),
+        "hand-mesh": ("--pipeline.model.subdivisions", "1", "--pipeline.model.texture-size", "64"),
+    }
+    with ExitStack() as stack:
+        yield {
+            method: stack.enter_context(
+                training(demo_capture, true_fit_cache, tmp_path_factory.mktemp(method), method, *options)
+            )
+            for method, options in methods.items()
+        }
+
+
 @pytest.fixture
-def page(demo_capture: Path, true_fit_cache: Path, tmp_path: Path) -> Iterator[Page]:
+def page(addresses: dict[str, Callable[[], str]]) -> Iterator[Page]:
     """A radiance field as it is before its training."""
-    options = ("--pipeline.datamanager.train-num-rays-per-batch", "256")
-    with training(demo_capture, true_fit_cache, tmp_path, "hand-uvnerf", *options) as address:
-        with browser_at(address) as page:
-            yield page
+    with browser_at(addresses["hand-uvnerf"]()) as page:
+        yield page
 
 
 @pytest.fixture
-def mesh_page(demo_capture: Path, true_fit_cache: Path, tmp_path: Path) -> Iterator[Page]:
+def mesh_page(addresses: dict[str, Callable[[], str]]) -> Iterator[Page]:
     """A mesh as it is before its training."""
-    options = ("--pipeline.model.subdivisions", "1", "--pipeline.model.texture-size", "64")
-    with training(demo_capture, true_fit_cache, tmp_path, "hand-mesh", *options) as address:
-        with browser_at(address) as page:
-            yield page
+    with browser_at(addresses["hand-mesh"]()) as page:
+        yield page
 
 
 def test_a_person_bends_a_finger_and_plays_it(page: Page) -> None:
@@ -267,6 +284,8 @@ def test_a_person_bends_a_finger_and_plays_it(page: Page) -> None:
     page.click("Resume Training")
     page.page.get_by_role("button", name="Pause Training").wait_for()
     wait_for(lambda: page.number(r"Step: (\d+)") > 2, "steps of the training")
+    page.click("Pause Training")
+    page.page.get_by_role("button", name="Resume Training").wait_for()
 
 
 def test_a_person_puts_the_mesh_into_another_light(mesh_page: Page) -> None:
