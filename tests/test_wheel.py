@@ -29,7 +29,8 @@ def fresh(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # After the environment's own packages; editable installs there are not followed from here.
     (Path(packages) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (wheel,) = folder.glob("nerfstudio_hands-*.whl")
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index"]
+    options = ["-q", "--no-deps", "--no-index", "--no-compile"]
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", *options]
     subprocess.run([*install, str(wheel)], check=True)
     return folder / "env" / "bin"
 

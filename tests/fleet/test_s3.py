@@ -17,9 +17,6 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fleet.driver import opened_results
 from nerfstudio_hands.fleet.worker import RECEIPT
 
-pytest.importorskip("s3fs", reason="s3fs is not installed: pip install s3fs 'moto[s3]' flask-cors")
-server = pytest.importorskip("moto.server", reason="moto's server is not installed: pip install 'moto[s3]' flask-cors")
-
 WHOLE = {"fit": {"fit.npz"}, "train": {"weights", "config.yml"}, "eval": {"metrics.json"}, "export": {"hands.glb"}}
 """What belongs to the result of each step."""
 
@@ -27,6 +24,9 @@ WHOLE = {"fit": {"fit.npz"}, "train": {"weights", "config.yml"}, "eval": {"metri
 @pytest.fixture(scope="module", autouse=True)
 def bucket() -> Iterator[None]:
     """An empty one, called studio."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install s3fs 'moto[s3]' flask-cors")
+    missing = "moto's server is not installed: pip install 'moto[s3]' flask-cors"
+    server = pytest.importorskip("moto.server", reason=missing)
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
