@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Type
 
 import numpy as np
@@ -14,11 +15,13 @@ from torch.nn import Parameter
 
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.backbone import load_imagenet
 from nerfstudio_hands.estimators.monocular.decoder import ROOT, CameraHand, decoder_of
 from nerfstudio_hands.estimators.monocular.network import NUM_TEXTURE, MonocularNetwork, MonocularOutput
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis, lit_colors
+from nerfstudio_hands.estimators.monocular.weights_file import PARTS, SHIPPED, load_predictor
 from nerfstudio_hands.files.checkpoints import HAND, spelled
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model.load import load_right_hand
@@ -43,6 +46,9 @@ class HandMonocularModelConfig(ImageModelConfig):
 
     _target: Type = field(default_factory=lambda: HandMonocularModel)
     """target class to instantiate"""
+    begin_with: str = ""
+    """Network that a training begins with: "shipped" is the one that comes along, else a file that `ns-hands predict
+    --save-network` wrote; by default none, and the encoder begins with its own first weights."""
     heat_map_loss_weight: Weight = 0.3
     """Heat maps against bumps at the joints in the picture."""
     heat_map_point_loss_weight: Weight = 5.0
@@ -144,17 +150,31 @@ class HandMonocularModel(ImageModel):
         self.appearance_control = ViewerDropdown("Appearance", "skin", ["skin", "clay"])
 
     def begin(self) -> bool:
-        """Takes the encoder's first weights, for a training that goes on from nothing; says whether there are any.
+        """Takes the first weights of the encoder, or of all, for a training that goes on from nothing; says whether the
+        encoder has any.
 
         Raises:
-            HandsError: The file that is named cannot be read, or belongs to another encoder.
+            HandsError: The file that is named cannot be read, or belongs to another encoder or hand model.
         """
+        if self.config.begin_with:
+            self._take_network(SHIPPED if self.config.begin_with == "shipped" else Path(self.config.begin_with))
+            return True
         source, seeds = self.config.hand_model, range(FIRST_SEED, FIRST_SEED + PEOPLE)
         if isinstance(self.decoder.hand, NimbleHand):
             self.skin.learn(read_nimble_skins(source, self.decoder.hand, seeds))
         else:
             self.skin.learn(np.stack([drawn_albedo(source, seed) for seed in seeds]))
         return load_imagenet(self.network.encoder, self.config.backbone_weights)
+
+    def _take_network(self, path: Path) -> None:
+        known = load_predictor(path, self.config.hand_model)
+        if known.network.encoder.name != self.network.encoder.name:
+            raise HandsError(
+                f"--pipeline.model.begin-with {path}: expected a network with the encoder {self.network.encoder.name}, "
+                f"found {known.network.encoder.name}: give that as --pipeline.model.backbone."
+            )
+        for part in PARTS:
+            getattr(self, part).load_state_dict(getattr(known, part).state_dict())
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         return encoder_and_heads(self.network, [self.network.encoder])

@@ -7,6 +7,8 @@ import torch
 from nerfstudio.data.scene_box import SceneBox
 
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch, CropBatches
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
 from nerfstudio_hands.models.hand_monocular import (
     HandMonocularModel,
     HandMonocularModelConfig,
@@ -75,3 +77,16 @@ def test_a_truth_that_is_said_has_no_error(model, batch):
     terms = model.get_loss_dict(outputs, truth)
     for name in ("joints_2d", "bone_direction", "joints_3d", "norm_joints_3d", "vertices", "log_size"):
         assert float(terms[name]) < 1e-3, name
+
+
+def test_a_training_begins_with_a_network_that_is_there(tmp_path):
+    model = made(HandMonocularModelConfig(begin_with="shipped"))
+    assert model.begin()
+    shipped = load_predictor(SHIPPED)
+    for name, value in shipped.network.state_dict().items():
+        assert torch.equal(model.network.state_dict()[name], value), name
+    assert torch.equal(model.skin.mean, shipped.skin.mean)
+    with pytest.raises(HandsError, match="--pipeline.model.backbone"):
+        made(HandMonocularModelConfig(begin_with="shipped", backbone="mobilenetv3_small_050")).begin()
+    with pytest.raises(HandsError, match="nowhere.npz"):
+        made(HandMonocularModelConfig(begin_with=str(tmp_path / "nowhere.npz"))).begin()
