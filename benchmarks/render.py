@@ -31,6 +31,9 @@ from nerfstudio_hands.program.gpu import finished
 NUM_SHARES = 24
 """Functions that are shown."""
 
+FIGURES = ("hand_psnr_calibrated", "hand_psnr", "hand_ssim", "hand_lpips_calibrated", "mask_iou")
+"""Figures of held-out pictures that are shown."""
+
 
 @dataclass
 class Benchmark(Recorded):
@@ -44,6 +47,8 @@ class Benchmark(Recorded):
     """Height of the pictures in pixels."""
     shares: bool = False
     """Show where the time of a picture goes."""
+    held_out: bool = False
+    """Judge the held-out pictures of the run, too, as `ns-eval` does, drawn in each way."""
 
 
 def camera_of(pipeline: Pipeline, height: int) -> Cameras:
@@ -140,6 +145,22 @@ def shares(pipeline: Pipeline, camera: Cameras) -> Table:
     return table
 
 
+def judged(pipeline: Pipeline) -> Table:
+    """Figures of the held-out pictures in layers and from samples."""
+    table = Table(title="Held-out pictures")
+    for column in ("", *FIGURES, "seconds"):
+        table.add_column(column, justify="right" if column else "left")
+    for way, (layered, least) in ways_of(pipeline).items():
+        if least < 0:
+            continue
+        in_layers_or_not(pipeline, layered)
+        start = finished(pipeline.model.device)
+        figures = pipeline.get_average_eval_image_metrics()
+        seconds = finished(pipeline.model.device) - start
+        table.add_row(way, *(f"{figures[name]:.3f}" for name in FIGURES), f"{seconds:.0f}")
+    return table
+
+
 def main(args: Benchmark) -> None:
     config, pipeline = load_run(args.load_config)
     device, camera = pipeline.model.device, camera_of(pipeline, args.height)
@@ -156,6 +177,7 @@ def main(args: Benchmark) -> None:
     notes = [f"Ratio of '{way}' to '{names[0]}': {found[way][0] / found[names[0]][0]:.2f}" for way in names[1:]]
     notes.append(f"PSNR between '{names[0]}' and '{names[1]}': {-10 * math.log10(max(difference, 1e-12)):.1f} dB")
     tables = [table, *([shares(pipeline, camera)] if args.shares else [])]
+    tables += [judged(pipeline)] if args.held_out else []
     record(__file__, args, tables, notes=[*notes, *notes_on(data)])
 
 
