@@ -7,8 +7,9 @@ of the back of the hand, z towards the thumb; the left hand is the mirror image 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,8 @@ from smplx.lbs import batch_rigid_transform, batch_rodrigues, blend_shapes, vert
 from torch import Tensor
 
 from nerfstudio_hands.hand_model.joints import JOINTS_TO_MANO_WITH_TIPS, SIDES, TIP_JOINTS
+
+Hand = TypeVar("Hand")
 
 NUM_JOINTS = 16
 NUM_POSE_FEATURES = 9 * (NUM_JOINTS - 1)
@@ -68,12 +71,14 @@ class HandModel:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> HandModel:
         """Copy with all tensors on ``device`` and all floating tensors in ``dtype``."""
-        changes = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                changes[field.name] = value.to(device, dtype if value.is_floating_point() else None)
-        return dataclasses.replace(self, **changes)
+        return with_tensors(self, lambda value: value.to(device, dtype if value.is_floating_point() else None))
+
+
+def with_tensors(hand: Hand, change: Callable[[Tensor], Tensor]) -> Hand:
+    """Copy of a hand model of any kind, a dataclass, with all its tensors changed."""
+    values = {field.name: getattr(hand, field.name) for field in dataclasses.fields(hand)}  # pyright: ignore[reportArgumentType]
+    changed = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
+    return dataclasses.replace(hand, **changed)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass

@@ -6,7 +6,6 @@ surfaces (bones, muscles) only carry its joints here, and skin is not pushed out
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,7 @@ from jaxtyping import Float, Int
 from smplx.lbs import batch_rodrigues, blend_shapes
 from torch import Tensor
 
-from nerfstudio_hands.hand_model.model import skinned
+from nerfstudio_hands.hand_model.model import skinned, with_tensors
 
 NUM_BONES = 20
 NUM_JOINTS = 25
@@ -79,9 +78,7 @@ class NimbleHand:
 
     def to(self, device: torch.device | str) -> NimbleHand:
         """Copy with all tensors on a device."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        moved = {name: value.to(device) for name, value in fields.items() if isinstance(value, Tensor)}
-        return dataclasses.replace(self, **moved)
+        return with_tensors(self, lambda value: value.to(device))
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from nerfstudio_hands.estimators.monocular.network import MonocularOutput, resting_axes
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits, rotations_to_angles
-from nerfstudio_hands.hand_model.model import HandModel, pose_hand
+from nerfstudio_hands.hand_model.model import HandModel, pose_hand, with_tensors
 from nerfstudio_hands.hand_model.nimble import NUM_POSE, NUM_SHAPE, NimbleHand, pose_nimble
 
 ROOT = 9
@@ -87,9 +86,7 @@ class HandDecoder(nn.Module):
 
     def _apply(self, fn, recurse: bool = True) -> HandDecoder:
         super()._apply(fn, recurse)
-        tensors = {field.name: getattr(self.hand, field.name) for field in dataclasses.fields(self.hand)}
-        moved = {name: fn(value) for name, value in tensors.items() if isinstance(value, Tensor)}
-        self.hand = dataclasses.replace(self.hand, **moved)
+        self.hand = with_tensors(self.hand, fn)
         return self
 
     @abstractmethod
