@@ -1,31 +1,32 @@
-"""Fixtures that several tests share."""
+"""Fixtures that several tests share. What takes long to import is imported by what needs it: the process that hands
+tests to workers reads this file, too, and begins before them."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import torch
 from filelock import FileLock
-from helpers.in_process import ns_train
 
-from nerfstudio_hands.captures.layouts import read_capture
-from nerfstudio_hands.captures.splits import choose_cameras
-from nerfstudio_hands.estimators.hand_detector.weights import FOLDER_VARIABLE, weights_folder
-from nerfstudio_hands.evaluation import image_metrics
-from nerfstudio_hands.evaluation.perceptual import MissingWeights
-from nerfstudio_hands.fitting import FitOptions, cache_path
-from nerfstudio_hands.fitting.record import HandFit
-from nerfstudio_hands.hand_model import HandPose
+if TYPE_CHECKING:
+    from nerfstudio_hands.fitting import HandFit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-LONGEST = ("test_moving_hands.py", "test_commands.py", "test_fit_demo.py", "test_held_out.py")
+LONGEST = (
+    "test_moving_hands.py", "test_held_out.py", "test_fit_demo.py", "test_cuda_rehearsal.py", "test_golden.py",
+    "test_registration.py", "test_fit.py", "test_scene_pipeline.py", "test_wheel.py",
+)  # fmt: skip
 """Files that begin first, so that none of them is left to run alone when all others are done."""
+
+FORKING = ("test_two_processes.py", "test_s3.py", "test_commands.py", "test_interhand.py")
+"""Files that begin before those, in one worker: their processes are forked off one that has imported everything."""
 
 # A shell that runs tests in the background has them ignore Ctrl-C, which some of them send to themselves.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -35,8 +36,35 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """A worker runs whole files, all that fork their processes in one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "forking" if file.endswith(FORKING) else file
+
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported stays: nobody need look for garbage in it, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    import torch
+
+    first = [*FORKING, *LONGEST]
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
@@ -74,6 +102,8 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def detector_weights() -> Path:
     """Folder with the networks of the hand detector, where `make install` put them."""
+    from nerfstudio_hands.estimators.hand_detector.weights import FOLDER_VARIABLE, weights_folder
+
     folder = weights_folder()
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder
@@ -90,6 +120,8 @@ def fit_cache(shared_folder: Path, detector_weights: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(demo_capture: Path, fit_cache: Path, shared_folder: Path) -> Path:
     """config.yml of a run of `ns-train hand-uvnerf` that saw sixty small batches."""
+    from helpers.in_process import ns_train
+
     config = shared_folder / "tiny" / "hand-uvnerf" / "run" / "config.yml"
     # The first worker that needs the run trains it, the other one waits.
     with FileLock(shared_folder / "tiny.lock"):
@@ -105,6 +137,14 @@ def tiny_run(demo_capture: Path, fit_cache: Path, shared_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def true_fit(demo_capture: Path) -> HandFit:
     """The pose that the shipped capture was rendered from, as a fit would give it."""
+    import numpy as np
+    import torch
+
+    from nerfstudio_hands.captures.layouts import read_capture
+    from nerfstudio_hands.captures.splits import choose_cameras
+    from nerfstudio_hands.fitting import HandFit
+    from nerfstudio_hands.hand_model import HandPose
+
     capture = read_capture(demo_capture, layout="auto")
     cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
     truth = np.load(demo_capture.parent / "truth" / "truth.npz")
@@ -125,6 +165,10 @@ def true_fit(demo_capture: Path) -> HandFit:
 @pytest.fixture(scope="session")
 def true_fit_cache(demo_capture: Path, true_fit: HandFit, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder in which the fit of the shipped capture is the truth."""
+    from nerfstudio_hands.captures.layouts import read_capture
+    from nerfstudio_hands.captures.splits import choose_cameras
+    from nerfstudio_hands.fitting import FitOptions, cache_path
+
     folder = tmp_path_factory.mktemp("true-fit")
     capture = read_capture(demo_capture, layout="auto")
     cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
@@ -137,6 +181,8 @@ def true_fit_cache(demo_capture: Path, true_fit: HandFit, tmp_path_factory: pyte
 @pytest.fixture
 def no_lpips(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where nobody has fetched the weights."""
+    from nerfstudio_hands.evaluation import image_metrics
+    from nerfstudio_hands.evaluation.perceptual import MissingWeights
 
     def missing(net: str):
         raise MissingWeights("not here")

@@ -47,7 +47,10 @@ def test_training_with_a_folder_that_is_no_capture(tmp_path: Path):
     assert "capture-room" in sentence and "beach.png" in sentence
 
 
-def test_training_into_a_folder_that_cannot_be_made(demo_capture: Path, tmp_path: Path):
+def test_training_into_a_folder_that_cannot_be_made(
+    demo_capture: Path, true_fit_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(true_fit_cache))
     file = tmp_path / "file"
     file.write_text("mine")
     sentence = refused(ns_train, "hand-uvnerf", "--data", demo_capture, "--output-dir", file, *SHORT)

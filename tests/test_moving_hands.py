@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from helpers.grainy import grainy
 from helpers.held_out_fits import end_early
 from helpers.in_process import ns_train
 from nerfstudio.pipelines.base_pipeline import Pipeline
@@ -19,9 +19,8 @@ from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
 from nerfstudio_hands.cli.export import export
-from nerfstudio_hands.synthesis import interhand
+from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 from nerfstudio_hands.synthesis.options import InterHandOptions
-from nerfstudio_hands.synthesis.scene import QUICK
 
 METHODS = {
     "hand-uvnerf": ["hand-uvnerf", "--pipeline.model.refine-poses", "True"],
@@ -45,10 +44,8 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = InterHandOptions(
         num_cameras=3, frames=4, sequences=("ROM09_Interaction_Fingers_Touching",), supersampling=1, subdivisions=2
     )
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        # Grainy shadows show hands as well.
-        monkeypatch.setattr(interhand, "QUICK", replace(QUICK, shadow_rays=1, ambient_rays=4))
-        return interhand.synthesize_interhand(tmp_path_factory.mktemp("moving") / "hands", options)
+    with grainy():
+        return synthesize_interhand(tmp_path_factory.mktemp("moving") / "hands", options)
 
 
 @pytest.fixture(scope="module", params=list(METHODS))

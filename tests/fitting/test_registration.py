@@ -83,10 +83,15 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Moving:
     return Moving(capture, surface, posed.vertices)
 
 
+@pytest.fixture(scope="module")
+def quick_fits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("quick-fits")
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Fits that end early and are kept apart from others."""
-    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "fits"))
+def quick(monkeypatch: pytest.MonkeyPatch, quick_fits: Path) -> None:
+    """Fits that end early; the same fit is made once, and kept apart from others."""
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(quick_fits))
     for name in ("ROUNDS", "LATER_ROUNDS"):
         rounds = getattr(mask_refinement, name)
         monkeypatch.setattr(mask_refinement, name, Rounds((), rounds.shaping[:1], rounds.finishing[:1]))
@@ -158,8 +163,9 @@ def test_a_frame_without_a_image_that_shows_the_hand_keeps_the_pose_of_its_joint
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_hand_that_the_images_lead_astray_stays_where_its_joints_are(moving: Moving, monkeypatch):
+def test_a_hand_that_the_images_lead_astray_stays_where_its_joints_are(moving: Moving, monkeypatch, tmp_path: Path):
     """The pictures of the second frame show the first one's hand, moved by centimeters."""
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path))
     monkeypatch.setattr(mask_refinement, "FARTHEST_FROM_JOINTS", -1.0)
     alone, kept = fit(moving, refine_masks=False), fit(moving)
     torch.testing.assert_close(alone.pose.local_rotations, kept.pose.local_rotations)

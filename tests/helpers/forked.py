@@ -18,8 +18,8 @@ ENTRIES = {
 }
 
 # They are forked off a process that has done nothing else: this one has threads, which a fork would leave behind.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([entry.split(":")[0] for entry in ENTRIES.values()])
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload([entry.split(":")[0] for entry in ENTRIES.values()])
 
 
 def start(
@@ -34,7 +34,7 @@ def start(
         environment: What differs from this process's environment.
     """
     variables = {**os.environ, **(environment or {})}
-    process = _context.Process(target=_run, args=(function, arguments, log, variables))
+    process = context.Process(target=_run, args=(function, arguments, log, variables))
     process.start()
     return process
 

@@ -1,6 +1,7 @@
 """A small capture: read back by the reader of real captures, checked against its truth, and made twice."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import open3d as o3d
 import pytest
 import torch
 import trimesh
+from helpers.grainy import grainy
 from helpers.run_files import digests
 from PIL import Image
 from scipy.ndimage import binary_dilation
@@ -22,6 +24,12 @@ from nerfstudio_hands.synthesis.options import CaptureRoomOptions
 
 SMALL = CaptureRoomOptions(num_cameras=5, resolution=64, seed=1, supersampling=1, subdivisions=1)
 BOTH = CaptureRoomOptions(num_cameras=2, resolution=64, seed=2, hand="both", frames=2, supersampling=1, subdivisions=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rays() -> Iterator[None]:
+    with grainy():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import open3d as o3d
 import pytest
 import torch
 import trimesh
+from helpers.grainy import grainy
 from PIL import Image
 
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
@@ -23,7 +24,7 @@ from nerfstudio_hands.synthesis.options import CaptureRoomOptions, InterHandOpti
 @pytest.fixture(scope="module", autouse=True)
 def coarse():
     """A coarse object that fingers close on in one size of steps is enough to see whether the files agree."""
-    with pytest.MonkeyPatch.context() as patch:
+    with grainy(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(held_object, "CELL", 4e-3)
         patch.setattr(search, "STEPS", (3.0,))
         yield

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.grainy import grainy
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -15,7 +17,6 @@ from nerfstudio_hands.captures.formats.capture_room import read_capture_room
 from nerfstudio_hands.captures.formats.interhand import read_interhand
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES
-from nerfstudio_hands.synthesis import capture_room
 from nerfstudio_hands.synthesis.capture_room import synthesize_capture_room
 from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 from nerfstudio_hands.synthesis.options import (
@@ -26,7 +27,6 @@ from nerfstudio_hands.synthesis.options import (
     LandmarkOptions,
     MaskOptions,
 )
-from nerfstudio_hands.synthesis.scene import QUICK
 
 SEQUENCE = "ROM03_RT_No_Occlusion"
 INTERHAND = InterHandOptions(
@@ -41,10 +41,9 @@ ROOM = CaptureRoomOptions(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Light takes most of the time and no part in what is tested."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(capture_room, "FINE", QUICK)
+def few_rays() -> Iterator[None]:
+    """Light has no part in what is tested."""
+    with grainy():
         yield
 
 

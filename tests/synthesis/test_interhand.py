@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import open3d as o3d
 import pytest
+from helpers.forked import context
+from helpers.grainy import grainy, render_frame_grainily
 from helpers.run_files import digests
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
+from nerfstudio_hands.synthesis import interhand
 from nerfstudio_hands.synthesis.interhand import synthesize_interhand
 from nerfstudio_hands.synthesis.options import InterHandOptions
 
@@ -21,6 +26,12 @@ SMALL = InterHandOptions(
     num_cameras=1, gray_cameras=1, frames=2, sequences=(LEFT, BOTH), split="val", capture=3, supersampling=1,
     subdivisions=2,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rays() -> Iterator[None]:
+    with grainy():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +171,9 @@ def test_absent_hands_have_no_mano_annotation(annotations):
         assert {key: len(value) for key, value in hands["left"].items()} == {"pose": 48, "shape": 10, "trans": 3}
 
 
-def test_two_processes_and_other_sequences_leave_a_sequence_as_it_is(small, tmp_path):
+def test_two_processes_and_other_sequences_leave_a_sequence_as_it_is(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
+    monkeypatch.setattr(interhand, "_render_frame", render_frame_grainily)
     alone = dataclasses.replace(SMALL, sequences=(LEFT,))
     again = digests(synthesize_interhand(tmp_path / "again", alone, processes=2))
     before = {name: digest for name, digest in digests(small).items() if LEFT in name}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from helpers.grainy import grainy
 
 from nerfstudio_hands.geometry.topology import boundary_loops, edges
 from nerfstudio_hands.hand_model.joints import FINGERS, SIDES, TIP_JOINTS
@@ -142,7 +143,8 @@ def test_a_hand_without_a_physique_is_one_of_the_shape_space():
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
     options = InterHandOptions(num_cameras=1, frames=1, supersampling=1, subdivisions=2, subject=ALL)
-    return synthesize_interhand(tmp_path_factory.mktemp("physique") / "capture", options)
+    with grainy():
+        return synthesize_interhand(tmp_path_factory.mktemp("physique") / "capture", options)
 
 
 def test_the_truth_of_a_capture_is_the_changed_hand(capture):
