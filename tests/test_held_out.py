@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.grainy import dim_avatars
 from helpers.held_out_fits import end_early, parser_config
 from helpers.held_out_layouts import LAYOUTS, ROM03
 from helpers.held_out_room import CAMERAS, FRAMES, make_room, spoil
@@ -41,7 +42,8 @@ def quick_fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path_factory.mktemp("quick-fits")))
         end_early(monkeypatch)
-        yield
+        with dim_avatars():
+            yield
 
 
 def assert_same_fit(first: HandFit, second: HandFit, frames: list[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
@@ -15,18 +16,20 @@ from nerfstudio_hands.hand_model.npz_file import read_npz_hand
 from nerfstudio_hands.hand_model.surface import HandSurface
 
 
+@cache
 def default_hand(side: str) -> HandModel:
-    """The embedded hand (CC0, baked from MakeHuman assets by ``scripts/bake_default_hand.py``).
+    """The embedded hand (CC0, baked from MakeHuman assets by ``scripts/bake_default_hand.py``), read once: nobody may
+    write into its tensors.
 
     The rest pose is the relaxed, nearly flat hand that the assets were modelled in.
 
     Args:
         side: ``left`` or ``right``.
     """
-    asset = Path(__file__).parent / "assets" / "default_hand.npz"
-    right = read_npz_hand(asset)
     _require_side(side)
-    return right if side == right.side else mirror_hand(right)
+    if side == "left":
+        return mirror_hand(default_hand("right"))
+    return read_npz_hand(Path(__file__).parent / "assets" / "default_hand.npz")
 
 
 def load_hand(source: str | Path, side: str) -> HandModel:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.held_out_fits import end_early
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting import FitOptions, HandFit, fit_capture, fit_contour_distances
@@ -57,14 +58,16 @@ def test_outlines_agree_and_the_empty_mask_is_named(made_up_capture, fitted):
     assert fitted.mask_coverage.keys() == made_up_capture.masks.keys() and fitted.mask_coverage["a", "02"] < 0.1
 
 
-def test_cameras_stay_where_they_may_not_move(made_up_capture):
+def test_cameras_stay_where_they_may_not_move(made_up_capture, monkeypatch):
+    end_early(monkeypatch)
     kept = fit_capture(
         made_up_capture, FitOptions(made_up_capture.camera_names, refine_masks=False, refine_cameras=False)
     )
     assert all((turn == 0).all() for turn in kept.camera_rotation.values())
 
 
-def test_of_one_detected_hand_that_one_is_fitted(made_up_capture, truth):
+def test_of_one_detected_hand_that_one_is_fitted(made_up_capture, truth, monkeypatch):
+    end_early(monkeypatch)
     detections = made_up_capture.detections.copy()
     detections[:, :, 0] = np.nan
     alone = replace(made_up_capture, detections=detections)

@@ -1,15 +1,17 @@
-"""Synthetic captures whose light, which takes most of the time, is traced with few rays: grainy shadows show hands as
-well."""
+"""Light that is traced with few rays, for it takes most of the time: grainy shadows show hands as well."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from nerfstudio_hands.geometry.light.transfer import light_transfer
+from nerfstudio_hands.model_components import posed_fine_hands, posed_hands
 from nerfstudio_hands.synthesis import capture_room, interhand
 from nerfstudio_hands.synthesis.options import InterHandOptions
 
@@ -21,6 +23,15 @@ def grainy() -> Iterator[None]:
         for module, name in ((capture_room, "FINE"), (interhand, "QUICK")):
             grainy = replace(getattr(module, name), light_levels=1, shadow_rays=1, ambient_rays=4)
             patch.setattr(module, name, grainy)
+        yield
+
+
+@contextmanager
+def dim_avatars() -> Iterator[None]:
+    """Poses of avatars, which are lit anew, are lit from few directions meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (posed_hands, posed_fine_hands):
+            patch.setattr(module, "light_transfer", partial(light_transfer, num_directions=16))
         yield
 
 
