@@ -15,7 +15,7 @@ import tyro
 from PIL import Image
 
 from nerfstudio_hands.cli.commands import COMMANDS
-from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand, Motion
+from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand, Motion, Phone
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "data" / "README.md"]
@@ -43,7 +43,7 @@ def test_there_are_documented_commands() -> None:
 @pytest.mark.parametrize("line", [*documented(), *next_of_the_demo()])
 def test_the_command_line_takes_it(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    for layout in (CaptureRoom, InterHand, Motion):
+    for layout in (CaptureRoom, InterHand, Motion, Phone):
         monkeypatch.setattr(layout, "run", lambda self: called.append(self))
     _, name, *words = shlex.split(line)
     command = COMMANDS[name]

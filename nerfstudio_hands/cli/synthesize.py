@@ -21,12 +21,14 @@ from nerfstudio_hands.synthesis.options import (
     InterHandOptions,
     MotionOptions,
     ObManOptions,
+    PhoneOptions,
 )
 
 Options = TypeVar(
     "Options",
     CaptureRoomOptions,
     InterHandOptions,
+    PhoneOptions,
     MotionOptions,
     FreiHandOptions,
     Ho3dOptions,
@@ -79,6 +81,30 @@ class InterHand(InterHandOptions):
         with show_progress("Rendering interhand", total) as report:
             synthesize_interhand(self.output, options, processes=self.processes, progress=report)
         say(f"Capture: {self.output}; truth: {self.output}/truth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phone(PhoneOptions):
+    """Film a hand as people do with a phone: about five seconds a picture.
+
+    Writes <output>/orbit.mp4, once round a still hand on a table with a printed board, <output>/film.mp4, a moving hand
+    before a phone that stands still, and in <output>/truth the true hands, skin and cameras.
+    """
+
+    output: Path
+    """Folder to make; it must not exist."""
+
+    def run(self) -> None:
+        _announce(self)
+
+        from nerfstudio_hands.synthesis.phone import synthesize_phone, true_hand_length
+
+        with show_progress("Filming", 2 * self.frames) as report:
+            synthesize_phone(self.output, _options(self, PhoneOptions), progress=report)
+        say(
+            f"Videos: {self.output}/orbit.mp4 and {self.output}/film.mp4; truth: {self.output}/truth. The hand is "
+            f"{1000 * true_hand_length(self.output):.0f} mm long (--hand-length)."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +216,7 @@ class DexYcbImages(DexYcbOptions):
         say(f"Pictures: {self.output}")
 
 
-Layout = CaptureRoom | InterHand | Motion | FreiHandImages | Ho3dImages | ObManImages | DexYcbImages
+Layout = CaptureRoom | InterHand | Phone | Motion | FreiHandImages | Ho3dImages | ObManImages | DexYcbImages
 
 
 def _announce(layout: Layout) -> None:
@@ -210,15 +236,16 @@ def _options(layout: Options, kind: type[Options]) -> Options:
 def synthesize(
     layout: Annotated[CaptureRoom, tyro.conf.subcommand("capture-room")]
     | Annotated[InterHand, tyro.conf.subcommand("interhand")]
+    | Annotated[Phone, tyro.conf.subcommand("phone")]
     | Annotated[Motion, tyro.conf.subcommand("motion")]
     | Annotated[FreiHandImages, tyro.conf.subcommand("freihand")]
     | Annotated[Ho3dImages, tyro.conf.subcommand("ho3d")]
     | Annotated[ObManImages, tyro.conf.subcommand("obman")]
     | Annotated[DexYcbImages, tyro.conf.subcommand("dexycb")],
 ) -> None:
-    """Render a capture of the built-in hand with made-up skin, in the layout of real captures, and its truth beside it;
-    or pictures of hands, alone or with something in them, in the layouts of data sets; or make tracks of hands that
-    move, without pictures.
+    """Render a capture of the built-in hand with made-up skin, in the layout of real captures or as a phone's videos,
+    and its truth beside it; or pictures of hands, alone or with something in them, in the layouts of data sets; or make
+    tracks of hands that move, without pictures.
 
     All of it is synthetic: good for trying things out and for tests, no substitute for a real capture in a comparison.
     """

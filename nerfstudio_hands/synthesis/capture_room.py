@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-import trimesh
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from trimesh.util import append_faces
 
 from nerfstudio_hands.errors import HandsError
@@ -35,6 +34,7 @@ from nerfstudio_hands.synthesis.rig import CameraRig, RigCamera
 from nerfstudio_hands.synthesis.scene import FINE
 from nerfstudio_hands.synthesis.studio import Studio, ring_of_cameras, studio
 from nerfstudio_hands.synthesis.subject import Subject, make_subject
+from nerfstudio_hands.synthesis.truth_files import write_mesh, write_skin
 from nerfstudio_hands.transforms.color import GAMMA
 from nerfstudio_hands.transforms.rigid import apply_rigid
 
@@ -220,25 +220,7 @@ def _write_truth(
     write_options(folder, options)
     for t, frame in enumerate(frames):
         surfaces = posed_surfaces(subject, motion, t)
-        _write_skin(folder / f"mesh_{frame}.ply", subject, [own for mesh, own in surfaces if mesh.kind == "skin"])
+        write_skin(folder / f"mesh_{frame}.ply", subject, [own for mesh, own in surfaces if mesh.kind == "skin"])
         if subject.held:
             mesh, vertices = surfaces[-1]
-            _write_mesh(folder / f"object_{frame}.ply", vertices, mesh.faces, mesh.material.albedo)
-
-
-def _write_skin(path: Path, subject: Subject, surfaces: list[Float[np.ndarray, "_ 3"]]) -> None:
-    """The rendered skin, forearms included, at one subdivision: every vertex lies on the rendered surface."""
-    vertices, faces, albedo = [], [], []
-    for hand, surface in zip(subject.hands.values(), surfaces, strict=True):
-        faces.append(hand.tessellation.faces[1])
-        count = int(faces[-1].max()) + 1
-        vertices.append(surface[:count])
-        albedo.append(hand.skin.material.albedo[:count])
-    _write_mesh(path, *append_faces(vertices, faces), np.concatenate(albedo))
-
-
-def _write_mesh(path: Path, vertices: np.ndarray, faces: np.ndarray, albedo: Float[np.ndarray, "N 3"]) -> None:
-    """A mesh whose colors are the linear albedo as pixel values store it."""
-    colors: UInt8[np.ndarray, "N 3"] = np.round(255 * albedo ** (1 / GAMMA)).astype(np.uint8)
-    mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False)
-    path.write_bytes(mesh.export(file_type="ply"))  # pyright: ignore[reportArgumentType]
+            write_mesh(folder / f"object_{frame}.ply", vertices, mesh.faces, mesh.material.albedo)

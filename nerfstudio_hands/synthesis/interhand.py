@@ -15,12 +15,11 @@ from jaxtyping import Float
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.whole_folder import Pieces, made_whole
 from nerfstudio_hands.hand_model.joints import SIDES
-from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.program.option_range import check_ranges, require_range
 from nerfstudio_hands.program.threads import one_thread
 from nerfstudio_hands.synthesis.calibration import check_calibration, written_cameras
 from nerfstudio_hands.synthesis.dome import dome, dome_cameras
-from nerfstudio_hands.synthesis.held_object import check_object, object_arrays
+from nerfstudio_hands.synthesis.held_object import check_object
 from nerfstudio_hands.synthesis.image_files import JPEG_QUALITY, write_image, write_mask
 from nerfstudio_hands.synthesis.interhand_annotations import image_name, measure, write_annotations
 from nerfstudio_hands.synthesis.landmarks import mislaid, seen_joints
@@ -35,12 +34,12 @@ from nerfstudio_hands.synthesis.options import (
     check_images,
     write_options,
 )
-from nerfstudio_hands.synthesis.physique import person_arrays
 from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, play
 from nerfstudio_hands.synthesis.render import render_frame
 from nerfstudio_hands.synthesis.rig import CameraRig
 from nerfstudio_hands.synthesis.scene import QUICK
 from nerfstudio_hands.synthesis.subject import Subject, make_subject
+from nerfstudio_hands.synthesis.truth_files import write_sequence, write_subject
 
 FIRST_FRAME = 9018
 PAUSE = 50
@@ -165,21 +164,9 @@ def _write_truth(
     options: InterHandOptions,
 ) -> None:
     folder.mkdir()
-    np.savez_compressed(
-        folder / "subject.npz",
-        seed=options.seed,
-        sides=np.array(SIDES),
-        shape=made.subject.shape.double().numpy(),
-        hands_mean=hands_mean,
-        **{f"faces_{side}": default_hand(side).faces.numpy().astype(np.int32) for side in SIDES},  # pyright: ignore[reportArgumentType]
-        **person_arrays([made.subject.hands[side].own for side in SIDES]),
-        **(object_arrays(made.subject.held) if made.subject.held else {}),
-    )
-    names = ["frames", "is_there", "global_orient", "local_rotations", "translation", "keypoints", "vertices"]
-    names += ["object_to_world"] if made.subject.held else []
+    write_subject(folder, made.subject, options.seed, hands_mean=hands_mean)
     for truth, own in zip(made.sequences, errors, strict=True):
-        arrays = {name: getattr(truth, name) for name in names}
-        np.savez_compressed(folder / f"{truth.name}.npz", **arrays, **own)  # pyright: ignore[reportArgumentType]
+        write_sequence(folder, truth, **own)
     matrices = ("intrinsics", "world_to_camera") if options.calibration.degrees > 0 else ()
     cameras = {
         camera.name: {name: getattr(camera, name).tolist() for name in ("gain", "bias")}

@@ -154,6 +154,36 @@ class InterHandOptions(RenderedCaptureOptions):
 
 
 @dataclass(frozen=True)
+class PhoneOptions:
+    """What to film; the same options give the same videos."""
+
+    frames: bounded(int, 2, 100000) = 60
+    """Pictures of each of the two videos."""
+    resolution: bounded(int, 64, 4096) = 960
+    """Pixels of the longer side; the shorter one has 9/16 of it."""
+    orbit_seconds: bounded(float, 1, 600) = 20.0
+    """Seconds in which the phone is carried round the still hand."""
+    fps: bounded(float, 1, 240) = 15.0
+    """Pictures a second of the hand that moves."""
+    motion: Literal["range-of-motion", "reaching", "grasping", "counting", "signing"] = "signing"
+    """What that hand does."""
+    shutter: bounded(float, 0, 0.1) = 0.004
+    """Seconds in which the shutter is open: what moves meanwhile is blurred."""
+    drift: bounded(float, 0, 0.5) = 0.12
+    """Share by which the exposure wanders up and down."""
+    hand: Literal["right", "left"] = "right"
+    """Which hand."""
+    seed: bounded(int, 0, 2**32 - 1) = 0
+    """Another seed is another person, skin, table, way of the phone and movement of the hand."""
+    subdivisions: bounded(int, 1, 5) = 2
+    """Loop subdivisions of the rendered hand; 2 leave edges of about 1 mm."""
+    square: bounded(float, 5, 40) = 25.0
+    """Millimeters of a square of the printed board."""
+    subject: SubjectOptions = OF_THE_SHAPE_SPACE
+    """What the fit's shape space does not hold."""
+
+
+@dataclass(frozen=True)
 class MotionOptions:
     """What to make; the same options give the same tracks."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -38,6 +38,9 @@ class RenderMesh:
     """From values at those vertices to all (V, L)."""
     fine_relief: Callable[[SkinPoints], Float[np.ndarray, "N"]] | None = None
     """Displacement anywhere on it, meters, too fine for the mesh: it turns normals only."""
+    pattern: Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N 3"]] | None = None
+    """Of a matt surface that stays where it is: factor on its albedo at world points, finer than the mesh; the quick
+    shader looks it up at every sample, too."""
 
     @cached_property
     def material(self) -> Material:
@@ -92,6 +95,7 @@ def plain_mesh(
     vertices: Float[np.ndarray, "V 3"],
     faces: Int[np.ndarray, "F 3"],
     look: Callable[[SkinPoints], Material],
+    pattern: Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N 3"]] | None = None,
 ) -> RenderMesh:
     """A surface that moves as a whole, given at rest, all of whose vertices light is traced to."""
     return RenderMesh(
@@ -102,6 +106,7 @@ def plain_mesh(
         look=look,
         light_faces=faces,
         light_spread=sparse.identity(len(vertices), format="csr"),  # pyright: ignore[reportArgumentType]
+        pattern=pattern,
     )
 
 
@@ -128,4 +133,15 @@ def light_scene(posed: Sequence[PosedMesh], room: Room, quality: Quality) -> Sce
         face_label=np.concatenate([mesh.face_label for mesh in meshes]),
         light=light.spread(sparse.block_diag([mesh.light_spread for mesh in meshes], format="csr")),  # pyright: ignore[reportArgumentType]
         surfaces=ray_surfaces(vertices, faces),
+    )
+
+
+def at_other_places(scene: Scene, posed: Sequence[PosedMesh]) -> Scene:
+    """The same surfaces a moment earlier or later, in the light of that one."""
+    vertices = np.concatenate([own for _, own in posed])
+    return replace(
+        scene,
+        vertices=vertices,
+        normals=mesh_normals(vertices, scene.faces),
+        surfaces=ray_surfaces(vertices, scene.faces),
     )

@@ -65,13 +65,14 @@ def made_background(size: int, rng: np.random.Generator) -> Picture:
     if rng.random() < 0.3:
         _body(base, rng)
     if rng.random() < 0.75:
-        base += _noise(size, rng, rough=rng.uniform(0.7, 1.3), gray=rng.random() < 0.8) * rng.uniform(0.01, 0.06)
+        noise = many_frequencies(size, rng, rough=rng.uniform(0.7, 1.3), gray=rng.random() < 0.8)
+        base += noise * rng.uniform(0.01, 0.06)
     if rng.random() < 0.6:
         base = cv2.GaussianBlur(base, (0, 0), float(np.exp(rng.uniform(np.log(0.4), np.log(size / 25)))))
     return np.clip(base, 0, 1).astype(np.float32, copy=False)
 
 
-def _noise(size: int, rng: np.random.Generator, *, rough: float, gray: bool = False) -> Picture:
+def many_frequencies(size: int, rng: np.random.Generator, *, rough: float, gray: bool = False) -> Picture:
     """Noise of many frequencies with a deviation of about one; the rougher the more of the fine ones."""
     channels = 1 if gray else 3
     total, cells, weight, power = np.zeros((size, size, channels), np.float32), 2, 1.0, 0.0
@@ -100,8 +101,8 @@ def _blotched(size: int, rng: np.random.Generator) -> Picture:
     """Noise between natural and white, from one color to another; a few times of all colors."""
     rough, strength = rng.uniform(0.5, 1.6), np.float32(rng.uniform(0.08, 0.3))
     if rng.random() < 0.15:
-        return _color(rng) + strength * _noise(size, rng, rough=rough)
-    noise = strength * _noise(size, rng, rough=rough, gray=True)
+        return _color(rng) + strength * many_frequencies(size, rng, rough=rough)
+    noise = strength * many_frequencies(size, rng, rough=rough, gray=True)
     first, second = _color(rng), _color(rng)
     return first + noise * (0.3 + second) + np.maximum(noise, 0) * (second - first)
 
@@ -109,10 +110,10 @@ def _blotched(size: int, rng: np.random.Generator) -> Picture:
 def _heaped(size: int, rng: np.random.Generator) -> Picture:
     """Things behind each other: noise cut into steps, each of one color."""
     levels = int(rng.integers(3, 9))
-    noise = _noise(size, rng, rough=rng.uniform(-0.4, 0.6), gray=True)[..., 0]
+    noise = many_frequencies(size, rng, rough=rng.uniform(-0.4, 0.6), gray=True)[..., 0]
     step = np.clip((noise * 1.2 + levels / 2), 0, levels - 1).astype(int)
     colors = np.stack([_color(rng) for _ in range(levels)])
-    return colors[step] * (1 + np.float32(0.1) * _noise(size, rng, rough=0.8, gray=True))
+    return colors[step] * (1 + np.float32(0.1) * many_frequencies(size, rng, rough=0.8, gray=True))
 
 
 def _grained(size: int, rng: np.random.Generator) -> Picture:
@@ -195,7 +196,7 @@ def _body(picture: Picture, rng: np.random.Generator) -> None:
     size = len(picture)
     skin = SKIN * np.float32(rng.uniform(0.35, 1.1)) ** np.array([0.8, 1.0, 1.15], np.float32)
     at, scale = rng.uniform([0.0, -0.1], [1.0, 0.9]) * size, size * rng.uniform(0.2, 0.7)
-    shade = np.ones((size, size, 1), np.float32) + 0.12 * _noise(size, rng, rough=0.3, gray=True)
+    shade = np.ones((size, size, 1), np.float32) + 0.12 * many_frequencies(size, rng, rough=0.3, gray=True)
 
     def fill(center: tuple[float, float], axes: tuple[float, float], color: np.ndarray) -> None:
         mask = np.zeros((size, size), np.uint8)
