@@ -109,7 +109,8 @@ def find_corners(board: Board, image: UInt8[np.ndarray, "H W 3"]) -> Corners | N
     points, pixels = drawn.matchImagePoints(corners, numbers)  # pyright: ignore[reportCallIssue, reportArgumentType]
     if points is None or len(points) < MIN_CORNERS or _in_a_line(points[:, 0]):
         return None
-    return Corners(points[:, 0].astype(np.float64), pixels[:, 0].astype(np.float64) + PIXEL_CENTER)
+    # OpenCV's detectors of boards count from the corner of the first pixel, unlike the rest of it.
+    return Corners(points[:, 0].astype(np.float64), pixels[:, 0].astype(np.float64))
 
 
 def _in_a_line(points: Float[np.ndarray, "N 3"]) -> bool:

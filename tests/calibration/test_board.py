@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.calibration.board import (
     Board,
     Corners,
+    board_image,
     calibrate_moving_camera,
     calibrate_rig,
     find_corners,
@@ -53,6 +56,15 @@ def test_a_camera_that_moves_round_a_board(kind: str):
             np.linalg.norm(np.linalg.inv(expected)[:3, 3] - np.linalg.inv(to_world(image.world_to_camera))[:3, 3])
             < 0.004
         )
+
+
+@pytest.mark.parametrize("kind", BOARDS)
+def test_corners_are_found_where_they_are_drawn(kind: str):
+    """A square of an inch has 60 pixels of the reduced picture, after a margin of half of it."""
+    board = replace(BOARDS[kind], square=0.0254)
+    small = cv2.resize(board_image(board), None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)
+    found = find_corners(board, np.repeat(small[..., None], 3, axis=2))
+    np.testing.assert_allclose(found.pixels, found.points[:, :2] / 0.0254 * 60 + 30, atol=0.2)
 
 
 def projected(transform: np.ndarray, board: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> Corners | None:
