@@ -28,6 +28,16 @@ MIN_VIEWS = 4
 MAX_VIEWS = 60
 """Pictures that a lens is told from; more take long and bring nothing."""
 
+FULL = cv2.CALIB_FIX_K3
+"""What OpenCV solves for: a third coefficient of few pictures bends the corners of the picture at will."""
+
+SIMPLE = FULL | cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_ASPECT_RATIO
+"""Square pixels and a centered lens, as nearly all cameras have: one that is held the same way in all pictures, as a
+phone that is carried round a table, trades the rest against its principal point."""
+
+CLEARLY_BETTER = 0.97
+"""Share of the residual of `SIMPLE` below which `FULL` is believed."""
+
 INCH = 0.0254
 
 
@@ -149,10 +159,10 @@ def calibrate_lens(
             doubles = [[array.astype(np.float64) for array in arrays] for arrays in (points, pixels)]
             error, k, numbers, _, _ = cv2.fisheye.calibrate(*doubles, size, np.eye(3), np.zeros(4), flags=flags)  # pyright: ignore[reportCallIssue]
         else:
-            # A third coefficient of few pictures bends the corners of the picture at will.
-            error, k, numbers, _, _ = cv2.calibrateCamera(
-                points, pixels, size, np.eye(3), np.zeros(5), flags=cv2.CALIB_FIX_K3
-            )
+            error, k, numbers = _solved(points, pixels, size, SIMPLE)
+            richer = _solved(points, pixels, size, FULL)
+            if richer[0] < CLEARLY_BETTER * error:
+                error, k, numbers = richer
     except cv2.error as fault:
         raise HandsError(
             f"{name}: expected pictures of the board from different sides, found '{fault.err or fault}': tilt it and "
@@ -160,6 +170,14 @@ def calibrate_lens(
         ) from fault
     lens = Lens("fisheye" if fisheye else "opencv", tuple(numbers.ravel().tolist()))
     return CalibratedCamera(name, opencv_intrinsics(k), lens, None, size), float(error)
+
+
+def _solved(
+    points: Sequence[np.ndarray], pixels: Sequence[np.ndarray], size: tuple[int, int], flags: int
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Residual in pixels, K and coefficients."""
+    error, k, numbers, _, _ = cv2.calibrateCamera(points, pixels, size, np.eye(3), np.zeros(5), flags=flags)
+    return error, k, numbers
 
 
 def board_place(camera: CalibratedCamera, corners: Corners) -> Float[np.ndarray, "4 4"]:
