@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.cli.check import check
-from nerfstudio_hands.fitting import fit_capture
+from nerfstudio_hands.fitting import HandFit
 
 
 @pytest.fixture(scope="module")
-def report(fmhr_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    def joints_only(capture, options):
-        return fit_capture(capture, replace(options, refine_masks=False))
-
+def report(fmhr_demo: Path, demo_fit: HandFit, tmp_path_factory: pytest.TempPathFactory) -> dict:
     output = tmp_path_factory.mktemp("check")
     with pytest.MonkeyPatch.context() as patch:
-        # The verdicts rest on joints; outlines would take minutes.
-        patch.setattr("nerfstudio_hands.fitting.fit_or_load", joints_only)
+        patch.setattr("nerfstudio_hands.fitting.fit_or_load", lambda capture, options: demo_fit)
         check(fmhr_demo, options=InterHandOptions(layout="auto", eval_cameras=("03", "10")), output=output)
     assert len(list(output.glob("1_*.jpg"))) == 14
     return json.loads((output / "report.json").read_text())
@@ -39,7 +34,7 @@ def test_miscalibrated_cameras_and_outliers(report: dict) -> None:
 def test_masks(report: dict) -> None:
     coverage = {camera["name"]: camera["mask"]["coverage"] for camera in report["cameras"] if camera["mask"]}
     assert all(coverage[name] < 0.3 for name in ("01", "02", "13"))
-    # The hole of 11 is small; a fit to joints alone does not tell it from a misfit.
+    # The hole of 11 is small.
     assert all(0.3 < coverage[name] < 0.93 for name in ("05", "12", "15"))
     assert all(coverage[name] > 0.93 for name in ("03", "04", "06", "07", "10"))
 

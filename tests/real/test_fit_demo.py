@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
-from nerfstudio_hands.fitting import FitOptions, fit_capture, fit_contour_distances
+from nerfstudio_hands.fitting import HandFit, fit_contour_distances
 
 HELD_OUT = ("03", "10")
 
 
-def test_both_hands_meet_their_outlines(fmhr_demo: Path):
-    capture = read_capture_room(fmhr_demo)
+def test_both_hands_meet_their_outlines(fmhr_demo: Path, demo_fit: HandFit):
+    capture, fit = read_capture_room(fmhr_demo), demo_fit
     cameras = [name for name in capture.cameras_with_images if name not in HELD_OUT]
-    fit = fit_capture(capture, FitOptions(cameras))
     assert fit.sides == ("left", "right") and fit.pose.valid.all()
     (frame,) = capture.frames
     assert {tuple(outlier[1:]) for outlier in fit.report["outlier_detections"]} >= {
