@@ -23,7 +23,7 @@ def test_quick_images_agree_with_fine_ones():
     rig = CameraRig(dome(CENTER, np.random.default_rng(0)), [camera])
     images = []
     for quality in (FINE, QUICK):
-        subject = make_subject(("right",), subdivisions=2, quality=quality, seed=3)
+        subject = make_subject(("right",), subdivisions=1, quality=quality, seed=3)
         motions = opening_and_closing(("right",), 2)
         motion = pose_sequence("", np.arange(2), motions, subject, CENTER)
         images += [image for _, image in render_frame(subject, motion, 1, rig, quality, supersampling=2)]
