@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from jaxtyping import Float
@@ -39,8 +41,7 @@ class Backbone(nn.Module):
     deviation: Tensor
 
     def __init__(self, name: str = DEFAULT, frozen_stages: int = 0) -> None:
-        import timm  # Imports wandb, which takes seconds: other kinds of methods start without it.
-
+        timm = _timm()
         super().__init__()
         try:
             self.features = timm.create_model(name, features_only=True, pretrained=False)
@@ -72,6 +73,19 @@ class Backbone(nn.Module):
         """
         pictures = (pictures - self.mean) / self.deviation
         return self.features(pictures.contiguous(memory_format=torch.channels_last))
+
+
+def _timm() -> ModuleType:
+    """timm, without wandb: it takes seconds to load, and timm tells it of trainings of its own alone."""
+    hidden = "wandb" not in sys.modules
+    if hidden:
+        sys.modules["wandb"] = None  # pyright: ignore[reportArgumentType]
+    try:
+        import timm
+    finally:
+        if hidden:
+            del sys.modules["wandb"]
+    return timm
 
 
 def load_imagenet(backbone: Backbone, weights: Path | None = None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import pytest
 import torch
@@ -41,3 +42,8 @@ def test_the_packages_weights_lie_in_the_layers_that_they_were_trained_in():
 
 def test_an_encoder_without_a_package_begins_as_it_is():
     assert not load_imagenet(Backbone("mobilenetv3_small_100"))
+
+
+def test_what_timm_does_without_can_be_loaded_by_others():
+    Backbone()
+    assert sys.modules.get("wandb", sys) is not None
