@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Optional
@@ -80,17 +81,19 @@ def _table(fit, distances, held_out):
     from rich.table import Table
 
     table = Table(title="Outlines of the fitted hands against the masks (full-resolution pixels, matched points)")
-    for heading in ("frame", "camera", "role", "turned", "mask", "mean px", "matched"):
+    for heading in ("frame", "camera", "role", "turned", "focal length", "mask", "mean px", "matched"):
         table.add_column(heading, justify="left" if heading in ("frame", "camera", "role", "mask") else "right")
     for (frame, name), distance in distances.items():
         verdict = fit.mask_verdict((frame, name))
         turned = fit.report["camera_rotation_degrees"].get(name)
+        zoomed = math.expm1(fit.camera_zoom.get(name, 0.0))
         role = "held out" if name in held_out else "training" if turned is not None else "left out"
         table.add_row(
             frame,
             name,
             role,
             "" if turned is None else f"{turned:.2f}°",
+            "" if turned is None else f"{zoomed:+.1%}",
             verdict,
             f"{distance['mean']:.1f}" if verdict != "useless" else "-",
             f"{distance['matched']:.0%}",

@@ -108,6 +108,7 @@ def _registered(
         track.shape,
         torch.zeros(surface.num_vertices, 3),
         torch.zeros(len(seen.cameras), 3),
+        torch.zeros(len(seen.cameras)),
         track.landmark_offset,
         track.pose.valid,
     )

@@ -154,6 +154,7 @@ def _track(
         track.shape,
         torch.zeros(surface.num_vertices, 3) if known is None else known.displacement,
         film.found.triangulation.rotation.float() if known is None else known.camera_rotation,
+        torch.zeros(len(film.seen.cameras)) if known is None else known.camera_zoom,
         track.landmark_offset,
         track.pose.valid,
     )

@@ -33,7 +33,7 @@ from nerfstudio_hands.fitting.variables import PER_FRAME, Variables, in_order
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import SIDES, HandSurface, load_surface
 from nerfstudio_hands.program.threads import one_thread
-from nerfstudio_hands.transforms.projection import corrected_extrinsics
+from nerfstudio_hands.transforms.projection import corrected_extrinsics, zoomed_intrinsics
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is behind, 0 to 1."""
@@ -113,12 +113,13 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
 
 
 def _measured(
-    seen: Capture,
+    seen: Capture, known: Variables | None = None
 ) -> tuple[Float[Tensor, "T C 2 21 2"], Float[Tensor, "C 3 3"], Float[Tensor, "C 4 4"]]:
-    """Detections, K and extrinsics as calibrated."""
+    """Detections, K as calibrated or as it is `known`, and extrinsics as calibrated."""
+    intrinsics = torch.from_numpy(np.stack([camera.intrinsics for camera in seen.cameras]))
     return (
         torch.from_numpy(seen.detections),
-        torch.from_numpy(np.stack([camera.intrinsics for camera in seen.cameras])),
+        intrinsics if known is None else zoomed_intrinsics(intrinsics, known.camera_zoom.double()),
         torch.from_numpy(np.stack([camera.world_to_camera for camera in seen.cameras])),
     )
 
@@ -133,7 +134,7 @@ def _fit_frames(
     progress: Progress,
 ) -> _FittedFrames:
     """Fits the hands of some frames; where what frames share is `known`, their poses alone."""
-    detections, intrinsics, extrinsics = _measured(seen)
+    detections, intrinsics, extrinsics = _measured(seen, known)
     chosen = [SIDES.index(side) for side in surface.sides]
     terms = joint_terms(detections[:, :, chosen], intrinsics, extrinsics, _of_sides(found, chosen))
     progress("Fitting pose and shape to joints", 0.02)
@@ -154,7 +155,7 @@ def _fit_frames(
 
 def _triangulate_again(seen: Capture, known: Variables) -> Triangulation:
     """Joints of other frames, by the cameras as they have been corrected."""
-    detections, intrinsics, extrinsics = _measured(seen)
+    detections, intrinsics, extrinsics = _measured(seen, known)
     rotation = known.camera_rotation.double()
     found = triangulate(detections, intrinsics, corrected_extrinsics(extrinsics, rotation), refine_rotations=False)
     return replace(found, rotation=rotation)
@@ -192,7 +193,7 @@ def fit_contour_distances(
     for frame, name in capture.masks:
         camera, t = capture.camera(name), capture.frames.index(frame)
         outline = away_from(mask_boundary(hand_mask(capture, (frame, name))), object_pixels(capture, (frame, name)))  # pyright: ignore[reportArgumentType]
-        k, e = camera_tensors(camera, fit.camera_rotation.get(name))
+        k, e = camera_tensors(camera, fit.camera_rotation.get(name), fit.camera_zoom.get(name))
         projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
         result[frame, name] = vars(contour_distance(projected, outline))
     return result
@@ -236,10 +237,11 @@ def mask_coverages(
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
     rotations = {c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)}
+    zooms = zooms_of_cameras(seen.camera_names, variables)
     result = {}
     for frame, name in capture.masks:
         camera, t = capture.camera(name), capture.frames.index(frame)
-        k, e = camera_tensors(camera, rotations.get(name))
+        k, e = camera_tensors(camera, rotations.get(name), zooms.get(name))
         projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size)
         mask = hand_mask(capture, (frame, name))
         spilt = mask_spills(mask, projected.silhouette)  # pyright: ignore[reportArgumentType]
@@ -274,6 +276,7 @@ def _report(
         "doubts": said if reading is None else [*said, reading],
         "displacement_mm": round(float(variables.displacement.norm(dim=-1).mean()) * 1000, 3),
         "camera_rotation_degrees": turns_of_cameras(seen.camera_names, variables),
+        "camera_zoom": zooms_of_cameras(seen.camera_names, variables),
         "outlier_detections": outliers,
     }
 
@@ -282,3 +285,8 @@ def turns_of_cameras(names: Sequence[str], variables: Variables) -> dict[str, fl
     """By how many degrees a fit turned each camera."""
     turns = variables.camera_rotation.norm(dim=-1).rad2deg().tolist()
     return {name: round(degrees, 3) for name, degrees in zip(names, turns, strict=True)}
+
+
+def zooms_of_cameras(names: Sequence[str], variables: Variables) -> dict[str, float]:
+    """Logarithm of the factor by which a fit changed each camera's focal length."""
+    return dict(zip(names, variables.camera_zoom.tolist(), strict=True))

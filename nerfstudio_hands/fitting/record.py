@@ -21,10 +21,11 @@ from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.fitting.silhouettes.mask_quality import MaskVerdict, mask_verdict
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.transforms.projection import zoomed_intrinsics
 from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
-FIT_VERSION = 5
+FIT_VERSION = 6
 
 UNREADABLE = (OSError, LookupError, TypeError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error)
 """What numpy and json raise for a damaged file."""
@@ -41,6 +42,7 @@ class HandFit:
         displacement: Offset of each rest vertex of the `HandSurface` over `sides`, metres.
         pose: Poses [T, H, ...] in the capture's world, metres.
         camera_rotation: Axis-angle correction of each camera that took part: `X_cam' = R(correction) @ X_cam`, radians.
+        camera_zoom: Logarithm of the factor on each such camera's focal length; none for one that is as calibrated.
         keypoints_3d: Joints in the world, triangulated or as they came with the capture; NaN where there are none. They
             are landmarks on a hand, not heads of bones: the model's joints lie some millimetres beside them.
         segmented_masks: Masks that the fit cut out of the pictures, by (frame, camera). They end at the wrist, and may
@@ -57,6 +59,7 @@ class HandFit:
     pose: HandPose
     camera_rotation: dict[str, Float[np.ndarray, " 3"]]
     keypoints_3d: Float[np.ndarray, "T 2 21 3"]
+    camera_zoom: dict[str, float] = field(default_factory=dict)
     segmented_masks: dict[tuple[str, str], Bool[np.ndarray, "H W"]] = field(default_factory=dict)
     mask_coverage: dict[tuple[str, str], float] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
@@ -72,17 +75,21 @@ class HandFit:
             displacement=variables.displacement,
             pose=variables.pose,
             camera_rotation=dict(zip(cameras, turns, strict=True)),
+            camera_zoom={n: zoom for n, zoom in zip(cameras, variables.camera_zoom.tolist(), strict=True) if zoom},
             **more,
         )
 
     def corrected(self, camera: CaptureCamera) -> CaptureCamera:
-        """The camera turned about its own centre by what the fit found; as it is where the fit says nothing of it."""
+        """The camera turned about its centre, and zoomed, by what the fit found; as it is where that says nothing of
+        it."""
         if camera.name not in self.camera_rotation:
             return camera
         world_to_camera = camera.world_to_camera.copy()
         rotation = rotation_matrix(torch.from_numpy(np.asarray(self.camera_rotation[camera.name], dtype=np.float64)))
         world_to_camera[:3] = rotation.numpy() @ world_to_camera[:3]
-        return replace(camera, world_to_camera=world_to_camera)
+        zoom = torch.tensor(self.camera_zoom.get(camera.name, 0.0), dtype=torch.float64)
+        intrinsics = zoomed_intrinsics(torch.from_numpy(camera.intrinsics), zoom).numpy()
+        return replace(camera, world_to_camera=world_to_camera, intrinsics=intrinsics)
 
     def mask_verdict(self, key: tuple[str, str]) -> MaskVerdict:
         """What the capture's mask of (frame, camera) is good for; one that is not there for nothing."""
@@ -95,6 +102,7 @@ class HandFit:
             "sides": list(self.sides),
             "frames": list(self.frames),
             "cameras": list(self.camera_rotation),
+            "camera_zoom": self.camera_zoom,
             "segmented_masks": [[*key, *mask.shape] for key, mask in self.segmented_masks.items()],
             "mask_coverage": [[*key, coverage] for key, coverage in self.mask_coverage.items()],
             "report": self.report,
@@ -145,6 +153,7 @@ class HandFit:
                 valid=tensor["valid"],
             ),
             camera_rotation=dict(zip(header["cameras"], turns, strict=True)),
+            camera_zoom={name: float(zoom) for name, zoom in header["camera_zoom"].items()},
             keypoints_3d=_of_shape(arrays, "keypoints_3d", (count, 2, 21, 3)),
             segmented_masks={
                 (frame, name): np.unpackbits(arrays[f"mask_{number}"], count=h * w).reshape(h, w).astype(bool)

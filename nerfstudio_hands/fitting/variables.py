@@ -23,6 +23,7 @@ class Variables:
         shape: Coefficients of both hands.
         displacement: Offset of each rest vertex, metres.
         camera_rotation: Axis-angle corrections of the cameras, radians.
+        camera_zoom: Logarithms of factors on the cameras' focal lengths.
         landmark_offset: From the model's joints to where a detector puts them, in the axes of the right hand's rest
             pose, carried by the bone; the left hand's are the mirror image. Metres.
         valid: Whether a hand was found in a frame; not optimised.
@@ -34,6 +35,7 @@ class Variables:
     shape: Float[Tensor, " K"]
     displacement: Float[Tensor, "V 3"]
     camera_rotation: Float[Tensor, "C 3"]
+    camera_zoom: Float[Tensor, " C"]
     landmark_offset: Float[Tensor, "21 3"]
     valid: Bool[Tensor, "T H"]
 
@@ -80,6 +82,7 @@ METERS_PER_UNIT = {
     "shape": 0.004,
     "displacement": 1.0,
     "camera_rotation": 1.0,
+    "camera_zoom": 0.1,
     "landmark_offset": 1.0,
 }
 STEP_METERS = 0.01

@@ -12,6 +12,9 @@ from nerfstudio_hands.inspection.view_measures import MaskQuality
 TURNED_DEGREES = 0.3
 """A rotation correction beyond this is called a miscalibration; it moves the picture of a hand by ten pixels or so."""
 
+ZOOMED = 0.01
+"""A focal length that is off by more than this share is called a miscalibration, too."""
+
 TURNED_DEGREES_BY_DETECTIONS = 0.5
 """The same where nothing but a camera's own detections tells: its joints err together by up to 0.4 degrees."""
 
@@ -73,10 +76,11 @@ class CameraReport:
         rotation_degrees: Size of the correction that the fit found; for a held-out camera, the correction that its
             detections ask for; NaN where neither is known.
         errors: By side.
+        zoom: By which share the fit made its focal length longer than calibrated.
         mask: None without masks.
         outline: The fitted hands against the outline that the pictures show; None where they show none.
         exposure: None without pictures.
-        miscalibrated: Whether it is turned, or misses every hand.
+        miscalibrated: Whether it is turned, has another focal length, or misses every hand.
         outliers: Sides whose detections disagree with the other cameras.
         faults: What to know of this camera, in a few words each; empty for a good one.
     """
@@ -85,6 +89,7 @@ class CameraReport:
     role: str
     rotation_degrees: float
     errors: dict[str, HandErrors]
+    zoom: float = 0.0
     mask: MaskQuality | None = None
     outline: OutlineQuality | None = None
     exposure: Exposure | None = None
@@ -114,11 +119,14 @@ def judge(report: CameraReport, *, expects_masks: bool) -> None:
     took_part = report.role == "fit"
     turned = report.rotation_degrees > (TURNED_DEGREES if took_part else TURNED_DEGREES_BY_DETECTIONS)
     misplaced = bool(kept) and min(kept) > MISPLACED_METERS
-    report.miscalibrated = bool(turned or misplaced)
+    zoomed = abs(report.zoom) > ZOOMED
+    report.miscalibrated = bool(turned or zoomed or misplaced)
 
     if turned:
         report.faults.append(f"turned {report.rotation_degrees:.1f}°" + " (corrected)" * took_part)
-    elif misplaced:
+    if zoomed:
+        report.faults.append(f"focal length {report.zoom:+.1%} (corrected)")
+    if misplaced and not turned:
         report.faults.append("misses every hand")
     report.faults += [f"{side} detections off" for side in report.outliers]
     if not detected:

@@ -87,7 +87,7 @@ def report_capture(
         role = role_of(name)
         degrees, errors = _hand_errors(capture, fit, posed, name)
         views = [view for (_, camera), view in measures.items() if camera == name]
-        report = CameraReport(name, role, degrees, errors)
+        report = CameraReport(name, role, degrees, errors, math.expm1(fit.camera_zoom.get(name, 0.0)))
         report.mask = _mean(MaskQuality, [view.mask for view in views])
         report.outline = _mean(OutlineQuality, [view.outline and view.outline.quality for view in views])
         if views:

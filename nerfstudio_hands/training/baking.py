@@ -163,6 +163,7 @@ def _drawn_record(
         displacement=model.hands.displacement.cpu(),
         pose=pose.to("cpu"),
         camera_rotation={},
+        camera_zoom={},
         keypoints_3d=record.fit.keypoints_3d[rows],
         segmented_masks={},
         mask_coverage=dict.fromkeys(keys, 1.0),

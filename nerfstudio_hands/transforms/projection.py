@@ -77,6 +77,18 @@ def corrected_extrinsics(
     return torch.cat([upper, world_to_camera[:, 3:]], 1)
 
 
+def zoomed_intrinsics(intrinsics: Float[Tensor, "*C 3 3"], zoom: Float[Tensor, "*C"]) -> Float[Tensor, "*C 3 3"]:
+    """Changes focal lengths, with the principal points where they are.
+
+    Args:
+        intrinsics: K, pixels.
+        zoom: Logarithm of the factor on the focal lengths.
+    """
+    factor = torch.ones_like(intrinsics)
+    factor[..., :2, :2] = zoom.exp()[..., None, None]
+    return intrinsics * factor
+
+
 def ndc_projection(
     intrinsics: Float[np.ndarray, "*batch 3 3"], width: int, height: int
 ) -> Float[np.ndarray, "*batch 4 4"]:

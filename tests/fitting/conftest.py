@@ -17,6 +17,7 @@ from nerfstudio_hands.hand_model import HandPose, HandSurface, SurfacePose, defa
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 
 TURNED, TURN_DEGREES = "05", (0.7, -0.8, 0.0)
+ZOOMED, ZOOM = "03", 0.02
 EMPTY_MASK = "02"
 
 
@@ -51,7 +52,8 @@ def truth() -> Truth:
 
 @pytest.fixture(scope="session")
 def made_up_capture(truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> Capture:
-    """Noisy detections with outliers, one camera turned against its calibration, one mask empty."""
+    """Noisy detections with outliers, one camera turned against its calibration, one with another focal length, one
+    mask empty."""
     root = tmp_path_factory.mktemp("made_up")
     names = [f"{k:02d}" for k in range(8)]
     intrinsics, extrinsics = ring_of_cameras(len(names))
@@ -74,5 +76,9 @@ def made_up_capture(truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> C
         claimed = extrinsics[index].numpy().copy()
         if name == TURNED:
             claimed[:3] = Rotation.from_rotvec(-truth.turn).as_matrix() @ claimed[:3]
-        cameras.append(CaptureCamera(name, intrinsics[index].numpy(), claimed, *SIZE))
+        lens = np.diag([np.exp(-ZOOM)] * 2 + [1.0]) if name == ZOOMED else np.eye(3)
+        center = intrinsics[index, :2, 2].numpy()
+        k = lens @ intrinsics[index].numpy()
+        k[:2, 2] = center
+        cameras.append(CaptureCamera(name, k, claimed, *SIZE))
     return Capture(Path(root), cameras, ["a"], images, masks, detections.numpy(), [])

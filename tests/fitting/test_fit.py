@@ -46,6 +46,12 @@ def test_the_turned_camera_is_turned_back_and_the_others_stay(fitted, truth):
     assert max(others) < np.deg2rad(0.12)
 
 
+def test_the_other_focal_length_is_found_and_those_that_are_right_stay(fitted):
+    zooms = {name: fitted.camera_zoom.get(name, 0.0) for name in fitted.camera_rotation}
+    assert abs(zooms.pop("03") - 0.02) < 0.004
+    assert max(map(abs, zooms.values())) < 0.002
+
+
 def test_outlines_agree_and_the_empty_mask_is_named(made_up_capture, fitted):
     distances = fit_contour_distances(made_up_capture, fitted)
     for (_, name), distance in distances.items():

@@ -33,6 +33,7 @@ def fit() -> HandFit:
             torch.tensor([[True], [False]]),
         ),
         camera_rotation={"03": np.array([0.1, 0.2, 0.3]), "07": np.zeros(3)},
+        camera_zoom={"07": 0.02},
         keypoints_3d=np.full((2, 2, 21, 3), np.nan),
         segmented_masks={
             ("a", "03"): np.arange(15).reshape(3, 5) % 2 > 0,
@@ -63,6 +64,7 @@ def test_a_fit_survives_its_file(fit: HandFit, tmp_path: Path):
         assert torch.equal(getattr(again.pose, name), getattr(fit.pose, name))
     assert list(again.camera_rotation) == ["03", "07"]
     np.testing.assert_array_equal(again.camera_rotation["03"], [0.1, 0.2, 0.3])
+    assert again.camera_zoom == {"07": 0.02}
     assert np.isnan(again.keypoints_3d).all()
     assert list(again.segmented_masks) == list(fit.segmented_masks)
     for key, mask in fit.segmented_masks.items():

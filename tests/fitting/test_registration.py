@@ -198,7 +198,7 @@ def test_a_file_of_another_registration_is_passed_over(tmp_path: Path):
     def variables(frames: int) -> Variables:
         zeros = torch.zeros(frames, 1, 3)
         valid = torch.ones(frames, 1, dtype=torch.bool)
-        shared = torch.zeros(10), torch.zeros(7, 3), torch.zeros(2, 3), torch.zeros(21, 3)
+        shared = torch.zeros(10), torch.zeros(7, 3), torch.zeros(2, 3), torch.zeros(2), torch.zeros(21, 3)
         return Variables(zeros, torch.zeros(frames, 1, 15, 3), zeros, *shared, valid)
 
     path = tmp_path / "x.partial.pictures.npz"

@@ -18,6 +18,7 @@ def made_up(seed: int, frames: int) -> Variables:
         "shape": (10,),
         "displacement": (7, 3),
         "camera_rotation": (4, 3),
+        "camera_zoom": (4,),
         "landmark_offset": (21, 3),
     }
     values = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}

@@ -73,6 +73,7 @@ def make_report(
         displacement=torch.zeros(0, 3),
         pose=HandPose.rest(2, (1,)),
         camera_rotation=corrections,
+        camera_zoom={"04": float(np.log(1.03))},
         keypoints_3d=joints,
         report={"joint_distance_mm": joint_distance_mm},
     )
@@ -98,7 +99,7 @@ def test_names_the_faults_of_each_camera() -> None:
     assert cameras["01"].faults == ["turned 1.0° (corrected)"]
     assert cameras["02"].faults == ["turned 1.0°"]
     assert cameras["03"].faults == ["right detections off"]
-    assert cameras["04"].faults == ["mask nearly empty"]
+    assert cameras["04"].faults == ["focal length +3.0% (corrected)", "mask nearly empty"]
     assert cameras["05"].faults == ["no pictures"]
     assert [cameras[name].role for name in ("01", "02", "05")] == ["fit", "held out", "no pictures"]
 

@@ -154,6 +154,7 @@ def fit_joints(
         torch.zeros(count) if known is None else known.shape,
         torch.zeros(len(surface.vertex_side), 3) if known is None else known.displacement,
         camera_rotation.float(),
+        torch.zeros(len(camera_rotation)) if known is None else known.camera_zoom,
         torch.zeros(21, 3) if known is None else known.landmark_offset,
         valid,
     )
@@ -267,6 +268,7 @@ def _place(surface: HandSurface, terms: JointTerms, start: Variables) -> Variabl
         start.shape,
         start.displacement,
         start.camera_rotation,
+        start.camera_zoom,
         start.landmark_offset,
         start.valid,
     )

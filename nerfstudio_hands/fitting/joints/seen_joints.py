@@ -79,6 +79,7 @@ def lay_on_images(
             shape.float(),
             torch.zeros(surface.num_vertices, 3),
             torch.zeros(1, 3),
+            torch.zeros(1),
             torch.zeros(21, 3),
             pose.valid,
         )

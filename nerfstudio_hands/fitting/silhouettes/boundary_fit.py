@@ -27,10 +27,12 @@ from nerfstudio_hands.fitting.silhouettes.gauss_newton import WORKERS, Modes, Pa
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
-from nerfstudio_hands.transforms.projection import corrected_extrinsics
+from nerfstudio_hands.transforms.projection import corrected_extrinsics, zoomed_intrinsics
 
 # Landmarks lie beside the heads of bones, so joints give way to outlines.
 JOINT_WEIGHT = 1.0
+# Of fewer cameras none knows the hand's size from the others so well that it can say how long its own lens is.
+CAMERAS_TO_ZOOM = 5
 # Gauss-Newton steps a matching.
 STEPS = 2
 
@@ -120,6 +122,7 @@ def refine_on_boundaries(
             joints=JOINT_WEIGHT,
             outline_scale=step.scale,
             cameras=refine_cameras and shared,
+            zoom=refine_cameras and shared and step.displacement and len(intrinsics) >= CAMERAS_TO_ZOOM,
             displacement=step.displacement and shared,
             shape=shared,
             landmarks=refine_landmarks and shared,
@@ -166,7 +169,7 @@ def _match(
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
     extrinsics = corrected_extrinsics(terms.world_to_camera.double(), variables.camera_rotation)
-    intrinsics = intrinsics.double()
+    intrinsics = zoomed_intrinsics(intrinsics.double(), variables.camera_zoom)
 
     def matched(target: BoundaryTarget) -> Pairs | None:
         camera, outline = target.camera, target.outline

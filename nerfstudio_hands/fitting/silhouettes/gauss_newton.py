@@ -33,7 +33,7 @@ from nerfstudio_hands.fitting.joints.pose_fit import (
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandSurface, pose_hand
-from nerfstudio_hands.transforms.projection import corrected_extrinsics
+from nerfstudio_hands.transforms.projection import corrected_extrinsics, zoomed_intrinsics
 from nerfstudio_hands.transforms.rotations import rotation_matrix, rotation_vector, skew
 
 # Numbers of unknowns of one posed hand: orientation, 15 local rotations, translation.
@@ -54,6 +54,9 @@ CORRELATION_METERS = 0.004
 CAMERA_PRIOR_RADIANS = 0.2 * torch.pi / 180
 CAMERA_PRIOR_WEIGHT = 20.0
 CAMERA_PRIOR_WEIGHT_IN_SPACE = 3.0
+# Focal lengths likewise: logarithms of factors.
+ZOOM_PRIOR = 0.003
+ZOOM_PRIOR_WEIGHT = 20.0
 # Smooth changes of form up to some millimetres, roughness (distance from the neighbours' mean) up to a tenth of one.
 DISPLACEMENT_METERS = 0.0015
 ROUGHNESS_METERS = 0.0001
@@ -124,6 +127,7 @@ class Weights:
         joints: Of the detected joints.
         outline_scale: Misfit at which an outline pair begins to be taken for an outlier, metres.
         cameras: Whether cameras may turn.
+        zoom: Whether their focal lengths may change.
         displacement: Whether vertices may move.
         shape: Whether the shape may change.
         landmarks: Whether the places of landmarks may change.
@@ -132,6 +136,7 @@ class Weights:
     joints: float
     outline_scale: float
     cameras: bool
+    zoom: bool
     displacement: bool
     shape: bool
     landmarks: bool
@@ -176,11 +181,12 @@ class Problem:
         self.cameras = len(terms.world_to_camera)
         self.num_shape = surface.hands[0].num_shape
         self.num_modes = modes.precision.shape[1]
-        # Layout of the unknowns: poses, then displacement coefficients, shape, cameras, landmark offsets.
+        # Layout of the unknowns: poses, then displacement coefficients, shape, turns, zooms, landmark offsets.
         self.at_modes = POSE_SIZE * self.frames * self.hands
         self.at_shape = self.at_modes + 3 * self.num_modes * self.hands
         self.at_cameras = self.at_shape + self.num_shape
-        self.at_offset = self.at_cameras + 3 * self.cameras
+        self.at_zoom = self.at_cameras + 3 * self.cameras
+        self.at_offset = self.at_zoom + self.cameras
         self.size = self.at_offset + 63
 
     def step(self, variables: Variables, pairs: Sequence[Pairs], weights: Weights) -> Variables:
@@ -201,7 +207,7 @@ class Problem:
             for linear in pool.map(lambda at: self._linearize(variables, *at, shape=weights.shape), there):
                 self._add_joints(linear, extrinsics, weights, matrix, vector)
                 self._add_points(linear, weights, matrix, vector)
-                self._add_outlines(linear, extrinsics, pairs, weights, matrix, vector)
+                self._add_outlines(linear, extrinsics, variables.camera_zoom, pairs, weights, matrix, vector)
         free = self._free(variables, weights)
         reduced = matrix[free][:, free]
         reduced = reduced + torch.diag(DAMPING * reduced.diagonal() + 1e-9)
@@ -220,7 +226,8 @@ class Problem:
         free[: self.at_modes] = variables.valid.reshape(-1).repeat_interleave(POSE_SIZE)
         free[self.at_modes : self.at_shape] = weights.displacement
         free[self.at_shape : self.at_cameras] = weights.shape
-        free[self.at_cameras : self.at_offset] = weights.cameras
+        free[self.at_cameras : self.at_zoom] = weights.cameras
+        free[self.at_zoom : self.at_offset] = weights.zoom
         free[self.at_offset :] = weights.landmarks
         return free
 
@@ -315,12 +322,12 @@ class Problem:
             columns.append(self.at_offset + torch.arange(63))
 
     def _add_outlines(
-        self, linear: _LinearHand, extrinsics: Tensor, pairs: Sequence[Pairs], weights: Weights, matrix: Tensor,
-        vector: Tensor,
+        self, linear: _LinearHand, extrinsics: Tensor, zoom: Tensor, pairs: Sequence[Pairs], weights: Weights,
+        matrix: Tensor, vector: Tensor,
     ) -> None:  # fmt: skip
         """Distances of outline points from tangent lines, in metres at the depth of the hand."""
         frame, hand, scale = linear.frame, linear.hand, weights.outline_scale
-        basis = self.modes.vectors[hand]
+        basis, intrinsics = self.modes.vectors[hand], zoomed_intrinsics(self.intrinsics, zoom)
         last = linear.first_vertex + len(linear.vertices)
         for pair in pairs:
             mine = (pair.ends[:, 0] >= linear.first_vertex) & (pair.ends[:, 0] < last)
@@ -329,7 +336,7 @@ class Problem:
             first, second = (pair.ends[mine] - linear.first_vertex).unbind(1)
             fraction, normals = pair.fraction[mine, None], pair.normals[mine]
             rotation, translation = extrinsics[pair.camera, :3, :3], extrinsics[pair.camera, :3, 3]
-            k = self.intrinsics[pair.camera]
+            k = intrinsics[pair.camera]
             world = (1 - fraction) * linear.vertices[first] + fraction * linear.vertices[second]
             point = world @ rotation.T + translation
             pixels = point @ k.T
@@ -355,6 +362,10 @@ class Problem:
             if weights.cameras:
                 rows.append(torch.linalg.cross(point, slope))
                 columns.append(self.at_cameras + 3 * pair.camera + torch.arange(3))
+            if weights.zoom:
+                # Lengths in the picture grow from the principal point.
+                rows.append((((pixels - k[:2, 2]) * normals).sum(-1) * size)[:, None])
+                columns.append(torch.tensor([self.at_zoom + pair.camera]))
             worth = pair.weight * pair.length * size / CORRELATION_METERS
             worth = worth / (1 + (residual / scale) ** 2) ** 2 / max(OUTLINE_METERS, scale / 3) ** 2
             _accumulate(matrix, vector, columns, rows, residual, worth)
@@ -385,13 +396,15 @@ class Problem:
         weight = CAMERA_PRIOR_WEIGHT_IN_SPACE if self.terms.space_weights.any() else CAMERA_PRIOR_WEIGHT
         precision = weight / (CAMERA_PRIOR_RADIANS**2 + (turn**2).sum(-1, keepdim=True))
         diagonal(self.at_cameras + torch.arange(3 * self.cameras), turn, precision.expand(-1, 3))
+        zoom = variables.camera_zoom
+        diagonal(self.at_zoom + torch.arange(self.cameras), zoom, ZOOM_PRIOR_WEIGHT / (ZOOM_PRIOR**2 + zoom**2))
         offset = variables.landmark_offset
         diagonal(self.at_offset + torch.arange(63), offset, torch.full_like(offset, LANDMARK_OFFSET_METERS**-2))
 
     def _moved(self, variables: Variables, delta: Tensor) -> Variables:
         pose = delta[: self.at_modes].reshape(self.frames, self.hands, POSE_SIZE)
         modes = delta[self.at_modes : self.at_shape].reshape(self.hands, 3, self.num_modes)
-        turn = delta[self.at_cameras : self.at_offset].reshape(-1, 3)
+        turn = delta[self.at_cameras : self.at_zoom].reshape(-1, 3)
         turned = rotation_matrix(turn) @ rotation_matrix(variables.camera_rotation)
         return replace(
             variables,
@@ -402,6 +415,7 @@ class Problem:
             displacement=variables.displacement
             + torch.cat([basis @ modes[hand].T for hand, basis in enumerate(self.modes.vectors)]),
             camera_rotation=rotation_vector(turned),
+            camera_zoom=variables.camera_zoom + delta[self.at_zoom : self.at_offset],
             landmark_offset=variables.landmark_offset + delta[self.at_offset :].reshape(21, 3),
         )
 

@@ -18,6 +18,10 @@ GRABCUT_ITERATIONS = 3
 PROFILE = 9.0
 # Colour difference across an edge, of 255, below which its place is anybody's guess.
 MIN_CONTRAST = 30.0
+# What is no longer background differs from it by this share of what the skin does, and by so much of 255.
+RIM_SHARE, MIN_RIM = 0.25, 12.0
+# Share of the contrast in half a pixel: where it rises by less, it has come to its first height.
+SLOW_RISE = 0.04
 # A mask of our own whose area or overlap with the projected hands lies outside of this has followed something else.
 AREA_RATIO = (0.6, 1.5)
 MIN_OVERLAP = 0.6
@@ -141,8 +145,8 @@ def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> M
     contrast.
 
     GrabCut leaves out the bright rims that a light from behind draws round fingers. Seen along its own normal, such a
-    rim is further from the background than the skin is: the edge is where, coming from outside, the colour first
-    leaves the background by half of the way to the skin.
+    rim differs from the background, if in another direction than the skin does: coming from outside, what is no longer
+    background rises to a first height, and the edge is where it is halfway there.
 
     Args:
         image: RGB.
@@ -150,7 +154,7 @@ def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> M
     """
     if not len(outline.points):
         return outline
-    steps = np.arange(-PROFILE, PROFILE + 0.25, 0.5)
+    steps = np.arange(PROFILE, -PROFILE - 0.25, -0.5)
     at = outline.points[:, None] + steps[:, None] * outline.normals[:, None] - 0.5
     soft = cv2.GaussianBlur(image, (0, 0), 0.7).astype(np.float32)
     # OpenCV's remap takes at most 32767 rows.
@@ -158,16 +162,19 @@ def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> M
     profile = np.concatenate(chunks)
     inside = profile[:, steps <= -PROFILE + 3].mean(1)
     outside = profile[:, steps >= PROFILE - 3].mean(1)
-    axis = inside - outside
-    contrast = np.linalg.norm(axis, axis=1)
-    share = ((profile - outside[:, None]) * axis[:, None]).sum(-1) / np.maximum(contrast, 1.0)[:, None] ** 2
-    # The outermost crossing of one half, interpolated between the samples beside it.
-    hand = share > 0.5
-    last = len(steps) - 1 - np.argmax(hand[:, ::-1], 1)
-    kept = (contrast > MIN_CONTRAST) & (last < len(steps) - 1) & (last > 0) & hand.any(1)
-    rows, last = np.flatnonzero(kept), last[kept]
-    before, after = share[rows, last], share[rows, last + 1]
-    offset = steps[last] + 0.5 * (before - 0.5) / np.maximum(before - after, 1e-6)
+    contrast = np.linalg.norm(inside - outside, axis=1)
+    differs = np.linalg.norm(profile - outside[:, None], axis=2)
+    left = differs > np.maximum(RIM_SHARE * contrast, MIN_RIM)[:, None]
+    first, sample = np.argmax(left, 1)[:, None], np.arange(len(steps))
+    slow = np.diff(differs, append=0) < SLOW_RISE * contrast[:, None]
+    top = np.argmax(slow & (sample >= first), 1)[:, None]
+    height = np.take_along_axis(differs, top, 1)
+    # The crossing of one half, interpolated between the samples beside it.
+    crossing = np.argmax((differs >= 0.5 * height) & (sample <= top), 1)
+    kept = (contrast > MIN_CONTRAST) & left.any(1) & (crossing > 0)
+    rows, crossing, half = np.flatnonzero(kept), crossing[kept], 0.5 * height[kept, 0]
+    before, after = differs[rows, crossing - 1], differs[rows, crossing]
+    offset = steps[crossing] + 0.5 * (after - half) / np.maximum(after - before, 1e-6)
     moved = outline.points[rows] + offset[:, None] * outline.normals[rows]
     near = np.abs(offset) < PROFILE - 3
     return MaskBoundary(moved[near], outline.normals[rows][near])

@@ -96,12 +96,13 @@ def test_what_is_out_of_reach_or_forearm_does_not_count():
     assert distance.matched == 0.0 and np.isnan(distance.mean)
 
 
-def test_colours_move_a_rough_silhouette_onto_the_object():
+@pytest.mark.parametrize("background", [(40, 90, 70), (205, 235, 215)], ids=["dark", "bright"])
+def test_colours_move_a_rough_silhouette_onto_the_object(background):
     true = disc(80.0)
-    picture = np.where(true[..., None], (200, 150, 130), (40, 90, 70)).astype(np.float64)
-    picture += np.random.default_rng(0).normal(0, 5, picture.shape)
+    picture = np.where(true[..., None], (200, 150, 130), background).astype(np.float64)
     # A bright rim, as a light from behind draws it.
-    picture[true & ~disc(77.0)] = (250, 250, 245)
+    picture[true & ~disc(76.5)] = (254, 248, 190)
+    picture += np.random.default_rng(0).normal(0, 4, picture.shape)
     picture = cv2.GaussianBlur(picture.clip(0, 255).astype(np.uint8), (0, 0), 0.8)
     rough = disc(78.0, CENTRE + [6.0, -4.0])
     mask, trusted = segment_hands(picture, rough, np.zeros_like(true), band=14.0)
