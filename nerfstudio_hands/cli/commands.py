@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import tyro
 
 from nerfstudio_hands.cli.animate import animate
@@ -46,10 +48,22 @@ COMMANDS = {
 }
 
 
+OF_A_CAPTURE = ("check", "fit")
+"""Commands whose first word is the folder of a capture."""
+
+
 def run_command() -> None:
     """Parses the words of this process and runs the command that they name."""
     tyro.extras.subcommand_cli_from_dict(
         {name: announced(name, command) for name, command in COMMANDS.items()},
         prog="ns-hands",
         description="Hand avatars from calibrated pictures: what surrounds `ns-train hand-uvnerf`.",
+        args=_understood(sys.argv[1:]),
     )
+
+
+def _understood(words: list[str]) -> list[str]:
+    """The words without `--data`, which nerfstudio's commands have before a capture's folder."""
+    if not words or words[0] not in OF_A_CAPTURE:
+        return words
+    return [word.removeprefix("--data=") for word in words if word != "--data"]

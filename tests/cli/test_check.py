@@ -15,6 +15,7 @@ from PIL import Image
 
 from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.cli.check import capture_name, check
+from nerfstudio_hands.cli.commands import run_command
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
@@ -153,3 +154,12 @@ def test_a_capture_of_the_right_hand_alone(
     check(demo_capture, output=tmp_path)
     cameras = json.loads((tmp_path / "report.json").read_text())["cameras"]
     assert len(cameras) == 12 and (tmp_path / "contact_sheet.jpg").exists()
+
+
+@pytest.mark.parametrize("words", [["--data", "{}"], ["--data={}"], ["{}"]])
+@pytest.mark.parametrize("command", ["check", "fit"])
+def test_the_folder_may_come_after_the_word_that_nerfstudio_has_before_it(command, words, tmp_path, monkeypatch):
+    missing = tmp_path / "nothing"
+    monkeypatch.setattr("sys.argv", ["ns-hands", command, *(word.format(missing) for word in words)])
+    with pytest.raises(HandsError, match="nothing"):
+        run_command()
