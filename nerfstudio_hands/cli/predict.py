@@ -22,7 +22,7 @@ SHEET = 12
 
 def predict(
     *,
-    images: Path,
+    images: Optional[Path] = None,
     output_dir: Path = Path("predictions"),
     load_config: Optional[Path] = None,
     network: Optional[Path] = None,
@@ -44,7 +44,7 @@ def predict(
     Of a network of hand-object-sdf: closed surfaces of each hand and what it holds instead of parameters.
 
     Args:
-        images: Folder of pictures, a picture, or a video.
+        images: Folder of pictures, a picture, or a video; without, the network is saved and nothing else done.
         output_dir: Folder for what is found.
         load_config: A run's config.yml of `ns-train hand-monocular` or `hand-object-sdf`, instead of the network of
             single hands that comes along.
@@ -63,6 +63,11 @@ def predict(
         turntables: Write OUTPUT_DIR/turntables/NAME.webp, hands, and what they hold, from all around.
         save_network: File (.npz) to write the network to, of a run a quarter of its checkpoint's size.
     """
+    if images is None and save_network is None:
+        raise HandsError(
+            "--images: expected pictures to find hands in, found none: give a folder, a picture or a video, or a file "
+            "that --save-network is to write a network to."
+        )
     require_range("--max-hands", max_hands, 1, 8)
     if load_config is not None and network is not None:
         raise HandsError(
@@ -81,6 +86,9 @@ def predict(
         raise HandsError(
             f"--intrinsics: expected focal lengths above 0 pixels, found {intrinsics[:2]}: give fx fy cx cy."
         )
+    if images is None:
+        _save(save_network, _predictor(load_config, network, hand_model), load_config or network)
+        return
     check_can_be_made(output_dir, "--output-dir")
     from nerfstudio_hands.preparation.sources import folder_sources, image_or_video
 
@@ -91,15 +99,12 @@ def predict(
     from nerfstudio_hands.estimators.hand_detector import HandDetector
     from nerfstudio_hands.export.hand_finder import HandFinder
     from nerfstudio_hands.export.prediction_run import overview
-    from nerfstudio_hands.export.predictor_kinds import run_of, write_predictor
+    from nerfstudio_hands.export.predictor_kinds import run_of
 
     predictor = _predictor(load_config, network, hand_model)
     for part in ("overlays", *["meshes"] * (meshes != "none"), *["turntables"] * turntables):
         prepare_output_folder(output_dir / part, keep_out_of=images)
-    if save_network is not None:
-        source_of = load_config or network
-        made_of = "/".join(source_of.absolute().parts[-4:-1]) if source_of else "shipped"
-        write_predictor(save_network, predictor, {"made_of": made_of})
+    _save(save_network, predictor, load_config or network)
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_image else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
@@ -125,6 +130,14 @@ def predict(
         f"{output_dir / 'overview.jpg'}. Network: {found.milliseconds_a_hand:.0f} ms a hand.",
         soft_wrap=True,
     )
+
+
+def _save(path: Path | None, predictor: Predictor, source: Path | None) -> None:
+    """Writes the network, where that is asked for, with what it was made of."""
+    if path is not None:
+        from nerfstudio_hands.export.predictor_kinds import write_predictor
+
+        write_predictor(path, predictor, {"made_of": "/".join(source.absolute().parts[-4:-1]) if source else "shipped"})
 
 
 def _predictor(load_config: Path | None, network: Path | None, hand_model: str) -> Predictor:

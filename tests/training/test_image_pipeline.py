@@ -15,6 +15,7 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
+from nerfstudio_hands.cli.predict import predict
 from nerfstudio_hands.datamanagers.crop_batches import CropBatches
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
@@ -98,8 +99,11 @@ def test_hands_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path, mo
     network = tmp_path / "network.npz"
     ns_hands(
         *("predict", "--load-config", run, "--images", tmp_path / "images", "--output-dir", tmp_path / "out"),
-        *("--whole-image", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--save-network", network),
+        *("--whole-image", "--side", "left", "--intrinsics", "100", "100", "40", "40"),
     )
+    ns_hands("predict", "--load-config", run, "--save-network", network)
+    with pytest.raises(HandsError, match="--images: expected pictures"):
+        predict(load_config=run)
     found = json.loads((tmp_path / "out" / "hands.json").read_text())["pictures"]
     assert found.keys() == {"0", "1"} and found["0"]["hands"][0]["side"] == "left"
     # Pixels of 80, 100 of focal length: a border of one lies 40 pixels from the middle.
