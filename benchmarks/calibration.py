@@ -47,7 +47,7 @@ class CalibrationByHands(Recorded):
 
 
 def main(args: CalibrationByHands) -> None:
-    table = Table(title="Cameras placed by a moving hand, 60 frames")
+    table = Table(title=f"Cameras placed by a moving hand, {args.frames} frames")
     for column in ("cameras", "degrees, median", "degrees, worst", "% of distance, median", "worst", "scale %, worst"):
         table.add_column(column, justify="right")
     for count in args.cameras:
