@@ -18,7 +18,9 @@ GRABCUT_ITERATIONS = 3
 PROFILE = 9.0
 # Colour difference across an edge, of 255, below which its place is anybody's guess.
 MIN_CONTRAST = 30.0
-# What is no longer background differs from it by this share of what the skin does, and by so much of 255.
+# Gray value of 255 beyond which, and of skin that is darker, a background lights rims.
+BRIGHT = 160.0
+# By which share of the contrast with the skin, and by how much of 255, a rim is brighter than its background.
 RIM_SHARE, MIN_RIM = 0.25, 12.0
 # Share of the contrast in half a pixel: where it rises by less, it has come to its first height.
 SLOW_RISE = 0.04
@@ -145,8 +147,9 @@ def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> M
     contrast.
 
     GrabCut leaves out the bright rims that a light from behind draws round fingers. Seen along its own normal, such a
-    rim differs from the background, if in another direction than the skin does: coming from outside, what is no longer
-    background rises to a first height, and the edge is where it is halfway there.
+    rim is further from a dark background than the skin is: the edge is where, coming from outside, the color first
+    leaves the background by half of the way to the skin. A bright background it outshines in some channel: there the
+    edge is halfway up its own height. A shadow beside the hand, or the grain of a table, does neither.
 
     Args:
         image: RGB.
@@ -162,19 +165,23 @@ def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> M
     profile = np.concatenate(chunks)
     inside = profile[:, steps <= -PROFILE + 3].mean(1)
     outside = profile[:, steps >= PROFILE - 3].mean(1)
-    contrast = np.linalg.norm(inside - outside, axis=1)
-    differs = np.linalg.norm(profile - outside[:, None], axis=2)
-    left = differs > np.maximum(RIM_SHARE * contrast, MIN_RIM)[:, None]
-    first, sample = np.argmax(left, 1)[:, None], np.arange(len(steps))
-    slow = np.diff(differs, append=0) < SLOW_RISE * contrast[:, None]
-    top = np.argmax(slow & (sample >= first), 1)[:, None]
-    height = np.take_along_axis(differs, top, 1)
-    # The crossing of one half, interpolated between the samples beside it.
-    crossing = np.argmax((differs >= 0.5 * height) & (sample <= top), 1)
-    kept = (contrast > MIN_CONTRAST) & left.any(1) & (crossing > 0)
-    rows, crossing, half = np.flatnonzero(kept), crossing[kept], 0.5 * height[kept, 0]
-    before, after = differs[rows, crossing - 1], differs[rows, crossing]
-    offset = steps[crossing] + 0.5 * (after - half) / np.maximum(after - before, 1e-6)
+    axis = inside - outside
+    contrast = np.linalg.norm(axis, axis=1)
+    rises = ((profile - outside[:, None]) * axis[:, None]).sum(-1) / np.maximum(contrast, 1.0)[:, None] ** 2
+    brighter = (profile - outside[:, None]).max(-1)
+    # Of a rim, the first height from outside; of skin, all of the way to it.
+    before_light = (outside.mean(1) > BRIGHT) & (axis.mean(1) < 0)
+    rim = (brighter > np.maximum(RIM_SHARE * contrast, MIN_RIM)[:, None]) & before_light[:, None]
+    first, sample = np.argmax(rim, 1)[:, None], np.arange(len(steps))
+    top = np.argmax((np.diff(brighter, append=0) < SLOW_RISE * contrast[:, None]) & (sample >= first), 1)[:, None]
+    height = np.take_along_axis(brighter, top, 1)
+    rises = np.maximum(rises, np.where(rim.any(1)[:, None] & (sample <= top), brighter / np.maximum(height, 1.0), 0))
+    # The outermost crossing of one half, interpolated between the samples beside it.
+    crossing = np.argmax(rises >= 0.5, 1)
+    kept = (contrast > MIN_CONTRAST) & (crossing > 0)
+    rows, crossing = np.flatnonzero(kept), crossing[kept]
+    before, after = rises[rows, crossing - 1], rises[rows, crossing]
+    offset = steps[crossing] + 0.5 * (after - 0.5) / np.maximum(after - before, 1e-6)
     moved = outline.points[rows] + offset[:, None] * outline.normals[rows]
     near = np.abs(offset) < PROFILE - 3
     return MaskBoundary(moved[near], outline.normals[rows][near])
