@@ -50,6 +50,7 @@ from nerfstudio_hands.preparation.options import PrepareOptions
 from nerfstudio_hands.preparation.prepare import prepare
 from nerfstudio_hands.synthesis.phone import true_hand_length
 from nerfstudio_hands.transforms.projection import project
+from nerfstudio_hands.transforms.rigid import apply_rigid
 from nerfstudio_hands.transforms.rotations import rigid_registration
 
 FARTHEST = 0.05
@@ -185,7 +186,7 @@ def film_figures(args: OwnPictures) -> tuple[dict[str, float], Table]:
         raise HandsError(f"{args.data}: expected a film of at most 300 frames, found {len(everything)}.")
     valid = made.fit.pose.valid[:, 0].numpy()
     found = posed.keypoints[:, 0].double().numpy()
-    own, true = (in_camera(points[valid], camera.world_to_camera) for points in (found, everything))
+    own, true = (apply_rigid(camera.world_to_camera, points[valid]) for points in (found, everything))
     figures = {"frames": int(valid.sum())} | hand_pose_metrics(own, true)
     table = Table("finger", "across mm", "in depth mm", "landmarks px", title="film: error about the wrist, means")
     pixels = made.capture.detections[:, 0, SIDES.index(made.side)][valid]
@@ -199,11 +200,6 @@ def film_figures(args: OwnPictures) -> tuple[dict[str, float], Table]:
         table.add_row(name, *(f"{number:.1f}" for number in numbers))
     figures["landmarks, median px"] = float(np.nanmedian(missed))
     return figures | seconds(args, "film"), table
-
-
-def in_camera(points: np.ndarray, world_to_camera: np.ndarray) -> np.ndarray:
-    """World points in a camera's frame."""
-    return points @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
 
 
 def as_table(title: str, rows: dict[str, dict[str, float]]) -> Table:

@@ -99,8 +99,8 @@ def measure(capture: Capture, split: Split, fit: HandFit, truth: Truth) -> dict[
         frames = "training" if split.train_frames[t] else "held-out"
         seen = torch.zeros(len(vertices[t]), dtype=torch.bool)
         for name in [*split.train_cameras, *split.eval_cameras]:
-            camera = capture.camera(name)
-            k, e = camera_tensors(camera, fit.camera_rotation.get(name), fit.camera_zoom.get(name))
+            camera = fit.corrected(capture.camera(name))
+            k, e = camera_tensors(camera)
             if name in split.train_cameras:
                 seen |= (normals[t].double() * (-e[:3, :3].T @ e[:3, 3] - vertices[t].double())).sum(-1) > 0
             if (frame, name) in capture.true_masks:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.image_reading import read_mask, read_object_mask
 from nerfstudio_hands.hand_model.joints import SIDES
+from nerfstudio_hands.transforms.projection import corrected_extrinsics, zoomed_intrinsics
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class CaptureCamera:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.width, self.height
+
+    def corrected(self, rotation: Float[np.ndarray, "3"], zoom: float) -> CaptureCamera:
+        """The camera turned about its centre (axis-angle in its axes, radians), its focal lengths times exp(zoom)."""
+        turn = torch.from_numpy(np.asarray(rotation, dtype=np.float64))
+        extrinsics = corrected_extrinsics(torch.from_numpy(self.world_to_camera)[None], turn[None])[0]
+        k = zoomed_intrinsics(torch.from_numpy(self.intrinsics), torch.tensor(zoom, dtype=torch.float64))
+        return replace(self, intrinsics=k.numpy(), world_to_camera=extrinsics.numpy())
 
 
 @dataclass

@@ -25,6 +25,7 @@ from nerfstudio_hands.fitting.silhouettes.contours import away_from, contour_dis
 from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills
 from nerfstudio_hands.fitting.silhouettes.mask_refinement import (
     camera_tensors,
+    corrected_cameras,
     frames_of,
     refine_on_masks,
     segmented_masks,
@@ -191,9 +192,9 @@ def fit_contour_distances(
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
     result = {}
     for frame, name in capture.masks:
-        camera, t = capture.camera(name), capture.frames.index(frame)
+        camera, t = fit.corrected(capture.camera(name)), capture.frames.index(frame)
         outline = away_from(mask_boundary(hand_mask(capture, (frame, name))), object_pixels(capture, (frame, name)))  # pyright: ignore[reportArgumentType]
-        k, e = camera_tensors(camera, fit.camera_rotation.get(name), fit.camera_zoom.get(name))
+        k, e = camera_tensors(camera)
         projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
         result[frame, name] = vars(contour_distance(projected, outline))
     return result
@@ -236,12 +237,11 @@ def mask_coverages(
     mesh = silhouette_mesh(surface)
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
-    rotations = {c.name: variables.camera_rotation[i].double().numpy() for i, c in enumerate(seen.cameras)}
-    zooms = zooms_of_cameras(seen.camera_names, variables)
+    corrected = {camera.name: camera for camera in corrected_cameras(seen, variables)}
     result = {}
     for frame, name in capture.masks:
-        camera, t = capture.camera(name), capture.frames.index(frame)
-        k, e = camera_tensors(camera, rotations.get(name), zooms.get(name))
+        camera, t = corrected.get(name) or capture.camera(name), capture.frames.index(frame)
+        k, e = camera_tensors(camera)
         projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size)
         mask = hand_mask(capture, (frame, name))
         spilt = mask_spills(mask, projected.silhouette)  # pyright: ignore[reportArgumentType]
@@ -276,7 +276,6 @@ def _report(
         "doubts": said if reading is None else [*said, reading],
         "displacement_mm": round(float(variables.displacement.norm(dim=-1).mean()) * 1000, 3),
         "camera_rotation_degrees": turns_of_cameras(seen.camera_names, variables),
-        "camera_zoom": zooms_of_cameras(seen.camera_names, variables),
         "outlier_detections": outliers,
     }
 
@@ -285,8 +284,3 @@ def turns_of_cameras(names: Sequence[str], variables: Variables) -> dict[str, fl
     """By how many degrees a fit turned each camera."""
     turns = variables.camera_rotation.norm(dim=-1).rad2deg().tolist()
     return {name: round(degrees, 3) for name, degrees in zip(names, turns, strict=True)}
-
-
-def zooms_of_cameras(names: Sequence[str], variables: Variables) -> dict[str, float]:
-    """Logarithm of the factor by which a fit changed each camera's focal length."""
-    return dict(zip(names, variables.camera_zoom.tolist(), strict=True))

@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.fitting.silhouettes.mask_quality import MaskVerdict, mask_verdict
 from nerfstudio_hands.fitting.variables import Variables
 from nerfstudio_hands.hand_model import HandPose
-from nerfstudio_hands.transforms.projection import zoomed_intrinsics
-from nerfstudio_hands.transforms.rotations import rotation_matrix
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
 FIT_VERSION = 6
@@ -80,16 +78,10 @@ class HandFit:
         )
 
     def corrected(self, camera: CaptureCamera) -> CaptureCamera:
-        """The camera turned about its centre, and zoomed, by what the fit found; as it is where that says nothing of
-        it."""
+        """The camera turned and zoomed by what the fit found; as it is where that says nothing of it."""
         if camera.name not in self.camera_rotation:
             return camera
-        world_to_camera = camera.world_to_camera.copy()
-        rotation = rotation_matrix(torch.from_numpy(np.asarray(self.camera_rotation[camera.name], dtype=np.float64)))
-        world_to_camera[:3] = rotation.numpy() @ world_to_camera[:3]
-        zoom = torch.tensor(self.camera_zoom.get(camera.name, 0.0), dtype=torch.float64)
-        intrinsics = zoomed_intrinsics(torch.from_numpy(camera.intrinsics), zoom).numpy()
-        return replace(camera, world_to_camera=world_to_camera, intrinsics=intrinsics)
+        return camera.corrected(self.camera_rotation[camera.name], self.camera_zoom.get(camera.name, 0.0))
 
     def mask_verdict(self, key: tuple[str, str]) -> MaskVerdict:
         """What the capture's mask of (frame, camera) is good for; one that is not there for nothing."""

@@ -38,7 +38,7 @@ from nerfstudio_hands.fitting.silhouettes.segmentation import segment_hands, tru
 from nerfstudio_hands.fitting.variables import PER_FRAME, Variables
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.hand_model import HandSurface
-from nerfstudio_hands.transforms.projection import corrected_extrinsics, project, zoomed_intrinsics
+from nerfstudio_hands.transforms.projection import project
 
 # Boundaries found by colour are right nearly as often as those of a good mask.
 SEGMENTED_MASK_WEIGHT = 0.5
@@ -182,12 +182,15 @@ def frames_of(seen: Capture, frames: Sequence[int]) -> Capture:
     )
 
 
-def camera_tensors(camera: CaptureCamera, rotation: np.ndarray | None, zoom: float | None) -> tuple[Tensor, Tensor]:
-    """Corrected K and extrinsics of one camera, float64."""
-    correction = torch.from_numpy(np.zeros(3) if rotation is None else np.asarray(rotation, dtype=np.float64))
-    extrinsics = corrected_extrinsics(torch.from_numpy(camera.world_to_camera)[None], correction[None])[0]
-    k = zoomed_intrinsics(torch.from_numpy(camera.intrinsics), torch.tensor(zoom or 0.0, dtype=torch.float64))
-    return k, extrinsics
+def corrected_cameras(seen: Capture, variables: Variables) -> list[CaptureCamera]:
+    """The cameras that take part as the variables correct them."""
+    turns, zooms = variables.camera_rotation.double().numpy(), variables.camera_zoom.tolist()
+    return [camera.corrected(*found) for camera, *found in zip(seen.cameras, turns, zooms, strict=True)]
+
+
+def camera_tensors(camera: CaptureCamera) -> tuple[Tensor, Tensor]:
+    """K and extrinsics, float64."""
+    return torch.from_numpy(camera.intrinsics), torch.from_numpy(camera.world_to_camera)
 
 
 def _refine_frames(
@@ -322,14 +325,14 @@ def _cut_out(
 ) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray, np.ndarray]]:
     """Key, picture, mask and where the mask may be trusted, of each of the pictures `keys`; a few are held at once."""
     mesh = silhouette_mesh(surface)
-    behind_wrist = ~surface.vertex_is_hand
+    behind_wrist, cameras = ~surface.vertex_is_hand, corrected_cameras(seen, variables)
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
 
     def cut(key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
-        camera = seen.cameras[c]
-        k, e = camera_tensors(camera, variables.camera_rotation[c].double().numpy(), float(variables.camera_zoom[c]))
+        camera = cameras[c]
+        k, e = camera_tensors(camera)
         projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size)
         forearm = np.zeros((camera.height, camera.width), np.uint8)
         for side in surface.vertex_side.unique():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary, away_from, mask_boundary
 from nerfstudio_hands.transforms.pixel_distances import distance_to
@@ -168,14 +168,9 @@ def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> M
     axis = inside - outside
     contrast = np.linalg.norm(axis, axis=1)
     rises = ((profile - outside[:, None]) * axis[:, None]).sum(-1) / np.maximum(contrast, 1.0)[:, None] ** 2
-    brighter = (profile - outside[:, None]).max(-1)
-    # Of a rim, the first height from outside; of skin, all of the way to it.
     before_light = (outside.mean(1) > BRIGHT) & (axis.mean(1) < 0)
-    rim = (brighter > np.maximum(RIM_SHARE * contrast, MIN_RIM)[:, None]) & before_light[:, None]
-    first, sample = np.argmax(rim, 1)[:, None], np.arange(len(steps))
-    top = np.argmax((np.diff(brighter, append=0) < SLOW_RISE * contrast[:, None]) & (sample >= first), 1)[:, None]
-    height = np.take_along_axis(brighter, top, 1)
-    rises = np.maximum(rises, np.where(rim.any(1)[:, None] & (sample <= top), brighter / np.maximum(height, 1.0), 0))
+    up_a_rim = _up_a_rim((profile - outside[:, None]).max(-1), contrast[:, None])
+    rises = np.maximum(rises, np.where(before_light[:, None], up_a_rim, 0))
     # The outermost crossing of one half, interpolated between the samples beside it.
     crossing = np.argmax(rises >= 0.5, 1)
     kept = (contrast > MIN_CONTRAST) & (crossing > 0)
@@ -185,6 +180,22 @@ def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> M
     moved = outline.points[rows] + offset[:, None] * outline.normals[rows]
     near = np.abs(offset) < PROFILE - 3
     return MaskBoundary(moved[near], outline.normals[rows][near])
+
+
+def _up_a_rim(
+    brighter: Float[np.ndarray, "P S"], contrast: Float[np.ndarray, "P 1"]
+) -> Float[np.ndarray, "P S"]:
+    """Shares of the height that a rim first rises to; 0 beyond it, and where there is none.
+
+    Args:
+        brighter: Than the background in some channel; samples follow each other from outside.
+        contrast: Between skin and background.
+    """
+    rim: Bool[np.ndarray, "P S"] = brighter > np.maximum(RIM_SHARE * contrast, MIN_RIM)
+    first, sample = np.argmax(rim, 1)[:, None], np.arange(brighter.shape[1])
+    top = np.argmax((np.diff(brighter, append=0) < SLOW_RISE * contrast) & (sample >= first), 1)[:, None]
+    height = np.take_along_axis(brighter, top, 1)
+    return np.where(rim.any(1)[:, None] & (sample <= top), brighter / np.maximum(height, 1.0), 0)
 
 
 def _chunks(values: np.ndarray, size: int = 30000) -> list[np.ndarray]:
