@@ -191,11 +191,11 @@ def _up_a_rim(
         brighter: Than the background in some channel; samples follow each other from outside.
         contrast: Between skin and background.
     """
-    rim: Bool[np.ndarray, "P S"] = brighter > np.maximum(RIM_SHARE * contrast, MIN_RIM)
+    rim = brighter > np.maximum(RIM_SHARE * contrast, MIN_RIM)
     first, sample = np.argmax(rim, 1)[:, None], np.arange(brighter.shape[1])
     top = np.argmax((np.diff(brighter, append=0) < SLOW_RISE * contrast) & (sample >= first), 1)[:, None]
     height = np.take_along_axis(brighter, top, 1)
-    return np.where(rim.any(1)[:, None] & (sample <= top), brighter / np.maximum(height, 1.0), 0)
+    return np.where(rim.any(1, keepdims=True) & (sample <= top), brighter / np.maximum(height, 1.0), 0)
 
 
 def _chunks(values: np.ndarray, size: int = 30000) -> list[np.ndarray]:
