@@ -158,8 +158,8 @@ def test_exporters(
         exporter.ExportTSDFMesh(**options, use_bounding_box=False, resolution=[64] * 3, texture_method="tsdf").main()
         written = tmp_path / "tsdf_mesh.ply"
     elif name == "poisson":
-        # Cells of a 64th of the hand suit 4000 points; those of a 512th, as nerfstudio has them, take half a minute. One
-        # thread: with several Open3D ends in a segmentation fault at times, on a loaded machine more often.
+        # Cells of a 64th of the hand suit 4000 points; those of a 512th, as nerfstudio has them, take half a minute.
+        # One thread: with several Open3D ends in a segmentation fault at times, on a loaded machine more often.
         poisson = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson
         coarser = staticmethod(lambda cloud, depth: poisson(cloud, depth=6, n_threads=1))
         monkeypatch.setattr(o3d.geometry.TriangleMesh, "create_from_point_cloud_poisson", coarser)

@@ -8,8 +8,11 @@ import sys
 import tempfile
 import traceback
 import warnings
+from collections.abc import Callable
+from functools import cache, partial, wraps
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from nerfstudio_hands.errors import HandsError
 
@@ -85,15 +88,30 @@ def announce_training(arguments: list[str]) -> None:
 
 
 def quicken_start() -> None:
-    """Has nerfstudio learn quickly who calls it.
+    """Has nerfstudio learn quickly who calls it, and compile nothing that nobody calls.
 
     Of each method that somebody could install, it asks by `inspect.stack()` whether its own list of them is the caller.
     That finds module, file and lines of all callers, which takes a quarter of a start; their names are all it needs.
+    And a function of splatfacto's is compiled as soon as it is defined, which loads torch's compiler, for seconds.
     """
     from nerfstudio.configs import external_methods
+    from nerfstudio.utils import misc
 
     inspect = SimpleNamespace(stack=_callers)
     external_methods.inspect = inspect  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
+    misc.torch_compile = partial(_compile_when_called, misc.torch_compile)
+
+
+def _compile_when_called(compile: Callable[..., Any], *module: Any, **options: Any) -> Any:
+    """As `torch.compile`: what is given, or a decorator, whose functions are compiled when they are first called."""
+    if module:
+        return compile(*module, **options)
+
+    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled = cache(lambda: compile(**options)(function))
+        return wraps(function)(lambda *given, **named: compiled()(*given, **named))
+
+    return decorated
 
 
 def _callers() -> list[SimpleNamespace]:

@@ -9,8 +9,10 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.in_process import ns_hands
 from nerfstudio.configs import external_methods
+from nerfstudio.utils import misc
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
@@ -99,6 +101,15 @@ def test_methods_that_could_be_installed_are_offered_to_who_asks_for_one_and_to_
     with pytest.raises(SystemExit):
         external_methods.ExternalMethodDummyTrainerConfig("kplanes", external_methods.external_methods[0])
     assert len(asked) == 1
+
+
+def test_what_nerfstudio_compiles_is_compiled_when_it_is_called(monkeypatch):
+    quicken_start()
+    asked: list[dict] = []
+    monkeypatch.setattr(torch, "compile", lambda **options: lambda function: asked.append(options) or function)
+    double = misc.torch_compile(dynamic=True)(lambda number: 2 * number)
+    assert not asked
+    assert double(3) == 6 and double(4) == 8 and asked == [{"dynamic": True}]
 
 
 def test_only_warnings_that_concern_no_user_are_left_out():

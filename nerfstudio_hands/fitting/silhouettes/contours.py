@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 
 from nerfstudio_hands.geometry.topology import Topology
-from nerfstudio_hands.transforms.pixel_distances import distance_to
 from nerfstudio_hands.transforms.projection import project
 
 # Contours shorter than this share of the picture's diagonal are specks and pin holes.
@@ -170,10 +169,10 @@ def projected_silhouette(
     points = pixels[ends[:, 0]] * (1 - fraction[:, None]) + pixels[ends[:, 1]] * fraction[:, None]
 
     # fillConvexPoly covers every touched pixel, so the boundary of the fill lies up to a pixel outside of the edge.
-    depth = distance_to(np.pad(silhouette, 1) == 0)[1:-1, 1:-1]
+    deep = cv2.erode(np.pad(silhouette, 1), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     column, row = np.floor(points).astype(int).T
     visible = (column >= BORDER) & (row >= BORDER) & (column < width - BORDER) & (row < height - BORDER)
-    visible[visible] = depth[row[visible], column[visible]] < 2.0
+    visible[visible] = deep[row[visible], column[visible]] == 0
     points, ends, fraction, is_hand = points[visible], ends[visible], fraction[visible], is_hand[visible]
 
     normals = vertex_normals[ends[:, 0]] * (1 - fraction[:, None]) + vertex_normals[ends[:, 1]] * fraction[:, None]

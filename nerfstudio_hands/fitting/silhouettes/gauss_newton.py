@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, csr_array
 from scipy.sparse.csgraph import laplacian
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
@@ -117,6 +117,27 @@ class _LinearHand:
     joints: Float[Tensor, "21 3"]
     joint_jacobian: Float[Tensor, "21 3 S"]
     offset_jacobian: Float[Tensor, "21 3 3"]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Outline points of a hand in one picture, and what moves them.
+
+    Attributes:
+        ends: Vertices of the mesh edge that each lies on.
+        moved: How the residual grows with their displacement.
+        rows: How it grows with the other unknowns.
+        columns: These.
+        residual: Metres.
+        worth: Its weight.
+    """
+
+    ends: Int[Tensor, "P 2"]
+    moved: Float[Tensor, "P 2 3"]
+    rows: Float[Tensor, "P N"]
+    columns: Int[Tensor, " N"]
+    residual: Float[Tensor, " P"]
+    worth: Float[Tensor, " P"]
 
 
 @dataclass(frozen=True)
@@ -327,17 +348,17 @@ class Problem:
     ) -> None:  # fmt: skip
         """Distances of outline points from tangent lines, in metres at the depth of the hand."""
         frame, hand, scale = linear.frame, linear.hand, weights.outline_scale
-        basis, intrinsics = self.modes.vectors[hand], zoomed_intrinsics(self.intrinsics, zoom)
-        last = linear.first_vertex + len(linear.vertices)
+        intrinsics, count = zoomed_intrinsics(self.intrinsics, zoom), len(linear.vertices)
+        shown: list[_Shown] = []
         for pair in pairs:
-            mine = (pair.ends[:, 0] >= linear.first_vertex) & (pair.ends[:, 0] < last)
+            mine = (pair.ends[:, 0] >= linear.first_vertex) & (pair.ends[:, 0] < linear.first_vertex + count)
             if pair.frame != frame or not bool(mine.any()):
                 continue
-            first, second = (pair.ends[mine] - linear.first_vertex).unbind(1)
-            fraction, normals = pair.fraction[mine, None], pair.normals[mine]
+            ends, normals = pair.ends[mine] - linear.first_vertex, pair.normals[mine]
+            shares = torch.stack([1 - pair.fraction[mine], pair.fraction[mine]], 1)
             rotation, translation = extrinsics[pair.camera, :3, :3], extrinsics[pair.camera, :3, 3]
             k = intrinsics[pair.camera]
-            world = (1 - fraction) * linear.vertices[first] + fraction * linear.vertices[second]
+            world = (shares[..., None] * linear.vertices[ends]).sum(1)
             point = world @ rotation.T + translation
             pixels = point @ k.T
             pixels = pixels[:, :2] / pixels[:, 2:]
@@ -346,19 +367,10 @@ class Problem:
             # Derivative of the pixel along the normal by the point in camera axes, times metres per pixel.
             slope_xy = normals @ k[:2, :2] / k[0, 0]
             slope = torch.cat([slope_xy, -(slope_xy * point[:, :2]).sum(-1, keepdim=True) / point[:, 2:]], -1)
-            toward = slope @ rotation
-            jacobian = (1 - fraction[..., None]) * linear.vertex_jacobian[first] + fraction[
-                ..., None
-            ] * linear.vertex_jacobian[second]
-            rows = [(toward[:, None] @ jacobian)[:, 0]]
+            toward = shares[..., None] * (slope @ rotation)[:, None]
+            by_vertex = _sparse(toward.flatten(1), (3 * ends[..., None] + torch.arange(3)).flatten(1), 3 * count)
+            rows = [torch.from_numpy(by_vertex @ linear.vertex_jacobian.flatten(0, 1).numpy())]
             columns = [self._shared_columns(linear)]
-            if weights.displacement:
-                one, other = (
-                    (toward[:, None] @ linear.blended[index])[:, 0, :, None] * basis[index][:, None, :]
-                    for index in (first, second)
-                )
-                rows.append(((1 - fraction[..., None]) * one + fraction[..., None] * other).flatten(1))
-                columns.append(self._mode_columns(hand))
             if weights.cameras:
                 rows.append(torch.linalg.cross(point, slope))
                 columns.append(self.at_cameras + 3 * pair.camera + torch.arange(3))
@@ -369,6 +381,35 @@ class Problem:
             worth = pair.weight * pair.length * size / CORRELATION_METERS
             worth = worth / (1 + (residual / scale) ** 2) ** 2 / max(OUTLINE_METERS, scale / 3) ** 2
             _accumulate(matrix, vector, columns, rows, residual, worth)
+            if weights.displacement:
+                moved = (toward[:, :, None] @ linear.blended[ends])[:, :, 0]
+                shown.append(_Shown(ends, moved, torch.cat(rows, -1), torch.cat(columns), residual, worth))
+        if shown:
+            self._add_displacement(hand, shown, matrix, vector)
+
+    def _add_displacement(self, hand: int, shown: Sequence[_Shown], matrix: Tensor, vector: Tensor) -> None:
+        """What outlines say of a hand's displacement: first by vertex, of which there are fewer than points, and which
+        each point knows two of; then by mode."""
+        basis, columns = self.modes.vectors[hand].numpy(), self._mode_columns(hand).reshape(3, -1)
+        beside = torch.cat([one.columns for one in shown]).unique()
+        ends = torch.cat([one.ends for one in shown])
+        roots = torch.cat([one.worth for one in shown]).sqrt()[:, None]
+        moved = torch.cat([one.moved for one in shown]).unbind(-1)
+        by_vertex = [_sparse(roots * along, ends, len(basis)) for along in moved]
+        # What goes with the displacement: the other unknowns, and at last the residual.
+        rows = torch.zeros(len(ends), len(beside) + 1, dtype=torch.float64)
+        for one, part in zip(shown, rows.split([len(one.ends) for one in shown]), strict=True):
+            part[:, torch.searchsorted(beside, one.columns)] = one.rows
+            part[:, -1] = one.residual
+        rows = (roots * rows).numpy()
+        for axis, along in enumerate(by_vertex):
+            mine = columns[axis]
+            block = torch.from_numpy(basis.T @ (along.T @ rows))
+            matrix[mine[:, None], beside] += block[:, :-1]
+            matrix[beside[:, None], mine] += block[:, :-1].T
+            vector[mine] += block[:, -1]
+            for other, across in enumerate(by_vertex):
+                matrix[mine[:, None], columns[other]] += torch.from_numpy(basis.T @ ((along.T @ across) @ basis))
 
     def _add_priors(self, variables: Variables, matrix: Tensor, vector: Tensor) -> None:
         def diagonal(columns: Tensor, values: Tensor, precision: Tensor) -> None:
@@ -448,3 +489,10 @@ def _accumulate(
     weighted = block * worth[:, None]
     matrix[unknowns[:, None], unknowns] += weighted.T @ block
     vector[unknowns] += weighted.T @ residual.flatten()
+
+
+def _sparse(values: Float[Tensor, "P N"], columns: Int[Tensor, "P N"], width: int) -> csr_array:
+    """A matrix [P, width] with N entries in each row."""
+    number, each = values.shape
+    starts = np.arange(0, each * number + 1, each)
+    return csr_array((values.flatten().numpy(), columns.flatten().numpy(), starts), shape=(number, width))
