@@ -119,7 +119,7 @@ def fit_cache(shared_folder: Path, detector_weights: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(demo_capture: Path, fit_cache: Path, shared_folder: Path) -> Path:
-    """config.yml of a run of `ns-train hand-uvnerf` that saw sixty small batches."""
+    """config.yml of a run of `ns-train hand-uvnerf` that saw thirty small batches."""
     from helpers.in_process import ns_train
 
     config = shared_folder / "tiny" / "hand-uvnerf" / "run" / "config.yml"
@@ -128,7 +128,7 @@ def tiny_run(demo_capture: Path, fit_cache: Path, shared_folder: Path) -> Path:
         if not config.exists():
             ns_train(
                 "hand-uvnerf", "--data", demo_capture, "--output-dir", shared_folder, "--experiment-name", "tiny",
-                "--timestamp", "run", "--max-num-iterations", "60", "--steps-per-save", "30", "--vis", "tensorboard",
+                "--timestamp", "run", "--max-num-iterations", "30", "--steps-per-save", "15", "--vis", "tensorboard",
                 "--pipeline.datamanager.train-num-rays-per-batch", "256", "hands-data", "--resolution-scale", "0.5",
             )  # fmt: skip
     return config

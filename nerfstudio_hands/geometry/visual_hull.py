@@ -44,16 +44,19 @@ def carve(
     Returns:
         True where no camera objects and enough of them look.
     """
-    kept = torch.ones(len(points), dtype=torch.bool, device=points.device)
+    # Points that a camera has carved away are not looked at by the next ones.
+    left = torch.arange(len(points), device=points.device)
     looks, sees = torch.zeros(2, len(points), dtype=torch.long, device=points.device)
     for mask, cover, k, pose in zip(seen, hidden, intrinsics, world_to_camera, strict=True):
         height, width = mask.shape
-        pixels, depth = project(points, k, pose)
+        pixels, depth = project(points[left], k, pose)
         column, row = pixels.floor().long().unbind(1)
         inside = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         at = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
         on_object = mask.reshape(-1)[at] & inside
-        kept &= on_object | cover.reshape(-1)[at] | ~inside
-        looks += inside
-        sees += on_object
+        looks[left] += inside
+        sees[left] += on_object
+        left = left[on_object | cover.reshape(-1)[at] | ~inside]
+    kept = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    kept[left] = True
     return kept & (sees > 0) & (sees >= MIN_SEEING_FRACTION * len(seen)) & (looks >= MIN_LOOKING_FRACTION * len(seen))

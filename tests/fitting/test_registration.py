@@ -23,6 +23,7 @@ from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
 
 FRAMES, TRAIN, HELD_OUT = ("a", "b", "c"), ["00", "01", "02", "03"], "04"
+SMALL = (SIZE[0] // 2, SIZE[1] // 2)
 THICKER = 0.0015
 """Meters that the skin lies outside of the template's, which no shape says."""
 
@@ -51,7 +52,13 @@ class Moving:
 
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Moving:
-    root, surface = tmp_path_factory.mktemp("moving"), HandSurface((default_hand("right"),))
+    """Seen in pictures that are cut out quickly."""
+    return moving_hand(tmp_path_factory.mktemp("moving"), SMALL)
+
+
+def moving_hand(root: Path, size: tuple[int, int]) -> Moving:
+    """Draws it in pictures of a size, width and height."""
+    surface = HandSurface((default_hand("right"),))
     flexion = torch.tensor([[0.3, 0.2, 0.3, 0.2, 0.3], [0.2, 0.4, 0.2, 0.5, 0.2], [0.4, 0.1, 0.5, 0.3, 0.4]])
     pose = HandPose(
         global_orient=torch.tensor([[[-0.3, -0.6, 0.5]], [[-0.2, -0.5, 0.4]], [[-0.3, -0.4, 0.5]]]),
@@ -63,16 +70,16 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Moving:
     offset = THICKER * vertex_normals(rest, surface.faces)[0]
     posed = surface.pose(pose, torch.zeros(10), offset)
     names = [*TRAIN, HELD_OUT]
-    intrinsics, extrinsics = ring_of_cameras(len(names))
+    intrinsics, extrinsics = ring_of_cameras(len(names), size=size)
     cameras = [
-        CaptureCamera(name, k.numpy(), e.numpy(), *SIZE)
+        CaptureCamera(name, k.numpy(), e.numpy(), *size)
         for name, k, e in zip(names, intrinsics, extrinsics, strict=True)
     ]
     images = {(frame, name): root / f"{frame}{name}.png" for frame in FRAMES for name in names}
     for t, frame in enumerate(FRAMES):
         for c, name in enumerate(names):
             pixels = pixels_of(posed.vertices[t], intrinsics[[c]], extrinsics[[c]])[0].numpy()
-            mask = fill(pixels, surface.faces.numpy())
+            mask = fill(pixels, surface.faces.numpy(), size)
             noise = np.random.default_rng(10 * t + c).normal(0, 6, (*mask.shape, 3))
             picture = np.clip(np.where(mask[..., None], SKIN, BACKGROUND) + noise, 0, 255).astype(np.uint8)
             cv2.imwrite(str(images[frame, name]), picture[..., ::-1])
@@ -101,8 +108,9 @@ def fit(moving: Moving, capture: Capture | None = None, **options: object) -> Ha
     return fit_or_load(capture or moving.capture, replace(moving.options, **options))  # pyright: ignore[reportArgumentType]
 
 
-def test_images_bring_the_skin_to_where_it_is(moving: Moving, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path))
+def test_images_bring_the_skin_to_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "fits"))
+    moving = moving_hand(tmp_path, SIZE)
     before, after = moving.errors(fit(moving, refine_masks=False)), moving.errors(fit(moving))
     assert before.mean() > 1.2
     assert after.mean() < 0.6
@@ -125,7 +133,7 @@ def same(first: HandFit, second: HandFit) -> bool:
 def test_what_is_held_out_moves_nothing_that_trains(moving: Moving, tmp_path: Path):
     """Other pictures in the held-out camera, and of the held-out frame, where the hand seems to be larger."""
     other = tmp_path / "other.png"
-    cv2.imwrite(str(other), np.full((SIZE[1], SIZE[0], 3), SKIN[::-1], np.uint8))
+    cv2.imwrite(str(other), np.full((SMALL[1], SMALL[0], 3), SKIN[::-1], np.uint8))
     images = moving.capture.images
     spoilt = {key: other if key[1] == HELD_OUT or key[0] == "c" else path for key, path in images.items()}
     here, there = fit(moving), fit(moving, replace(moving.capture, images=spoilt))
@@ -155,7 +163,7 @@ def test_a_broken_image_is_passed_over_and_changes_the_key(moving: Moving, tmp_p
 @pytest.mark.usefixtures("quick")
 def test_a_frame_without_a_image_that_shows_the_hand_keeps_the_pose_of_its_joints(moving: Moving, tmp_path: Path):
     black = tmp_path / "black.png"
-    cv2.imwrite(str(black), np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
+    cv2.imwrite(str(black), np.zeros((SMALL[1], SMALL[0], 3), np.uint8))
     images = {key: black if key[0] == "b" else path for key, path in moving.capture.images.items()}
     alone, kept = fit(moving, refine_masks=False), fit(moving, replace(moving.capture, images=images))
     torch.testing.assert_close(kept.pose.local_rotations[1], alone.pose.local_rotations[1])

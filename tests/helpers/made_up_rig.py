@@ -11,9 +11,12 @@ FOCAL = 850.0
 SKIN, BACKGROUND = (200, 150, 130), (40, 90, 70)
 
 
-def ring_of_cameras(count: int, *, radius: float = 0.9) -> tuple[torch.Tensor, torch.Tensor]:
+def ring_of_cameras(
+    count: int, *, radius: float = 0.9, size: tuple[int, int] = SIZE
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Cameras on three quarters of a circle at varying height, all looking at the origin (OpenCV axes)."""
-    k = torch.tensor([[FOCAL, 0.0, SIZE[0] / 2], [0.0, FOCAL, SIZE[1] / 2], [0.0, 0.0, 1.0]]).double()
+    focal = FOCAL * size[0] / SIZE[0]
+    k = torch.tensor([[focal, 0.0, size[0] / 2], [0.0, focal, size[1] / 2], [0.0, 0.0, 1.0]]).double()
     extrinsics = []
     for index in range(count):
         angle = 1.5 * np.pi * index / count
@@ -37,13 +40,14 @@ def pixels_of(points: torch.Tensor, intrinsics: torch.Tensor, extrinsics: torch.
     return torch.stack(result)
 
 
-def fill(pixels: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def fill(pixels: np.ndarray, faces: np.ndarray, size: tuple[int, int] = SIZE) -> np.ndarray:
     """Mask of projected triangles: every pixel centre that is in one (four times oversampled)."""
     factor = 4
-    canvas = np.zeros((SIZE[1] * factor, SIZE[0] * factor), np.uint8)
+    width, height = size
+    canvas = np.zeros((height * factor, width * factor), np.uint8)
     for triangle in np.round(pixels[faces] * factor - 0.5).astype(np.int32):
         cv2.fillConvexPoly(canvas, triangle, 1)
-    return canvas.reshape(SIZE[1], factor, SIZE[0], factor).mean((1, 3)) >= 0.5
+    return canvas.reshape(height, factor, width, factor).mean((1, 3)) >= 0.5
 
 
 def made_up_joints(seed: int, frames: int = 2) -> torch.Tensor:

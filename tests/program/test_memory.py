@@ -92,7 +92,7 @@ def test_remedies_name_options_that_the_method_has(method):
 
 def test_a_training_that_runs_out_keeps_what_it_learned(tiny_run: Path, tmp_path: Path, monkeypatch):
     config = yaml.load(tiny_run.read_text(), Loader=yaml.Loader)
-    config.load_dir, config.output_dir, config.max_num_iterations = tiny_run.parent / "nerfstudio_models", tmp_path, 69
+    config.load_dir, config.output_dir, config.max_num_iterations = tiny_run.parent / "nerfstudio_models", tmp_path, 39
     trainer = config.setup(local_rank=0, world_size=1)
     trainer.setup()
     model = trainer.pipeline.model
@@ -104,7 +104,7 @@ def test_a_training_that_runs_out_keeps_what_it_learned(tiny_run: Path, tmp_path
         return get_outputs(rays) if len(steps) < 4 else too_much()
 
     monkeypatch.setattr(model, "get_outputs", fourth_fails)
-    with pytest.raises(SystemExit, match=r"error: training step 63: .*train-num-rays-per-batch \(now 256\)"):
+    with pytest.raises(SystemExit, match=r"error: training step 33: .*train-num-rays-per-batch \(now 256\)"):
         trainer.train()
     [written] = trainer.checkpoint_dir.iterdir()
     kept = torch.load(written, map_location="cpu", weights_only=True)
