@@ -12,7 +12,7 @@ from nerfstudio_hands.captures.capture_options import InterHandOptions
 from nerfstudio_hands.cli.input_paths import check_capture_folder, check_hand_model
 from nerfstudio_hands.cli.output_folder import check_can_be_made
 from nerfstudio_hands.program.option_range import check_ranges, require_range
-from nerfstudio_hands.program.progress import say, track
+from nerfstudio_hands.program.progress import say
 
 HEADINGS = ("camera", "role", "turned", "left px", "right px", "fit px", "mask", "outline px", "hand", "gain")
 
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nerfstudio_hands.captures.capture import Capture
+    from nerfstudio_hands.captures.splits import Split
     from nerfstudio_hands.fitting.record import HandFit
     from nerfstudio_hands.hand_model import HandSurface
     from nerfstudio_hands.inspection.camera_report import CameraReport
     from nerfstudio_hands.inspection.capture_report import CaptureReport
+    from nerfstudio_hands.inspection.hand_view import HandView
     from nerfstudio_hands.inspection.view_measures import ViewMeasures
 
 
@@ -43,7 +45,8 @@ def check(
 
     Args:
         data: Folder of the capture.
-        frames: How many frames are measured and drawn, evenly spread, 1 to 10000; joints are compared in all of them.
+        frames: How many frames are measured and drawn, evenly spread over those with a hand, 1 to 10000; joints are
+            compared in all of them.
         output: Folder for the pictures; by default outputs/check/<folder above the capture>-<name of the capture>.
         options: What is read and what is held out.
     """
@@ -67,13 +70,14 @@ def check(
     folder = prepare_output_folder(folder, keep_out_of=data)
     fit = fit_or_load(capture, fit_options(options, split))
     surface = load_surface(fit.sides, options.hand_model)
-    report = _measure_and_draw(capture, fit, surface, split.train_cameras, split.eval_cameras, frames, folder)
+    report = _measure_and_draw(capture, fit, surface, split, frames, folder)
 
     CONSOLE.print(camera_table(report))
     if report.joints.grade != "unknown":
         CONSOLE.print(f"Fitted joints: {report.joints.distance_mm:.1f} mm off ({report.joints.meaning}).")
     for finding in report.findings:
         CONSOLE.print(f"- {finding}", markup=False, highlight=False)
+    CONSOLE.print(report.verdict, markup=False, highlight=False)
     write_bytes(folder / "report.json", report.to_json().encode())
     CONSOLE.print(
         f"Overlays: {folder / 'contact_sheet.jpg'} (all), {folder}/<frame>_<camera>.jpg; figures: report.json"
@@ -131,32 +135,23 @@ def _measure_and_draw(
     capture: Capture,
     fit: HandFit,
     surface: HandSurface,
-    train: list[str],
-    held_out: list[str],
+    split: Split,
     frames: int,
     folder: Path,
 ) -> CaptureReport:
     """Look at each view once, judge the cameras, then write the pictures with the verdicts on them."""
-    import numpy as np
-
     from nerfstudio_hands.cli.output_folder import write_image
     from nerfstudio_hands.inspection.capture_overlay import contact_sheet, draw_overlay, with_caption
-    from nerfstudio_hands.inspection.capture_report import report_capture
-    from nerfstudio_hands.inspection.hand_view import observe, pose_capture
-    from nerfstudio_hands.inspection.view_measures import measure_view
+    from nerfstudio_hands.inspection.looking import look_at
 
-    chosen = np.unique(np.linspace(0, len(capture.frames) - 1, frames).round().astype(int)).tolist()
-    posed = pose_capture(fit, surface, chosen)
-    names = sorted((*train, *held_out), key=capture.camera_index)
-    keys = [(t, name) for t in chosen for name in names if (capture.frames[t], name) in capture.images]
-    measures, overlays = {}, {}
-    for key in track(keys, "Looking at views"):
-        view = observe(capture, fit, posed, *key)
-        measures[key] = measure_view(view, len(surface.faces))
-        outline = measures[key].outline
-        overlays[key] = draw_overlay(view, None if outline is None else outline.seen)
-    left_out = [name for name in capture.camera_names if name not in names]
-    report = report_capture(capture, fit, posed, measures, train, left_out)
+    overlays, measures = {}, {}
+
+    def draw(key: tuple[int, str], view: HandView, found: ViewMeasures) -> None:
+        measures[key] = found
+        overlays[key] = draw_overlay(view, None if found.outline is None else found.outline.seen)
+
+    report = look_at(capture, fit, surface, split, frames, look=draw)
+    keys = list(overlays)
     verdicts = {camera.name: camera for camera in report.cameras}
     captions = [_caption(verdicts[name], capture.frames[t], measures[t, name]) for t, name in keys]
     for (t, name), caption in zip(keys, captions, strict=True):

@@ -29,8 +29,9 @@ def fit(
 
     Joints are triangulated from the detections, or come with the capture (InterHand2.6M). The model is fitted to them,
     and then to the outlines of the masks and, where those are bad or there are none, of the pictures themselves. The
-    result is kept in the cache that training uses, and printed as a table. Nothing is written into the capture. What is
-    read and held out is chosen as in training, by the same options, so that training finds the fit in the cache.
+    result is kept in the cache that training uses, and printed as a table; the last line says whether the hands lie on
+    their pictures, as `ns-hands check` judges it in three frames. Nothing is written into the capture. What is read and
+    held out is chosen as in training, by the same options, so that training finds the fit in the cache.
 
     Args:
         data: Folder of the capture.
@@ -52,10 +53,13 @@ def fit(
     from nerfstudio_hands.captures.capture import require_side
     from nerfstudio_hands.dataparsers.fit_options import fit_options
     from nerfstudio_hands.fitting import fit_contour_distances, fit_or_load
-    from nerfstudio_hands.hand_model import SIDES
+    from nerfstudio_hands.hand_model import SIDES, load_surface
+    from nerfstudio_hands.inspection.looking import look_at
     from nerfstudio_hands.preparation.chosen_capture import options_for, read_and_split
 
     capture, split = read_and_split(data, options_for(data, options))
+    for problem in capture.problems:
+        CONSOLE.print(f"- {problem}", markup=False, highlight=False, soft_wrap=True)
     if hand != "both":
         require_side(capture, hand)
     chosen = replace(fit_options(options, split), sides=SIDES if hand == "both" else (hand,))
@@ -69,6 +73,8 @@ def fit(
         f"Joints {result.report['joint_distance_mm']} mm from the {joints} ones, displacement "
         f"{result.report['displacement_mm']} mm (means); `ns-hands check` draws the hands over the photographs."
     )
+    report = look_at(capture, result, load_surface(result.sides, options.hand_model), split)
+    CONSOLE.print(report.verdict, markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_outside(output: Path, data: Path) -> None:

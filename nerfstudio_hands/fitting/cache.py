@@ -99,7 +99,7 @@ def fit_or_load(
     leftovers = (partial, registration_file(partial))
     if file.exists() and not refit:
         try:
-            return HandFit.load(file)
+            return _with_doubts_said(HandFit.load(file))
         except HandsError as error:
             if path is not None:
                 raise
@@ -121,8 +121,12 @@ def fit_or_load(
     fit.save(file)
     _remove(leftovers)
     CONSOLE.print(f"Fitted {' and '.join(fit.sides)} hand in {fit.report['seconds']:.0f} s, kept in {file}")
+    return _with_doubts_said(fit)
+
+
+def _with_doubts_said(fit: HandFit) -> HandFit:
     for sentence in fit.report.get("doubts", []):
-        CONSOLE.print(f"[yellow]{sentence}", soft_wrap=True)
+        CONSOLE.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
     return fit
 
 

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fitting.doubts import frames_out_of_sight, misfits
 from nerfstudio_hands.fitting.fit import mask_coverages, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import JointTrackFit, fit_joint_track
 from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
 from nerfstudio_hands.fitting.joints.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, landmark_shift, space_terms
+from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.mask_refinement import refine_on_masks
@@ -74,10 +76,18 @@ def fit_capture_joints(
             )
         else:
             track = _complete(surface, joints, annotated, options, partial, progress)
+        error = joint_distances(surface, joints, track.pose, track.shape, track.landmark_offset).nanmean(-1)
+        wrong_side = hands_of_wrong_side(surface, joints, error, track.shape, track.landmark_offset)
+        # A side keeps its hands where no others are left of it.
+        track.pose.valid &= ~(wrong_side & (error.isfinite() & ~wrong_side).any(0))
         seen = options.images_of(capture)
         variables = _registered(capture, seen, surface, joints, track, options, partial, progress)
         coverage = mask_coverages(capture, seen, surface, variables)
         report = _report(capture, surface, joints, track, variables, annotated, time.monotonic() - started)
+        report["doubts"] = [
+            *misfits(error, wrong_side, capture.frames, surface.sides),
+            *frames_out_of_sight(seen, joints),
+        ]
         report["camera_rotation_degrees"] = turns_of_cameras(seen.camera_names, variables)
     return HandFit.of(
         fitted,

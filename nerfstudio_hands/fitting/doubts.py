@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxtyping import Bool
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.fitting.joints.triangulate import ROTATION_PRIOR_DEGREES, Triangulation
+from nerfstudio_hands.transforms.projection import MIN_DEPTH, project
 
 FAR_JOINTS_MM = 12.0
 """Millimetres between fitted and triangulated joints beyond which these are no hand: a detector is right to about 6."""
@@ -57,6 +60,88 @@ def doubts(found: Triangulation, names: Sequence[str], joint_distance_mm: float)
             "calibrated as said; look at `ns-hands check`."
         )
     return sentences
+
+
+def handless_frames(valid: Bool[Tensor, "T H"], frames: Sequence[str]) -> list[str]:
+    """A sentence on the frames whose hands cannot be placed by their detections; none where there are no such frames.
+
+    Args:
+        valid: Whether each hand was fitted in each frame.
+        frames: Names of the frames.
+    """
+    absent = [name for name, there in zip(frames, valid.any(-1).tolist(), strict=True) if not there]
+    if not absent:
+        return []
+    return [
+        f"No hand in {_counted(absent, frames)}, where no two cameras detected one in the same place: nothing is "
+        "learned from their pictures; where these show a hand, add its detections."
+    ]
+
+
+def frames_out_of_sight(seen: Capture, joints: Float[Tensor, "T H 21 3"]) -> list[str]:
+    """A sentence on the frames of which no picture shows a joint that is known; none where there are no such frames.
+
+    Args:
+        seen: The capture, with the cameras that take part.
+        joints: Known joints, world frame, metres, NaN where absent.
+    """
+    shown = torch.zeros(len(joints), dtype=torch.bool)
+    for camera in seen.cameras:
+        pixels, depth = project(
+            joints.double(), torch.from_numpy(camera.intrinsics), torch.from_numpy(camera.world_to_camera)
+        )
+        inside = ((pixels >= 0) & (pixels < torch.tensor(camera.size))).all(-1) & (depth > MIN_DEPTH)
+        taken = torch.tensor([(frame, camera.name) in seen.images for frame in seen.frames])
+        shown |= inside.any(-1).any(-1) & taken
+    known, taken = joints.isfinite().any(-1).any(-1).any(-1), {frame for frame, _ in seen.images}
+    hidden = [
+        name
+        for name, there, sight in zip(seen.frames, known.tolist(), shown.tolist(), strict=True)
+        if there and name in taken and not sight
+    ]
+    if not hidden:
+        return []
+    return [
+        f"The joints of {_counted(hidden, seen.frames)} lie outside of all pictures: nothing is learned from these; "
+        "check that joints and calibration belong to them."
+    ]
+
+
+def misfits(
+    error: Float[Tensor, "T H"], wrong_side: Bool[Tensor, "T H"], frames: Sequence[str], sides: Sequence[str]
+) -> list[str]:
+    """A sentence for each hand whose joints are, in some frames, those of the other hand or of none.
+
+    Args:
+        error: Mean distance of the joints from those of the fitted hand, metres, NaN where there is none.
+        wrong_side: Where the joints are those of the other hand.
+        frames: Names of the frames.
+        sides: Of the hands.
+    """
+    sentences = []
+    usual = error[~wrong_side & error.isfinite()]
+    for h, (side, other) in enumerate((side, {"left": "right", "right": "left"}[side]) for side in sides):
+        exchanged = [name for name, wrong in zip(frames, wrong_side[:, h].tolist(), strict=True) if wrong]
+        if exchanged:
+            sentences.append(
+                f"Joints of the {side} hand are those of a {other} one in {_counted(exchanged, frames)} and not "
+                f"trusted there: name them {other}, or exchange them with the other hand's."
+            )
+        far = (error[:, h] > FAR_JOINTS_MM / 1000) & ~wrong_side[:, h]
+        named = [name for name, is_far in zip(frames, far.tolist(), strict=True) if is_far]
+        # Where it is most of them, the mean says so.
+        if named and 2 * len(named) < len(usual):
+            sentences.append(
+                f"Joints of the {side} hand fit no hand in {_counted(named, frames)}: "
+                f"{float(error[far, h].max()) * 1000:.0f} mm off where {float(usual.median()) * 1000:.0f} are usual; "
+                "look whether they lie on the pictures there."
+            )
+    return sentences
+
+
+def _counted(some: Sequence[str], frames: Sequence[str]) -> str:
+    """So many of the frames, by name."""
+    return f"{len(some)} of {len(frames)} frames ({', '.join(some[:6])}{', ..' * (len(some) > 6)})"
 
 
 def _detected_and_agreeing(found: Triangulation) -> tuple[Bool[Tensor, " C"], Bool[Tensor, " C"]]:

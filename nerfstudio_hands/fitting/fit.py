@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels
 from nerfstudio_hands.captures.misread import misread
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
-from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms
+from nerfstudio_hands.fitting.doubts import doubts, handless_frames, misfits, outlying_cameras
+from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms, landmarks
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate
+from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import silhouette_at, silhouette_mesh
@@ -42,11 +43,14 @@ Progress = Callable[[str, float], None]
 
 @dataclass
 class _FittedFrames:
-    """Hands of some frames: what was triangulated, what they were held against, where they are."""
+    """Hands of some frames: what was triangulated, what they were held against, where they are; how far joints alone
+    left them from their joints, metres, and which are left out because their joints are the other hand's."""
 
     found: Triangulation
     terms: JointTerms
     variables: Variables
+    error: Float[Tensor, "T H"]
+    wrong_side: Bool[Tensor, "T H"]
 
 
 def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = lambda stage, fraction: None) -> HandFit:
@@ -93,12 +97,19 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
             more = fit_frames(part, found, hands.variables, fraction, 1 - fraction)
             hands = _in_order(hands, more, [*learning, *others])
         variables = hands.variables
+        if exchanged := _exchanged_sides(hands, fitted):
+            # The other hand alone: its joints in those frames stand under the wrong name.
+            rest = tuple(side for side in fitted if side not in exchanged)
+            fit = fit_capture(capture, replace(options, sides=rest), progress=progress)
+            said = misfits(hands.error, hands.wrong_side, capture.frames, fitted)
+            fit.report["doubts"] = [*said, *fit.report["doubts"]]
+            return fit
         coverage = mask_coverages(capture, seen, surface, variables)
         segmented = {}
         if options.refine_masks:
             progress("Cutting hands out of the pictures", 0.98)
             segmented = segmented_masks(seen, surface, variables)
-        report = _report(capture, seen, surface, hands.terms, variables, hands.found)
+        report = _report(capture, seen, surface, hands)
         report["seconds"] = round(time.monotonic() - started, 1)
         progress("Fitted", 1.0)
     return HandFit.of(
@@ -140,6 +151,10 @@ def _fit_frames(
     terms = joint_terms(detections[:, :, chosen], intrinsics, extrinsics, _of_sides(found, chosen))
     progress("Fitting pose and shape to joints", 0.02)
     variables = fit_joints(surface, terms, found.rotation, known=known)
+    error, wrong_side = _joint_errors(surface, terms, variables)
+    right = variables.valid & ~wrong_side
+    if right.any():
+        variables = replace(variables, valid=right)
     if options.refine_masks and (known is None or options.register_held_out):
         variables = refine_on_masks(
             seen,
@@ -151,7 +166,25 @@ def _fit_frames(
             refine_cameras=options.refine_cameras,
             progress=lambda stage, fraction: progress(stage, 0.15 + 0.83 * fraction),
         )
-    return _FittedFrames(found, terms, variables)
+    return _FittedFrames(found, terms, variables, error, wrong_side)
+
+
+def _exchanged_sides(hands: _FittedFrames, sides: Sequence[str]) -> list[str]:
+    """Sides of which there is no hand but by joints of the other side; none where no hand would be left."""
+    good = hands.variables.valid.any(0).tolist()
+    return [side for side, is_there in zip(sides, good, strict=True) if not is_there] if any(good) else []
+
+
+def _joint_errors(
+    surface: HandSurface, terms: JointTerms, variables: Variables
+) -> tuple[Float[Tensor, "T H"], Bool[Tensor, "T H"]]:
+    """Mean distance of each hand from its joints, metres, NaN where there is none, and whether these are of the other
+    side."""
+    given = (terms.point_weights > 0) & variables.valid[..., None]
+    places = landmarks(surface, surface.pose(variables.pose, variables.shape, None), variables.landmark_offset)
+    error = torch.where(given, (places - terms.points).norm(dim=-1), torch.nan).nanmean(-1)
+    joints = torch.where(given[..., None], terms.points, torch.nan)
+    return error, hands_of_wrong_side(surface, joints, error, variables.shape, variables.landmark_offset)
 
 
 def _triangulate_again(seen: Capture, known: Variables) -> Triangulation:
@@ -168,6 +201,7 @@ def _in_order(first: _FittedFrames, second: _FittedFrames, frames: Sequence[int]
         first.found.with_frames(second.found, frames),
         first.terms.with_frames(second.terms, frames),
         replace(first.variables, **in_order(first.variables, second.variables, frames, PER_FRAME)),
+        **in_order(first, second, frames, ("error", "wrong_side")),
     )
 
 
@@ -205,17 +239,33 @@ def _fittable_sides(seen: Capture, found: Triangulation, sides: Sequence[str]) -
     fitted = tuple(side for side in SIDES if side in sides and joints[SIDES.index(side)] >= MIN_JOINTS)
     if not fitted:
         most = int(max(joints[SIDES.index(side)] for side in sides))
-        outlying = outlying_cameras(found, seen.camera_names)
-        culprit = f" (camera {', '.join(outlying)} disagrees with the others)" if outlying else ""
-        reading = misread(seen)
-        remedy = f"{reading} Write the calibration as it is read here: metres, world-to-camera, x right, y down."
-        if reading is None:
-            remedy = "check the calibration, detect the hand in more cameras, or ask for the other hand."
+        detected = np.isfinite(seen.detections).all((-1, -2))[:, :, [SIDES.index(side) for side in sides]]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        names = [name for name, there in zip(seen.camera_names, detected.any((0, 2)), strict=True) if there]
         raise HandsError(
             f"{seen.root}: expected detections of the {' or '.join(sides)} hand that agree in at least two cameras "
-            f"of a frame, found {most} of 21 joints in common{culprit}: {remedy}"
+            f"of a frame, found {_found_instead(seen, found, names, most)}"
         )
     return fitted
+
+
+def _found_instead(seen: Capture, found: Triangulation, names: list[str], most: int) -> str:
+    """What there is instead of cameras that agree, and what to do; `names` are those that detected a hand."""
+    if len(names) < 2:
+        there = f"it in camera {names[0]} alone" if names else "none in any camera"
+        return (
+            f"{there}: detect it in more cameras, ask for the other hand, or, of a single camera, make a capture of "
+            "its film with `ns-hands prepare`."
+        )
+    outlying = outlying_cameras(found, seen.camera_names)
+    culprit = f" (camera {', '.join(outlying)} disagrees with the others)" if outlying else ""
+    reading = misread(seen)
+    remedy = (
+        "they see the hand in different places; check that calibration and detections are of these pictures and "
+        "this rig, or ask for the other hand."
+        if reading is None
+        else f"{reading} Write the calibration as it is read here: metres, world-to-camera, x right, y down."
+    )
+    return f"{most} of 21 joints in common between cameras {', '.join(names)}{culprit}: {remedy}"
 
 
 def _of_sides(found: Triangulation, chosen: list[int]) -> Triangulation:
@@ -254,10 +304,9 @@ def _report(
     capture: Capture,
     seen: Capture,
     surface: HandSurface,
-    terms: JointTerms,
-    variables: Variables,
-    found: Triangulation,
+    hands: _FittedFrames,
 ) -> dict:
+    terms, variables, found = hands.terms, hands.variables, hands.found
     keypoints = surface.pose(variables.pose, variables.shape, variables.displacement).keypoints
     distance = (keypoints - terms.points).norm(dim=-1)[(terms.point_weights > 0) & variables.valid[..., None]]
     joint_distance_mm = float(distance.mean()) * 1000
@@ -268,8 +317,13 @@ def _report(
         for h, side in enumerate(SIDES)
         if torch.isfinite(found.errors[t, c, h]).any() and not found.hand_inlier[t, c, h]
     ]
-    said = doubts(found, seen.camera_names, joint_distance_mm)
-    reading = misread(seen) if said else None
+    rig = doubts(found, seen.camera_names, joint_distance_mm)
+    said = [
+        *rig,
+        *handless_frames(variables.valid | hands.wrong_side, capture.frames),
+        *misfits(hands.error, hands.wrong_side, capture.frames, surface.sides),
+    ]
+    reading = misread(seen) if rig else None
     return {
         "hand_model": surface.hands[0].name,
         "joint_distance_mm": round(joint_distance_mm, 2),

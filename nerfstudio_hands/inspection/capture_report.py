@@ -26,6 +26,7 @@ from nerfstudio_hands.inspection.findings import findings_on
 from nerfstudio_hands.inspection.hand_view import PosedCapture, observed_joints, project_points
 from nerfstudio_hands.inspection.image_outline import OutlineQuality
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
+from nerfstudio_hands.inspection.pictures_verdict import pictures_verdict
 from nerfstudio_hands.inspection.view_measures import (
     MaskQuality,
     ViewMeasures,
@@ -46,12 +47,20 @@ class CaptureReport:
         joints: Distance of the fitted joints from those that they were fitted to.
         stored_keypoints_pixels: Median distance in pixels of the stored joints from the detections, NaN without a file.
         findings: Sentences for the user: miscalibrated cameras, unusable masks, outliers, stale joints, exposure.
+        frames_beside: Frames that most cameras show elsewhere than the hands lie, while others are well; cameras are
+            judged without them.
     """
 
     cameras: list[CameraReport]
     joints: JointVerdict
     stored_keypoints_pixels: float
     findings: list[str]
+    frames_beside: list[str]
+
+    @property
+    def verdict(self) -> str:
+        """Whether the hands lie on their pictures, and where not, in one sentence."""
+        return pictures_verdict(self.cameras, self.frames_beside)
 
     def to_json(self) -> str:
         """All figures, NaN as null."""
@@ -82,11 +91,12 @@ def report_capture(
             return "no pictures"
         return "fit" if name in fit_cameras else "left out" if name in left_out else "held out"
 
-    cameras = []
+    cameras, beside = [], _frames_beside(measures)
     for name in capture.camera_names:
         role = role_of(name)
         degrees, errors = _hand_errors(capture, fit, posed, name)
-        views = [view for (_, camera), view in measures.items() if camera == name]
+        own = {t: view for (t, camera), view in measures.items() if camera == name}
+        views = [view for t, view in own.items() if t not in beside] or list(own.values())
         report = CameraReport(name, role, degrees, errors, math.expm1(fit.camera_zoom.get(name, 0.0)))
         report.mask = _mean(MaskQuality, [view.mask for view in views])
         report.outline = _mean(OutlineQuality, [view.outline and view.outline.quality for view in views])
@@ -100,8 +110,19 @@ def report_capture(
         judge(report, expects_masks=bool(capture.masks))
     stored_pixels, stored_meters = _stored_disagreement(capture, fit)
     joints = JointVerdict(float(fit.report.get("joint_distance_mm", "nan")))
-    findings = findings_on(capture, fit, cameras, joints, stored_pixels, stored_meters)
-    return CaptureReport(cameras, joints, stored_pixels, findings)
+    frames = [capture.frames[t] for t in beside]
+    findings = findings_on(capture, fit, cameras, joints, stored_pixels, stored_meters, frames)
+    return CaptureReport(cameras, joints, stored_pixels, findings, frames)
+
+
+def _frames_beside(measures: dict[tuple[int, str], ViewMeasures]) -> list[int]:
+    """Frames in which most of two views and more lie beside the hands; none where that is so in all of them."""
+    faults: dict[int, list[bool]] = {}
+    for (t, _), view in measures.items():
+        if view.outline is not None:
+            faults.setdefault(t, []).append(view.outline.quality.fault is not None)
+    beside = [t for t, found in faults.items() if len(found) > 1 and 2 * sum(found) > len(found)]
+    return beside if len(beside) < len(faults) else []
 
 
 def _without_nan(value: Any) -> Any:

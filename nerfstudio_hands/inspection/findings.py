@@ -6,7 +6,7 @@ import numpy as np
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.fitting.record import HandFit
-from nerfstudio_hands.inspection.camera_report import CameraReport
+from nerfstudio_hands.inspection.camera_report import OVEREXPOSED, CameraReport
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
 
 STALE_METERS = 0.015
@@ -20,6 +20,7 @@ def findings_on(
     joints: JointVerdict,
     stored_pixels: float,
     stored_meters: float,
+    frames_beside: list[str],
 ) -> list[str]:
     """Sentences for the user.
 
@@ -30,6 +31,7 @@ def findings_on(
         joints: The verdict on the fitted joints.
         stored_pixels: Median distance of the stored joints from the detections, NaN without any.
         stored_meters: The same from the triangulated joints.
+        frames_beside: Names of the frames in which the hands lie beside their pictures, while others are well.
     """
     doubts = fit.report.get("doubts", [])
     findings = [*capture.problems, *doubts]
@@ -45,11 +47,21 @@ def findings_on(
     ]
     if masks:
         findings.append(f"Masks not to be trusted: {'; '.join(masks)}.")
+    if any(c.mask is not None and c.mask.is_elsewhere for c in cameras):
+        findings.append(
+            "Masks beside the hands may be of another frame or camera: compare their names with those of the pictures, "
+            "or take them away: hands are then cut out of the pictures."
+        )
     beside = [f"{c.name} ({c.outline.fault})" for c in cameras if c.outline is not None and c.outline.fault is not None]
     if beside:
         findings.append(
             f"Hands that are not where their pictures show them: {', '.join(beside)}; training learns what is seen "
             "there as the hand's color. Look at the overlays."
+        )
+    if frames_beside:
+        findings.append(
+            f"Frames in which most pictures show the hands elsewhere: {', '.join(frames_beside)}; joints or pictures "
+            "may be of another frame or hand, and cameras are judged without them. Look at the overlays."
         )
     unseen = [c.name for c in cameras if c.exposure is not None and c.outline is None]
     if unseen:
@@ -63,6 +75,16 @@ def findings_on(
         findings.append(
             f"The stored joints (.xyz) are stale: they miss the detections by a median of {stored_pixels:.0f} px "
             f"and the triangulated joints by {stored_meters * 1000:.0f} mm; they are not used."
+        )
+    overexposed = [
+        f"{c.name} ({c.exposure.saturated:.0%})"
+        for c in cameras
+        if c.exposure is not None and c.exposure.saturated > OVEREXPOSED
+    ]
+    if overexposed:
+        findings.append(
+            f"Overexposed (share of the hand at the limit): {', '.join(overexposed)}; what is white all over teaches "
+            "no color and shows no outline before a bright wall: take the pictures with less light."
         )
     gains = [c.exposure.gain for c in cameras if c.exposure is not None and np.isfinite(c.exposure.gain)]
     if gains and max(gains) > 1.5 * min(gains):

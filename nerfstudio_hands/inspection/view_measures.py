@@ -17,6 +17,13 @@ from nerfstudio_hands.inspection.image_outline import ImageOutline, measure_outl
 SATURATED = 250
 """Values from here on, of 255, are taken as clipped."""
 
+ELSEWHERE_METERS = 0.006
+"""Mean distance of a mask's outline from the hand's beyond which it is another picture's. Masks cut by hand or by color
+lie within 2 mm; a hole has no partner in the outline and does not count."""
+
+MASK_REACH = 0.015
+"""Metres within which outlines of a mask and of the hand are matched, where that is more than the fit's 15 pixels."""
+
 MIN_LIGHT = 1e-3
 """Light below this is noise of an 8-bit picture (0.3 of its smallest step, in shadows)."""
 
@@ -30,18 +37,27 @@ class MaskQuality:
         outline_distance: Mean distance between matched points of both outlines, pixels.
         outline_matched: Share of the projected outline that found a partner.
         spilt: Share of the views in which it covers all else, too.
+        outline_meters: `outline_distance` at the depth of the hand.
     """
 
     coverage: float
     outline_distance: float
     outline_matched: float
     spilt: float = 0.0
+    outline_meters: float = 0.0
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it has an outline of a hand that lies beside this one."""
+        return self.outline_meters > ELSEWHERE_METERS and mask_verdict(self.coverage) != "useless"
 
     @property
     def fault(self) -> str | None:
         """Why the mask is not to be trusted, in the fit's terms; None where it is good."""
         if self.spilt > 0.5:
             return "mask white all over"
+        if self.is_elsewhere:
+            return f"mask {self.outline_distance:.0f} px ({self.outline_meters * 1000:.0f} mm) beside the hand"
         reasons = {
             "good": None,
             "holes": "mask has holes",
@@ -122,10 +138,12 @@ def finite_mean(values: object) -> float:
 
 
 def _mask_quality(view: HandView) -> MaskQuality:
-    outlines = contour_distance(view.outline, away_from(mask_boundary(view.mask), view.hidden))  # pyright: ignore[reportArgumentType]
+    meters = finite_mean(view.meters_per_pixel)
+    radius = max(15.0, MASK_REACH / meters) if meters > 0 else 15.0
+    outlines = contour_distance(view.outline, away_from(mask_boundary(view.mask), view.hidden), radius=radius)  # pyright: ignore[reportArgumentType]
     coverage = mask_coverage(view.mask, view.outline.silhouette, view.hidden)  # pyright: ignore[reportArgumentType]
     spilt = mask_spills(view.mask, view.outline.silhouette)  # pyright: ignore[reportArgumentType]
-    return MaskQuality(coverage, outlines.mean, outlines.matched, float(spilt))
+    return MaskQuality(coverage, outlines.mean, outlines.matched, float(spilt), outlines.mean * meters)
 
 
 def _face_brightness(view: HandView, core: Bool[np.ndarray, "H W"], num_faces: int) -> Float[np.ndarray, " F"]:

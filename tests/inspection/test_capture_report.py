@@ -28,6 +28,7 @@ def make_report(
     stored_offset: float = 0.0,
     outlines: dict[str, list[float]] | None = None,
     joint_distance_mm: float = 1.5,
+    saturated: float = 0.0,
     left_out: Sequence[str] = (),
 ) -> CaptureReport:
     """Six cameras one metre from two hands, in pictures without outlines but for the distances given, one a frame.
@@ -81,7 +82,7 @@ def make_report(
     places = rng.uniform(0.05, 0.4, size=100)
     measures = {
         (0, f"{index:02d}"): ViewMeasures(
-            MaskQuality(0.3 if index == 4 else 1.0, 1.5, 0.9), 40.0, 0.0, places * (2.0 if index == 4 else 1.0)
+            MaskQuality(0.3 if index == 4 else 1.0, 1.5, 0.9), 40.0, saturated, places * (2.0 if index == 4 else 1.0)
         )
         for index in range(5)
     }
@@ -148,6 +149,32 @@ def test_a_hand_beside_its_images_is_not_good_and_no_image_confirms_without_an_o
     text = "\n".join(report.findings)
     assert "Hands that are not where their pictures show them: 03 (hand 8 px" in text
     assert "No outline of a hand is seen in 01, 02, 04" in text
+
+
+def test_a_frame_beside_its_pictures_is_named_and_its_cameras_are_not() -> None:
+    report = make_report(outlines={"00": [9.0, 1.0], "01": [8.0, 1.2], "03": [1.0, 1.0]})
+    assert report.frames_beside == ["1"]
+    assert report.cameras[0].verdict == "good" and report.cameras[0].outline.distance == pytest.approx(1.0)
+    assert "Frames in which most pictures show the hands elsewhere: 1;" in "\n".join(report.findings)
+    assert "not in frames 1: " in report.verdict
+
+
+def test_the_verdict_says_whether_hands_lie_on_their_pictures() -> None:
+    good = {"00": [1.0], "01": [1.0], "03": [1.6]}
+    said = make_report(outlines=good).verdict
+    assert said == "The hands lie on their pictures in 3 cameras (1.2 px off on average). 02, 04 show no outline."
+    one_off = make_report(outlines=good | {"03": [9.0]}).verdict
+    assert one_off.startswith("The hands lie on their pictures in 2 of 3 cameras, but not in 03 (hand 9 px (9 mm)")
+    assert "--exclude-cameras" in one_off
+    all_off = make_report(outlines=dict.fromkeys(good, [9.0])).verdict
+    assert all_off.startswith("The hands do not lie on their pictures in 3 of 3 cameras: 00 (hand 9 px")
+
+
+def test_white_pictures_are_said_to_teach_nothing() -> None:
+    report = make_report(saturated=0.9)
+    assert "Overexposed (share of the hand at the limit): 00 (90%), 01 (90%)" in "\n".join(report.findings)
+    assert report.verdict.startswith("No picture shows the outline of a hand (00, 01, 02, 03, 04 are overexposed)")
+    assert "Overexposed" not in "\n".join(make_report().findings)
 
 
 def test_a_camera_that_the_options_leave_out_is_not_called_held_out() -> None:

@@ -66,6 +66,7 @@ def test_outline_distance_of_concentric_discs_is_the_difference_of_radii() -> No
         (disc(60.0), None),
         (disc(60.0) & ~disc(25.0), "holes"),
         (disc(15.0), "nearly empty"),
+        (np.roll(disc(60.0), 14, axis=1), "9 px (9 mm) beside the hand"),
         (np.zeros((240, 240), bool), "nearly empty"),
     ],
 )
