@@ -77,9 +77,10 @@ def fit_capture_joints(
         else:
             track = _complete(surface, joints, annotated, options, partial, progress)
         error = joint_distances(surface, joints, track.pose, track.shape, track.landmark_offset).nanmean(-1)
-        wrong_side = hands_of_wrong_side(surface, joints, error, track.shape, track.landmark_offset)
-        # A side keeps its hands where no others are left of it.
-        track.pose.valid &= ~(wrong_side & (error.isfinite() & ~wrong_side).any(0))
+        learning = options.learning_frames(capture)
+        wrong_side = hands_of_wrong_side(surface, joints, error, track.shape, track.landmark_offset, learning)
+        # A side keeps its hands where no others are left to learn from.
+        track.pose.valid &= ~(wrong_side & (error.isfinite() & ~wrong_side)[learning].any(0))
         seen = options.images_of(capture)
         variables = _registered(capture, seen, surface, joints, track, options, partial, progress)
         coverage = mask_coverages(capture, seen, surface, variables)

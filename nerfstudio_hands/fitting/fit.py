@@ -91,19 +91,19 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
             )
 
         hands = fit_frames(part, found, None, 0.0, fraction)
+        if exchanged := _exchanged_sides(hands, fitted):
+            # Nobody has that hand: in those frames joints of the other one stand under its name.
+            rest = tuple(side for side in fitted if side not in exchanged)
+            fit = fit_capture(capture, replace(options, sides=rest), progress=progress)
+            said = misfits(hands.error, hands.wrong_side, part.frames, fitted)
+            fit.report["doubts"] = [*said, *fit.report["doubts"]]
+            return fit
         if others:
             part = frames_of(seen, others)
             found = _triangulate_again(part, hands.variables)
             more = fit_frames(part, found, hands.variables, fraction, 1 - fraction)
             hands = _in_order(hands, more, [*learning, *others])
         variables = hands.variables
-        if exchanged := _exchanged_sides(hands, fitted):
-            # The other hand alone: its joints in those frames stand under the wrong name.
-            rest = tuple(side for side in fitted if side not in exchanged)
-            fit = fit_capture(capture, replace(options, sides=rest), progress=progress)
-            said = misfits(hands.error, hands.wrong_side, capture.frames, fitted)
-            fit.report["doubts"] = [*said, *fit.report["doubts"]]
-            return fit
         coverage = mask_coverages(capture, seen, surface, variables)
         segmented = {}
         if options.refine_masks:

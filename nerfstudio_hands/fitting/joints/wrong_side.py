@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -21,6 +23,7 @@ def hands_of_wrong_side(
     error: Float[Tensor, "T H"],
     shape: Float[Tensor, " K"],
     landmark_offset: Float[Tensor, "21 3"],
+    learning: Sequence[int] | None = None,
 ) -> Bool[Tensor, "T H"]:
     """Which hands have joints that belong to the other side: they fit worse than others do, and their mirror images fit
     much better.
@@ -31,14 +34,17 @@ def hands_of_wrong_side(
         error: Mean distance of the joints from those of the fitted hand, metres, NaN where there is none.
         shape: Of the person.
         landmark_offset: `Variables.landmark_offset`.
+        learning: Frames that may say which errors are usual; by default all.
     """
-    doubtful = error > outlier_threshold(error)
+    doubtful = error > outlier_threshold(error if learning is None else error[list(learning)])
     if not doubtful.any():
         return doubtful
     sought = torch.where(doubtful[..., None, None], joints.double(), torch.nan)
     mirror = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
     own, other = (
-        fit_joint_track(surface, points, shape=shape, landmark_offset=landmark_offset).error
+        fit_joint_track(
+            surface, points, shape=shape, landmark_offset=landmark_offset, shape_frames=learning
+        ).error
         for points in (sought, sought * mirror)
     )
     return doubtful & (other < MUCH_BETTER * own)
