@@ -113,7 +113,7 @@ def find_convention(
         names: Of the C cameras (or of the pictures of moving ones) as `Calibration.camera` knows them.
         landmarks: Pixels in the pictures as their lenses made them; NaN where absent.
         sizes: Width and height of the pictures of each camera, to know K of another size by.
-        hand_length_mm: Wrist to the tip of the middle finger along the bones.
+        hand_length_mm: From the crease of the wrist to the tip of the middle finger.
 
     Raises:
         HandsError: A camera is unknown or has no place, or no two cameras share landmarks.

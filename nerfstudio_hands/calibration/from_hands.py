@@ -70,7 +70,7 @@ def calibrate_by_hands(
     Args:
         cameras: With intrinsics; places are not looked at.
         landmarks: Pixels in the pictures as their lenses made them, NaN where absent.
-        hand_length_mm: Wrist to the tip of the middle finger along the bones.
+        hand_length_mm: From the crease of the wrist to the tip of the middle finger.
 
     Raises:
         HandsError: Too few landmarks are shared, or no places explain them.

@@ -6,7 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 ADULT_HAND_MM = 185.0
-"""Wrist to the tip of the middle finger, along the bones, of an adult; people differ by about 8 %."""
+"""From the crease of the wrist to the tip of the middle finger, straight, of an adult; people differ by about 8 %."""
+
+LANDMARK_SHARE = 0.9
+"""What detectors' landmarks in pictures span of a hand's bones. Their wrist lies at the crease, where a ruler begins,
+the joint behind it: of both hands of a rig in metres 0.88 to 0.91, MediaPipe's and another detector's; of drawn hands
+0.915."""
 
 MIDDLE_FINGER = (0, 9, 10, 11, 12)
 """Joints from the wrist to the tip of the middle finger."""
@@ -18,7 +23,9 @@ SNAP = 1.25
 
 
 def hand_length(joints: Float[np.ndarray, "T 2 21 3"]) -> float:
-    """Median length from wrist to the tip of the middle finger along the bones, in the unit of the joints.
+    """Median length from wrist to the tip of the middle finger along the joints, in their unit.
+
+    Of landmarks in pictures, placed in space, it is what a ruler says; of joints it is longer, see `LANDMARK_SHARE`.
 
     Returns:
         NaN where no hand has all of these joints.
@@ -30,12 +37,17 @@ def hand_length(joints: Float[np.ndarray, "T 2 21 3"]) -> float:
     return float(sum(np.median(bone) if bone.size else np.nan for bone in bones))
 
 
+def sized(forms: Float[np.ndarray, "T C 2 21 3"], hand_length_mm: float) -> Float[np.ndarray, "T C 2 21 3"]:
+    """The forms that a detector gives hands, metres, whose wrist is the joint, of hands that are so long."""
+    return forms * (1e-3 * hand_length_mm / LANDMARK_SHARE / hand_length(forms.reshape(-1, 2, 21, 3)))
+
+
 def unit_of(length: float, hand_length_mm: float, known: float | None) -> tuple[float, str]:
     """Metres per unit of a world in which hands are so long, and a part of a sentence on it.
 
     Args:
         length: Of hands, in the world's unit.
-        hand_length_mm: Their true length.
+        hand_length_mm: Their true length, as a ruler says it.
         known: Metres per unit as the file has it; None where it does not say.
     """
     measured = 1e-3 * hand_length_mm / length

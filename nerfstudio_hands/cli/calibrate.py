@@ -47,8 +47,8 @@ def calibrate(
         landmarks: Folder that `ns-hands detect` wrote, for "hands", and for the scale of "motion".
         intrinsics: Calibration with the intrinsics of these cameras, in any format that is read.
         fov: Angle of view along the longer side, degrees, 1 to 170, where nothing else tells; EXIF does by itself.
-        hand_length: Wrist to the tip of the middle finger along the bones, mm, 20 to 500: the scale of "hands" and
-            "motion".
+        hand_length: From the crease of the wrist to the tip of the middle finger, mm, 20 to 500: the scale of "hands"
+            and "motion".
         board: A chessboard with markers, or a grid of AprilTags 36h11.
         board_size: Squares or tags across and down, 2 to 40.
         square: Side of a square or tag as it was printed, mm, 1 to 1000.

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from nerfstudio_hands.calibration.conventions import AS_WRITTEN
+from nerfstudio_hands.calibration.hand_scale import ADULT_HAND_MM, sized
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.misread import convention_of_capture
 from nerfstudio_hands.errors import HandsError
@@ -37,12 +38,14 @@ def completed(capture: Capture) -> Capture:
 
 
 def _with_landmarks(capture: Capture) -> Capture:
-    """With what the detector finds; it is kept in the cache."""
+    """With what the detector finds, which is kept in the cache, and an adult's hands."""
     file = cache_folder() / "landmarks" / f"{_key(capture)}.npz"
     try:
         kept = read_npz(file)
         if {name: kept[name].shape for name in FIELDS} == _shapes(capture):
-            return replace(capture, detections=kept["pixels"], metric_landmarks=kept["metric"])
+            return replace(
+                capture, detections=kept["pixels"], metric_landmarks=sized(kept["metric"], ADULT_HAND_MM)
+            )
     except (UnreadableFile, KeyError):
         pass
     found = _detected(capture)
@@ -53,7 +56,7 @@ def _with_landmarks(capture: Capture) -> Capture:
     return replace(
         capture,
         detections=sides.pixels,
-        metric_landmarks=sides.metric,
+        metric_landmarks=sized(sides.metric, ADULT_HAND_MM),
         problems=[*capture.problems, *sides.problems],
     )
 

@@ -26,8 +26,8 @@ class PrepareOptions:
     fov: bounded(Optional[float], 5, 170) = None
     """Angle of view along the longer side in degrees, for a camera without a calibration."""
     hand_length: bounded(float, 60, 300) = 185.0
-    """Millimetres from the wrist to the tip of the middle finger, along the bones: how large all is, where the
-    calibration has no known unit."""
+    """Millimetres that a ruler says from the crease of the wrist to the tip of the middle finger: how large all is,
+    where the calibration has no known unit."""
     max_frames: bounded(int, 1, 100_000) = 300
     """Most frames of films; of more, the sharp ones are taken, evenly."""
     offset: bounded(Optional[Tuple[float, ...]], -3600, 3600) = None

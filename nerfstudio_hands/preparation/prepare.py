@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from nerfstudio_hands.calibration.conventions import AS_WRITTEN, find_convention
-from nerfstudio_hands.calibration.hand_scale import hand_length
+from nerfstudio_hands.calibration.hand_scale import sized
 from nerfstudio_hands.calibration.lens import undistort, undistort_points, undistorted_camera
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
@@ -98,7 +98,8 @@ def prepare(options: PrepareOptions, output: Path) -> Preparation:
             is_film,
             {"hand_length_mm": options.hand_length, "notes": sentences},
         )
-        _write(writer, sources, lenses, watched, rows, _scaled(sides, options), options)
+        own = replace(sides, metric=sized(sides.metric, options.hand_length))
+        _write(writer, sources, lenses, watched, rows, own, options)
     found = {
         side: int(np.isfinite(sides.pixels[:, :, index]).all((-1, -2)).sum()) for index, side in enumerate(SIDES)
     }
@@ -292,11 +293,6 @@ def _rescaled(lens: CalibratedCamera, read: CalibratedCamera) -> Float[np.ndarra
     factor = read.intrinsics[0, 0] / _pinhole(lens).intrinsics[0, 0]
     return np.diag([factor, factor, 1.0]) @ lens.intrinsics if abs(factor - 1) > 1e-6 else lens.intrinsics
 
-
-def _scaled(sides: SidedHands, options: PrepareOptions) -> SidedHands:
-    """Metric landmarks of hands that are as long as the person's."""
-    found = hand_length(sides.metric.reshape(-1, 2, 21, 3))
-    return replace(sides, metric=sides.metric * options.hand_length / 1000 / found)
 
 
 def _write(

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from nerfstudio_hands.calibration.board import Board
 from nerfstudio_hands.calibration.formats.anipose import anipose_text
 from nerfstudio_hands.calibration.formats.transforms_json import transforms_text
-from nerfstudio_hands.calibration.hand_scale import hand_length
+from nerfstudio_hands.calibration.hand_scale import LANDMARK_SHARE, hand_length
 from nerfstudio_hands.calibration.lens import Lens, normalized_points
 from nerfstudio_hands.calibration.record import CalibratedCamera
 from nerfstudio_hands.files.video_writing import VideoFile
@@ -135,9 +135,10 @@ def synthesize_phone(root: Path, options: PhoneOptions) -> Pieces:
 
 
 def true_hand_length(root: Path) -> float:
-    """Meters from wrist to the tip of the middle finger along the bones of the hand in a folder of videos."""
+    """Meters that a ruler says from the wrist's crease to the tip of the middle finger of the hand in a folder of
+    videos."""
     with np.load(root / "truth" / f"{FILM}.npz") as file:
-        return hand_length(file["keypoints"])
+        return LANDMARK_SHARE * hand_length(file["keypoints"])
 
 
 @dataclass(frozen=True)
