@@ -31,6 +31,7 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torchvision.models import AlexNet_Weights, VGG16_Weights
 
 from nerfstudio_hands.errors import HandsError
@@ -79,7 +80,7 @@ def load_lpips(net: str) -> lpips.LPIPS:
             f"and neither is there; run `ns-hands fetch-weights`."
         )
     # The random start that the trunk gets first must not move the random numbers of a training run.
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    with torch.random.fork_rng(), _AsTheyAre(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # lpips calls torchvision by an old argument name
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     try:
@@ -176,6 +177,15 @@ def read_arrays(file: BinaryIO, name: str) -> dict:
 def warn_once(line: str) -> None:
     """Prints a line the first time it is asked to."""
     CONSOLE.print(line)
+
+
+class _AsTheyAre(TorchFunctionMode):
+    """Most weights are not drawn at random, which takes longer than to read those that come in their place."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if kwargs and "tensor" in kwargs else args[0]
+        return func(*args, **(kwargs or {}))
 
 
 class _ArrayUnpickler(pickle.Unpickler):

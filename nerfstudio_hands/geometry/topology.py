@@ -34,7 +34,8 @@ def boundary_loops(faces: Int[Tensor, "F 3"]) -> list[Int[Tensor, " L"]]:
             "faces run in the same direction; orient the faces of the mesh consistently first"
         )
     following: dict[int, list[int]] = {}
-    for start, end in directed[~torch.isin(directed[:, 1] * size + directed[:, 0], half_edges)].tolist():
+    inner = torch.isin(directed[:, 1] * size + directed[:, 0], half_edges, assume_unique=True)
+    for start, end in directed[~inner].tolist():
         following.setdefault(start, []).append(end)
     loops = []
     while following:

@@ -74,7 +74,7 @@ def test_shape_albedo_and_light_are_found_again():
         for name, parameters in model.get_param_groups().items()
     ]
     model.train()
-    for step in range(160):
+    for step in range(80):
         view, batch = views[step % len(views)], batches[step % len(views)]
         loss = sum(model.get_loss_dict(model(view), batch).values())
         for optimizer in optimizers:
@@ -130,7 +130,7 @@ def test_cameras_that_are_off_find_their_way_back():
     for view in wrong:
         model.cameras.of(view)
     assert distance() > 2e-3
-    for step in range(80):
+    for step in range(60):
         optimizer.zero_grad()
         sum(model.get_loss_dict(model(wrong[step % 2]), batches[step % 2]).values()).backward()
         optimizer.step()
