@@ -47,7 +47,7 @@ class CaptureReport:
         joints: Distance of the fitted joints from those that they were fitted to.
         stored_keypoints_pixels: Median distance in pixels of the stored joints from the detections, NaN without a file.
         findings: Sentences for the user: miscalibrated cameras, unusable masks, outliers, stale joints, exposure.
-        frames_beside: Frames that most cameras show elsewhere than the hands lie, while others are well; cameras are
+        frames_beside: Frames that most cameras show elsewhere than the hands lie, while most are well; cameras are
             judged without them.
     """
 
@@ -116,13 +116,13 @@ def report_capture(
 
 
 def _frames_beside(measures: dict[tuple[int, str], ViewMeasures]) -> list[int]:
-    """Frames in which most of two views and more lie beside the hands; none where that is so in all of them."""
+    """Frames in which most of two views and more lie beside the hands; none where these are most frames."""
     faults: dict[int, list[bool]] = {}
     for (t, _), view in measures.items():
         if view.outline is not None:
             faults.setdefault(t, []).append(view.outline.quality.fault is not None)
     beside = [t for t, found in faults.items() if len(found) > 1 and 2 * sum(found) > len(found)]
-    return beside if len(beside) < len(faults) else []
+    return beside if 2 * len(beside) <= len(faults) else []
 
 
 def _without_nan(value: Any) -> Any:

@@ -47,10 +47,15 @@ def findings_on(
     ]
     if masks:
         findings.append(f"Masks not to be trusted: {'; '.join(masks)}.")
-    if any(c.mask is not None and c.mask.is_elsewhere for c in cameras):
+    strangers = [
+        c.name
+        for c in cameras
+        if c.mask is not None and c.mask.is_elsewhere and c.outline is not None and c.outline.fault is None
+    ]
+    if strangers:
         findings.append(
-            "Masks beside the hands may be of another frame or camera: compare their names with those of the pictures, "
-            "or take them away: hands are then cut out of the pictures."
+            f"Masks that show a hand beside that of their pictures: {', '.join(strangers)}; they may be of another "
+            "frame or camera: compare their names, or take them away, and hands are cut out of the pictures."
         )
     beside = [f"{c.name} ({c.outline.fault})" for c in cameras if c.outline is not None and c.outline.fault is not None]
     if beside:

@@ -32,6 +32,10 @@ ELSEWHERE = 0.4
 """A picture that shows this share of an outline, and less than this share of it where the hand projects, shows it
 somewhere else."""
 
+LEAST_MATCHED = 0.1
+"""An outline of which less than this share is found where the hand projects says nothing of it, unless it is one that
+the picture shows somewhere else."""
+
 BESIDE_METERS, BESIDE_PIXELS = 0.0022, 5.0
 """Mean distances of matched points beyond which a hand lies beside its picture. Of a shift the mean shows a part alone,
 along the fingers a third, because the hand slides along its outline. A good registration has one millimetre or less."""
@@ -104,6 +108,8 @@ def measure_outline(view: HandView) -> ImageOutline | None:
         counted = _counted(picture, reach)
         found = contour_distance(counted, seen, radius=reach)
         shown = len(seen.points) / max(SPACING * scale * int(counted.is_hand.sum()), 1)
+        if found.matched < LEAST_MATCHED and shown <= ELSEWHERE:
+            continue
         distance = found.mean / scale
         quality = OutlineQuality(distance, distance * meters, found.matched, shown)
         return ImageOutline(replace(seen, points=seen.points / scale), quality)

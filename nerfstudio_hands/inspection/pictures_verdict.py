@@ -27,24 +27,30 @@ def pictures_verdict(cameras: Sequence[CameraReport], frames_beside: Sequence[st
             "with less light or before a darker wall, or give masks."
         )
     beside = [f"{camera.name} ({outline.fault})" for camera, outline in shown if outline.fault is not None]
+    unseen = [camera for camera in looked_at if camera.outline is None]
+    # Where no outline is seen, detections that lie elsewhere tell as much.
+    lost = [f"{camera.name} ({' and '.join(camera.outliers)} detections off)" for camera in unseen if camera.outliers]
+    beside, judged = [*beside, *lost], len(shown) + len(lost)
+    silent = [camera.name for camera in unseen if not camera.outliers]
     frames = f"; not in frames {', '.join(frames_beside)}" if frames_beside else ""
-    unseen = [camera.name for camera in looked_at if camera.outline is None]
-    silent = f" {', '.join(unseen)} show no outline." if unseen else ""
+    end = f" No outline is seen in {', '.join(silent)}." if silent else ""
     if not beside and not frames:
         pixels = finite_mean([outline.distance for _, outline in shown])
-        return f"The hands lie on their pictures in {_counted(shown)} ({pixels:.1f} px off on average).{silent}"
-    if 2 * len(beside) > len(shown):
+        return f"The hands lie on their pictures in {_counted(judged)} ({pixels:.1f} px off on average).{end}"
+    if 2 * len(beside) >= judged:
         return (
-            f"The hands do not lie on their pictures in {len(beside)} of {_counted(shown)}: {', '.join(beside)}"
-            f"{frames}: joints, masks or cameras may be of another take; look at the overlays of `ns-hands check`."
-            f"{silent}"
+            f"The hands do not lie on their pictures in {len(beside)} of {_counted(judged)}: {', '.join(beside)}"
+            f"{frames}: joints, masks or cameras may be of another take; look at the overlays of `ns-hands check`.{end}"
         )
-    where = f"{len(shown) - len(beside)} of " * bool(beside) + _counted(shown)
-    where += f", but not in {', '.join(beside)}" if beside else ""
-    remedy = "see the overlays of `ns-hands check`, and calibrate such a camera again or leave it out with "
-    remedy = f"{remedy}--exclude-cameras" if beside else "see the overlays of `ns-hands check`; correct their joints"
-    return f"The hands lie on their pictures in {where}{frames}: {remedy}.{silent}"
+    where = f"{judged - len(beside)} of {_counted(judged)}, but not in {', '.join(beside)}"
+    remedy = "correct their joints"
+    if beside:
+        remedy = "calibrate such a camera again or leave it out with --exclude-cameras"
+    where = where if beside else _counted(judged)
+    return (
+        f"The hands lie on their pictures in {where}{frames}: see the overlays of `ns-hands check`, and {remedy}.{end}"
+    )
 
 
-def _counted(shown: Sequence[object]) -> str:
-    return f"{len(shown)} camera{'s' * (len(shown) != 1)}"
+def _counted(cameras: int) -> str:
+    return f"{cameras} camera{'s' * (cameras != 1)}"

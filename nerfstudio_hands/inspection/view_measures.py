@@ -21,6 +21,9 @@ ELSEWHERE_METERS = 0.006
 """Mean distance of a mask's outline from the hand's beyond which it is another picture's. Masks cut by hand or by color
 lie within 2 mm; a hole has no partner in the outline and does not count."""
 
+LEAST_AREA = 0.6
+"""A mask with this share of the projected hands' area is not empty."""
+
 MASK_REACH = 0.015
 """Metres within which outlines of a mask and of the hand are matched, where that is more than the fit's 15 pixels."""
 
@@ -38,6 +41,7 @@ class MaskQuality:
         outline_matched: Share of the projected outline that found a partner.
         spilt: Share of the views in which it covers all else, too.
         outline_meters: `outline_distance` at the depth of the hand.
+        area: Of the mask, over that of the projected hands.
     """
 
     coverage: float
@@ -45,17 +49,22 @@ class MaskQuality:
     outline_matched: float
     spilt: float = 0.0
     outline_meters: float = 0.0
+    area: float = 0.0
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it has an outline of a hand that lies beside this one."""
-        return self.outline_meters > ELSEWHERE_METERS and mask_verdict(self.coverage) != "useless"
+        """Whether it shows a hand that lies beside this one."""
+        if mask_verdict(self.coverage) == "useless":
+            return self.area > LEAST_AREA
+        return self.outline_meters > ELSEWHERE_METERS
 
     @property
     def fault(self) -> str | None:
         """Why the mask is not to be trusted, in the fit's terms; None where it is good."""
         if self.spilt > 0.5:
             return "mask white all over"
+        if self.is_elsewhere and mask_verdict(self.coverage) == "useless":
+            return "mask elsewhere than the hand"
         if self.is_elsewhere:
             return f"mask {self.outline_distance:.0f} px ({self.outline_meters * 1000:.0f} mm) beside the hand"
         reasons = {
@@ -142,8 +151,9 @@ def _mask_quality(view: HandView) -> MaskQuality:
     radius = max(15.0, MASK_REACH / meters) if meters > 0 else 15.0
     outlines = contour_distance(view.outline, away_from(mask_boundary(view.mask), view.hidden), radius=radius)  # pyright: ignore[reportArgumentType]
     coverage = mask_coverage(view.mask, view.outline.silhouette, view.hidden)  # pyright: ignore[reportArgumentType]
+    area = float(view.mask.sum() / max(view.outline.silhouette.sum(), 1))  # pyright: ignore[reportOptionalMemberAccess]
     spilt = mask_spills(view.mask, view.outline.silhouette)  # pyright: ignore[reportArgumentType]
-    return MaskQuality(coverage, outlines.mean, outlines.matched, float(spilt), outlines.mean * meters)
+    return MaskQuality(coverage, outlines.mean, outlines.matched, float(spilt), outlines.mean * meters, area)
 
 
 def _face_brightness(view: HandView, core: Bool[np.ndarray, "H W"], num_faces: int) -> Float[np.ndarray, " F"]:

@@ -162,10 +162,13 @@ def test_a_frame_beside_its_pictures_is_named_and_its_cameras_are_not() -> None:
 def test_the_verdict_says_whether_hands_lie_on_their_pictures() -> None:
     good = {"00": [1.0], "01": [1.0], "03": [1.6]}
     said = make_report(outlines=good).verdict
-    assert said == "The hands lie on their pictures in 3 cameras (1.2 px off on average). 02, 04 show no outline."
+    assert said == "The hands lie on their pictures in 3 cameras (1.2 px off on average). No outline is seen in 02, 04."
     one_off = make_report(outlines=good | {"03": [9.0]}).verdict
     assert one_off.startswith("The hands lie on their pictures in 2 of 3 cameras, but not in 03 (hand 9 px (9 mm)")
     assert "--exclude-cameras" in one_off
+    # Of camera 03, too, the right hand of which was detected elsewhere.
+    joints_off = make_report(outlines={"00": [1.0], "01": [1.0]}).verdict
+    assert "in 2 of 3 cameras, but not in 03 (right detections off)" in joints_off
     all_off = make_report(outlines=dict.fromkeys(good, [9.0])).verdict
     assert all_off.startswith("The hands do not lie on their pictures in 3 of 3 cameras: 00 (hand 9 px")
 

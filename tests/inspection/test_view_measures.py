@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerfstudio_hands.captures.capture import CaptureCamera
-from nerfstudio_hands.fitting.silhouettes.contours import ProjectedSilhouette
+from nerfstudio_hands.fitting.silhouettes.contours import ContourDistance, ProjectedSilhouette
 from nerfstudio_hands.inspection.hand_view import HandView
 from nerfstudio_hands.inspection.image_outline import OutlineQuality
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
@@ -67,6 +67,7 @@ def test_outline_distance_of_concentric_discs_is_the_difference_of_radii() -> No
         (disc(60.0) & ~disc(25.0), "holes"),
         (disc(15.0), "nearly empty"),
         (np.roll(disc(60.0), 14, axis=1), "9 px (9 mm) beside the hand"),
+        (np.roll(disc(60.0), 90, axis=1), "elsewhere than the hand"),
         (np.zeros((240, 240), bool), "nearly empty"),
     ],
 )
@@ -150,6 +151,16 @@ def test_coarse_images_are_measured_at_the_size_of_the_hand() -> None:
 def test_a_image_without_edges_tells_nothing() -> None:
     view = disc_view(None)
     assert measure_view(replace(view, image=np.full_like(view.image, 20)), 2).outline is None
+
+
+def test_edges_of_something_else_do_not_confirm_the_outline(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros_like(disc_view(None).image)
+    image[50:75, 100:140] = (160, 90, 40)
+    view = replace(disc_view(None), image=image)
+    assert measure_view(view, 2).outline.quality.shown < 0.4
+    nowhere = ContourDistance(np.nan, np.nan, np.nan, matched=0.0)
+    monkeypatch.setattr("nerfstudio_hands.inspection.image_outline.contour_distance", lambda *a, **k: nowhere)
+    assert measure_view(view, 2).outline is None
 
 
 def test_a_image_that_shows_the_hand_elsewhere_says_so() -> None:

@@ -9,12 +9,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
-from nerfstudio_hands.fitting.joints.mano_annotations import outlier_threshold
 from nerfstudio_hands.hand_model import HandSurface
 
+DOUBTFUL = 1.5
+"""Factor on the usual distance of joints from a fitted hand, beyond which they may be those of the other side."""
+
 MUCH_BETTER = 0.6
-"""Share of the distance from a hand of their own side, below which joints are taken for those of the other side. A flat
-hand looks nearly like its mirror image; bent ones differ by a factor of two and more."""
+"""Share of the distance from a hand of their own side, below which they are taken for such. A flat hand looks nearly
+like its mirror image; bent ones differ by a factor of two and more."""
+
+AS_GOOD = 2.0
+"""Factor on the usual distance within which they must be from a hand of the other side: a fit that ended far from right
+joints is no proof."""
 
 
 def hands_of_wrong_side(
@@ -36,7 +42,8 @@ def hands_of_wrong_side(
         landmark_offset: `Variables.landmark_offset`.
         learning: Frames that may say which errors are usual; by default all.
     """
-    doubtful = error > outlier_threshold(error if learning is None else error[list(learning)])
+    usual = (error if learning is None else error[list(learning)]).nanmedian()
+    doubtful = error > DOUBTFUL * usual
     if not doubtful.any():
         return doubtful
     sought = torch.where(doubtful[..., None, None], joints.double(), torch.nan)
@@ -47,4 +54,4 @@ def hands_of_wrong_side(
         ).error
         for points in (sought, sought * mirror)
     )
-    return doubtful & (other < MUCH_BETTER * own)
+    return doubtful & (other < MUCH_BETTER * own) & (other < AS_GOOD * usual)
