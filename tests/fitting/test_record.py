@@ -128,6 +128,14 @@ def test_the_cache_is_read_until_its_version_changes(fit, made_up_capture, tmp_p
         fit_or_load(made_up_capture, FitOptions(names), path=file)
 
 
+def test_what_makes_a_fit_doubtful_is_said_whenever_it_is_read(fit, made_up_capture, tmp_path: Path, capsys):
+    sentence = "Joints of [the] right hand fit no hand in 1 of 2 frames (b)."
+    replace(fit, report={**fit.report, "doubts": [sentence]}).save(tmp_path / "fit.npz")
+    for _ in range(2):
+        fit_or_load(made_up_capture, FitOptions(made_up_capture.camera_names), path=tmp_path / "fit.npz")
+        assert sentence in capsys.readouterr().out
+
+
 def test_a_key_that_is_known_is_not_worked_out_again(fit, made_up_capture, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
     options = FitOptions(made_up_capture.camera_names)
