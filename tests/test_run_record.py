@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import struct
 import sys
+import zipfile
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +163,40 @@ def test_a_damaged_record_is_one_sentence(scan: Path, tmp_path: Path):
             np.savez(file, **{**arrays, "fit_valid": arrays["fit_valid"][:0]})
         with pytest.raises(HandsError, match=f"{RUN_FILE}: expected the hands that the run was trained on, found"):
             RunRecord.load(file)
+
+
+def test_numbers_of_a_record_are_looked_at(scan: Path, tmp_path: Path):
+    parser_of(scan, tmp_path / "run").begin_run()
+    file = tmp_path / "run" / RUN_FILE
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["run"].tobytes())
+    RunRecord.load(file)
+    changes = [
+        *({name: arrays[name] * np.nan} for name in ("intrinsics", "world_to_camera", "world", "fit_displacement")),
+        *({name: arrays[name] * 0} for name in ("intrinsics", "world_to_camera", "world")),
+        {"fit_translation": arrays["fit_translation"] * np.inf},
+        {"world_to_camera": arrays["world_to_camera"][:, :2]},
+        {"world": np.array("x")},
+        {"train_frames": np.array([0, 99])},
+        {"run": b"[" * 100_000},
+        {"run": {"frames": 5}},
+        {"run": {"cameras": [["00", 1.5, 256]] * len(header["cameras"])}},
+        {"run": {"cameras": [["00", 0, 256]] * len(header["cameras"])}},
+        {"run": {"eval_cameras": "03"}},
+    ]
+    for change in changes:
+        if isinstance(said := change.get("run"), dict):
+            said = json.dumps({**header, **said}).encode()
+        broken = change if said is None else {"run": np.frombuffer(said, np.uint8)}
+        np.savez(file, **{**arrays, **broken})
+        with pytest.raises(HandsError, match=f"{RUN_FILE}: expected the hands that the run was trained on, found"):
+            RunRecord.load(file)
+    claim = b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,)}\n"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("run.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(claim)) + claim)
+    with pytest.raises(HandsError, match=f"{RUN_FILE}: expected the hands that the run was trained on, found"):
+        RunRecord.load(file)
 
 
 def test_a_record_of_another_version_says_so(scan: Path, tmp_path: Path, monkeypatch):

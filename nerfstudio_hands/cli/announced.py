@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.program.environment import quieten_imports, require_capture_folder, require_working_folder
+from nerfstudio_hands.program.environment import (
+    paths_of,
+    quieten_imports,
+    require_capture_folder,
+    require_reachable,
+    require_working_folder,
+)
 
 INPUTS = {
     "load_config": "the config.yml of a run",
@@ -32,6 +38,8 @@ def announced(name: str, command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def announce_and_run(**options: Any) -> None:
         require_working_folder()
+        for path in paths_of(options):
+            require_reachable(path)
         _require_inputs(options)
         quieten_imports()
         if name not in LIGHT:

@@ -84,6 +84,8 @@ def export(
     require_range("--voxel", voxel, 0.05, 20)
     require_range("--level", level, -20, 20)
     check_texture_size(texture_size)
+    if not (format or rigged or sequence):
+        raise HandsError("--format: expected files to write, found none: name some, or add --rigged or --sequence.")
     if rest and pose is not None:
         raise HandsError("Expected --pose or --rest, found both: choose one.")
     if track is not None and not (rigged or sequence or "page" in format):
@@ -167,7 +169,7 @@ def read_pose(path: Path, default: HandPose) -> HandPose:
     import numpy as np
     import torch
 
-    from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
+    from nerfstudio_hands.files.guarded_files import UnreadableFile, finite, read_npz
     from nerfstudio_hands.hand_model import HandPose
 
     try:
@@ -187,7 +189,7 @@ def read_pose(path: Path, default: HandPose) -> HandPose:
             values[name] = fallback
             continue
         found, shape = arrays[name], tuple(fallback.shape[1:])
-        if found.shape != shape or found.dtype.kind not in "fiub" or not np.isfinite(found).all():
+        if found.shape != shape or found.dtype.kind not in "fiub" or not finite(found).all():
             raise HandsError(
                 f"{path}: expected {name} as finite numbers of shape {shape}, found shape {found.shape} of "
                 f"{found.dtype}; the run models {fallback.shape[1]} hand(s), left before right."

@@ -16,6 +16,15 @@ def main() -> None:
             _run(sys.argv[1:])
     except HandsError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # What the system refuses a command in the middle of its work: a disk that is full or fails, a folder locked.
+        refused = HandsError(
+            f"{error.filename}: expected a file or folder that can be used, found '{error.strerror}': see to it, or "
+            "give another."
+        )
+        sys.exit(f"error: {refused}")
     except KeyboardInterrupt as stop:
         print("Stopped before the end.", file=sys.stderr)
         sys.exit(exit_status(stop))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 4
 """A network as small as the detector's gains nothing from more."""
+MAX_PIXELS = 1_000_000
+"""Of a focal length, and of a principal point to either side."""
 SHEET = 12
 """Pictures of the overview."""
 
@@ -51,8 +53,9 @@ def predict(
         network: File of a network instead, as --save-network writes it.
         hand_model: What the network of --network was trained for: "default" is the built-in CC0 hand; or a folder with
             MANO's or NIMBLE's files.
-        intrinsics: fx fy cx cy of the pictures, pixels. Without, a field of view of 60 degrees over the longer side is
-            taken: directions and poses hardly change, distances do in proportion.
+        intrinsics: fx fy cx cy of the pictures, pixels, each focal length from 1 to 1000000. Without, a field of view
+            of 60 degrees over the longer side is taken: directions and poses hardly change, distances do in
+            proportion.
         side: Which hand pictures show; by default the detector decides.
         whole_image: Take each picture for the crop of one hand instead of looking for hands; needs --side.
         max_hands: Hands that a picture may show, 1 to 8.
@@ -82,10 +85,8 @@ def predict(
         )
     if whole_image and side == "auto":
         raise HandsError("--whole-image: expected --side left or right with it, found none: say which hand it is.")
-    if intrinsics is not None and (min(intrinsics[:2]) <= 0):
-        raise HandsError(
-            f"--intrinsics: expected focal lengths above 0 pixels, found {intrinsics[:2]}: give fx fy cx cy."
-        )
+    for number, low in zip(intrinsics or (), (1, 1, -MAX_PIXELS, -MAX_PIXELS), strict=False):
+        require_range("--intrinsics", number, low, MAX_PIXELS)
     if images is None:
         _save(save_network, _predictor(load_config, network, hand_model), load_config or network)
         return

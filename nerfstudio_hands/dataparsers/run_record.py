@@ -10,17 +10,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.guarded_files import parsed_json, read_npz
 from nerfstudio_hands.files.npz_writing import write_npz
-from nerfstudio_hands.fitting.record import UNREADABLE, HandFit
+from nerfstudio_hands.fitting.record import UNREADABLE, HandFit, of_shape
 
 RUN_FILE = "hands.npz"
 """Lies beside a run's config.yml."""
@@ -113,12 +116,12 @@ class RunRecord:
             HandsError: The file holds no such record, or another version wrote it.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-            header = json.loads(arrays["run"].tobytes())
+            arrays = read_npz(path)
+            header = parsed_json(arrays["run"].tobytes().decode())
             if header["version"] == RUN_VERSION:
+                check_type(header, _Header, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
                 return _record(header, arrays)
-        except UNREADABLE as error:
+        except (*UNREADABLE, TypeCheckError) as error:
             raise HandsError(
                 f"{path}: expected the hands that the run was trained on, found something else ('{error}'): copy the "
                 "file again from where the run was trained; the weights go with no other fit."
@@ -161,12 +164,39 @@ def run_folder(named: Path) -> Path:
     return named
 
 
+class _Header(TypedDict):
+    """What a file says beside its arrays."""
+
+    version: int
+    root: str
+    frames: list[str]
+    sequences: list[str] | None
+    cameras: list[list[str | int]]
+    object_radius: float | None
+    masks_inverted: list[list[str]]
+    train_cameras: list[str]
+    eval_cameras: list[str]
+    fit_key: str
+    held_out: list[list[str]]
+    images: list[list[str]]
+    masks: list[list[str]]
+    object_masks: list[list[str]]
+    true_masks: list[list[str]]
+
+
 def _record(header: dict, arrays: dict[str, np.ndarray]) -> RunRecord:
-    root = Path(header["root"])
+    root, count = Path(header["root"]), len(header["cameras"])
+    intrinsics = of_shape(arrays, "intrinsics", (count, 3, 3))
+    poses = of_shape(arrays, "world_to_camera", (count, 4, 4))
+    world, training = of_shape(arrays, "world", (3, 4)), of_shape(arrays, "train_frames", (len(header["frames"]),))
+    if not all((np.linalg.det(turns) > 0).all() for turns in (intrinsics, poses[:, :3, :3], world[:, :3])):
+        raise ValueError("cameras or a world that are none")
+    if not all(min(width, height) > 0 for _, width, height in header["cameras"]):
+        raise ValueError("cameras without pixels")
     cameras = [
         CaptureCamera(name, k, pose, width, height)
         for (name, width, height), k, pose in zip(
-            header["cameras"], arrays["intrinsics"], arrays["world_to_camera"], strict=True
+            header["cameras"], intrinsics, poses, strict=True
         )
     ]
     capture = Capture(
@@ -185,9 +215,9 @@ def _record(header: dict, arrays: dict[str, np.ndarray]) -> RunRecord:
     return RunRecord(
         capture=capture,
         fit=HandFit.from_arrays({k.removeprefix("fit_"): v for k, v in arrays.items() if k.startswith("fit_")}),
-        split=Split(header["train_cameras"], header["eval_cameras"], arrays["train_frames"]),
+        split=Split(header["train_cameras"], header["eval_cameras"], training > 0),
         fit_key=header["fit_key"],
-        world=torch.from_numpy(arrays["world"]),
+        world=torch.from_numpy(world),
         held_out={(frame, camera): digest for frame, camera, digest in header["held_out"]},
     )
 

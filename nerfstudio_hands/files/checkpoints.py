@@ -66,9 +66,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: expected a checkpoint, found a file that is cut or damaged or holds more than numbers "
             f"({type(error).__name__}); load an earlier one with --load-step, or train again."
         ) from error
-    if not isinstance(state, dict) or not isinstance(state.get("step"), int) or "pipeline" not in state:
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int) or not _is_weights(state.get("pipeline")):
         raise HandsError(f"{path}: expected a checkpoint of nerfstudio's, found other data; check the file.")
     return state
+
+
+def _is_weights(pipeline: Any) -> bool:
+    """Whether this is numbers by name, all of them there."""
+    return isinstance(pipeline, dict) and all(
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+        for name, value in pipeline.items()
+    )
 
 
 def model_weights(pipeline: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -93,6 +101,11 @@ def require_same_weights(own: Mapping[str, Tensor], loaded: Mapping[str, Any]) -
     """
     for name in sorted({*own, *loaded}):
         mine, other = (tuple(state[name].shape) if name in state else None for state in (own, loaded))
+        if mine == other and own[name].is_floating_point() != loaded[name].is_floating_point():
+            raise HandsError(
+                f"checkpoint: expected numbers of type {own[name].dtype} in {name}, found {loaded[name].dtype}; give "
+                "the file as the training wrote it."
+            )
         if mine != other:
             raise HandsError(
                 "checkpoint: expected the weights of this method with these options and cameras, found others "

@@ -99,7 +99,15 @@ def read_json(path: Path) -> Any:
     Raises:
         UnreadableFile: It cannot be read or is no such JSON.
     """
-    text = read_text(path)
+    return parsed_json(read_text(path))
+
+
+def parsed_json(text: str) -> Any:
+    """What a text in JSON says, see `read_json`.
+
+    Raises:
+        UnreadableFile: It is no such JSON.
+    """
     try:
         return json.loads(text, parse_int=_integer)
     except RecursionError as error:
@@ -170,6 +178,12 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         # Decoders of broken pictures fail in every way there is.
         except Exception as error:
             raise UnreadableFile((str(error).strip() or type(error).__name__).splitlines()[0]) from error
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Which numbers are finite in single precision, in which all of them are used."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(values.astype(np.float32))
 
 
 class NestingGuard:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.guarded_files import parsed_json, read_npz
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.fitting.silhouettes.mask_quality import MaskVerdict, mask_verdict
 from nerfstudio_hands.fitting.variables import Variables
@@ -25,8 +24,8 @@ from nerfstudio_hands.hand_model import HandPose
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
 FIT_VERSION = 6
 
-UNREADABLE = (OSError, LookupError, TypeError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error)
-"""What numpy and json raise for a damaged file."""
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+"""What is raised while a damaged file is made sense of."""
 
 
 @dataclass
@@ -119,10 +118,10 @@ class HandFit:
         Raises:
             LookupError, TypeError, ValueError: An array is missing, or is not what it should be.
         """
-        header = json.loads(str(arrays["header"]))
+        header = parsed_json(str(arrays["header"]))
         count, hands = len(header["frames"]), len(header["sides"])
         tensor = {
-            name: torch.from_numpy(_of_shape(arrays, name, shape))
+            name: torch.from_numpy(of_shape(arrays, name, shape))
             for name, shape in {
                 "shape": (None,),
                 "displacement": (None, 3),
@@ -132,7 +131,11 @@ class HandFit:
                 "valid": (count, hands),
             }.items()
         }
-        turns = _of_shape(arrays, "camera_rotation", (len(header["cameras"]), 3))
+        shown = tensor["valid"]
+        posed = (tensor[name][shown] for name in ("global_orient", "local_rotations", "translation"))
+        if not all(bool(values.isfinite().all()) for values in (tensor["shape"], tensor["displacement"], *posed)):
+            raise ValueError("hands of numbers that are not finite")
+        turns = of_shape(arrays, "camera_rotation", (len(header["cameras"]), 3))
         return HandFit(
             sides=tuple(header["sides"]),
             frames=header["frames"],
@@ -146,7 +149,7 @@ class HandFit:
             ),
             camera_rotation=dict(zip(header["cameras"], turns, strict=True)),
             camera_zoom={name: float(zoom) for name, zoom in header["camera_zoom"].items()},
-            keypoints_3d=_of_shape(arrays, "keypoints_3d", (count, 2, 21, 3)),
+            keypoints_3d=of_shape(arrays, "keypoints_3d", (count, 2, 21, 3)),
             segmented_masks={
                 (frame, name): np.unpackbits(arrays[f"mask_{number}"], count=h * w).reshape(h, w).astype(bool)
                 for number, (frame, name, h, w) in enumerate(header["segmented_masks"])
@@ -172,9 +175,10 @@ class HandFit:
         """
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-            version = json.loads(str(arrays["header"]))["version"]
+            if not path.exists():
+                raise FileNotFoundError
+            arrays = read_npz(path)
+            version = parsed_json(str(arrays["header"]))["version"]
             if version == FIT_VERSION:
                 return HandFit.from_arrays(arrays)
         except FileNotFoundError as error:
@@ -190,7 +194,12 @@ class HandFit:
         )
 
 
-def _of_shape(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+def of_shape(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """An array of floats or truths of this shape, in which None is any length.
+
+    Raises:
+        LookupError, ValueError: It is not there, or another.
+    """
     found = arrays[name]
     fits = found.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, found.shape, strict=True))
     if not fits or found.dtype.kind not in "fb":

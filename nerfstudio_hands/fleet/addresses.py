@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.environment import require_reachable
 
 
 def is_url(address: str) -> bool:
@@ -31,11 +32,15 @@ def settled(address: str, base: Path) -> str:
     Args:
         address: What the user gave.
         base: Folder that relative paths begin at.
+
+    Raises:
+        HandsError: The system cannot look it up.
     """
     if address.startswith("file://"):
         address = address.removeprefix("file://")
     if is_url(address):
         return address.rstrip("/")
+    require_reachable(Path(address))
     return str((base / Path(address).expanduser()).absolute())
 
 
@@ -53,7 +58,8 @@ def matches(address: str) -> list[str]:
     if not is_url(address):
         # The root is no part of a pattern.
         root = Path(address).anchor
-        found = sorted(str(path) for path in Path(root).glob(address.removeprefix(root)) if path.is_dir())
+        paths = Path(root).glob(address.removeprefix(root)) if has_pattern(address) else [Path(address)]
+        found = sorted(str(path) for path in paths if path.is_dir())
     else:
         scheme = address.partition("://")[0]
         with opened(address) as (files, path):

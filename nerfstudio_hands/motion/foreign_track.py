@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.guarded_files import finite
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.hand_model.model import mirror_rotations
 from nerfstudio_hands.motion.pose_track import PoseTrack
@@ -154,7 +155,7 @@ def _decode(path: Path, hand: _Hand, model: HandModel, name: str) -> HandPose:
         raise _odd(path, "the translation", f"[{count}, 3]", translation)
     valid = np.ones(count, dtype=bool) if hand.valid is None else hand.valid
     values = [orientation, fingers, translation.reshape(count, 3)]
-    if not all(np.isfinite(value).all() for value in values):
+    if not all(finite(value).all() for value in values):
         raise HandsError(f"{path}: expected finite numbers, found NaN or infinity: leave these poses out.")
     orient, local, moved = (torch.from_numpy(np.ascontiguousarray(value)).float() for value in values)
     if convention.mirrored_left and model.side == "left":

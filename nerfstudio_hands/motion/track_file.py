@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.array_pickle import read_array_pickle
-from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json, read_npz
+from nerfstudio_hands.files.guarded_files import UnreadableFile, finite, read_json, read_npz
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.hand_model.mano_json import mano_parameters
@@ -135,7 +135,7 @@ def _own_track(path: Path, arrays: dict[str, np.ndarray]) -> PoseTrack:
                 f"{path}: expected {name} as numbers of the shape {expected} for {num_keys} time(s) and {len(sides)} "
                 f"hand(s), found {found.dtype} of the shape {found.shape}: give every key one time and one pose."
             )
-        odd = np.argwhere(~np.isfinite(found.reshape(num_keys, len(sides), -1)).all(axis=-1))
+        odd = np.argwhere(~finite(found.reshape(num_keys, len(sides), -1)).all(axis=-1))
         if len(odd):
             key, hand = odd[0]
             raise HandsError(
@@ -199,7 +199,7 @@ def read_mano_json(
     numbers = sorted(number for number in entries if low <= number <= high)
     sides = tuple(hand.side for hand in hands)
     table = _poses_and_translations(path, {number: entries[number] for number in numbers}, sides)
-    valid: Bool[np.ndarray, "T H"] = np.isfinite(table).all(axis=-1)  # pyright: ignore[reportAssignmentType]
+    valid: Bool[np.ndarray, "T H"] = finite(table).all(axis=-1)  # pyright: ignore[reportAssignmentType]
     kept, there = valid.any(axis=1), valid.any(axis=0)
     if not kept.any():
         raise HandsError(
@@ -243,8 +243,8 @@ def _poses_and_translations(
     remedy = "correct the file or choose other frames."
     found = mano_parameters(path, entries.items(), rows, keys=("pose", "trans"), sides=sides, remedy=remedy)
     table = np.concatenate(list(found.values()), axis=-1)
-    for (number, hands), finite in zip(entries.items(), np.isfinite(table).all(axis=-1), strict=True):  # pyright: ignore[reportArgumentType]
-        broken = [side for side, whole in zip(sides, finite, strict=True) if not whole and hands.get(side) is not None]
+    for (number, hands), known in zip(entries.items(), finite(table).all(axis=-1), strict=True):  # pyright: ignore[reportArgumentType]
+        broken = [side for side, whole in zip(sides, known, strict=True) if not whole and hands.get(side) is not None]
         if broken:
             raise HandsError(
                 f"{path}: expected 48 finite numbers as 'pose' and 3 as 'trans' of the {broken[0]} hand in frame "

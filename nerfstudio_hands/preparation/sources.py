@@ -70,8 +70,10 @@ def video_sources(videos: Sequence[Path]) -> list[Source]:
         HandsError: A file is absent or no video, or two have one name.
     """
     for path in videos:
-        if not path.is_file() or path.suffix.lower() not in VIDEO_SUFFIXES:
-            found = "no such file" if not path.exists() else "a folder" if path.is_dir() else f"'{path.suffix}'"
+        other_kind = path.suffix.lower() not in VIDEO_SUFFIXES
+        if not path.is_file() or other_kind:
+            there = "a folder" if path.is_dir() else f"'{path.suffix}'" if other_kind else "a device or pipe"
+            found = there if path.exists() else "no such file"
             raise HandsError(
                 f"--videos: expected video files ({', '.join(VIDEO_SUFFIXES[:5])}, ..), found {found} at {path}: "
                 "correct the path, or give pictures with --images."

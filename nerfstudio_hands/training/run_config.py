@@ -22,6 +22,7 @@ from nerfstudio.configs.base_config import PrintableConfig
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.option_range import check_ranges
 
 if TYPE_CHECKING:
     from nerfstudio_hands.training.trainer import HandTrainerConfig
@@ -66,6 +67,7 @@ def load_config(path: Path) -> HandTrainerConfig:
         _check_root(node)
         config = loader.construct_document(node)
         _check_parts(config)
+        check_ranges(config)
     except HandsError as error:
         raise HandsError(f"{path}: {error}") from error
     except _UNREADABLE as error:

@@ -10,7 +10,7 @@ from nerfstudio.configs.base_config import MachineConfig
 from nerfstudio.engine.trainer import TrainerConfig
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.program.environment import require_working_folder
+from nerfstudio_hands.program.environment import paths_of, require_reachable, require_working_folder
 from nerfstudio_hands.program.gpu import unused_gpu
 from nerfstudio_hands.program.option_range import check_ranges
 from nerfstudio_hands.training.sound_pipeline import SoundPipelineConfig
@@ -23,11 +23,16 @@ def require_sound(config: TrainerConfig) -> str:
         What is trained on, in words.
 
     Raises:
-        HandsError: The working folder is gone, a number is out of its range, the machine has no such device, the data
-            parser is of another kind, there is no capture, the run would lie in it, or half precision is asked for.
+        HandsError: The working folder is gone, a number is out of its range, a path cannot be looked up, the machine
+            has no such device, the data parser is of another kind, there is no capture, the run would lie in it, or
+            half precision is asked for.
     """
     require_working_folder()
     check_ranges(config)
+    parser = config.pipeline.datamanager.dataparser  # pyright: ignore[reportAttributeAccessIssue]
+    named = [config.output_dir / str(config.experiment_name), Path(getattr(parser, "hand_model", ""))]
+    for path in paths_of((config, named)):
+        require_reachable(path)
     _require_device(config.machine)
     if config.mixed_precision:
         raise HandsError(
@@ -35,7 +40,7 @@ def require_sound(config: TrainerConfig) -> str:
             "torch refuses some losses in it; leave the option out."
         )
     data = cast(SoundPipelineConfig, config.pipeline).check_data()
-    folder = config.pipeline.datamanager.data or config.pipeline.datamanager.dataparser.data  # pyright: ignore[reportAttributeAccessIssue]
+    folder = config.pipeline.datamanager.data or parser.data  # pyright: ignore[reportAttributeAccessIssue]
     _require_outside(config.output_dir, folder)
     return data
 

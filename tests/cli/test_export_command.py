@@ -31,6 +31,7 @@ def test_what_the_file_lacks_comes_from_the_frame(tmp_path, of_frame):
         ({"fingers": np.zeros(3)}, r"pose.npz: expected an array local_rotations, found \['fingers'\]"),
         ({"local_rotations": np.zeros((1, 15, 3))}, r"shape \(2, 15, 3\), found shape \(1, 15, 3\)"),
         ({"local_rotations": np.full((2, 15, 3), np.nan)}, "finite"),
+        ({"local_rotations": np.full((2, 15, 3), 1e300)}, "finite"),
         ({"local_rotations": np.zeros((2, 15, 3)), "translation": np.zeros(3)}, r"translation .*shape \(2, 3\)"),
     ],
 )
@@ -64,6 +65,8 @@ def test_pickled_arrays_are_refused(tmp_path, of_frame):
 def test_options_are_checked_before_the_run_is_loaded(tmp_path):
     with pytest.raises(HandsError, match="power of two"):
         export(tmp_path / "config.yml", tmp_path, texture_size=1000)
+    with pytest.raises(HandsError, match="--format: expected files to write, found none"):
+        export(tmp_path / "config.yml", tmp_path, format=())
     with pytest.raises(HandsError, match=r"config.yml: expected the config.yml of a run"):
         export(tmp_path / "config.yml", tmp_path)
 

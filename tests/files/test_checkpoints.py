@@ -56,6 +56,31 @@ def test_a_file_that_is_no_checkpoint_is_named(whole: Path, tmp_path: Path, kind
     assert "\n" not in str(said.value) and not trap.exists()
 
 
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        None,
+        [1],
+        {1: torch.zeros(2)},
+        {"_model.weight": None},
+        {"_model.weight": "zeros"},
+        {"_model.weight": torch.eye(3).to_sparse()},
+        {"_model.weight": torch.zeros(2, device="meta")},
+    ],
+)
+def test_weights_are_numbers_by_name(whole: Path, pipeline: object):
+    torch.save({"step": 599, "pipeline": pipeline}, whole)
+    with pytest.raises(HandsError, match=f"^{whole}: expected a checkpoint of nerfstudio's, found other data"):
+        read_checkpoint(whole)
+
+
+def test_whole_numbers_are_not_taken_for_others():
+    own = {"gain": torch.zeros(2), "seen": torch.zeros(2, dtype=torch.long)}
+    require_same_weights(own, {"gain": torch.zeros(2, dtype=torch.half), "seen": own["seen"]})
+    with pytest.raises(HandsError, match="numbers of type torch.float32 in gain, found torch.int64"):
+        require_same_weights(own, {"gain": own["seen"], "seen": own["seen"]})
+
+
 def test_only_files_named_as_checkpoints_count(tmp_path: Path):
     with pytest.raises(HandsError, match=f"^{tmp_path}: expected checkpoints named step-.*found none"):
         checkpoint_path(tmp_path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from nerfstudio.utils import misc
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.cache import cache_folder
+from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
 from nerfstudio_hands.program.environment import (
     announce_training,
     quicken_start,
@@ -64,6 +67,37 @@ def test_files_that_are_not_there_are_named_before_anything_is_loaded(command: l
     run = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
     assert run.stdout.startswith("error: nowhere.yml: expected ") and run.stdout.endswith("False False\n"), run
     assert not run.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [("x" * 300, "File name too long"), ("loop", "symbolic links"), ("~nobody-here/x", "home")]
+)
+def test_a_path_that_cannot_be_looked_up_is_one_sentence(path: str, found: str, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    training = deepcopy(hand_mesh.config)
+    training.pipeline.datamanager.data, training.output_dir = tmp_path, Path(path)
+    attempts = [
+        lambda: ns_hands("check", path),
+        lambda: ns_hands("compare-mesh", "a.ply", "--truth", path),
+        lambda: ns_hands("synthesize", "motion", "--output", path),
+        lambda: ns_hands("prepare", "--images", path, "--output", "new"),
+        lambda: ns_hands("batch", tmp_path, "--results", path),
+        lambda: announce_training(["ns-train", "hand-mesh", "--data", path]),
+        training.print_to_terminal,
+    ]
+    for attempt in attempts:
+        with pytest.raises(SystemExit, match=f"^error: .*: expected a path that can be looked up, found '.*{found}"):
+            attempt()
+
+
+def test_what_the_system_refuses_later_is_one_sentence(tmp_path: Path, monkeypatch):
+    def full(*words):
+        raise OSError(errno.ENOSPC, "No space left on device", "made.bin")
+
+    monkeypatch.setattr("nerfstudio_hands.cli.main._run", full)
+    with pytest.raises(SystemExit, match="^error: made.bin: expected a file .* found 'No space left on device'"):
+        ns_hands("check", tmp_path)
 
 
 def test_a_command_says_at_once_what_it_does(tmp_path: Path, capsys):

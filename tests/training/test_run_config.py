@@ -181,6 +181,16 @@ def test_a_configuration_with_something_wrong(text: str, file: Path, mine: str, 
     assert said in refusal(file, text.replace(mine, other, 1))
 
 
+@pytest.mark.parametrize(
+    ("mine", "other", "said"),
+    [("seed: 42", "seed: -5", "--machine.seed: expected"), ("near_plane: 2.0", "near_plane: .nan", ".*near-plane: ")],
+)
+def test_a_number_out_of_its_range(text: str, file: Path, mine: str, other: str, said: str):
+    file.write_text(text.replace(mine, other, 1))
+    with pytest.raises(HandsError, match=f"^{file}: {said}"):
+        load_config(file)
+
+
 def test_a_run_of_another_method(file: Path):
     sentence = refusal(file, "!!python/object:nerfstudio.engine.trainer.TrainerConfig\nmethod_name: nerfacto\n")
     assert "found one of 'nerfacto'" in sentence

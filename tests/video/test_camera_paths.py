@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
@@ -70,6 +72,41 @@ def test_what_is_no_camera_path_is_named(tmp_path: Path) -> None:
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(HandsError, match="as the viewer's Render tab saves it"):
             read_camera_path(tmp_path / "bad.json")
+
+
+ODD_CAMERAS = [
+    ({}, {"fov": 0}, "fields of view"),
+    ({}, {"fov": 180}, "fields of view"),
+    ({}, {"fov": -50}, "fields of view"),
+    ({}, {"fov": math.nan}, "fields of view"),
+    ({}, {"camera_to_world": [0.0] * 16}, "no rotation and place"),
+    ({}, {"camera_to_world": [math.nan] * 16}, "no rotation and place"),
+    ({}, {"camera_to_world": np.diag([-1.0, 1, 1, 1]).ravel().tolist()}, "no rotation and place"),
+    ({}, {"render_time": 5.0}, "render_time"),
+    ({}, {"render_time": math.nan}, "render_time"),
+    ({"render_height": 0}, {}, "without pixels"),
+    ({"render_width": -4}, {}, "without pixels"),
+    ({"camera_type": "banana"}, {}, "'banana' instead of perspective"),
+]
+
+
+@pytest.mark.parametrize(("path", "camera", "found"), ODD_CAMERAS)
+def test_cameras_that_are_none_are_named(path: dict, camera: dict, found: str, tmp_path: Path) -> None:
+    def written(path: dict, camera: dict) -> Path:
+        cameras = [{"camera_to_world": np.eye(4).ravel().tolist(), "fov": 50, "render_time": 0.5, **camera}]
+        content = {"camera_type": "perspective", "render_height": 4, "render_width": 4, "camera_path": cameras}
+        (tmp_path / "path.json").write_text(json.dumps({**content, **path}))
+        return tmp_path / "path.json"
+
+    assert len(read_camera_path(written({}, {}))) == 1
+    with pytest.raises(HandsError, match=f"path.json: expected a camera path .*{found}"):
+        read_camera_path(written(path, camera))
+
+
+def test_pictures_of_one_row_are_none() -> None:
+    flat = orbit_cameras(SceneBox(torch.tensor([[-0.1] * 3, [0.1] * 3])), num_cameras=1, width=4000, height=10)
+    with pytest.raises(HandsError, match="two rows and columns at least, found cameras of 4000x10 drawn at 64"):
+        at_size(flat, 64)
 
 
 def test_the_drawn_mesh_covers_what_its_vertices_span() -> None:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nerfstudio_hands.errors import HandsError
+
 MAX_BEND = 0.01
 """Largest departure of directions from an affine grid, in pixels."""
 
@@ -18,7 +20,7 @@ def pinhole_transform(directions: Float[Tensor, "H W 3"]) -> Float[Tensor, "3 3"
             row, which are whole numbers here; gradients reach them.
 
     Raises:
-        ValueError: The directions are not affine.
+        HandsError: The directions are not affine.
     """
     height, width = directions.shape[:2]
     corner = directions[0, 0].double()
@@ -27,5 +29,8 @@ def pinhole_transform(directions: Float[Tensor, "H W 3"]) -> Float[Tensor, "3 3"
     row, column = height // 4, width // 4
     bent = directions[row, column] - corner - column * across - row * down
     if bool(bent.norm() > MAX_BEND * torch.minimum(across.norm(), down.norm())):
-        raise ValueError("expected directions of z-depth one, affine in column and row, found a grid that is bent")
+        raise HandsError(
+            "camera: expected a perspective one, as a mesh is drawn for, found one of bent rays (fisheye, panorama): "
+            "give another camera, or use a method that is a field."
+        )
     return torch.linalg.inv_ex(torch.stack([across, down, corner], dim=1)).inverse
