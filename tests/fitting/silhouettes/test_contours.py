@@ -72,6 +72,20 @@ def test_the_projected_outline_of_a_sphere_is_a_circle():
     assert (outline.silhouette == disc(80.0)).mean() > 0.99
 
 
+def test_the_rim_of_what_is_before_other_skin_is_no_outline():
+    """A small ball before a large one."""
+    large, small = (trimesh.creation.icosphere(subdivisions=3, radius=radius) for radius in (0.3, 0.05))
+    small.apply_translation([0, 0, -0.5])
+    both = trimesh.util.concatenate([large, small])
+    mesh = SilhouetteMesh.from_faces(both.faces, np.zeros((0, 3), int), np.ones(len(both.vertices), bool))
+    k = np.array([[500.0, 0, CENTRE[0]], [0, 500.0, CENTRE[1]], [0, 0, 1]])
+    to_camera = np.eye(4)
+    to_camera[2, 3] = 2.0
+    outline = projected_silhouette(mesh, both.vertices, both.vertex_normals, k, to_camera, SIZE)
+    assert len(outline.points) > 100
+    assert np.linalg.norm(outline.points - CENTRE, axis=1).min() > 70
+
+
 @pytest.mark.parametrize("gap", [0.0, 3.0, 7.0])
 def test_the_distance_of_concentric_circles_is_their_gap(gap: float):
     distance = contour_distance(sphere(80.0), mask_boundary(disc(80.0 + gap)))
