@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json
 from nerfstudio_hands.hand_images.hand_image import HandImage, HandImages, HandLabels
 
 
@@ -34,10 +34,9 @@ def read_detections(path: Path) -> Detections:
     """
     expected = f"{path}: expected detections, a JSON list of pixels [N][21][2] and of confidences [N][21]; found"
     try:
-        values = json.loads(path.read_text("utf8"))
-        pixels, confidence = (np.array(part, np.float32) for part in values)
-    except OSError as error:
-        raise HandsError(f"{expected} '{error.strerror}': check --pipeline.datamanager.detections.") from error
+        pixels, confidence = (np.array(part, np.float32) for part in read_json(path))
+    except UnreadableFile as error:
+        raise HandsError(f"{expected} '{error}': check --pipeline.datamanager.detections.") from error
     except (ValueError, TypeError) as error:
         raise HandsError(f"{expected} something else ({str(error)[:100]}): give a file of that form.") from error
     confidence = confidence.reshape(len(confidence), -1)

@@ -20,7 +20,10 @@ def read_rgb(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         HandsError: It is not there or is no picture.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    except cv2.error:  # Its header claims more pixels than a memory holds.
+        image = None
     if image is None:
         found = "a file that is no picture or is cut short" if path.is_file() else "no such file"
         raise HandsError(f"{path}: expected a picture, found {found}; unpack the data set again.")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_images.detections import DetectedHandImages, Detections, read_detections
 from nerfstudio_hands.hand_images.hand_image import HandLabels
+from nerfstudio_hands.hand_images.image_files import read_rgb
 from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 
 
@@ -61,7 +65,7 @@ def test_a_training_on_detections_knows_nothing_else(source, tmp_path):
 
 def test_other_files_and_other_numbers_are_named(source, tmp_path):
     path = tmp_path / "found.json"
-    with pytest.raises(HandsError, match="found.json: expected detections.*No such file"):
+    with pytest.raises(HandsError, match="found.json: expected detections.*no such file"):
         read_detections(path)
     for content in ("[1, 2", "{}", "[[[1, 2]], [[1]]]"):
         path.write_text(content)
@@ -70,3 +74,20 @@ def test_other_files_and_other_numbers_are_named(source, tmp_path):
     path.write_text(json.dumps([np.zeros((5, 21, 2)).tolist(), np.ones((5, 21, 1)).tolist()]))
     with pytest.raises(HandsError, match="expected those of the 6 pictures of .*, found 5"):
         DetectedHandImages(source, read_detections(path))
+
+
+def test_what_is_no_list_is_refused_and_never_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for name, found in (("pipe", "a named pipe"), ("deep", "lists within lists without end"), ("none", "no such file")):
+        with pytest.raises(HandsError, match=f"{name}.json: expected detections, .* found '{found}'"):
+            read_detections(tmp_path / f"{name}.json")
+
+
+def test_a_picture_whose_header_claims_what_no_memory_holds(tmp_path: Path):
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "forged.png").write_bytes(png + bytes(100))
+    with pytest.raises(HandsError, match="forged.png: expected a picture, found a file that is no picture"):
+        read_rgb(tmp_path / "forged.png")
