@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import tyro
@@ -51,6 +52,11 @@ COMMANDS = {
 OF_A_CAPTURE = ("check", "fit")
 """Commands whose first word is the folder of a capture."""
 
+FOLDER_WRITTEN = dict.fromkeys(("check", "prepare", "detect", "synthesize"), "--output") | dict.fromkeys(
+    ("export", "bake", "predict"), "--output-dir"
+)
+"""What commands call the folder that they write; the other word is understood, too."""
+
 
 def run_command() -> None:
     """Parses the words of this process and runs the command that they name."""
@@ -63,7 +69,11 @@ def run_command() -> None:
 
 
 def _understood(words: list[str]) -> list[str]:
-    """The words without `--data`, which nerfstudio's commands have before a capture's folder."""
-    if not words or words[0] not in OF_A_CAPTURE:
-        return words
-    return [word.removeprefix("--data=") for word in words if word != "--data"]
+    """The words as the command has them: without `--data`, which nerfstudio's commands have before a capture's folder,
+    and with its own name of the folder that it writes."""
+    command = words[0] if words else ""
+    if command in OF_A_CAPTURE:
+        words = [word.removeprefix("--data=") for word in words if word != "--data"]
+    if command in FOLDER_WRITTEN:
+        words = [re.sub(r"^--output([-_]dir)?(?==|$)", FOLDER_WRITTEN[command], word) for word in words]
+    return words

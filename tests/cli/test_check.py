@@ -163,3 +163,12 @@ def test_the_folder_may_come_after_the_word_that_nerfstudio_has_before_it(comman
     monkeypatch.setattr("sys.argv", ["ns-hands", command, *(word.format(missing) for word in words)])
     with pytest.raises(HandsError, match="nothing"):
         run_command()
+
+
+@pytest.mark.parametrize(
+    "words", [["check", "{}", "--output-dir", "x"], ["export", "--load-config", "{}", "--output=x"]]
+)
+def test_either_word_for_the_folder_that_is_written_is_understood(words, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["ns-hands", *(word.format(tmp_path / "nothing") for word in words)])
+    with pytest.raises(HandsError, match="nothing"):
+        run_command()
