@@ -1,5 +1,5 @@
-"""Sheets of held-out pictures in docs/interhand.md and docs/own-pictures.md: truth, avatar with calibrated colour, four
-times the error.
+"""Sheets of held-out pictures in docs (interhand.md, own-pictures.md, hand-uvnerf.md): truth, avatar with calibrated
+colour, four times the error.
 
 ns-eval --load-config CONFIG --output-path metrics.json --render-output-path pictures
 python scripts/held_out_sheet.py pictures docs/images/interhand_held_out.jpg
@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-ROWS = ("view", "pose", "both")
+ROWS = ("view_", "pose_", "both_", "")
 
 
 def main(
@@ -32,7 +32,7 @@ def main(
     """
     rows = []
     for protocol in ROWS:
-        files = sorted(pictures.glob(f"eval_{protocol}_img_*.png"))
+        files = sorted(pictures.glob(f"eval_{protocol}img_*.png"))
         if not files:
             continue
         chosen = np.linspace(0, len(files) - 1, 2 * columns + 1).round().astype(int)[1::2]
@@ -42,7 +42,7 @@ def main(
 
 def tile(file: Path, size: tuple[int, int]) -> np.ndarray:
     """Truth, avatar and error side by side, cut round the hand."""
-    error = np.asarray(Image.open(file.with_name(file.name.replace("_img_", "_error_"))))
+    error = np.asarray(Image.open(file.with_name(file.name.replace("img_", "error_"))))
     picture = np.asarray(Image.open(file))
     height, width = error.shape[:2]
     parts = [picture[:, :width], picture[:, width : 2 * width], error]
