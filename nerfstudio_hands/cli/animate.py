@@ -90,6 +90,9 @@ def animate(
         require_range("--seconds", seconds, 0, 3600)
     check_config(load_config)
     check_new_video(output, overwrite=overwrite)
+    for option, value in {"--track-frames": track_frames, "--track-capture": track_capture}.items():
+        if value is not None and track is None:
+            raise HandsError(f"{option}: expected --track FILE with it, found none: name the file, or leave it out.")
     if track is not None and not track.is_file():
         raise HandsError(f"{track}: expected a pose track, found no such file; check --track.")
     if camera_path is not None and not camera_path.is_file():

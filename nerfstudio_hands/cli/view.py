@@ -39,11 +39,17 @@ def view(load_config: Path, *, host: str = "127.0.0.1", port: int = 7007, quick:
 
     config, pipeline = load_run(load_config, quick=quick)
     open_viewer(config, pipeline, load_config, host=host, port=port)
-    say(f"The avatar is shown at http://{'localhost' if host == '0.0.0.0' else host}:{port} until Ctrl-C.")
+    say(f"The avatar is shown at {page_address(host, port)} until Ctrl-C.")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
         say("The viewer has ended.")
+
+
+def page_address(host: str, port: int) -> str:
+    """What to open in a browser on this machine."""
+    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"
 
 
 def check_address(host: str, port: int) -> None:

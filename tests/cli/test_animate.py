@@ -130,6 +130,8 @@ def test_nothing_is_overwritten_and_faults_are_said_at_once(
             animate(tiny_run, tmp_path / "a.mp4", **option)
     with pytest.raises(HandsError, match="expected a pose track, found no such file"):
         animate(tiny_run, tmp_path / "a.mp4", track=tmp_path / "none.npz")
+    with pytest.raises(HandsError, match="--track-frames: expected --track FILE with it, found none"):
+        animate(tiny_run, tmp_path / "a.mp4", track_frames=(0, 9))
 
 
 def test_an_interrupted_video_leaves_nothing(

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from nerfstudio_hands.cli.view import check_address
+from nerfstudio_hands.cli.view import check_address, page_address
 from nerfstudio_hands.errors import HandsError
 
 
@@ -25,3 +25,8 @@ def test_an_address_of_no_machine_here(host: str):
     """The first is set aside for documentation and belongs to nobody."""
     with pytest.raises(HandsError, match="expected an address of this machine"):
         check_address(host, 7007)
+
+
+@pytest.mark.parametrize(("host", "shown"), [("::1", "[::1]"), ("0.0.0.0", "localhost"), ("127.0.0.1", "127.0.0.1")])
+def test_what_is_said_can_be_opened(host: str, shown: str):
+    assert page_address(host, 7007) == f"http://{shown}:7007"
