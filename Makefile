@@ -20,9 +20,10 @@ test: install lint $(VALIDATOR)
 	$(MAKE) --jobs 2 types units
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(BROWSER_TEST)
 
-# Two files at a time, each on one core, in the order of tests/conftest.py: the longest files first.
+# One file more at a time than there are cores, as some wait for servers and other processes; in the order of
+# tests/conftest.py: the longest files first.
 units: install $(VALIDATOR)
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore $(BROWSER_TEST)
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore $(BROWSER_TEST)
 
 lint: install
 	$(BIN)/ruff check .

@@ -150,6 +150,9 @@ def test_no_such_address(tmp_path: Path, address: str, sentence: str):
 
 def test_no_server(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    # Not asked again and again for ten seconds.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
     fsspec.filesystem("s3").clear_instance_cache()
     try:
         with pytest.raises(
