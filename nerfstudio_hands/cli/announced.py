@@ -10,7 +10,6 @@ from typing import Any
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.environment import (
-    paths_of,
     quieten_imports,
     require_capture_folder,
     require_reachable,
@@ -38,8 +37,7 @@ def announced(name: str, command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def announce_and_run(**options: Any) -> None:
         require_working_folder()
-        for path in paths_of(options):
-            require_reachable(path)
+        require_reachable(options)
         _require_inputs(options)
         quieten_imports()
         if name not in LIGHT:
@@ -51,7 +49,7 @@ def announced(name: str, command: Callable[..., None]) -> Callable[..., None]:
 
 def _require_inputs(options: dict[str, Any]) -> None:
     if isinstance(options.get("data"), Path):
-        require_capture_folder(options["data"].expanduser())
+        require_capture_folder(options["data"])
     for name, expected in INPUTS.items():
         path = options.get(name)
         if path is not None and not path.expanduser().exists():

@@ -17,16 +17,16 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import frames_out_of_sight, misfits
 from nerfstudio_hands.fitting.fit import mask_coverages, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import JointTrackFit, fit_joint_track
-from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
+from nerfstudio_hands.fitting.joints.keypoint_chain import joint_distances
 from nerfstudio_hands.fitting.joints.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
-from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, landmark_shift, space_terms
+from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, space_terms
 from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.mask_refinement import refine_on_masks
 from nerfstudio_hands.fitting.silhouettes.partial_registration import registration_file
 from nerfstudio_hands.fitting.variables import Variables
-from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand, pose_hand
+from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose, HandSurface, load_hand
 from nerfstudio_hands.hand_model.mano_file import mano_file_in
 from nerfstudio_hands.program.threads import one_thread
 
@@ -84,7 +84,8 @@ def fit_capture_joints(
         seen = options.images_of(capture)
         variables = _registered(capture, seen, surface, joints, track, options, partial, progress)
         coverage = mask_coverages(capture, seen, surface, variables)
-        report = _report(capture, surface, joints, track, variables, annotated, time.monotonic() - started)
+        kept = torch.where(track.pose.valid, error, torch.nan)
+        report = _report(capture, surface, joints, track, kept, variables, annotated, time.monotonic() - started)
         report["doubts"] = [
             *misfits(error, wrong_side, capture.frames, surface.sides),
             *frames_out_of_sight(seen, joints),
@@ -216,37 +217,17 @@ def _complete(
     return JointTrackFit(pose, fitted.shape, fitted.landmark_offset, error)
 
 
-def joint_distances(
-    surface: HandSurface,
-    joints: Float[Tensor, "T H 21 3"],
-    pose: HandPose,
-    shape: Float[Tensor, " K"],
-    landmark_offset: Float[Tensor, "21 3"] | None = None,
-) -> Float[Tensor, "T H 21"]:
-    """Distances of joints from those of posed hands, or from their landmarks, metres; NaN where one is absent."""
-    result = []
-    for h, hand in enumerate(surface.hands):
-        mine = pose[:, h]
-        posed = pose_hand(keypoints_only(hand), mine.global_orient, mine.local_rotations, mine.translation, shape)
-        found = posed.keypoints
-        if landmark_offset is not None:
-            found = found + landmark_shift(posed.bone_transforms, landmark_offset, hand.side)
-        distance = (found - joints[:, h]).norm(dim=-1)
-        result.append(torch.where(mine.valid[:, None], distance, torch.nan))
-    return torch.stack(result, 1)
-
-
 def _report(
     capture: Capture,
     surface: HandSurface,
     joints: Float[Tensor, "T H 21 3"],
     track: JointTrackFit,
+    error: Float[Tensor, "T H"],
     variables: Variables,
     annotated: AnnotatedPoses | None,
     seconds: float,
 ) -> dict:
     distance = joint_distances(surface, joints, variables.pose, variables.shape)
-    error = joint_distances(surface, joints, track.pose, track.shape, track.landmark_offset).nanmean(-1)
     known = error[error.isfinite()] * 1000
     count = int(track.pose.valid.sum())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 import torch
 from jaxtyping import Bool, Float
@@ -69,7 +70,7 @@ def handless_frames(valid: Bool[Tensor, "T H"], frames: Sequence[str]) -> list[s
         valid: Whether each hand was fitted in each frame.
         frames: Names of the frames.
     """
-    absent = [name for name, there in zip(frames, valid.any(-1).tolist(), strict=True) if not there]
+    absent = list(compress(frames, (~valid.any(-1)).tolist()))
     if not absent:
         return []
     return [
@@ -94,11 +95,7 @@ def frames_out_of_sight(seen: Capture, joints: Float[Tensor, "T H 21 3"]) -> lis
         taken = torch.tensor([(frame, camera.name) in seen.images for frame in seen.frames])
         shown |= inside.any(-1).any(-1) & taken
     known, taken = joints.isfinite().any(-1).any(-1).any(-1), {frame for frame, _ in seen.images}
-    hidden = [
-        name
-        for name, there, sight in zip(seen.frames, known.tolist(), shown.tolist(), strict=True)
-        if there and name in taken and not sight
-    ]
+    hidden = [name for name in compress(seen.frames, (known & ~shown).tolist()) if name in taken]
     if not hidden:
         return []
     return [
@@ -121,14 +118,14 @@ def misfits(
     sentences = []
     usual = error[~wrong_side & error.isfinite()]
     for h, (side, other) in enumerate((side, {"left": "right", "right": "left"}[side]) for side in sides):
-        exchanged = [name for name, wrong in zip(frames, wrong_side[:, h].tolist(), strict=True) if wrong]
+        exchanged = list(compress(frames, wrong_side[:, h].tolist()))
         if exchanged:
             sentences.append(
                 f"Joints of the {side} hand are those of a {other} one in {_counted(exchanged, frames)} and not "
                 f"trusted there: name them {other}, or exchange them with the other hand's."
             )
         far = (error[:, h] > FAR_JOINTS_MM / 1000) & ~wrong_side[:, h]
-        named = [name for name, is_far in zip(frames, far.tolist(), strict=True) if is_far]
+        named = list(compress(frames, far.tolist()))
         # Where it is most of them, the mean says so.
         if named and 2 * len(named) < len(usual):
             sentences.append(

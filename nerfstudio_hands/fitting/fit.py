@@ -16,7 +16,8 @@ from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels
 from nerfstudio_hands.captures.misread import misread
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, handless_frames, misfits, outlying_cameras
-from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms, landmarks
+from nerfstudio_hands.fitting.joints.keypoint_chain import joint_distances
+from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate
 from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side
 from nerfstudio_hands.fitting.options import FitOptions
@@ -181,9 +182,8 @@ def _joint_errors(
     """Mean distance of each hand from its joints, metres, NaN where there is none, and whether these are of the other
     side."""
     given = (terms.point_weights > 0) & variables.valid[..., None]
-    places = landmarks(surface, surface.pose(variables.pose, variables.shape, None), variables.landmark_offset)
-    error = torch.where(given, (places - terms.points).norm(dim=-1), torch.nan).nanmean(-1)
     joints = torch.where(given[..., None], terms.points, torch.nan)
+    error = joint_distances(surface, joints, variables.pose, variables.shape, variables.landmark_offset).nanmean(-1)
     return error, hands_of_wrong_side(surface, joints, error, variables.shape, variables.landmark_offset)
 
 

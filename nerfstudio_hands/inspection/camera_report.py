@@ -98,6 +98,11 @@ class CameraReport:
     faults: list[str] = field(default_factory=list)
 
     @property
+    def is_overexposed(self) -> bool:
+        """Whether too much of the hand is at the limit of its pictures."""
+        return self.exposure is not None and self.exposure.saturated > OVEREXPOSED
+
+    @property
     def verdict(self) -> str:
         """The faults; a camera is good only where its pictures confirm the hands."""
         return "; ".join(self.faults) or ("good" if self.outline is not None else "no outline seen")
@@ -137,5 +142,5 @@ def judge(report: CameraReport, *, expects_masks: bool) -> None:
         report.faults.append(report.mask.fault)
     if report.outline is not None and report.outline.fault is not None:
         report.faults.append(report.outline.fault)
-    if report.exposure is not None and report.exposure.saturated > OVEREXPOSED:
+    if report.is_overexposed:
         report.faults.append("overexposed")

@@ -6,7 +6,7 @@ import numpy as np
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.fitting.record import HandFit
-from nerfstudio_hands.inspection.camera_report import OVEREXPOSED, CameraReport
+from nerfstudio_hands.inspection.camera_report import CameraReport
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
 
 STALE_METERS = 0.015
@@ -84,7 +84,7 @@ def findings_on(
     overexposed = [
         f"{c.name} ({c.exposure.saturated:.0%})"
         for c in cameras
-        if c.exposure is not None and c.exposure.saturated > OVEREXPOSED
+        if c.exposure is not None and c.is_overexposed
     ]
     if overexposed:
         findings.append(

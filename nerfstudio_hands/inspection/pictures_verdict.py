@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nerfstudio_hands.inspection.camera_report import OVEREXPOSED, CameraReport
+from nerfstudio_hands.inspection.camera_report import CameraReport
 from nerfstudio_hands.inspection.view_measures import finite_mean
 
 
@@ -20,7 +20,7 @@ def pictures_verdict(cameras: Sequence[CameraReport], frames_beside: Sequence[st
     if not looked_at:
         return "There is no picture to say whether the hands lie where they should."
     if not shown:
-        overexposed = [c.name for c in looked_at if c.exposure is not None and c.exposure.saturated > OVEREXPOSED]
+        overexposed = [camera.name for camera in looked_at if camera.is_overexposed]
         why = f" ({', '.join(overexposed)} are overexposed)" if overexposed else ""
         return (
             f"No picture shows the outline of a hand{why}: nothing but joints says where the hands are; take pictures "

@@ -24,7 +24,7 @@ FIELDS = ("pixels", "metric")
 
 
 def completed(capture: Capture) -> Capture:
-    """The capture with landmarks, found in its pictures where it has none, and in metres.
+    """The capture with landmarks, found in its pictures where it has none, of an adult's hands, and in metres.
 
     Args:
         capture: As it was read; one with landmarks in a known unit is given back as it is.
@@ -34,18 +34,18 @@ def completed(capture: Capture) -> Capture:
     """
     if capture.metric_landmarks is not None and not np.isfinite(capture.detections).any():  # pyright: ignore[reportArgumentType, reportCallIssue]
         capture = _with_landmarks(capture)
+        forms: np.ndarray = capture.metric_landmarks  # pyright: ignore[reportAssignmentType]
+        capture = replace(capture, metric_landmarks=sized(forms, ADULT_HAND_MM))
     return capture if capture.metric or len(capture.cameras) < 2 else _in_meters(capture)
 
 
 def _with_landmarks(capture: Capture) -> Capture:
-    """With what the detector finds, which is kept in the cache, and an adult's hands."""
+    """With what the detector finds; it is kept in the cache."""
     file = cache_folder() / "landmarks" / f"{_key(capture)}.npz"
     try:
         kept = read_npz(file)
         if {name: kept[name].shape for name in FIELDS} == _shapes(capture):
-            return replace(
-                capture, detections=kept["pixels"], metric_landmarks=sized(kept["metric"], ADULT_HAND_MM)
-            )
+            return replace(capture, detections=kept["pixels"], metric_landmarks=kept["metric"])
     except (UnreadableFile, KeyError):
         pass
     found = _detected(capture)
@@ -56,7 +56,7 @@ def _with_landmarks(capture: Capture) -> Capture:
     return replace(
         capture,
         detections=sides.pixels,
-        metric_landmarks=sized(sides.metric, ADULT_HAND_MM),
+        metric_landmarks=sides.metric,
         problems=[*capture.problems, *sides.problems],
     )
 

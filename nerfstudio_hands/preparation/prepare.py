@@ -294,7 +294,6 @@ def _rescaled(lens: CalibratedCamera, read: CalibratedCamera) -> Float[np.ndarra
     return np.diag([factor, factor, 1.0]) @ lens.intrinsics if abs(factor - 1) > 1e-6 else lens.intrinsics
 
 
-
 def _write(
     writer: CaptureWriter,
     sources: Sequence[Source],

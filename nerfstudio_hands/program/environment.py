@@ -33,30 +33,34 @@ def require_working_folder() -> None:
         ) from error
 
 
-def require_reachable(path: Path) -> None:
-    """See that the system can look a path up, whether or not something is there.
+def require_reachable(options: Any) -> None:
+    """See that the system can look up every path that options name, in groups and lists too, whether or not something
+    is there.
+
+    Args:
+        options: A path, or what holds paths.
 
     Raises:
         HandsError: A name is too long, links lead in a circle, a folder may not be entered, or ~ is nobody's.
     """
-    try:
-        path.expanduser().stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise HandsError(f"{path}: expected a path that can be looked up, found '{reason}': correct it.") from error
+    for path in _paths_of(options):
+        try:
+            path.expanduser().stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise HandsError(f"{path}: expected a path that can be looked up, found '{reason}': correct it.") from error
 
 
-def paths_of(options: Any) -> Iterator[Path]:
-    """Every path that options name, in groups and lists too."""
+def _paths_of(options: Any) -> Iterator[Path]:
     if isinstance(options, Path):
         yield options
     elif dataclasses.is_dataclass(options) and not isinstance(options, type):
-        yield from paths_of([getattr(options, field.name) for field in dataclasses.fields(options)])
+        yield from _paths_of([getattr(options, field.name) for field in dataclasses.fields(options)])
     elif isinstance(options, (dict, tuple, list)):
         for item in options.values() if isinstance(options, dict) else options:
-            yield from paths_of(item)
+            yield from _paths_of(item)
 
 
 def user_cache() -> Path:
@@ -75,6 +79,7 @@ def require_capture_folder(root: Path) -> None:
         HandsError: There is none.
     """
     require_reachable(root)
+    root = root.expanduser()
     if not root.is_dir():
         raise HandsError(
             f"{root}: expected a folder with a capture, found {'a file' if root.exists() else 'nothing'}; check --data."
@@ -108,8 +113,7 @@ def announce_training(arguments: list[str]) -> None:
     data = next((value for option, value in zip(given, given[1:], strict=False) if option == "--data"), None)
     try:
         if data is not None:
-            require_reachable(Path(data))
-            require_capture_folder(Path(data).expanduser())
+            require_capture_folder(Path(data))
     except HandsError as error:
         raise SystemExit(f"error: {error}") from error
     quieten_imports()

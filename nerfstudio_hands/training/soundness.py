@@ -10,7 +10,7 @@ from nerfstudio.configs.base_config import MachineConfig
 from nerfstudio.engine.trainer import TrainerConfig
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.program.environment import paths_of, require_reachable, require_working_folder
+from nerfstudio_hands.program.environment import require_reachable, require_working_folder
 from nerfstudio_hands.program.gpu import unused_gpu
 from nerfstudio_hands.program.option_range import check_ranges
 from nerfstudio_hands.training.sound_pipeline import SoundPipelineConfig
@@ -31,8 +31,7 @@ def require_sound(config: TrainerConfig) -> str:
     check_ranges(config)
     parser = config.pipeline.datamanager.dataparser  # pyright: ignore[reportAttributeAccessIssue]
     named = [config.output_dir / str(config.experiment_name), Path(getattr(parser, "hand_model", ""))]
-    for path in paths_of((config, named)):
-        require_reachable(path)
+    require_reachable((config, named))
     _require_device(config.machine)
     if config.mixed_precision:
         raise HandsError(

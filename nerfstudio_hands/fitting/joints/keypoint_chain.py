@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.fitting.joints.pose_fit import JOINT_BONES, PosePrior
+from nerfstudio_hands.fitting.joints.pose_fit import JOINT_BONES, PosePrior, landmark_shift
 from nerfstudio_hands.hand_model import HandModel, HandPose, HandSurface, pose_hand
 from nerfstudio_hands.hand_model.joints import FINGERS, JOINTS_TO_MANO_WITH_TIPS, MANO_FINGERS, TIP_JOINTS
 from nerfstudio_hands.transforms.rotations import right_jacobian, rotation_matrix, rotation_vector, skew
@@ -263,3 +263,23 @@ def _tips_are_rigid(hand: HandModel) -> bool:
     tips = hand.keypoint_regressor[list(TIP_JOINTS)]
     own = (tips @ hand.weights)[range(5), [JOINT_BONES[joint] for joint in TIP_JOINTS]]
     return bool((own > 1 - 1e-6).all() and (hand.pose_dirs.abs() < 1e-9).all())
+
+
+def joint_distances(
+    surface: HandSurface,
+    joints: Float[Tensor, "T H 21 3"],
+    pose: HandPose,
+    shape: Float[Tensor, " K"],
+    landmark_offset: Float[Tensor, "21 3"] | None = None,
+) -> Float[Tensor, "T H 21"]:
+    """Distances of joints from those of posed hands, or from their landmarks, metres; NaN where one is absent."""
+    result = []
+    for h, hand in enumerate(surface.hands):
+        mine = pose[:, h]
+        posed = pose_hand(keypoints_only(hand), mine.global_orient, mine.local_rotations, mine.translation, shape)
+        found = posed.keypoints
+        if landmark_offset is not None:
+            found = found + landmark_shift(posed.bone_transforms, landmark_offset, hand.side)
+        distance = (found - joints[:, h]).norm(dim=-1)
+        result.append(torch.where(mine.valid[:, None], distance, torch.nan))
+    return torch.stack(result, 1)

@@ -49,9 +49,7 @@ def hands_of_wrong_side(
     sought = torch.where(doubtful[..., None, None], joints.double(), torch.nan)
     mirror = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
     own, other = (
-        fit_joint_track(
-            surface, points, shape=shape, landmark_offset=landmark_offset, shape_frames=learning
-        ).error
+        fit_joint_track(surface, points, shape=shape, landmark_offset=landmark_offset, shape_frames=learning).error
         for points in (sought, sought * mirror)
     )
     return doubtful & (other < MUCH_BETTER * own) & (other < AS_GOOD * usual)

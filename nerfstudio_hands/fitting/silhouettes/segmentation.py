@@ -182,9 +182,7 @@ def snap_boundary(image: UInt8[np.ndarray, "H W 3"], outline: MaskBoundary) -> M
     return MaskBoundary(moved[near], outline.normals[rows][near])
 
 
-def _up_a_rim(
-    brighter: Float[np.ndarray, "P S"], contrast: Float[np.ndarray, "P 1"]
-) -> Float[np.ndarray, "P S"]:
+def _up_a_rim(brighter: Float[np.ndarray, "P S"], contrast: Float[np.ndarray, "P 1"]) -> Float[np.ndarray, "P S"]:
     """Shares of the height that a rim first rises to; 0 beyond it, and where there is none.
 
     Args:
