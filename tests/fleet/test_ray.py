@@ -21,11 +21,23 @@ from nerfstudio_hands.fleet.task import Task
 from nerfstudio_hands.fleet.worker import WrongWorker, run_step
 
 
+@pytest.fixture(scope="module")
+def few_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray's eight processes each read the grammar of addresses in most of the time that they take to start, for
+    jsonschema, which does without where that package is not installed."""
+    folder = tmp_path_factory.mktemp("missing")
+    (folder / "rfc3987_syntax.py").write_text("raise ImportError('not installed')")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
-def ray() -> Iterator[ModuleType]:
+def ray(few_imports: None) -> Iterator[ModuleType]:
     """The library, imported by who runs these tests, with a cluster for all of them, of which each takes part as a
     driver of its own would."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'nerfstudio-hands[fleet]'")
     # Workers do not import tests.
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
