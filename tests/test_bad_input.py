@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from helpers.in_process import ns_hands, ns_train
 
+from nerfstudio_hands.cli.commands import COMMANDS
+from nerfstudio_hands.program.environment import announce_training
+
 SHORT = ["--max-num-iterations", "1", "--vis", "tensorboard"]
 
 
@@ -67,6 +70,20 @@ def test_our_commands_without_a_capture(command: str, tmp_path: Path):
 def test_our_commands_without_a_run(command: str, tmp_path: Path):
     extra = ["--output-dir", tmp_path / "out"] if command == "export" else ["--output", tmp_path / "out.mp4"]
     assert "--load-config" in said("ns-hands", command, "--load-config", tmp_path / "config.yml", *extra)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_empty_word_is_no_folder(command: str):
+    for words in ((command, ""), (command, "--output", ""), (command, "--output-dir=")):
+        sentence = refused(ns_hands, *words)
+        assert sentence.startswith(f"error: {words[1].rstrip('=') or 'command line'}: expected a value, found an empty")
+
+
+def test_training_with_an_empty_word(monkeypatch: pytest.MonkeyPatch):
+    for words in (["--data", ""], ["--data", ".", "--output-dir="], ["--experiment-name", ""]):
+        monkeypatch.setattr("sys.argv", ["ns-train", "hand-mesh", *words])
+        with pytest.raises(SystemExit, match="error: --[a-z-]+: expected a value, found an empty text"):
+            announce_training(["ns-train", "hand-mesh", *words])
 
 
 def test_a_hostile_pickle_is_no_hand_model(demo_capture: Path, tmp_path: Path):

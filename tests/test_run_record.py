@@ -184,6 +184,14 @@ def test_numbers_of_a_record_are_looked_at(scan: Path, tmp_path: Path):
         {"run": {"cameras": [["00", 1.5, 256]] * len(header["cameras"])}},
         {"run": {"cameras": [["00", 0, 256]] * len(header["cameras"])}},
         {"run": {"eval_cameras": "03"}},
+        {"run": {"cameras": [header["cameras"][0]] * len(header["cameras"])}},
+        {"run": {"eval_cameras": ["nobody"]}},
+        {"run": {"images": [*header["images"], header["images"][0]]}},
+        {"run": {"masks": [["1", "nobody", "mask/00.png"]]}},
+        {"intrinsics": arrays["intrinsics"] * 1e12},
+        {"world_to_camera": arrays["world_to_camera"] + np.eye(4)[:, :1] * np.eye(4)[3] * 1e12},
+        {"fit_translation": arrays["fit_translation"] * 1e12},
+        {"detections": arrays["detections"][:, :2]},
     ]
     for change in changes:
         if isinstance(said := change.get("run"), dict):

@@ -9,17 +9,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.calibration.checks import check_intrinsics, check_rigid
+from nerfstudio_hands.calibration.checks import LARGEST, MAX_SIDE, check_intrinsics, check_rigid
 from nerfstudio_hands.calibration.lens import FISHEYE_LENGTH, OPENCV_LENGTHS, Lens
 from nerfstudio_hands.calibration.record import CalibratedCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.transforms.projection import PIXEL_CENTER
-
-LARGEST = 1e9
-"""No number of a calibration is larger: not even of a kilometre in micrometres."""
-
-MAX_SIDE = 100_000
-"""Pixels along a picture's side."""
 
 MAX_CAMERAS = 100_000
 """Cameras or pictures that a file may have."""
@@ -151,15 +145,27 @@ def checked_camera(
     lens: Lens | None = None,
     world_to_camera: Float[np.ndarray, "4 4"] | None = None,
     size: tuple[int, int] | None = None,
+    placed_by: Path | None = None,
 ) -> CalibratedCamera:
     """A camera whose K is one of square axes and whose transform is rigid; its numbers are finite already.
 
+    Args:
+        path: The file, to name.
+        name: Of the camera.
+        intrinsics: K in pixels.
+        lens: Its distortion.
+        world_to_camera: Where the file places it.
+        size: Width and height in pixels.
+        placed_by: The file with the transform, where that is another one.
+
     Raises:
-        HandsError: They are not.
+        HandsError: They are not, or the name is empty.
     """
+    if not name.strip():
+        raise HandsError(f"{path}: expected a name for each camera, found an empty one: name the camera.")
     padded = np.eye(4)
     padded[:3, :3] = intrinsics
     check_intrinsics(path, f"K of camera {name}", padded)
     if world_to_camera is not None:
-        check_rigid(path, f"the transform of camera {name}", world_to_camera)
+        check_rigid(placed_by or path, f"the transform of camera {name}", world_to_camera)
     return CalibratedCamera(name, np.array(intrinsics, dtype=np.float64), lens, world_to_camera, size)

@@ -12,6 +12,21 @@ from nerfstudio_hands.errors import HandsError
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of R R^T - I that rounding in a calibration file explains (float32 and four printed digits)."""
 
+LARGEST = 1e9
+"""No number of a calibration is larger: not even of a kilometre in micrometres."""
+
+FARTHEST = 1e5
+"""Of a calibration that is taken to be in metres, those of one in millimetres among them."""
+
+FOCAL_LENGTHS = (2.0, 1e6)
+"""Pixels, of a picture of a hundred pixels and of a telescope's; K of a picture whose sides are 1 has less."""
+
+MAX_STRETCH = 5.0
+"""Times that one focal length is the other: widescreen lenses have 2."""
+
+MAX_SIDE = 100_000
+"""Pixels along a picture's side, and of the principal point, which cropping moves out of the picture."""
+
 
 def check_camera(
     path: Path, name: str, intrinsics: Float[np.ndarray, "4 4"], world_to_camera: Float[np.ndarray, "4 4"]
@@ -23,14 +38,26 @@ def check_camera(
             "out with --cameras."
         )
     check_intrinsics(path, f"K of camera {name}", intrinsics)
-    check_rigid(path, f"the transform of camera {name}", world_to_camera)
+    check_rigid(path, f"the transform of camera {name}", world_to_camera, farthest=FARTHEST)
 
 
 def check_intrinsics(path: Path, key: str, matrix: Float[np.ndarray, "4 4"]) -> None:
+    """Raise HandsError unless a matrix of finite numbers is K of a camera with square axes, in pixels."""
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
         raise HandsError(
             f"{path}: expected positive focal lengths in {key}, found {matrix[0, 0]:g} and {matrix[1, 1]:g}: "
             "use OpenCV axes (x right, y down, z forward)."
+        )
+    least, most = sorted((matrix[0, 0], matrix[1, 1]))
+    if least < FOCAL_LENGTHS[0] or most > FOCAL_LENGTHS[1] or most > MAX_STRETCH * least:
+        raise HandsError(
+            f"{path}: expected focal lengths of {FOCAL_LENGTHS[0]:g} to {FOCAL_LENGTHS[1]:g} pixels in {key}, nearly "
+            f"alike along x and y, found {matrix[0, 0]:g} and {matrix[1, 1]:g}: give K in pixels of the pictures."
+        )
+    if np.abs(matrix[:2, 2]).max() > MAX_SIDE:
+        raise HandsError(
+            f"{path}: expected the principal point in or near the picture in {key}, found ({matrix[0, 2]:g}, "
+            f"{matrix[1, 2]:g}): give K in pixels of the pictures."
         )
     bottom = np.abs(matrix[2, :3] - (0, 0, 1)).max()
     if (
@@ -44,7 +71,23 @@ def check_intrinsics(path: Path, key: str, matrix: Float[np.ndarray, "4 4"]) -> 
         )
 
 
-def check_rigid(path: Path, key: str, matrix: Float[np.ndarray, "4 4"], *, what: str = "world-to-camera") -> None:
+def check_rigid(
+    path: Path,
+    key: str,
+    matrix: Float[np.ndarray, "4 4"],
+    *,
+    what: str = "world-to-camera",
+    farthest: float = LARGEST,
+) -> None:
+    """Raise HandsError unless a matrix of finite numbers is rigid.
+
+    Args:
+        path: The file, to name.
+        key: What the matrix is called there.
+        matrix: With the translation in the last column.
+        what: From where to where it leads.
+        farthest: Translations, in the file's unit, that nothing can have.
+    """
     rotation = matrix[:3, :3]
     error = np.abs(rotation @ rotation.T - np.eye(3)).max()
     determinant = np.linalg.det(rotation)
@@ -58,4 +101,10 @@ def check_rigid(path: Path, key: str, matrix: Float[np.ndarray, "4 4"], *, what:
         raise HandsError(
             f"{path}: expected the last row of {key} to be 0 0 0 1, found {matrix[3].tolist()}: "
             f"export the {what} transform, translation in the last column."
+        )
+    if np.abs(matrix[:3, 3]).max() >= farthest:
+        raise HandsError(
+            f"{path}: expected a translation below {farthest:.0e} in {key}, found "
+            f"{', '.join(f'{value:g}' for value in matrix[:3, 3])}: check its unit, which is the metre where no other "
+            "is said."
         )

@@ -45,6 +45,8 @@ def read_calibration(path: Path) -> Calibration:
     if path.is_dir():
         return _read_folder(path)
     begin = _begin(path)
+    if not begin.strip():
+        raise HandsError(f"{path}: expected {EXPECTED}, found an empty file: export the calibration again.")
     if path.name in ("cameras.bin", "images.bin", "cameras.txt", "images.txt"):
         return _read_folder(path.parent)
     if begin.startswith(ZIP):
@@ -127,8 +129,9 @@ def _folder_of_opencv(folder: Path) -> Calibration:
     cameras: dict[str, CalibratedCamera] = {}
     for path in files:
         content = read_storage(path)
-        if is_opencv_camera(content):
-            cameras |= read_opencv_cameras(path, content)
+        for name, camera in (read_opencv_cameras(path, content) if is_opencv_camera(content) else {}).items():
+            if cameras.setdefault(name, camera) is not camera:
+                raise HandsError(f"{path}: expected camera {name} in one file, found it in another, too: remove one.")
     if not cameras:
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:6]) or "an empty folder"
         raise HandsError(f"{folder}: expected {EXPECTED}, found {there}: give the file of the calibration.")

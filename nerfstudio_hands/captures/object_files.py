@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.calibration.checks import check_rigid
+from nerfstudio_hands.calibration.checks import FARTHEST, check_rigid
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
@@ -87,7 +87,7 @@ def read_object_poses(path: Path, frames: Sequence[str]) -> Float[np.ndarray, "T
             "frames, or remove the file to start from the masks."
         )
     for name, pose in zip(names, poses, strict=True):
-        check_rigid(path, f"object_to_world of frame {name}", pose, what="object-to-world")
+        check_rigid(path, f"object_to_world of frame {name}", pose, what="object-to-world", farthest=FARTHEST)
     return np.stack([poses[names.index(frame)] for frame in frames])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from nerfstudio_hands.captures.joint_checks import check_landmarks
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_json
 
@@ -45,9 +46,13 @@ def read_poses(
         where they are not in [-1, 1] across the picture.
 
     Raises:
-        HandsError: A file is no such JSON, or its numbers are normalised in another way than those of the others.
+        HandsError: A file is no such JSON, its numbers are normalised in another way than those of the others, or are
+            of no hand in the picture.
     """
-    return pose_pixels(paths, np.array([_read(path) for path in paths]).reshape(-1, 2, 21, 2), sizes)
+    pixels, problems = pose_pixels(paths, np.array([_read(path) for path in paths]).reshape(-1, 2, 21, 2), sizes)
+    for path, hands, size in zip(paths, pixels, sizes, strict=True):
+        check_landmarks(path, hands, size)
+    return pixels, problems
 
 
 def pose_pixels(

@@ -13,7 +13,7 @@ from nerfstudio_hands.calibration.record import CalibratedCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.cache_folder import cache_folder
-from nerfstudio_hands.files.image_reading import read_image_with_alpha
+from nerfstudio_hands.files.image_reading import image_size, read_image_with_alpha
 
 
 def undistorted_image(path: Path, camera: CalibratedCamera, *, labels: bool = False) -> Path:
@@ -32,11 +32,19 @@ def undistorted_image(path: Path, camera: CalibratedCamera, *, labels: bool = Fa
     status = path.stat()
     made_of = (str(path.resolve()), status.st_size, status.st_mtime_ns, camera.lens, camera.intrinsics.tolist())
     kept = cache_folder() / "undistorted" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:24]}.png"
-    if not kept.is_file():
+    if not _is_whole(kept):
         image = read_image_with_alpha(path)
         new = undistorted_camera(camera.intrinsics, camera.lens, (image.shape[1], image.shape[0]))
         _write(kept, undistort(image, camera.intrinsics, camera.lens, new, labels=labels))
     return kept
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a picture is there to its end."""
+    try:
+        return path.is_file() and bool(image_size(path))
+    except HandsError:
+        return False
 
 
 def _write(path: Path, image: np.ndarray) -> None:

@@ -68,7 +68,7 @@ def check(
 
     capture, split = read_and_split(data, options_for(data, options))
     folder = prepare_output_folder(folder, keep_out_of=data)
-    fit = fit_or_load(capture, fit_options(options, split))
+    fit = fit_or_load(capture, fit_options(options, split), say_doubts=False)
     surface = load_surface(fit.sides, options.hand_model)
     report = _measure_and_draw(capture, fit, surface, split, frames, folder)
 
@@ -155,7 +155,7 @@ def _measure_and_draw(
     verdicts = {camera.name: camera for camera in report.cameras}
     captions = [_caption(verdicts[name], capture.frames[t], measures[t, name]) for t, name in keys]
     for (t, name), caption in zip(keys, captions, strict=True):
-        file = f"{capture.frames[t].replace('/', '_')}_{name}.jpg"
+        file = f"{capture.frames[t]}_{name}.jpg".replace("/", "_")
         write_image(folder / file, with_caption(overlays[t, name], caption))
     write_image(folder / "contact_sheet.jpg", contact_sheet([overlays[key] for key in keys], captions))
     return report

@@ -171,6 +171,7 @@ def read_pose(path: Path, default: HandPose) -> HandPose:
 
     from nerfstudio_hands.files.guarded_files import UnreadableFile, finite, read_npz
     from nerfstudio_hands.hand_model import HandPose
+    from nerfstudio_hands.motion.foreign_track import LARGEST
 
     try:
         arrays = read_npz(path)
@@ -189,7 +190,7 @@ def read_pose(path: Path, default: HandPose) -> HandPose:
             values[name] = fallback
             continue
         found, shape = arrays[name], tuple(fallback.shape[1:])
-        if found.shape != shape or found.dtype.kind not in "fiub" or not finite(found).all():
+        if found.shape != shape or found.dtype.kind not in "fiub" or not finite(found, below=LARGEST).all():
             raise HandsError(
                 f"{path}: expected {name} as finite numbers of shape {shape}, found shape {found.shape} of "
                 f"{found.dtype}; the run models {fallback.shape[1]} hand(s), left before right."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.environment import require_values
+from nerfstudio_hands.program.faults import sentence_of
 from nerfstudio_hands.program.interruption import exit_status, sigterm_interrupts
 
 
@@ -17,9 +19,11 @@ def main() -> None:
     except HandsError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
+        if sentence := sentence_of(error):
+            sys.exit(f"error: {sentence}")
         if error.filename is None:
             raise
-        # What the system refuses a command in the middle of its work: a disk that is full or fails, a folder locked.
+        # What the system refuses a command in the middle of its work: a disk that fails, a folder locked.
         refused = HandsError(
             f"{error.filename}: expected a file or folder that can be used, found '{error.strerror}': see to it, or "
             "give another."
@@ -32,6 +36,7 @@ def main() -> None:
 
 def _run(words: list[str]) -> None:
     """Imports what the words need and no more: a batch is asked for its status again and again, also by scripts."""
+    require_values(words)
     if words[:2] == ["batch", "status"] and not any(word.startswith("-") for word in words):
         from nerfstudio_hands.cli.batch_status import print_status
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.atomic import written_whole
+from nerfstudio_hands.files.atomic import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,8 +102,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         HandsError: The folder cannot be written or the disk is full.
     """
     try:
-        with written_whole(path) as temporary:
-            temporary.write_bytes(content)
+        write_whole(path, content)
     except OSError as error:
         raise _unwritable(path, error) from error
 

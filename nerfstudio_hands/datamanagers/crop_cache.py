@@ -26,7 +26,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
 
-CROP_VERSION = 4
+CROP_VERSION = 5
 """Raised whenever older files would be read wrongly, or labels are made in another way."""
 
 LABEL, NEAR_HAND, IN_MASK, IN_REGION, IN_INNER, IGNORED = 3, 4, 8, 16, 32, 64
@@ -48,11 +48,12 @@ INDEX = np.dtype(
         ("width", "<i4"),
         ("num_hand", "<i4"),
         ("num_background", "<i4"),
+        ("checksum", "<u4"),
     ]
 )
 """What the index says of a crop: index of its image in the data set, frame, where its mask came from, first byte in
 the file, box in the image (all zero where the hand is not seen), number of hand pixels and of background pixels next to
-them."""
+them, and `_checksum` of all this."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class CropCache:
         index: a record of `INDEX` for each crop.
 
     Raises:
-        HandsError: no finished cache of this version is there.
+        HandsError: no finished cache of this version is there; later, a crop is not what was written.
     """
 
     def __init__(self, path: Path):
@@ -131,6 +132,7 @@ class CropCache:
             size = path.with_suffix(".bytes").stat().st_size
         except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise HandsError(f"{path}: expected an index of crops, found '{error}': remove it, to cut anew.") from error
+        self.path = path
         needed = int((self.index["offset"] + _num_bytes(self.index)).max(initial=0))
         if version != CROP_VERSION or size < needed:
             raise HandsError(
@@ -162,17 +164,23 @@ class CropCache:
         return PixelLabels(flags & LABEL, *parts, MaskSource(int(self.index["source"][number])))  # pyright: ignore[reportCallIssue]
 
     def _read(self, number: int) -> Crop:
-        entry = self.index[number].item()
-        _, _, _, offset, top, left, height, width, _, _ = entry
+        record = self.index[number]
+        entry = record.item()
+        _, _, _, offset, top, left, height, width, _, _, checksum = entry
         if not height * width:
             return Crop(np.zeros((0, 0, 4), np.uint8), 0, 0)
         self._advise("MADV_WILLNEED", entry)
         pixels = np.frombuffer(self._map, np.uint8, height * width * 4, offset).reshape(height, width, 4).copy()  # pyright: ignore[reportArgumentType, reportCallIssue]
         self._advise("MADV_DONTNEED", entry)
+        if _checksum(record, pixels) != checksum:
+            raise HandsError(
+                f"{self.path.with_suffix('.bytes')}: expected crops as they were cut, found crop {number} altered: "
+                "remove the file, to cut anew."
+            )
         return Crop(pixels, top, left)
 
     def _advise(self, advice: str, entry: tuple) -> None:
-        _, _, _, offset, _, _, height, width, _, _ = entry
+        _, _, _, offset, _, _, height, width, _, _, _ = entry
         if height * width and hasattr(mmap, advice):
             start = offset // mmap.PAGESIZE * mmap.PAGESIZE
             self._map.madvise(getattr(mmap, advice), start, offset + height * width * 4 - start)
@@ -194,9 +202,7 @@ class CropWriter:
             account, crops = path.with_suffix(".rows"), path.with_suffix(".bytes")
             account.touch()
             crops.touch()
-            index = np.fromfile(account, INDEX)
-            whole = index["offset"] + _num_bytes(index) <= crops.stat().st_size
-            self.index = list(index[: len(index) if whole.all() else int(whole.argmin())])
+            self.index = _whole(np.fromfile(account, INDEX), crops)
             self._end = int(self.index[-1]["offset"] + _num_bytes(self.index[-1])) if self.index else 0
             os.truncate(account, len(self.index) * INDEX.itemsize)
             os.truncate(crops, self._end)
@@ -215,7 +221,8 @@ class CropWriter:
         """Appends a crop."""
         flags = pixels[..., 3]
         counts = ((flags & LABEL) == PixelLabel.HAND).sum(), ((flags & NEAR_HAND) > 0).sum()
-        entry = np.array([(image, frame, source, self._end, top, left, *pixels.shape[:2], *counts)], INDEX)
+        entry = np.array([(image, frame, source, self._end, top, left, *pixels.shape[:2], *counts, 0)], INDEX)
+        entry["checksum"] = _checksum(entry[0], pixels)
         with explain_disk_full(self.path, len(self.index)):
             self._crops.write(np.ascontiguousarray(pixels).data)
             self._crops.flush()
@@ -235,6 +242,28 @@ class CropWriter:
         with explain_disk_full(self.path, len(self.index)), written_whole(self.path) as part, part.open("wb") as file:
             np.savez(file, version=CROP_VERSION, index=np.array(self.index, INDEX))
         self.path.with_suffix(".rows").unlink()
+
+
+def _checksum(entry: np.void, pixels: UInt8[np.ndarray, "h w 4"] | bytes) -> int:
+    """What changes when a crop does, or what the index says of it; the checksum itself stands last there."""
+    content = pixels if isinstance(pixels, bytes) else np.ascontiguousarray(pixels).data
+    return zlib.crc32(content, zlib.crc32(entry.tobytes()[: -INDEX["checksum"].itemsize]))
+
+
+def _whole(index: np.ndarray, crops: Path) -> list[np.void]:
+    """The entries up to the first that is not followed by its crop as it was written."""
+    kept: list[np.void] = []
+    end, size = 0, crops.stat().st_size
+    with crops.open("rb") as file:
+        for entry in index:
+            length = int(_num_bytes(entry))
+            if entry["offset"] != end or not 0 <= length <= size - end:
+                break
+            if _checksum(entry, file.read(length)) != entry["checksum"]:
+                break
+            kept.append(entry)
+            end += length
+    return kept
 
 
 def _num_bytes(entry: np.ndarray | np.void) -> np.ndarray | np.int64:

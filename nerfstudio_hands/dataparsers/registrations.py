@@ -11,9 +11,10 @@ from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataPa
 from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataParserConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.dataparsers.interhand_dataparser import InterHandDataParserConfig
-from nerfstudio_hands.program.environment import announce_training, quicken_start
+from nerfstudio_hands.program.environment import announce_training, look_at_run, quicken_start
 
 announce_training(sys.argv)
+look_at_run(sys.argv)
 quicken_start()
 
 

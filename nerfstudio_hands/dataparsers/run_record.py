@@ -18,12 +18,14 @@ from jaxtyping import Float
 from torch import Tensor
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
+from nerfstudio_hands.calibration.checks import FOCAL_LENGTHS
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import parsed_json, read_npz
 from nerfstudio_hands.files.npz_writing import write_npz
-from nerfstudio_hands.fitting.record import UNREADABLE, HandFit, of_shape
+from nerfstudio_hands.fitting.record import LARGEST, UNREADABLE, HandFit, of_shape, require_fit_of, require_once
+from nerfstudio_hands.program.environment import option_value
 
 RUN_FILE = "hands.npz"
 """Lies beside a run's config.yml."""
@@ -157,11 +159,8 @@ def run_folder(named: Path) -> Path:
     command names. nerfstudio's commands hand on what stands in that file, not where it lies."""
     if (named / "config.yml").is_file():
         return named
-    for option, value in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
-        name, _, joined = option.partition("=")
-        if name in ("--load-config", "--load_config"):
-            return Path(joined or value).absolute().parent
-    return named
+    config = option_value(sys.argv, "--load-config")
+    return named if config is None else Path(config).absolute().parent
 
 
 class _Header(TypedDict):
@@ -191,6 +190,14 @@ def _record(header: dict, arrays: dict[str, np.ndarray]) -> RunRecord:
     world, training = of_shape(arrays, "world", (3, 4)), of_shape(arrays, "train_frames", (len(header["frames"]),))
     if not all((np.linalg.det(turns) > 0).all() for turns in (intrinsics, poses[:, :3, :3], world[:, :3])):
         raise ValueError("cameras or a world that are none")
+    if not all((np.abs(numbers) < LARGEST).all() for numbers in (intrinsics / FOCAL_LENGTHS[1], poses, world)):
+        raise ValueError("cameras or a world of numbers that are too large")
+    names = [name for name, *_ in header["cameras"]]
+    require_once(names, "cameras")
+    for kind in ("train_cameras", "eval_cameras"):
+        require_once(header[kind], kind)
+        if not set(header[kind]) <= set(names):
+            raise ValueError(f"{kind} that are no cameras")
     if not all(min(width, height) > 0 for _, width, height in header["cameras"]):
         raise ValueError("cameras without pixels")
     cameras = [
@@ -203,18 +210,20 @@ def _record(header: dict, arrays: dict[str, np.ndarray]) -> RunRecord:
         root=root,
         cameras=cameras,
         frames=header["frames"],
-        detections=arrays.get("detections"),
+        detections=_optional(arrays, "detections", (len(header["frames"]), count, 2, 21, 2)),
         problems=[],
-        stored_keypoints=arrays.get("stored_keypoints"),
+        stored_keypoints=_optional(arrays, "stored_keypoints", (len(header["frames"]), 2, 21, 3)),
         sequences=header["sequences"],
-        object_poses=arrays.get("object_poses"),
+        object_poses=_optional(arrays, "object_poses", (len(header["frames"]), 4, 4)),
         object_radius=header["object_radius"],
         masks_inverted={(frame, camera) for frame, camera in header["masks_inverted"]},
-        **{name: _paths(root, header[name]) for name in FILE_TABLES},  # pyright: ignore[reportArgumentType]
+        **{name: _paths(root, header[name], header["frames"], names) for name in FILE_TABLES},  # pyright: ignore[reportArgumentType]
     )
+    fit = HandFit.from_arrays({k.removeprefix("fit_"): v for k, v in arrays.items() if k.startswith("fit_")})
+    require_fit_of(capture, fit)
     return RunRecord(
         capture=capture,
-        fit=HandFit.from_arrays({k.removeprefix("fit_"): v for k, v in arrays.items() if k.startswith("fit_")}),
+        fit=fit,
         split=Split(header["train_cameras"], header["eval_cameras"], training > 0),
         fit_key=header["fit_key"],
         world=torch.from_numpy(world),
@@ -226,5 +235,14 @@ def _below(file: Path, root: Path) -> str:
     return Path(os.path.relpath(file, root)).as_posix()
 
 
-def _paths(root: Path, rows: Sequence[Sequence[str]]) -> dict[tuple[str, str], Path]:
+def _optional(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    return of_shape(arrays, name, shape) if name in arrays else None
+
+
+def _paths(
+    root: Path, rows: Sequence[Sequence[str]], frames: Sequence[str], cameras: Sequence[str]
+) -> dict[tuple[str, str], Path]:
+    require_once([f"{frame} {camera}" for frame, camera, _ in rows], "pictures")
+    if not ({frame for frame, *_ in rows} <= set(frames) and {camera for _, camera, _ in rows} <= set(cameras)):
+        raise ValueError("pictures of other frames or cameras")
     return {(frame, camera): root / name for frame, camera, name in rows}

@@ -25,3 +25,22 @@ def written_whole(path: Path, *, suffix: str = ".partial") -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, see `written_whole`.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def disk_fault(error: OSError | RuntimeError) -> str:
+    """What kept a file, torch's too, from being written; any other fault is raised again."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if any(sign in str(error) for sign in ("PytorchStreamWriter", "inline_container", "unexpected pos")):
+        return "writing failed, as on a full disk"
+    raise error

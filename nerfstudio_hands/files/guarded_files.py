@@ -94,7 +94,8 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; whole numbers fit into 64 bits, and nothing is nested deeper than Python goes.
+    """The content of a JSON file; whole numbers fit into 64 bits, nothing is nested deeper than Python goes, and no
+    object has a name twice.
 
     Raises:
         UnreadableFile: It cannot be read or is no such JSON.
@@ -109,7 +110,7 @@ def parsed_json(text: str) -> Any:
         UnreadableFile: It is no such JSON.
     """
     try:
-        return json.loads(text, parse_int=_integer)
+        return json.loads(text, parse_int=_integer, object_pairs_hook=once)
     except RecursionError as error:
         raise UnreadableFile("lists within lists without end") from error
     except ValueError as error:
@@ -129,6 +130,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UnreadableFile("lists within lists without end") from error
     except ValueError as error:
         raise UnreadableFile(str(error)) from error
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Names and values; of one that stands there twice nobody knows which is meant.
+
+    Raises:
+        UnreadableFile: One does.
+    """
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise UnreadableFile(f"'{next(name for name in names if names.count(name) > 1)[:80]}' twice")
+    return content
 
 
 def _integer(digits: str) -> int:
@@ -180,10 +194,10 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
             raise UnreadableFile((str(error).strip() or type(error).__name__).splitlines()[0]) from error
 
 
-def finite(values: np.ndarray) -> np.ndarray:
-    """Which numbers are finite in single precision, in which all of them are used."""
+def finite(values: np.ndarray, *, below: float = np.inf) -> np.ndarray:
+    """Which numbers are finite in single precision, in which all of them are used, and smaller than `below`."""
     with np.errstate(over="ignore"):
-        return np.isfinite(values.astype(np.float32))
+        return np.abs(values.astype(np.float32)) < below
 
 
 class NestingGuard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,7 +138,7 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         HandsError: The file is absent, truncated or no picture.
     """
-    with _readable_image(path) as picture:
+    with _readable_image(path, header=True) as picture:
         size = picture.size
         if picture.format == "PNG" and not _has_png_end(path):
             picture.convert("RGB")
@@ -170,16 +171,33 @@ def _decode(path: Path, mode: str) -> Image.Image:
 
 
 @contextmanager
-def _readable_image(path: Path) -> Iterator[Image.Image]:
-    """A picture, whose faults become one sentence."""
+def _readable_image(path: Path, *, header: bool = False) -> Iterator[Image.Image]:
+    """A picture, whose faults become one sentence; of one whose header is asked for alone, pixels are not looked at."""
     try:
         with opened_image(path) as picture:
+            if picture.format == "PNG" and not header:
+                _require_png_as_written(path)
             yield _upright(picture)
     except UnreadableFile as error:
         raise HandsError(
             f"{path}: expected a complete picture, found {_quoted(error)}: copy the file again, or remove it to go "
             "without it."
         ) from error
+
+
+def _require_png_as_written(path: Path) -> None:
+    """Raise UnreadableFile where pixels are not those that were written; Pillow takes what it can decode.
+
+    By the checksums of the chunks that have pixels and palette, of those that are there to their end (PNG, 5.3).
+    """
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            kind, content = head[4:], file.read(int.from_bytes(head[:4], "big"))
+            checksum = file.read(4)
+            is_whole = len(checksum) < 4 or zlib.crc32(kind + content) == int.from_bytes(checksum, "big")
+            if kind in (b"IDAT", b"PLTE") and not is_whole:
+                raise UnreadableFile("pixels that are not those that were written")
 
 
 def _upright(picture: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.capture_landmarks import fit_capture_landmarks
 from nerfstudio_hands.fitting.fit import fit_capture
 from nerfstudio_hands.fitting.options import FitOptions
-from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit
+from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit, require_fit_of
 from nerfstudio_hands.fitting.silhouettes.mask_refinement import few_images
 from nerfstudio_hands.fitting.silhouettes.partial_registration import registration_file
 from nerfstudio_hands.hand_model import load_hand
@@ -77,6 +77,7 @@ def fit_or_load(
     key: str | None = None,
     path: Path | None = None,
     refit: bool = False,
+    say_doubts: bool = True,
 ) -> HandFit:
     """The fit of a capture, from the cache where it is there, else made with progress shown and kept.
 
@@ -89,6 +90,7 @@ def fit_or_load(
         key: `fit_key` of both, where it is known.
         path: A file that the user named: it is read if it exists, and must then be of this version.
         refit: Whether to fit anew whatever is kept.
+        say_doubts: Whether to print what makes the fit doubtful; whoever shows its report does.
 
     Raises:
         HandsError: The hands cannot be fitted, the named file is not of this version, or the cache cannot be written.
@@ -99,7 +101,9 @@ def fit_or_load(
     leftovers = (partial, registration_file(partial))
     if file.exists() and not refit:
         try:
-            return _with_doubts_said(HandFit.load(file))
+            fit = _load_fit_of(capture, file)
+            _say(fit.report.get("doubts", []) if say_doubts else [])
+            return fit
         except HandsError as error:
             if path is not None:
                 raise
@@ -121,13 +125,25 @@ def fit_or_load(
     fit.save(file)
     _remove(leftovers)
     CONSOLE.print(f"Fitted {' and '.join(fit.sides)} hand in {fit.report['seconds']:.0f} s, kept in {file}")
-    return _with_doubts_said(fit)
-
-
-def _with_doubts_said(fit: HandFit) -> HandFit:
-    for sentence in fit.report.get("doubts", []):
-        CONSOLE.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    _say(fit.report.get("doubts", []) if say_doubts else [])
     return fit
+
+
+def _load_fit_of(capture: Capture, file: Path) -> HandFit:
+    fit = HandFit.load(file)
+    try:
+        require_fit_of(capture, fit)
+    except ValueError as error:
+        raise HandsError(
+            f"{file}: expected the hands of {capture.root}, found {error}: name another file, or fit again with "
+            "--overwrite."
+        ) from error
+    return fit
+
+
+def _say(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        CONSOLE.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _remove(files: Sequence[Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nerfstudio_hands.captures.capture import CaptureCamera
+from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import parsed_json, read_npz
 from nerfstudio_hands.files.npz_writing import write_npz
@@ -23,6 +23,9 @@ from nerfstudio_hands.hand_model import HandPose
 
 # Raised whenever a file of an older version would be read wrongly or a refit would give something clearly better.
 FIT_VERSION = 6
+
+LARGEST = 1e5
+"""No angle in radians, place in metres or coefficient of a fitted hand is larger."""
 
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 """What is raised while a damaged file is made sense of."""
@@ -119,6 +122,8 @@ class HandFit:
             LookupError, TypeError, ValueError: An array is missing, or is not what it should be.
         """
         header = parsed_json(str(arrays["header"]))
+        for kind in ("sides", "frames", "cameras"):
+            require_once(header[kind], kind)
         count, hands = len(header["frames"]), len(header["sides"])
         tensor = {
             name: torch.from_numpy(of_shape(arrays, name, shape))
@@ -133,8 +138,9 @@ class HandFit:
         }
         shown = tensor["valid"]
         posed = (tensor[name][shown] for name in ("global_orient", "local_rotations", "translation"))
-        if not all(bool(values.isfinite().all()) for values in (tensor["shape"], tensor["displacement"], *posed)):
-            raise ValueError("hands of numbers that are not finite")
+        numbers = (tensor["shape"], tensor["displacement"], *posed)
+        if not all(bool((values.abs() < LARGEST).all()) for values in numbers):
+            raise ValueError(f"hands of numbers that are not finite or beyond {LARGEST:g}")
         turns = of_shape(arrays, "camera_rotation", (len(header["cameras"]), 3))
         return HandFit(
             sides=tuple(header["sides"]),
@@ -151,7 +157,7 @@ class HandFit:
             camera_zoom={name: float(zoom) for name, zoom in header["camera_zoom"].items()},
             keypoints_3d=of_shape(arrays, "keypoints_3d", (count, 2, 21, 3)),
             segmented_masks={
-                (frame, name): np.unpackbits(arrays[f"mask_{number}"], count=h * w).reshape(h, w).astype(bool)
+                (frame, name): _unpacked(arrays[f"mask_{number}"], (h, w))
                 for number, (frame, name, h, w) in enumerate(header["segmented_masks"])
             },
             mask_coverage={(frame, name): float(coverage) for frame, name, coverage in header["mask_coverage"]},
@@ -192,6 +198,34 @@ class HandFit:
             f"{path}: expected fitted hands of version {FIT_VERSION}, found version {version}: run `ns-hands fit` "
             "again."
         )
+
+
+def require_fit_of(capture: Capture, fit: HandFit) -> None:
+    """Raise a ValueError where a fit speaks of other frames, cameras or sizes of pictures than a capture has."""
+    if fit.frames != capture.frames:
+        raise ValueError(f"frames {fit.frames[:3]} instead of {capture.frames[:3]}")
+    sizes = {camera.name: (camera.height, camera.width) for camera in capture.cameras}
+    unknown = sorted({*fit.camera_rotation, *(name for _, name in fit.segmented_masks)} - sizes.keys())
+    if unknown:
+        raise ValueError(f"cameras that the capture has not: {', '.join(unknown[:6])}")
+    for (frame, name), mask in fit.segmented_masks.items():
+        if frame not in fit.frames or mask.shape != sizes[name]:
+            raise ValueError(f"a mask of {mask.shape[1]}x{mask.shape[0]} pixels of frame {frame}, camera {name}")
+
+
+def require_once(names: Sequence[str], kind: str) -> None:
+    """Raise a ValueError where a name stands twice."""
+    twice = sorted({str(name) for name in names if list(names).count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise ValueError(f"{kind} of the same name: {', '.join(twice[:6])}")
+
+
+def _unpacked(packed: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """A mask of this height and width from its bits, all of them there."""
+    height, width = size
+    if packed.dtype != np.uint8 or min(size) < 1 or packed.shape != ((height * width + 7) // 8,):
+        raise ValueError(f"a mask of {packed.shape} {packed.dtype} for {width}x{height} pixels")
+    return np.unpackbits(packed, count=height * width).reshape(height, width).astype(bool)
 
 
 def of_shape(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:

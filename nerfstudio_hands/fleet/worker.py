@@ -28,6 +28,7 @@ from nerfstudio_hands.fleet import addresses, leash
 from nerfstudio_hands.fleet.ledger import Outcome
 from nerfstudio_hands.fleet.scratch import fetched_capture, work_folder
 from nerfstudio_hands.fleet.task import Task, versions
+from nerfstudio_hands.program.faults import FULL
 
 RECEIPT = "step.json"
 """Lies in the folder of every result."""
@@ -36,7 +37,6 @@ RESULTS_FILE = "fleet.json"
 WORK_FOLDER = ".work"
 """Below local results: what is half made, on their own disk, so that it is moved by one rename."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 """A disk is full, or the user's share of it."""
 
 _LOST = {-signal.SIGKILL, 128 + signal.SIGKILL}

@@ -15,6 +15,9 @@ from nerfstudio_hands.hand_model.joints import SIDES
 MANO_PARAMETERS = {"pose": 48, "shape": 10, "trans": 3}
 """Numbers of a hand by key: axis-angle of the root and of 15 joints, radians; shape; translation, metres."""
 
+LARGEST = {"pose": 100.0, "shape": 100.0, "trans": 1000.0}
+"""No number of a hand is larger."""
+
 
 def mano_parameters(
     path: Path,
@@ -55,9 +58,16 @@ def mano_parameters(
 
 def _numbers(path: Path, place: str, entry: Mapping[str, Any], key: str, remedy: str) -> Float[np.ndarray, " N"]:
     try:
-        return np.array(entry[key], dtype=np.float64).reshape(MANO_PARAMETERS[key])
+        found = np.array(entry[key], dtype=np.float64).reshape(MANO_PARAMETERS[key])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         found = "no such key" if isinstance(error, KeyError) else f"'{error}'"
         raise HandsError(
             f"{path}: expected {MANO_PARAMETERS[key]} finite numbers as {place}, found {found}: {remedy}"
         ) from error
+    largest = np.abs(found[np.isfinite(found)]).max(initial=0)
+    if largest > LARGEST[key]:
+        raise HandsError(
+            f"{path}: expected numbers up to {LARGEST[key]:g} (radians, metres) as {place}, found {largest:.3g}: "
+            f"{remedy}"
+        )
+    return found

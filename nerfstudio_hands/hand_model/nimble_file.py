@@ -23,6 +23,7 @@ from nerfstudio_hands.hand_model.nimble import (
     NUM_SHAPE,
     NimbleHand,
 )
+from nerfstudio_hands.hand_model.npz_file import check_magnitudes
 from nerfstudio_hands.hand_model.uv_file import uv_of_obj
 from nerfstudio_hands.transforms.color import srgb_to_linear
 
@@ -40,6 +41,19 @@ LANDMARK_SETS = 20
 
 TEXTURE_COMPONENTS = 10
 """Of colors that are used, at most."""
+
+MAGNITUDES = {
+    "weights": 1.01,
+    "shape_dirs": 1.0,
+    "pose_dirs": 1.0,
+    "joints": 10.0,
+    "joint_dirs": 1.0,
+    "pose_mean": 100.0,
+    "pose_components": 100.0,
+    "to_mano": 10.0,
+    "to_keypoints": 10.0,
+}
+"""No number is larger: lengths in metres, angles in radians, shares of vertices."""
 
 EXTENT = (80.0, 500.0)
 """Smallest and largest longest side of a hand's box, millimeters."""
@@ -91,7 +105,7 @@ def read_nimble_hand(source: str | Path) -> NimbleHand:
         to_keypoints = _mano_keypoints(mano, folder / TO_MANO, len(to_mano)) @ to_mano
     else:
         to_keypoints = _in_our_order(path, numbers["jreg_mano"], mean[skin], joints)
-    return NimbleHand(
+    hand = NimbleHand(
         template=_meters(mean[skin]),
         faces=torch.from_numpy(faces),
         uv=_uv(folder / TEXTURE_FACES, torch.from_numpy(faces)),
@@ -105,6 +119,8 @@ def read_nimble_hand(source: str | Path) -> NimbleHand:
         to_mano=_tensor(to_mano),
         to_keypoints=_tensor(to_keypoints),
     )
+    check_magnitudes(path, hand, MAGNITUDES)
+    return hand
 
 
 def read_nimble_skins(source: str | Path, hand: NimbleHand, seeds: Sequence[int]) -> Float[np.ndarray, "P S 3"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,24 @@ from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 from nerfstudio_hands.hand_model.joints import MANO_PARENTS, SIDES
 from nerfstudio_hands.hand_model.model import NUM_JOINTS, NUM_POSE_FEATURES, HandModel
+from nerfstudio_hands.hand_model.nimble import NimbleHand
 
 FORMAT = "nerfstudio-hands hand model 1"
 """Written into every file; the number changes when older readers would misread it."""
+
+LENGTHS = (0.02, 2.0)
+"""Metres along the longest side of a hand's box: no hand is smaller or larger, in whatever unit it was meant."""
+
+MAGNITUDES = {
+    "weights": 1.01,
+    "shape_dirs": 1.0,
+    "pose_dirs": 1.0,
+    "joint_regressor": 10.0,
+    "keypoint_regressor": 10.0,
+    "uv": 100.0,
+    "hands_mean": 100.0,
+}
+"""No number of a hand model is larger: lengths in metres, angles in radians, shares of vertices and of a texture."""
 
 _DIMENSIONS = {
     "template": 2,
@@ -85,6 +101,30 @@ def write_npz_hand(path: Path, model: HandModel) -> None:
         np.savez_compressed(file, format=FORMAT, side=model.side, name=model.name, **arrays)
 
 
+def check_magnitudes(path: Path, model: HandModel | NimbleHand, largest: Mapping[str, float]) -> None:
+    """Raise a ``HandsError`` naming ``path`` unless a hand model is of the size of a hand.
+
+    Args:
+        path: Its file.
+        model: In metres.
+        largest: What the numbers of its arrays are at most.
+    """
+    template = model.template
+    length = float((template.amax(dim=0) - template.amin(dim=0)).max())
+    if not LENGTHS[0] <= length <= LENGTHS[1]:
+        raise HandsError(
+            f"{path}: expected a hand in metres, {LENGTHS[0]:g} to {LENGTHS[1]:g} long, found one of {length:.3g}: "
+            "scale its vertices and shape directions, or get the file again."
+        )
+    for key, limit in largest.items():
+        found = float(getattr(model, key).abs().max())
+        if found > limit:
+            raise HandsError(
+                f"{path}: expected numbers up to {limit:g} in {key} of a hand model, found {found:.3g}: get the file "
+                "again."
+            )
+
+
 def check_hand(model: HandModel, path: Path) -> None:
     """Raise a ``HandsError`` naming ``path`` unless the arrays of ``model`` fit together."""
     num_vertices, num_faces = model.template.shape[0], model.faces.shape[0]
@@ -118,3 +158,4 @@ def check_hand(model: HandModel, path: Path) -> None:
     worst = float((model.weights.sum(dim=1) - 1).abs().max())
     if worst > 1e-2:
         raise HandsError(f"{path}: skin weights of a vertex should sum to 1, found a sum off by {worst:.3g}.")
+    check_magnitudes(path, model, MAGNITUDES)

@@ -26,6 +26,9 @@ _TRANSLATIONS = ("transl", "trans", "translation", "pred_cam_t_full", "cam_t", "
 _HAND_OF_BODY = {156: (66, 111), 165: (75, 120)}
 """Where the left hand's and the right hand's 45 angles begin in AMASS's `poses` of SMPL-H and SMPL-X."""
 
+LARGEST = 1e4
+"""No angle in radians and no place in metres of a track is larger."""
+
 MAX_ROTATION_ERROR = 1e-3
 """Of a rotation matrix's product with its transpose, by which 32-bit numbers are told from what is no rotation."""
 
@@ -155,8 +158,11 @@ def _decode(path: Path, hand: _Hand, model: HandModel, name: str) -> HandPose:
         raise _odd(path, "the translation", f"[{count}, 3]", translation)
     valid = np.ones(count, dtype=bool) if hand.valid is None else hand.valid
     values = [orientation, fingers, translation.reshape(count, 3)]
-    if not all(finite(value).all() for value in values):
-        raise HandsError(f"{path}: expected finite numbers, found NaN or infinity: leave these poses out.")
+    if not all(finite(value, below=LARGEST).all() for value in values):
+        raise HandsError(
+            f"{path}: expected finite numbers (radians, metres), found NaN, infinity or more than {LARGEST:g}: leave "
+            "these poses out."
+        )
     orient, local, moved = (torch.from_numpy(np.ascontiguousarray(value)).float() for value in values)
     if convention.mirrored_left and model.side == "left":
         orient, local = mirror_rotations(orient), mirror_rotations(local)

@@ -17,7 +17,7 @@ from nerfstudio_hands.files.guarded_files import UnreadableFile, finite, read_js
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model import SIDES, HandModel, HandPose
 from nerfstudio_hands.hand_model.mano_json import mano_parameters
-from nerfstudio_hands.motion.foreign_track import foreign_track
+from nerfstudio_hands.motion.foreign_track import LARGEST, foreign_track
 from nerfstudio_hands.motion.frame_clock import frame_clock
 from nerfstudio_hands.motion.frame_files import read_frame_folder
 from nerfstudio_hands.motion.pose_track import PoseTrack
@@ -135,12 +135,13 @@ def _own_track(path: Path, arrays: dict[str, np.ndarray]) -> PoseTrack:
                 f"{path}: expected {name} as numbers of the shape {expected} for {num_keys} time(s) and {len(sides)} "
                 f"hand(s), found {found.dtype} of the shape {found.shape}: give every key one time and one pose."
             )
-        odd = np.argwhere(~finite(found.reshape(num_keys, len(sides), -1)).all(axis=-1))
+        odd = np.argwhere(~finite(found.reshape(num_keys, len(sides), -1), below=LARGEST).all(axis=-1))
         if len(odd):
             key, hand = odd[0]
             raise HandsError(
-                f"{path}: expected finite numbers, found NaN or infinity in {name} of the {sides[hand]} hand at key "
-                f"{key}: leave the key out, or mark the hand as not valid there and write zeros."
+                f"{path}: expected finite numbers (radians, metres), found NaN, infinity or more than {LARGEST:g} in "
+                f"{name} of the {sides[hand]} hand at key {key}: leave the key out, or mark the hand as not valid "
+                "there and write zeros."
             )
     times = arrays["times"].astype(np.float32) if arrays["times"].dtype.kind in "fiu" else np.full(num_keys, np.nan)
     # A comparison with NaN is false, so that it fails here, too.

@@ -9,13 +9,16 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial, wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from nerfstudio_hands.errors import HandsError
+
+READING_RUNS = ("ns-eval", "ns-export", "ns-render", "ns-viewer")
+"""nerfstudio's commands that read a run."""
 
 
 def require_working_folder() -> None:
@@ -31,6 +34,25 @@ def require_working_folder() -> None:
             "working folder: expected the folder that this shell is in, found that it was deleted: change to another "
             "one."
         ) from error
+
+
+def require_values(words: Sequence[str]) -> None:
+    """See that no word of a command is empty: an empty path would be the folder that the shell is in.
+
+    Args:
+        words: What the command was given.
+
+    Raises:
+        HandsError: One of them, or what an option is set to by `=`, is.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=")
+        if word and not (equals and not value and word.startswith("-")):
+            continue
+        place = option if word else before if before.startswith("-") else "command line"
+        raise HandsError(
+            f"{place}: expected a value, found an empty text, as of a variable of the shell that is not set: give one."
+        )
 
 
 def require_reachable(options: Any) -> None:
@@ -93,6 +115,35 @@ def quieten_imports() -> None:
     warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
 
 
+def option_value(words: Sequence[str], name: str) -> str | None:
+    """What an option is set to, by the next word or by `=`, however it is spelled; None where it is not there."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if option.replace("_", "-") == name:
+            return value if equals else following
+    return None
+
+
+def look_at_run(arguments: list[str]) -> None:
+    """See that nerfstudio's commands are given the configuration of a run, before they open it with a traceback.
+
+    Args:
+        arguments: `sys.argv`.
+
+    Raises:
+        SystemExit: --load-config names no file.
+    """
+    program, *given = arguments
+    if Path(program).stem not in READING_RUNS or multiprocessing.parent_process() is not None:
+        return
+    named = option_value(given, "--load-config")
+    if named is not None and not (named and Path(named).is_file()):
+        raise SystemExit(
+            f"error: {named or '--load-config'}: expected the config.yml of a run, found "
+            f"{'no file' if named else 'an empty text'}; check --load-config."
+        )
+
+
 def announce_training(arguments: list[str]) -> None:
     """A line for `ns-train` with a method of ours, and a look at its --data.
 
@@ -103,15 +154,16 @@ def announce_training(arguments: list[str]) -> None:
         arguments: `sys.argv`.
 
     Raises:
-        SystemExit: --data names no folder.
+        SystemExit: --data names no folder, or a word is empty.
     """
     program, *given = arguments
     wants_help = "-h" in given or "--help" in given
     trains = Path(program).stem == "ns-train" and given and given[0].startswith("hand-") and not wants_help
     if not trains or multiprocessing.parent_process() is not None:
         return
-    data = next((value for option, value in zip(given, given[1:], strict=False) if option == "--data"), None)
+    data = option_value(given, "--data")
     try:
+        require_values(given)
         if data is not None:
             require_capture_folder(Path(data))
     except HandsError as error:

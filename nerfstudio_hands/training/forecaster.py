@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.atomic import written_whole
+from nerfstudio_hands.files.atomic import disk_fault, written_whole
 from nerfstudio_hands.motion.forecasting.forecaster import Forecaster, ForecasterConfig
 from nerfstudio_hands.motion.forecasting.metrics import joint_errors
 from nerfstudio_hands.motion.forecasting.windows import Recording, Windows
@@ -110,15 +110,25 @@ class ForecasterTrainer:
         return Check(self.step, 1000 * float(joint_errors(joints(said), joints(truth)).mean()), said, truth)
 
     def save(self, path: Path) -> None:
-        """Keeps the training in a file, replacing the one before."""
+        """Keeps the training in a file, replacing the one before.
+
+        Raises:
+            HandsError: The folder cannot be written, or the disk is full.
+        """
         state = {
             "step": self.step,
             "weights": self.forecaster.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "random": self._generator.get_state(),
         }
-        with written_whole(path) as temporary:
-            torch.save(state, temporary)
+        try:
+            with written_whole(path) as temporary:
+                torch.save(state, temporary)
+        except (OSError, RuntimeError) as error:
+            raise HandsError(
+                f"{path}: expected to keep the training there, found '{disk_fault(error)}': free some space and give "
+                "--resume, or give another --output."
+            ) from error
 
     def resume(self, path: Path) -> None:
         """Goes on from a file of `save`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,17 +10,17 @@ from typing import Any, Dict, List, Optional, Type, cast
 import numpy as np
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE, get_progress
-from torchvision.utils import save_image
 
 from nerfstudio_hands.datamanagers.crop_batches import CropBatch
 from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataManager, HandImageDataManagerConfig
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
+from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.checkpoints import HAND, model_weights, require_same_hand
-from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, Surroundings
 from nerfstudio_hands.program.memory import explain_out_of_memory
+from nerfstudio_hands.training.evaluation_files import evaluation_folder, write_account, write_png
 from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig, require_finite
 
 NEXT_COMMANDS = (
@@ -87,6 +86,9 @@ class ImagePipeline(SoundPipeline):
         )
         if self.test_mode == "val":
             self._begin()
+
+    def export_remedy(self) -> str:
+        return "its hands are written by `ns-hands predict --load-config ..`."
 
     def _begin(self) -> None:
         try:
@@ -157,16 +159,17 @@ class ImagePipeline(SoundPipeline):
             found = [self.arrays_of(batch) for batch in self.batches_of(rows, EVALUATED_AT_ONCE)]
         predicted = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
         if output_path is not None:
-            output_path.mkdir(parents=True, exist_ok=True)
-            self.write_predictions(rows, predicted, output_path)
-            self.write_examples(rows, output_path)
+            with evaluation_folder(output_path):
+                self.write_predictions(rows, predicted, output_path)
+                self.write_examples(rows, output_path)
         self.train()
         return self.figures(predicted)
 
     def write_predictions(self, rows: List[int], predicted: Dict[str, np.ndarray], folder: Path) -> None:
         """Files of all that `arrays_of` gave."""
         everything = {"rows": np.array(rows), **predicted}
-        write_npz(folder / "predictions.npz", everything, expected="to write predictions")
+        with written_whole(folder / "predictions.npz", suffix=".npz") as part:
+            np.savez_compressed(part, **everything)  # pyright: ignore[reportArgumentType]
 
     def judged_rows(self, count: Optional[int]) -> List[int]:
         """Held-out pictures, or so many of them, evenly spread."""
@@ -207,6 +210,6 @@ class ImagePipeline(SoundPipeline):
             outputs = self.model.get_outputs_for_camera(cameras[int(index) : int(index) + 1].to(self.device))
             figures, images = self.model.get_image_metrics_and_images(outputs, batch)  # pyright: ignore[reportArgumentType]
             for name, image in images.items():
-                save_image(image.permute(2, 0, 1).cpu(), folder / f"{name}_{rows[index]:08d}.png")
+                write_png(folder / f"{name}_{rows[index]:08d}.png", image)
             account.append({"row": rows[index], "figures": figures})
-        (folder / "figures.json").write_text(json.dumps(account, indent=1))
+        write_account(folder / "figures.json", account)

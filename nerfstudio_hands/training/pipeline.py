@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,17 +11,18 @@ import numpy as np
 import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataParserConfig
 from nerfstudio.utils.rich_utils import CONSOLE, get_progress
-from torchvision.utils import save_image
 
 from nerfstudio_hands.captures.layouts import find_layout
 from nerfstudio_hands.datamanagers.hand_datamanager import HandDataManager, HandDataManagerConfig
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.model_components.image_figures import registered_figures
 from nerfstudio_hands.model_components.registered_cameras import register_cameras
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.gpu import finished
 from nerfstudio_hands.program.memory import explain_out_of_memory
+from nerfstudio_hands.training.evaluation_files import evaluation_folder, write_account, write_png
 from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig
 from nerfstudio_hands.video.render_paths import patch_render_paths
 
@@ -82,6 +82,14 @@ class HandPipeline(SoundPipeline):
         super().__init__(with_patches(config), device, **kwargs)
         patch_render_paths(self)  # before `ns-render` asks for a way of the camera
 
+    def exports(self) -> tuple[str, ...]:
+        # What nerfstudio asks of methods of a signed distance.
+        has_distance = hasattr(self.model.config, "sdf_field")
+        return ("pointcloud", "tsdf", "poisson", "cameras", *["marching-cubes"] * has_distance)
+
+    def export_remedy(self) -> str:
+        return "take one of them, or `ns-hands export`, which has --format splat for the Gaussians of hand-splat."
+
     def held_out_psnr(self, step: int) -> Optional[float]:
         _, _, metrics = self.get_eval_loss_dict(step)
         return float(metrics["psnr"].detach())
@@ -108,8 +116,6 @@ class HandPipeline(SoundPipeline):
         self.eval()
         protocols = data_loader.dataset.metadata.get("protocols")
         found, account = defaultdict(list), []
-        if output_path is not None:
-            output_path.mkdir(exist_ok=True, parents=True)
         faults = explain_out_of_memory("evaluation", self.config.model.rendering_remedy())
         with get_progress("Evaluating held-out pictures") as progress, faults:
             cameras = register_cameras(data_loader, self.model.get_outputs_for_camera)
@@ -129,12 +135,14 @@ class HandPipeline(SoundPipeline):
                         found[f"{protocol}/{key}"].append(value)
                 if output_path is not None:
                     name = f"{image_prefix}_{protocol}" if protocol else image_prefix
-                    pixels = write_images(output_path, name, number, images)
+                    with evaluation_folder(output_path):
+                        pixels = write_images(output_path, name, number, images)
                     source = Path(data_loader.dataset.image_filenames[int(batch["image_idx"])])
                     turn = {"camera": cameras.name(camera), "turn_degrees": cameras.degrees(camera)}
                     account.append({"picture": source.name, "pixels": pixels, **turn, "figures": figures})
         if output_path is not None:
-            (output_path / ACCOUNT).write_text(json.dumps(account, indent=1))
+            with evaluation_folder(output_path):
+                write_account(output_path / ACCOUNT, account)
         self.train()
         means = {}
         for key, values in found.items():
@@ -168,8 +176,10 @@ def write_images(folder: Path, name: str, number: int, images: Dict[str, torch.T
     once more as `<name>_pixels_<number>.npz`, so that anybody recomputes them: bytes as in the PNG, for `region`,
     `counted`, `drawn` and `registered_drawn` 0 or 1. Returns the name of the latter file."""
     for key, image in images.items():
-        save_image(image.permute(2, 0, 1).cpu(), folder / f"{name}_{key}_{number:04d}.png")
+        write_png(folder / f"{name}_{key}_{number:04d}.png", image)
     colors = {key: (images[key] * 255).round().byte().cpu().numpy() for key in COLORS}
     flags = {key: images[key][..., 0].byte().cpu().numpy() for key in FLAGS}
-    np.savez_compressed(folder / f"{name}_pixels_{number:04d}.npz", **colors, **flags)  # pyright: ignore[reportArgumentType]
-    return f"{name}_pixels_{number:04d}.npz"
+    file = f"{name}_pixels_{number:04d}.npz"
+    with written_whole(folder / file, suffix=".npz") as part:
+        np.savez_compressed(part, **colors, **flags)  # pyright: ignore[reportArgumentType]
+    return file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Type, cast
@@ -25,6 +24,7 @@ from nerfstudio_hands.evaluation.scene_metrics import mean_distance_cm, mean_fig
 from nerfstudio_hands.evaluation.submissions import write_dexycb_predictions
 from nerfstudio_hands.export.scene_run import seen_scene
 from nerfstudio_hands.export.seen_surface import FROM_BEHIND, FROM_THE_RIGHT
+from nerfstudio_hands.files.atomic import write_whole
 from nerfstudio_hands.geometry.topology import closing_faces
 from nerfstudio_hands.hand_images.hand_image import HandObjectImages
 from nerfstudio_hands.hand_model.joint_frames import joint_frames
@@ -32,6 +32,7 @@ from nerfstudio_hands.model_components.scene_meshes import SceneMesh, SceneMeshe
 from nerfstudio_hands.models.hand_object_sdf import HandObjectSDFModel
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.program.option_range import bounded
+from nerfstudio_hands.training.evaluation_files import evaluation_folder, write_account
 from nerfstudio_hands.training.image_pipeline import ImagePipeline, ImagePipelineConfig
 from nerfstudio_hands.transforms.rigid import apply_rigid
 
@@ -128,10 +129,10 @@ class ScenePipeline(ImagePipeline):
         with explain_out_of_memory("evaluation", "raise --pipeline.model.voxel"), torch.no_grad():
             judged = [self._judged(cast(SceneBatch, batch), output_path) for batch in self.batches_of(rows, 1)]
         if output_path is not None:
-            output_path.mkdir(parents=True, exist_ok=True)
             account = [{"row": row, **one} for row, one in zip(rows, judged, strict=True)]
-            (output_path / "figures_of_meshes.json").write_text(json.dumps(account, indent=1))
-            self.write_examples(rows, output_path)
+            with evaluation_folder(output_path):
+                write_account(output_path / "figures_of_meshes.json", account)
+                self.write_examples(rows, output_path)
         self.train()
         return mean_figures(judged)
 
@@ -194,13 +195,14 @@ def _write_sides(
         for turn in (FROM_THE_RIGHT, FROM_BEHIND):
             nothing = np.full((SIDE, SIDE, 3), 255, np.uint8)
             tiles.append(nothing if surface is None else surface.from_around(turn, SIDE))
-    folder.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(folder / f"{row:08d}.png"), np.concatenate(tiles, 1)[..., ::-1])
+    with evaluation_folder(folder):
+        _, encoded = cv2.imencode(".png", np.concatenate(tiles, 1)[..., ::-1])
+        write_whole(folder / f"{row:08d}.png", encoded.tobytes())
 
 
 def _write(meshes: SceneMeshes, folder: Path, row: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, mesh in (("hand", meshes.hand), ("object", meshes.object)):
-        if mesh is not None:
-            surface = trimesh.Trimesh(mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy(), process=False)
-            surface.export(folder / f"{row:08d}_{name}.ply")
+    with evaluation_folder(folder):
+        for name, mesh in (("hand", meshes.hand), ("object", meshes.object)):
+            if mesh is not None:
+                surface = trimesh.Trimesh(mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy(), process=False)
+                write_whole(folder / f"{row:08d}_{name}.ply", surface.export(file_type="ply"))  # pyright: ignore[reportArgumentType]

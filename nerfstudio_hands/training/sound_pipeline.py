@@ -3,7 +3,10 @@ checked."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Dict, Optional, Type
 
 import torch
@@ -19,6 +22,7 @@ from nerfstudio_hands.files.checkpoints import (
     require_finite_weights,
     require_same_weights,
 )
+from nerfstudio_hands.program.faults import patch_excepthook
 from nerfstudio_hands.program.ffmpeg import offer_ffmpeg
 from nerfstudio_hands.viewer.nerfstudio_patches import patch_viewer
 
@@ -49,12 +53,31 @@ class SoundPipeline(VanillaPipeline):
     """What the trainer relies on."""
 
     def __init__(self, config: VanillaPipelineConfig, device: str, **kwargs) -> None:
+        patch_excepthook()
         offer_ffmpeg()  # before `ns-render` looks for one
         # Images of containers turn on tensor cores that round positions to half a millimeter.
         torch.set_float32_matmul_precision("highest")
         patch_viewer()  # before a trainer or `ns-viewer` opens one
         super().__init__(config, device, **kwargs)
         patch_loading(SoundPipeline)  # before nerfstudio's commands look for a checkpoint
+        self._check_export(sys.argv)
+
+    def exports(self) -> tuple[str, ...]:
+        """What `ns-export` can make of a run."""
+        return ("cameras",)
+
+    def export_remedy(self) -> str:
+        """What makes files of a run instead."""
+        raise NotImplementedError
+
+    def _check_export(self, words: Sequence[str]) -> None:
+        """Ends `ns-export`, if that is what runs, before it finds out halfway that it is for other methods."""
+        wanted = words[1] if len(words) > 1 and Path(words[0]).stem == "ns-export" else None
+        if wanted is not None and wanted not in self.exports():
+            raise SystemExit(
+                f"error: ns-export {wanted}: expected a method that it is for, found {type(self.model).__name__}, of "
+                f"which there are {', '.join(self.exports())}: {self.export_remedy()}"
+            )
 
     def held_out_psnr(self, step: int) -> Optional[float]:
         """Quality on held-out pixels, dB, for the lines that are printed; None where a method has none."""

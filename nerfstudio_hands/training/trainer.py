@@ -24,8 +24,10 @@ from nerfstudio.utils.writer import EventName
 
 from nerfstudio_hands.dataparsers.run_record import run_folder
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.atomic import disk_fault, write_whole
 from nerfstudio_hands.files.checkpoints import checkpoint_path, read_checkpoint
 from nerfstudio_hands.files.run_yaml import portable_yaml
+from nerfstudio_hands.program.faults import sentence_of
 from nerfstudio_hands.program.gpu import unused_gpu
 from nerfstudio_hands.program.interruption import exit_status, resume_command, sigterm_interrupts, undisturbed
 from nerfstudio_hands.program.memory import explain_out_of_memory
@@ -100,8 +102,9 @@ class HandTrainerConfig(TrainerConfig):
         try:
             folder = self.get_base_dir()
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "config.yml").write_text(portable_yaml(self), "utf8")
+            write_whole(folder / "config.yml", portable_yaml(self).encode())
         except OSError as error:
+            forget_run(self.get_base_dir())
             raise SystemExit(
                 f"error: {self.output_dir}: expected a folder to write the run to, found '{error.strerror or error}'; "
                 "choose another --output-dir."
@@ -295,12 +298,13 @@ class HandTrainer(Trainer):
                 raise SystemExit(0) from None
             self._keep_last_step()
             raise SystemExit(exit_status(stop)) from None
-        # A broken pipe: whoever read what is printed is gone.
-        except (HandsError, SystemExit, BrokenPipeError) as error:
+        # A disk that is full, of which TensorBoard's file says so; a pipe whose reader is gone.
+        except (HandsError, SystemExit, OSError) as error:
             if self.training_state != "completed":
                 self._keep_last_step()
-            if isinstance(error, HandsError):
-                raise SystemExit(f"error: {error}") from error
+            sentence = sentence_of(error)
+            if sentence is not None:
+                raise SystemExit(f"error: {sentence}") from error
             raise
         finally:
             self.config = whole
@@ -333,22 +337,13 @@ class HandTrainer(Trainer):
 
 def forget_run(folder: Path) -> None:
     """Takes back the folder of a run that never began, if nothing but its configuration is in it."""
-    if [path.name for path in folder.glob("*")] != ["config.yml"]:
+    if {path.name for path in folder.glob("*")} - {"config.yml"}:
         return
-    (folder / "config.yml").unlink()
     with suppress(OSError):
+        (folder / "config.yml").unlink(missing_ok=True)
         # Folders of the data set and the method stay where other runs are in them.
         for empty in (folder, *folder.parents[:3]):
             empty.rmdir()
-
-
-def disk_fault(error: OSError | RuntimeError) -> str:
-    """What kept a file from being written; any other fault is raised again."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if any(sign in str(error) for sign in ("PytorchStreamWriter", "inline_container", "unexpected pos")):
-        return "writing failed, as on a full disk"
-    raise error
 
 
 def spare_folders() -> Iterator[Path]:

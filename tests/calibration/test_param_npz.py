@@ -60,3 +60,24 @@ def test_a_product_of_no_camera_is_refused(tmp_path: Path):
     rewrite(tmp_path / "1", lambda arrays: {"world_mat_0": np.diag([0.0, 1.0, 1.0, 1.0])})
     with pytest.raises(HandsError, match="expected world_mat_0 to be K times"):
         read_capture_room(tmp_path / "1")
+
+
+@pytest.mark.parametrize(
+    ("key", "place", "number", "found"),
+    [
+        ("int_0", (0, 0), 1e-12, "focal lengths of 2 to"),
+        ("int_0", (0, 0), 1e12, "focal lengths of 2 to"),
+        ("int_0", (0, 2), 1e12, "principal point"),
+        ("ext_0", (0, 3), 1e12, r"translation below 1e\+05 in ext_0, found 1e\+12"),
+    ],
+)
+def test_finite_nonsense_is_refused(tmp_path: Path, key: str, place: tuple[int, int], number: float, found: str):
+    make_scan(tmp_path / "1")
+
+    def change(arrays):
+        arrays[key][place] = number
+        return {name: array for name, array in arrays.items() if "world_mat" not in name}
+
+    rewrite(tmp_path / "1", change)
+    with pytest.raises(HandsError, match=f"param.npz: expected .*{found}"):
+        read_capture_room(tmp_path / "1")

@@ -151,6 +151,13 @@ BROKEN = {
     "frames without pictures": ("transforms.json", '{"frames": [{"transform_matrix": [[1]]}]}'),
     "frames of another kind": ("transforms.json", '{"frames": {"a": 1}, "fl_x": 3}'),
     "cameras.txt alone": ("cameras.txt", "1 PINHOLE 640 480 500 500 320 240"),
+    "a camera twice in YAML": ("a.yml", 2 * "K: [5, 0, 1, 0, 5, 1, 0, 0, 1]\n"),
+    "a camera twice in JSON": ("a.json", '{"K": [5, 0, 1, 0, 5, 1, 0, 0, 1], "K": [6, 0, 1, 0, 6, 1, 0, 0, 1]}'),
+    "a camera twice in XML": ("a.xml", "<opencv_storage><K>5</K><K>6</K></opencv_storage>"),
+    "a rotation without a place": ("a.yml", "%YAML:1.0\n---\nK: [5, 0, 1, 0, 5, 1, 0, 0, 1]\nrvec: [0, 0, 0]\n"),
+    "a table that is cut": ("a.toml", '[a]\nmatrix = [[5, 0, 1], [0, 5, 1], [0, 0, 1]]\n[b]\nname = "b"\n'),
+    "a camera without a name": ("a.toml", '[a]\nname = ""\nmatrix = [[5, 0, 1], [0, 5, 1], [0, 0, 1]]\n'),
+    "a name without K": ("intri.yml", '%YAML:1.0\n---\nnames: ["a", "b"]\nK_a: [5, 0, 1, 0, 5, 1, 0, 0, 1]\n'),
     "names for K": ("intri.yml", '%YAML:1.0\n---\nnames: ["a"]\nK_a: [a, b]\n'),
 }
 
@@ -207,6 +214,10 @@ def test_numbers_of_no_camera_are_refused(tmp_path: Path):
 
     for changes, found in (
         ({"fl_x": -3}, "positive focal lengths"),
+        ({"fl_x": 1e-12, "fl_y": 1e-12}, "focal lengths of 2 to 1e"),
+        ({"fl_x": 0.9, "fl_y": 0.9, "cx": 0.5, "cy": 0.5}, "K in pixels"),
+        ({"fl_y": 1e5}, "nearly alike"),
+        ({"cx": 1e8}, "principal point"),
         ({"w": 0.5}, "width and height in pixels"),
         ({"k1": 1e300}, "below 1e"),
         ({"transform_matrix": (2 * np.eye(4)).tolist()}, "expected a rotation"),
@@ -215,3 +226,26 @@ def test_numbers_of_no_camera_are_refused(tmp_path: Path):
     ):
         with pytest.raises(HandsError, match=found):
             read_calibration(edited(**changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [(("T_cam01", "T_cam09"), "expected R_cam01 or Rot_cam01, and T_cam01"), (("0.9", "0.7"), "expected a rotation")],
+)
+def test_the_file_that_places_cameras_is_named(tmp_path: Path, change: tuple[str, str], found: str):
+    write_easymocap(tmp_path, made_up_rig())
+    text = (tmp_path / "extri.yml").read_text()
+    (tmp_path / "extri.yml").write_text(text.replace(*change))
+    with pytest.raises(HandsError, match=f"extri.yml: {found}"):
+        read_calibration(tmp_path)
+
+
+def test_two_cameras_of_one_name_are_refused(tmp_path: Path):
+    for writer in (WRITERS["opencv yml"], WRITERS["opencv xml"]):
+        writer(tmp_path, made_up_rig()[:1])
+    with pytest.raises(HandsError, match="expected camera cam00 in one file"):
+        read_calibration(tmp_path)
+    model = WRITERS["colmap text"](tmp_path / "colmap", made_up_rig()) / "sparse" / "0"
+    (model / "cameras.txt").write_text(2 * (model / "cameras.txt").read_text())
+    with pytest.raises(HandsError, match="cameras.txt: expected camera 1 once, found it twice"):
+        read_calibration(model)

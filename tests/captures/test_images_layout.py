@@ -95,6 +95,9 @@ def test_a_lens_is_undone(film: Path, tmp_path: Path) -> None:
     kept = capture.images["0", "a"]
     assert not kept.is_relative_to(film) and image_size(kept) == (80, 60)
     assert read_capture(film).images["0", "a"] == kept
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) // 2])
+    assert read_capture(film).images["0", "a"] == kept and kept.read_bytes() == whole
 
 
 def test_what_cannot_be_is_one_sentence(film: Path) -> None:

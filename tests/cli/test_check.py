@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -93,7 +94,8 @@ def _digest(folder: Path) -> str:
 
 def test_reports_and_draws_what_is_wrong(scan_and_fit, tmp_path, monkeypatch, capsys) -> None:
     scan, fit = scan_and_fit
-    monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", lambda *args, **options: fit)
+    fit, asked = replace(fit, report={"doubts": ["Two of three."]}), []
+    monkeypatch.setattr("nerfstudio_hands.fitting.fit_or_load", lambda *args, **options: asked.append(options) or fit)
     before = _digest(scan)
     output = tmp_path / "check"
     check(scan, output=output, options=InterHandOptions(layout="auto", eval_cameras=()))
@@ -121,6 +123,8 @@ def test_reports_and_draws_what_is_wrong(scan_and_fit, tmp_path, monkeypatch, ca
     for color in ((255, 60, 170), (0, 200, 255)):
         assert (np.abs(overlay - color).max(-1) < 60).sum() > 200
     printed = capsys.readouterr().out
+    # The report says the doubts, so that reading the fit must not.
+    assert asked == [{"say_doubts": False}] and printed.count("Two of three.") == 1
     assert "Miscalibrated cameras" in printed and f"{TURNED} (12 -> 0)" in printed
 
 

@@ -17,6 +17,7 @@ from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.datamanagers.pixel_labels import MaskSource
 from nerfstudio_hands.datamanagers.training_images import TrainingImages
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.silhouettes.segmentation import cut_out_hands
 from nerfstudio_hands.labels import PixelLabel
 
@@ -178,6 +179,24 @@ def test_damaged_crops_are_cut_again(moving_hand, capsys, damage: str):
     again = load_or_build_crops(dataset, "train")
     assert "Cutting hands out again" in capsys.readouterr().out
     assert (again.index == before.index).all() and (again.crop(1).pixels == pixels).all()
+
+
+@pytest.mark.parametrize("what", ["pixel", "index"])
+def test_an_altered_crop_is_named(moving_hand, what: str):
+    dataset = EvaluationImages(moving_hand(1))
+    load_or_build_crops(dataset, "train")
+    path = crops_path(dataset, "train", margin=12, indices=range(2))
+    if what == "pixel":
+        with path.with_suffix(".bytes").open("r+b") as file:
+            file.seek(100)
+            file.write(bytes([255 - file.read(1)[0]]))
+    else:
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        arrays["index"]["left"][0] += 1
+        np.savez(path, **arrays)
+    with pytest.raises(HandsError, match="found crop 0 altered: remove the file"):
+        load_or_build_crops(dataset, "train").crop(0)
 
 
 def test_an_interrupted_cut_goes_on_where_it_stopped(moving_hand, monkeypatch, own_cache):

@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 from nerfstudio_hands.captures.capture import hand_mask
 from nerfstudio_hands.captures.formats.capture_room import read_capture_room
+from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.image_reading import read_image, read_mask
 from nerfstudio_hands.fitting.silhouettes.mask_quality import mask_coverage, mask_spills
 from nerfstudio_hands.inspection.view_measures import MaskQuality
@@ -98,7 +99,7 @@ def test_inverted_masks_are_recognised_by_the_detected_hands(tmp_path: Path) -> 
 def test_how_a_mask_is_read_hangs_on_no_other_mask(tmp_path: Path) -> None:
     make_scan(tmp_path / "1")
     # In the middle of the picture; the camera without a detection has a mask of more than a hand.
-    detected = json.dumps({"Left": [], "Right": [0.0] * 63})
+    detected = json.dumps({"Left": [], "Right": np.linspace(-0.1, 0.1, 63).tolist()})
     for name, shown, landmarks in (("00", ~TRUTH, detected), ("01", ~TRUTH, '{"Left": []}'), ("02", TRUTH, detected)):
         Image.fromarray(np.where(shown, 255, 0).astype(np.uint8)).save(tmp_path / "1" / "mask" / f"{name}.png")
         (tmp_path / "1" / "pose" / f"{name}.json").write_text(landmarks)
@@ -134,3 +135,15 @@ def test_a_mask_that_is_white_all_over_is_useless() -> None:
     assert not mask_spills(white, white)
     assert MaskQuality(1.0, 0.0, 0.0, 1.0).fault == "mask white all over"
     assert MaskQuality(1.0, 0.0, 0.0).fault is None
+
+
+def test_a_mask_that_was_altered_is_named_or_the_same(tmp_path: Path):
+    rng, path = np.random.default_rng(0), tmp_path / "mask.png"
+    Image.fromarray(255 * rng.integers(0, 2, (40, 60), dtype=np.uint8)).save(path)
+    whole, expected = path.read_bytes(), read_mask(path, (60, 40))
+    for place in range(8, len(whole), 5):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            assert (read_mask(path, (60, 40)) == expected).all()
+        except HandsError as error:
+            assert str(error).startswith(f"{path}: expected a complete picture")

@@ -44,6 +44,19 @@ def fit() -> HandFit:
     )
 
 
+@pytest.fixture
+def own_fit(fit: HandFit, made_up_capture) -> HandFit:
+    """One that is of the made-up capture."""
+    return replace(
+        fit,
+        frames=made_up_capture.frames,
+        pose=fit.pose[:1],
+        keypoints_3d=fit.keypoints_3d[:1],
+        segmented_masks={},
+        mask_coverage={},
+    )
+
+
 def rewrite_version(path: Path, version: int) -> None:
     """Makes a file look as if another version had written it."""
     with np.load(path) as archive:
@@ -107,10 +120,10 @@ def test_a_full_disk_leaves_the_old_file_and_no_scrap(fit: HandFit, tmp_path: Pa
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_cache_is_read_until_its_version_changes(fit, made_up_capture, tmp_path: Path, monkeypatch, capsys):
+def test_the_cache_is_read_until_its_version_changes(own_fit, made_up_capture, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
     calls = []
-    monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: calls.append(1) or fit)
+    monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: calls.append(1) or own_fit)
     names = made_up_capture.camera_names
     fit_or_load(made_up_capture, FitOptions(names))
     fit_or_load(made_up_capture, FitOptions(names))
@@ -128,27 +141,29 @@ def test_the_cache_is_read_until_its_version_changes(fit, made_up_capture, tmp_p
         fit_or_load(made_up_capture, FitOptions(names), path=file)
 
 
-def test_what_makes_a_fit_doubtful_is_said_whenever_it_is_read(fit, made_up_capture, tmp_path: Path, capsys):
+def test_what_makes_a_fit_doubtful_is_said_whenever_it_is_read(own_fit, made_up_capture, tmp_path: Path, capsys):
     sentence = "Joints of [the] right hand fit no hand in 1 of 2 frames (b)."
-    replace(fit, report={**fit.report, "doubts": [sentence]}).save(tmp_path / "fit.npz")
+    replace(own_fit, report={**own_fit.report, "doubts": [sentence]}).save(tmp_path / "fit.npz")
     for _ in range(2):
         fit_or_load(made_up_capture, FitOptions(made_up_capture.camera_names), path=tmp_path / "fit.npz")
         assert sentence in capsys.readouterr().out
+    fit_or_load(made_up_capture, FitOptions(), path=tmp_path / "fit.npz", say_doubts=False)
+    assert capsys.readouterr().out == ""
 
 
-def test_a_key_that_is_known_is_not_worked_out_again(fit, made_up_capture, tmp_path: Path, monkeypatch):
+def test_a_key_that_is_known_is_not_worked_out_again(own_fit, made_up_capture, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
     options = FitOptions(made_up_capture.camera_names)
     key = fit_key(made_up_capture, options)
-    fit.save(cache_path(made_up_capture, options))
+    own_fit.save(cache_path(made_up_capture, options))
     monkeypatch.setattr(cache, "fit_key", lambda *_: pytest.fail("hashed again"))
-    assert fit_or_load(made_up_capture, options, key=key).sides == fit.sides
+    assert fit_or_load(made_up_capture, options, key=key).sides == own_fit.sides
 
 
 @pytest.mark.parametrize("damage", ["cut", "member", "missing array", "other shape"])
-def test_a_damaged_fit_is_made_again(fit, made_up_capture, tmp_path: Path, monkeypatch, capsys, damage: str):
+def test_a_damaged_fit_is_made_again(own_fit, made_up_capture, tmp_path: Path, monkeypatch, capsys, damage: str):
     monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: fit)
+    monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: own_fit)
     names = made_up_capture.camera_names
     fit_or_load(made_up_capture, FitOptions(names))
     (file,) = (tmp_path / "cache").iterdir()
@@ -165,8 +180,8 @@ def test_a_damaged_fit_is_made_again(fit, made_up_capture, tmp_path: Path, monke
         np.savez(file, **{**arrays, "translation": arrays["translation"][:0]})
     again = fit_or_load(made_up_capture, FitOptions(names))
     assert "Fitting the hands again" in capsys.readouterr().out
-    assert torch.equal(again.pose.translation, fit.pose.translation)
-    assert HandFit.load(file).sides == fit.sides
+    assert torch.equal(again.pose.translation, own_fit.pose.translation)
+    assert HandFit.load(file).sides == own_fit.sides
 
 
 def test_the_key_follows_what_the_fit_depends_on(made_up_capture, tmp_path: Path):
@@ -222,3 +237,32 @@ def test_a_cache_that_cannot_be_written_is_said_before_the_work(made_up_capture,
     monkeypatch.setattr(cache, "fit_capture", lambda *args, **options: pytest.fail("it fitted first"))
     with pytest.raises(HandsError, match="NERFSTUDIO_HANDS_CACHE"):
         fit_or_load(made_up_capture, FitOptions(made_up_capture.camera_names))
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda arrays, header: arrays.update(mask_0=arrays["mask_0"][:-1]), "a mask of"),
+        (lambda arrays, header: arrays.update(mask_1=np.zeros(4)), "a mask of"),
+        (lambda arrays, header: header.update(frames=["a", "a"]), "frames of the same name: a"),
+        (lambda arrays, header: header.update(cameras=["07", "07"]), "cameras of the same name: 07"),
+        (lambda arrays, header: arrays["translation"].fill(1e12), "beyond"),
+    ],
+)
+def test_a_file_that_was_altered_is_refused(fit: HandFit, tmp_path: Path, change, found: str):
+    arrays = fit.to_arrays()
+    header = json.loads(str(arrays["header"]))
+    change(arrays, header)
+    np.savez(tmp_path / "fit.npz", **{**arrays, "header": np.array(json.dumps(header))})
+    with pytest.raises(HandsError, match=f"fit.npz: expected fitted hands, found something else .*{found}"):
+        HandFit.load(tmp_path / "fit.npz")
+
+
+def test_a_fit_of_another_capture_is_not_taken(own_fit: HandFit, made_up_capture, tmp_path: Path):
+    """By its masks, which are of other sizes than the capture's pictures, or by its frames."""
+    options = FitOptions(made_up_capture.camera_names)
+    key = made_up_capture.frames[0], made_up_capture.camera_names[0]
+    for other in (replace(own_fit, segmented_masks={key: np.ones((3, 5), bool)}), replace(own_fit, frames=["x"])):
+        other.save(tmp_path / "fit.npz")
+        with pytest.raises(HandsError, match="fit.npz: expected the hands of .*found"):
+            fit_or_load(made_up_capture, options, path=tmp_path / "fit.npz")

@@ -110,6 +110,10 @@ def test_an_array_of_objects_is_left_out(tmp_path: Path) -> None:
         ("weights", lambda a: 2 * a, "sum to 1"),
         ("weights", lambda a: a[:, :12], "weights"),
         ("v_template", lambda a: a * np.nan, "finite"),
+        ("v_template", lambda a: a * 1000, "a hand in metres, .* found one of"),
+        ("v_template", lambda a: a * 1e-12, "a hand in metres, .* found one of"),
+        ("shapedirs", lambda a: a * 1e12, "up to 1 in shape_dirs"),
+        ("hands_mean", lambda a: a + 1e12, "up to 100 in hands_mean"),
         ("f", lambda a: a + 5000, "faces"),
     ],
 )
@@ -151,11 +155,11 @@ def test_fingertips_of_official_files_are_the_published_vertices(tmp_path: Path)
     # The official mesh has 778 vertices and 1538 faces; what they are does not matter here.
     parents = np.array([4294967295, *MANO_PARENTS[1:]])
     arrays = {
-        "v_template": generator.normal(size=(778, 3)),
+        "v_template": 0.05 * generator.normal(size=(778, 3)),
         "f": generator.integers(0, 778, (1538, 3)).astype(np.uint32),
         "weights": np.eye(16)[np.arange(778) % 16],
-        "shapedirs": generator.normal(size=(778, 3, 10)),
-        "posedirs": generator.normal(size=(778, 3, 135)),
+        "shapedirs": 0.01 * generator.normal(size=(778, 3, 10)),
+        "posedirs": 0.01 * generator.normal(size=(778, 3, 135)),
         "J_regressor": np.full((16, 778), 1 / 778),
         "kintree_table": np.stack([parents, np.arange(16)]),
         "hands_mean": np.zeros(45),

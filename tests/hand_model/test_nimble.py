@@ -129,6 +129,8 @@ def test_a_missing_file_is_named(folder, tmp_path, missing):
     [
         (MODEL, lambda model: {"vert": model["vert"] / 1000}, "expected a hand in millimeters, .* as in meters"),
         (MODEL, lambda model: {"vert": model["vert"] * 100}, "expected a hand in millimeters"),
+        (MODEL, lambda model: {"shape_basis": model["shape_basis"] * 1e12}, "expected numbers up to 1 in shape_dirs"),
+        (MODEL, lambda model: {"pose_mean": model["pose_mean"] + 1e12}, "expected numbers up to 100 in pose_mean"),
         (MODEL, lambda model: {"all_sw": model["all_sw"][:, :16]}, r"expected all_sw of the shape \(1640, 25\)"),
         (MODEL, lambda model: {"pose_basis": model["pose_basis"][:10]}, r"expected pose_basis of the shape \(30, 57\)"),
         (MODEL, lambda model: {"jreg_mano": model["jreg_mano"] * 2}, "expected jreg_mano .* put MANO_RIGHT.pkl"),

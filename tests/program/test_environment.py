@@ -21,6 +21,7 @@ from nerfstudio_hands.fitting.cache import cache_folder
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
 from nerfstudio_hands.program.environment import (
     announce_training,
+    look_at_run,
     quicken_start,
     quieten_imports,
     require_working_folder,
@@ -93,10 +94,10 @@ def test_a_path_that_cannot_be_looked_up_is_one_sentence(path: str, found: str, 
 
 def test_what_the_system_refuses_later_is_one_sentence(tmp_path: Path, monkeypatch):
     def full(*words):
-        raise OSError(errno.ENOSPC, "No space left on device", "made.bin")
+        raise OSError(errno.EIO, "Input/output error", "made.bin")
 
     monkeypatch.setattr("nerfstudio_hands.cli.main._run", full)
-    with pytest.raises(SystemExit, match="^error: made.bin: expected a file .* found 'No space left on device'"):
+    with pytest.raises(SystemExit, match="^error: made.bin: expected a file .* found 'Input/output error'"):
         ns_hands("check", tmp_path)
 
 
@@ -114,6 +115,16 @@ def test_a_training_of_ours_is_announced_and_no_other(capsys, tmp_path: Path):
     assert capsys.readouterr().err == "ns-train hand-sdf: loading PyTorch and nerfstudio's methods ..\n"
     with pytest.raises(SystemExit, match=f"^error: {tmp_path}/no: expected a folder with a capture, found nothing"):
         announce_training(["/bin/ns-train", "hand-sdf", "--data", str(tmp_path / "no")])
+
+
+def test_nerfstudio_s_methods_are_not_loaded_to_refuse_a_wrong_capture(tmp_path: Path):
+    code = (
+        f"import sys; sys.argv = ['ns-train', 'hand-mesh', '--data', {str(tmp_path / 'no')!r}]\n"
+        "try:\n    import nerfstudio.scripts.train\n"
+        "except SystemExit as stop:\n    print(stop, 'nerfstudio.models.nerfacto' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.startswith("error: ") and run.stdout.endswith("check --data. False\n"), run
 
 
 def test_methods_that_could_be_installed_are_offered_to_who_asks_for_one_and_to_nobody_else(monkeypatch):
@@ -144,3 +155,17 @@ def test_only_warnings_that_concern_no_user_are_left_out():
         warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated", stacklevel=1)
         warnings.warn("The disk is nearly full.", stacklevel=1)
     assert [str(warning.message) for warning in heard] == ["The disk is nearly full."]
+
+
+def test_a_run_that_is_not_there_is_named_before_nerfstudio_opens_it(tmp_path: Path):
+    for words, found in (
+        (["--load-config", str(tmp_path / "no.yml")], "no.yml: expected the config.yml of a run, found no file"),
+        (["--load_config", ""], "--load-config: expected the config.yml of a run, found an empty text"),
+        (["--load-config="], "found an empty text"),
+        (["--load-config", str(tmp_path)], "found no file"),
+    ):
+        with pytest.raises(SystemExit, match=found):
+            look_at_run(["/bin/ns-eval", *words])
+        look_at_run(["/bin/ns-train", *words])
+    (tmp_path / "config.yml").touch()
+    look_at_run(["ns-export", "cameras", "--load-config", str(tmp_path / "config.yml")])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -82,3 +84,34 @@ def test_patches_are_drawn_where_a_loss_looks_at_them(weight):
     assert with_patches(config).datamanager.pixel_sampler.draws_patches == (weight > 0)
     # What stands in config.yml is not touched.
     assert not config.datamanager.pixel_sampler.draws_patches
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["/bin/ns-export", "marching-cubes", "--load-config", "c"], "there are pointcloud, tsdf, poisson, cameras"),
+        (["ns-export", "gaussian-splat"], "--format splat"),
+        (["ns-export", "tsdf"], None),
+        (["ns-eval", "gaussian-splat"], None),
+    ],
+)
+def test_exporters_for_other_methods_are_refused(words: list[str], found: str | None):
+    pipeline = SimpleNamespace(model=SimpleNamespace(config=PosedHandModelConfig()))
+    pipeline.exports = lambda: HandPipeline.exports(pipeline)
+    pipeline.export_remedy = lambda: HandPipeline.export_remedy(pipeline)
+    if found is None:
+        HandPipeline._check_export(pipeline, words)
+        return
+    with pytest.raises(SystemExit, match=f"error: ns-export {words[1]}: expected a method .*{found}"):
+        HandPipeline._check_export(pipeline, words)
+
+
+def test_a_full_disk_leaves_no_half_file_of_an_evaluation(tmp_path, monkeypatch):
+    def full(file, **arrays):
+        Path(file).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(SystemExit, match="expected a folder for held-out pictures .*No space left on device"):
+        evaluate(tmp_path, PROTOCOLS)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -271,6 +272,31 @@ def test_a_training_whose_output_nobody_reads_any_more_is_saved(tiny_trainer, mo
     with pytest.raises(BrokenPipeError):
         tiny_trainer.train()
     assert checkpoints_of(tiny_trainer) == ["step-000000007.ckpt"]
+
+
+def test_a_disk_that_fills_while_training_is_one_sentence(tiny_trainer, monkeypatch):
+    def run(self):
+        self.step = 7
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "train", run)
+    with pytest.raises(SystemExit, match="^error: disk: expected space .*No space left on device"):
+        tiny_trainer.train()
+    assert checkpoints_of(tiny_trainer) == ["step-000000007.ckpt"]
+
+
+def test_a_configuration_that_finds_no_space_leaves_nothing(tmp_path, monkeypatch):
+    config = deepcopy(hand_mesh.config)
+    config.output_dir, config.timestamp = tmp_path / "runs", "now"
+    config.data = config.pipeline.datamanager.data = tmp_path
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(engine, "write_whole", full)
+    with pytest.raises(SystemExit, match="runs: expected a folder to write the run to, found 'No space left"):
+        config.save_config()
+    assert not list(tmp_path.rglob("config.yml")) and not list(tmp_path.rglob("now"))
 
 
 def test_ctrl_c_at_the_viewer_after_the_training_is_no_fault(tiny_trainer, monkeypatch, capsys):

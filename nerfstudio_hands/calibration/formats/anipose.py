@@ -24,6 +24,9 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_toml
 from nerfstudio_hands.transforms.projection import PIXEL_CENTER
 
+CAMERA_KEYS = {"name", "size", "distortions", "rotation", "translation"}
+"""What a camera's table has beside its matrix."""
+
 UNIT_KEY = "metres_per_unit"
 """Key of ours in the table `metadata`; other programs leave it alone."""
 
@@ -47,6 +50,16 @@ def read_anipose(path: Path) -> Calibration:
         raise HandsError(
             f"{path}: expected a table with matrix, distortions, rotation and translation for each camera, found "
             f"{', '.join(list(content)[:6]) or 'an empty file'}: give a calibration.toml as anipose writes it."
+        )
+    halves = [
+        key
+        for key, table in content.items()
+        if key != "metadata" and isinstance(table, dict) and key not in tables and CAMERA_KEYS & set(table)
+    ]
+    if halves:
+        raise HandsError(
+            f"{path}: expected matrix, distortions, rotation and translation in the table of each camera, found no "
+            f"matrix in {halves[0]}: export the calibration again, the file may be cut."
         )
     cameras = [_camera(path, key, table) for key, table in tables.items()]
     if len({camera.name for camera in cameras}) < len(cameras):

@@ -62,7 +62,10 @@ def read_colmap(folder: Path) -> Calibration:
     binary = (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file()
     suffix = ".bin" if binary else ".txt"
     cameras_file, images_file = folder / f"cameras{suffix}", folder / f"images{suffix}"
-    cameras = dict((_binary_cameras if binary else _text_cameras)(cameras_file))
+    cameras: dict[int, CalibratedCamera] = {}
+    for number, camera in (_binary_cameras if binary else _text_cameras)(cameras_file):
+        if cameras.setdefault(number, camera) is not camera:
+            _refuse(cameras_file, f"camera {number} once", "it twice")
     images: dict[str, CalibratedCamera] = {}
     for name, number, quaternion, translation in (_binary_images if binary else _text_images)(images_file):
         if number not in cameras or name in images:

@@ -24,7 +24,7 @@ from nerfstudio_hands.calibration.checked import (
 )
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.files.guarded_files import MAX_NESTING, UnreadableFile, read_json, read_text
+from nerfstudio_hands.files.guarded_files import MAX_NESTING, UnreadableFile, once, read_json, read_text
 
 MAX_CHARACTERS = 1_000_000
 """Of a YAML or XML file; those of a hundred cameras have 200,000."""
@@ -45,7 +45,7 @@ def read_storage(path: Path) -> dict[str, Any]:
     Raises:
         HandsError: It cannot be read, is nested too deep, or holds no names.
     """
-    remedy = "write the calibration with cv2.FileStorage again."
+    remedy = "export the calibration again."
     try:
         text = read_text(path)
         if len(text) > MAX_CHARACTERS:
@@ -53,9 +53,9 @@ def read_storage(path: Path) -> dict[str, Any]:
         content = _parsed(path, text)
     except (UnreadableFile, RecursionError, ValueError) as error:
         found = " ".join(str(error).split())[:120] or type(error).__name__
-        raise HandsError(f"{path}: expected YAML, XML or JSON of OpenCV, found '{found}': {remedy}") from error
+        raise HandsError(f"{path}: expected YAML, XML or JSON of a calibration, found '{found}': {remedy}") from error
     if not isinstance(content, dict):
-        raise HandsError(f"{path}: expected names and values as OpenCV writes them, found none: {remedy}")
+        raise HandsError(f"{path}: expected names and values of a calibration, found none: {remedy}")
     return {str(key): _plain(value) for key, value in content.items()}
 
 
@@ -69,9 +69,17 @@ def _parsed(path: Path, text: str) -> Any:
     # OpenCV's first line, %YAML:1.0, is none that the standard knows.
     text = re.sub(r"\A%YAML.*\n(---)?", "", text)
     try:
-        return yaml.load(text, Loader=yaml.BaseLoader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise UnreadableFile(str(error)) from error
+
+
+class _Loader(yaml.BaseLoader):
+    """PyYAML's, which would take the last of several values of one name without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        once([(key.value, None) for key, _ in node.value if isinstance(key.value, str)])
+        return super().construct_mapping(node, deep)
 
 
 def _refuse_nesting(text: str, opening: str, closing: str) -> None:
@@ -102,7 +110,7 @@ def _element(element: ElementTree.Element) -> Any:
         return words[0] if len(words) == 1 else words
     if all(child.tag == "_" for child in element):
         return [_element(child) for child in element]
-    return {child.tag: _element(child) for child in element}
+    return once([(child.tag, _element(child)) for child in element])
 
 
 def _plain(value: Any) -> Any:
@@ -131,8 +139,19 @@ def read_easymocap(folder: Path) -> Calibration:
             f"{intri_file}: expected K_NAME and dist_NAME for each camera, found {', '.join(list(intri)[:6])}: give "
             "EasyMocap's intri.yml."
         )
+    missing = [name for name in _names_of(intri) if name not in names]
+    if missing:
+        raise HandsError(
+            f"{intri_file}: expected K_NAME for each of its names, found none of {missing[0]}: export the calibration "
+            "again."
+        )
     cameras = {name: _easymocap_camera(intri_file, extri_file, name, intri, extri) for name in names}
     return Calibration(folder, cameras)
+
+
+def _names_of(content: dict[str, Any]) -> list[str]:
+    names = content.get("names")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _easymocap_camera(
@@ -140,9 +159,14 @@ def _easymocap_camera(
 ) -> CalibratedCamera:
     transform = None
     if extri:
-        key = next((key for key in (f"Rot_{name}", f"R_{name}") if key in extri), f"Rot_{name}")
-        rotation = rotation_of(extri_file, key, extri.get(key, []))
-        transform = rigid(rotation, numbers(extri_file, f"T_{name}", extri.get(f"T_{name}", []), (3,)))
+        key = next((key for key in (f"Rot_{name}", f"R_{name}") if key in extri), None)
+        if key is None or f"T_{name}" not in extri:
+            raise HandsError(
+                f"{extri_file}: expected R_{name} or Rot_{name}, and T_{name}, as {intri_file.name} has this camera, "
+                "found not both: export the calibration again."
+            )
+        rotation = rotation_of(extri_file, key, extri[key])
+        transform = rigid(rotation, numbers(extri_file, f"T_{name}", extri[f"T_{name}"], (3,)))
     lens_key = next((key for key in (f"dist_{name}", f"D_{name}") if key in intri), f"dist_{name}")
     sizes = [table[key] for key in (f"W_{name}", f"H_{name}") for table in (intri, extri) if key in table]
     return checked_camera(
@@ -152,6 +176,7 @@ def _easymocap_camera(
         lens=opencv_lens(intri_file, lens_key, intri.get(lens_key, [])),
         world_to_camera=transform,
         size=image_wh(intri_file, f"W_{name} and H_{name}", *sizes[:2]) if len(sizes) >= 2 else None,
+        placed_by=extri_file,
     )
 
 
@@ -207,7 +232,12 @@ def _single(path: Path, name: str, content: dict[str, Any], suffix: str, transfo
 
 def _transform(path: Path, content: dict[str, Any]) -> Any:
     rotation, translation = _first(content, ROTATION_KEYS), _first(content, TRANSLATION_KEYS)
-    if rotation is None or translation is None:
+    if rotation is None and translation is None:
         return None
+    if rotation is None or translation is None:
+        raise HandsError(
+            f"{path}: expected a rotation and a translation, found {rotation or translation} alone: add the other, or "
+            "take it away for a camera without a place."
+        )
     found = numbers(path, translation, content[translation], (3,))
     return rigid(rotation_of(path, rotation, content[rotation]), found)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from nerfstudio_hands.calibration.checks import check_intrinsics, check_rigid
+from nerfstudio_hands.calibration.checks import FARTHEST, check_intrinsics, check_rigid
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 
@@ -95,10 +95,11 @@ def _camera(
     if product is not None and not any((kind, index) in keys for kind in names):
         k, transform = _taken_apart(path, product, _matrix(path, arrays, product))
         check_intrinsics(path, f"K in {product}", k)
+        check_rigid(path, f"the transform in {product}", transform, farthest=FARTHEST)
         return k, transform
     k, transform = (_matrix(path, arrays, name) for name in names.values())
     check_intrinsics(path, names["int"], k)
-    check_rigid(path, names["ext"], transform)
+    check_rigid(path, names["ext"], transform, farthest=FARTHEST)
     if product is not None:
         _check_product(path, product, names, _matrix(path, arrays, product), k @ transform)
     return k, transform

@@ -28,6 +28,7 @@ from nerfstudio_hands.captures.image_tree import (
     listed_images,
     some_frames,
 )
+from nerfstudio_hands.captures.joint_checks import believable_joints
 from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.hand_model.joints import SIDES, from_interhand
@@ -125,14 +126,15 @@ def read_interhand(
     uncalibrated = sorted(wanted - set(annotations.cameras.tolist()))
     wanted -= set(uncalibrated)
 
-    joints = _joints(annotations)
+    problems = [f"Cameras without calibration, left out: {', '.join(uncalibrated)}."] if uncalibrated else []
+    path = annotation_path(root, split, "joint_3d")
+    joints = believable_joints(path, _joints(annotations), annotations.frames.tolist(), problems)
     found = _Search(annotations, joints, frame_range or (0, np.inf), frame_stride, hand_type)
     few = sum(map(len, in_sequence.values())) < MANY_FOLDERS
     for sequence in track(chosen, description="Looking for pictures", transient=True, disable=few):
         found.add(folder / sequence, sorted(wanted & set(in_sequence[sequence])))
     if not found.tree.paths:
         raise HandsError(f"{folder}: {found.why_none()}")
-    problems = [f"Cameras without calibration, left out: {', '.join(uncalibrated)}."] if uncalibrated else []
     if is_first_release(root, split):
         problems.append(f"Annotations are those of the first release ({annotation_path(root, split, 'data').parent}).")
     return _capture(root, split, annotations, joints, found, problems, trains)

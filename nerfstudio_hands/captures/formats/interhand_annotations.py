@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -18,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.cache_folder import cache_folder
-from nerfstudio_hands.files.guarded_files import NestingGuard, UnreadableFile, open_regular
+from nerfstudio_hands.files.guarded_files import NestingGuard, UnreadableFile, open_regular, read_npz
 from nerfstudio_hands.files.npz_writing import write_npz
 from nerfstudio_hands.hand_model.mano_json import mano_parameters
 
@@ -95,9 +94,9 @@ def read_annotations(root: Path, split: str, capture: int) -> InterHandAnnotatio
     """
     kept = _kept_file(root, split, capture)
     try:
-        with np.load(kept, allow_pickle=False) as archive:
-            return InterHandAnnotations(**{field.name: archive[field.name] for field in fields(InterHandAnnotations)})
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        arrays = read_npz(kept)
+        return InterHandAnnotations(**{field.name: arrays[field.name] for field in fields(InterHandAnnotations)})
+    except (UnreadableFile, KeyError):
         found = _stream_annotations(root, split, str(capture))
     write_npz(kept, vars(found), expected="to write the compact annotations")
     return found

@@ -25,6 +25,9 @@ IMAGES, LANDMARKS, MASKS = "images", "landmarks", "masks"
 SUFFIXES = ("", ".png", ".jpg", ".jpeg")
 """Synthetic scenes name pictures without their suffix."""
 
+SHORTEST = 1e-5
+"""Seconds between two frames: no camera is as fast."""
+
 SAME_PLACE = 1e-6
 """Largest difference of two transforms of a camera that stands still."""
 
@@ -102,7 +105,7 @@ def read_images(root: Path) -> Capture:
         detections=np.full((len(names), len(cameras), 2, 21, 2), np.nan),
         problems=problems,
         metric_landmarks=np.full((len(names), len(cameras), 2, 21, 3), np.nan),
-        times=_times(pictures, numbers),
+        times=_times(path, pictures, numbers),
         metric=content.get("metric") is True,
     )
     return with_landmarks(capture, _landmarks(pictures, problems), pictures, seen)
@@ -219,12 +222,19 @@ def _cameras(
     return [camera for _, camera in sorted(cameras.items())], seen
 
 
-def _times(pictures: Sequence[Picture], numbers: Sequence[int]) -> np.ndarray | None:
+def _times(path: Path, pictures: Sequence[Picture], numbers: Sequence[int]) -> np.ndarray | None:
     """Seconds of each frame of a film: as said, or as many as its number; None of a single frame of several cameras."""
     if len(numbers) == 1 and len({picture.camera for picture in pictures}) > 1:
         return None
     said = {picture.frame: picture.time for picture in pictures if picture.time is not None}
-    return np.array([said.get(number, number) if len(said) == len(numbers) else number for number in numbers], float)
+    times = np.array([said.get(number, number) if len(said) == len(numbers) else number for number in numbers], float)
+    if (np.diff(times) < SHORTEST).any():
+        at = int(np.argmin(np.diff(times)))
+        raise HandsError(
+            f"{path}: expected times in seconds that grow from frame to frame, found {times[at]:g} of frame "
+            f"{numbers[at]} and {times[at + 1]:g} of the next: correct them, or leave time out."
+        )
+    return times
 
 
 def _landmarks(pictures: Sequence[Picture], problems: list[str]) -> list[ImageLandmarks]:
