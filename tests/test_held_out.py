@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.grainy import dim_avatars
-from helpers.held_out_fits import end_early, parser_config
+from helpers.held_out_fits import end_at_once, parser_config
 from helpers.held_out_layouts import LAYOUTS, ROM03
 from helpers.held_out_room import CAMERAS, FRAMES, make_room, spoil
+from helpers.make_deephandmesh import make_deephandmesh
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.plugins.types import MethodSpecification
 
@@ -41,7 +42,7 @@ def quick_fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fits that end long before they are good, apart from those of other tests; every part of them still runs."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path_factory.mktemp("quick-fits")))
-        end_early(monkeypatch)
+        end_at_once(monkeypatch)
         with dim_avatars():
             yield
 
@@ -168,7 +169,9 @@ def made(quick_fit, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     @cache
     def root_of(layout: str, kind: str | None = None) -> Path:
         root = tmp_path_factory.mktemp("made") / "capture"
-        if kind is None:
+        if kind is None and layout == "deephandmesh":
+            make_deephandmesh(root, scale=0.5)
+        elif kind is None:
             LAYOUTS[layout].make(root)
         else:
             shutil.copytree(root_of(layout), root)

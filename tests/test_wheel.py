@@ -40,18 +40,36 @@ def run(fresh: Path, empty: Path, *command: str) -> str:
     )
 
 
+BEGINNINGS = """
+import atexit, sys, torch
+
+def command(*words):
+    sys.argv = ["ns-train", *words]
+    return __import__("nerfstudio.scripts.train", fromlist=["train"])
+
+try:
+    command("hand-mesh", "--data", "nowhere")
+except SystemExit as stop:
+    print(stop, "nerfstudio.models.nerfacto" in sys.modules)
+train = command("-h")
+import nerfstudio_hands, nerfstudio_hands.hand_model as h
+from nerfstudio_hands.geometry.laplacian import Laplacian
+from nerfstudio_hands.geometry.large_steps import LargeSteps
+steps = LargeSteps(Laplacian.uniform(torch.tensor([[0, 1, 2]]), 3))
+moved = steps.positions(torch.zeros(3, 3, requires_grad=True))
+heavy = ("wandb", "torch._inductor.compile_fx")
+faces = [len(h.default_hand(side).faces) for side in ("left", "right")]
+atexit.register(lambda: print(nerfstudio_hands.__file__, any(name in sys.modules for name in heavy), faces))
+train.entrypoint()
+"""
+"""`ns-train` of a capture that is not there, whose refusal may load no methods, then `ns-train -h`, what its process
+has of ours and has loaded, and a solver that is still there when Python ends: together, as all of it begins alike."""
+
+
 @pytest.fixture(scope="module")
 def said(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What `ns-train -h` says, and then where our package is, whether it has its hands, and what else was loaded."""
-    listing = (
-        "import atexit, sys; from nerfstudio.scripts import train; sys.argv = ['ns-train', '-h'];"
-        "import nerfstudio_hands, nerfstudio_hands.hand_model as h;"
-        "heavy = ('wandb', 'torch._inductor.compile_fx');"
-        "atexit.register(lambda: print(nerfstudio_hands.__file__, any(name in sys.modules for name in heavy),"
-        " [len(h.default_hand(s).faces) for s in ('left', 'right')]));"
-        "train.entrypoint()"
-    )
-    return run(fresh, tmp_path_factory.mktemp("empty"), "-c", listing)
+    """What a process says that imports everything once."""
+    return run(fresh, tmp_path_factory.mktemp("empty"), "-c", BEGINNINGS)
 
 
 def test_the_package_is_the_wheels_and_whole(fresh: Path, said: str):
@@ -62,6 +80,14 @@ def test_ns_train_lists_our_methods(said: str):
     assert "hand-uvnerf" in said and "nerfacto" in said
     # Neither wandb nor torch's compiler, each of which takes longer to load than all of ours.
     assert " False [" in said
+
+
+def test_nerfstudio_s_methods_are_not_loaded_to_refuse_a_wrong_capture(said: str):
+    assert "error: nowhere: expected a folder with a capture, found nothing; check --data. False\n" in said
+
+
+def test_nothing_is_printed_by_solvers_when_python_ends(said: str):
+    assert said.endswith(" False [3196, 3196]\n") and "nanobind" not in said
 
 
 def test_ns_hands_helps(fresh: Path, tmp_path: Path):

@@ -8,30 +8,42 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from helpers.plans import carry_out, figures, make_captures, plan_of
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'nerfstudio-hands[fleet]'")
+from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.fleet import ray_engine
+from nerfstudio_hands.fleet.ledger import Outcome
+from nerfstudio_hands.fleet.ray_engine import RayEngine
+from nerfstudio_hands.fleet.task import Task
+from nerfstudio_hands.fleet.worker import WrongWorker, run_step
 
-from nerfstudio_hands.errors import HandsError  # noqa: E402
-from nerfstudio_hands.fleet import ray_engine  # noqa: E402
-from nerfstudio_hands.fleet.ledger import Outcome  # noqa: E402
-from nerfstudio_hands.fleet.ray_engine import RayEngine  # noqa: E402
-from nerfstudio_hands.fleet.task import Task  # noqa: E402
-from nerfstudio_hands.fleet.worker import WrongWorker, run_step  # noqa: E402
 
-# Workers do not import tests.
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+@pytest.fixture(scope="module")
+def few_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Ray's eight processes each read the grammar of addresses in most of the time that they take to start, for
+    jsonschema, which does without where that package is not installed."""
+    folder = tmp_path_factory.mktemp("missing")
+    (folder / "rfc3987_syntax.py").write_text("raise ImportError('not installed')")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """One for all tests, of which each takes part as a driver of its own would."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+def ray(few_imports: None) -> Iterator[ModuleType]:
+    """The library, imported by who runs these tests, with a cluster for all of them, of which each takes part as a
+    driver of its own would."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'nerfstudio-hands[fleet]'")
+    # Workers do not import tests.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     for _ in range(2):
         try:
-            start_ray()
+            start(ray)
             break
         # Ray gives itself half a minute, and then raises no more than that.
         except Exception as error:
@@ -39,11 +51,11 @@ def cluster() -> Iterator[None]:
             reason = str(error)
     else:
         pytest.skip(f"Ray did not start, twice: {reason}")
-    yield
+    yield ray
     ray.shutdown()
 
 
-def start_ray() -> None:
+def start(ray: ModuleType) -> None:
     ray.init(
         address="local", num_cpus=2, _node_ip_address="127.0.0.1", include_dashboard=False, log_to_driver=False,
         logging_level="ERROR", object_store_memory=80 * 2**20,
@@ -55,7 +67,7 @@ class Joined(RayEngine):
 
     def __init__(self, work=run_step):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ray, "init", lambda **_: None)
+            patch.setattr("ray.init", lambda **_: None)
             super().__init__("local", workers=2, work=work)
 
     def close(self) -> None:
@@ -95,7 +107,7 @@ def test_what_no_worker_can_do_ends_the_batch(tmp_path: Path):
         carry_out(plan, tmp_path, Joined(wrong))
 
 
-def test_a_board_that_is_lost_is_made_again(tmp_path: Path, monkeypatch):
+def test_a_board_that_is_lost_is_made_again(ray: ModuleType, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(ray_engine, "BOARD_SECONDS", 0.0)
     plan, engine = plan_of(make_captures(tmp_path / "takes", 1), tmp_path / "out"), Joined()
     first = engine._board
@@ -112,18 +124,18 @@ def test_a_machine_that_is_too_slow_for_ray_at_first(monkeypatch):
         if len(tries) < 3:
             raise Exception("The current node timed out during startup.")
 
-    monkeypatch.setattr(ray, "shutdown", lambda: None)
-    monkeypatch.setattr(ray, "init", start)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setattr("ray.init", start)
     assert RayEngine("local", workers=2).has_room() and tries == [2, 2, 2]
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1"])
 def test_no_cluster_at_an_address(address: str, monkeypatch):
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
 
     def refuse(**options):
         raise ConnectionError(f"nothing at {options['address']}")
 
-    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr("ray.init", refuse)
     with pytest.raises(HandsError, match=f"--address {address}: expected a Ray cluster, found 'nothing at"):
         RayEngine(address)

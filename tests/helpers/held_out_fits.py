@@ -10,8 +10,9 @@ import pytest
 from helpers.held_out_layouts import LAYOUTS
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParserConfig
 from nerfstudio_hands.dataparsers.registrations import hands_data, interhand_data
-from nerfstudio_hands.fitting.joints import pose_fit
-from nerfstudio_hands.fitting.silhouettes import boundary_fit, mask_refinement
+from nerfstudio_hands.fitting import object_poses
+from nerfstudio_hands.fitting.joints import joint_track, pose_fit
+from nerfstudio_hands.fitting.silhouettes import boundary_fit, mask_refinement, segmentation
 from nerfstudio_hands.fitting.silhouettes.mask_refinement import Rounds
 
 
@@ -30,6 +31,15 @@ def end_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boundary_fit, "STEPS", 1)
     minimize = pose_fit.minimize
     monkeypatch.setattr(pose_fit, "minimize", lambda *args, iterations: minimize(*args, iterations=10))
+
+
+def end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even earlier, and without regard to what is found; every part of a fit still runs."""
+    end_early(monkeypatch)
+    monkeypatch.setattr(segmentation, "GRABCUT_ITERATIONS", 1)
+    monkeypatch.setattr(joint_track, "ITERATIONS", 5)
+    monkeypatch.setattr(joint_track, "PERSON_ITERATIONS", 2)
+    monkeypatch.setattr(object_poses, "CELLS", (20, 24))
 
 
 def parser_config(layout: str, root: Path) -> HandsDataParserConfig:

@@ -61,7 +61,7 @@ class DeepHandMeshTruth:
         return np.asarray(picture)
 
 
-def make_deephandmesh(root: Path, *, scale: int = 1, transpose: tuple[str, ...] = ()) -> DeepHandMeshTruth:
+def make_deephandmesh(root: Path, *, scale: float = 1, transpose: tuple[str, ...] = ()) -> DeepHandMeshTruth:
     """Five frames in three sequences, three colour cameras and a grey one on an arc round the hands.
 
     Keypoint files hold both hands throughout, whatever the sequence shows. Beside them lies a depth map: a pickle that
@@ -94,7 +94,7 @@ def make_deephandmesh(root: Path, *, scale: int = 1, transpose: tuple[str, ...] 
                 pixels = np.where(truth.silhouette(camera, sequence, frame)[..., None], (200, 150, 120), (20, 20, 25))
                 path = picture(root, sequence, camera, frame)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                image = Image.fromarray(pixels.astype(np.uint8)).resize((SIZE[0] * scale, SIZE[1] * scale))
+                image = Image.fromarray(pixels.astype(np.uint8)).resize((int(SIZE[0] * scale), int(SIZE[1] * scale)))
                 if camera in transpose:
                     image = image.transpose(Image.Transpose.TRANSPOSE)
                 image.save(path, quality=92)

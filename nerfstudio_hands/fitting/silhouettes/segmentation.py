@@ -6,6 +6,8 @@ projected hands what is surely hand and what surely is not, finds the boundary i
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -52,15 +54,13 @@ def segment_hands(
     nothing = np.zeros(silhouette.shape, bool)
     if not silhouette.any() or silhouette.all():
         return nothing, nothing
-    inside, outside = distance_to(~silhouette), distance_to(silhouette)
-    rows, columns = np.nonzero(outside < 4 * band)
-    window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    to_wrist = distance_to(forearm) if forearm.any() else np.full(silhouette.shape, np.inf)
+    window = _window(silhouette, 4 * band)
+    near = silhouette[window]
+    inside, outside, to_wrist = distance_to(~near), distance_to(near), distance_to(forearm)[window]
 
-    labels = np.where(silhouette, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels = np.where(near, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[inside > band] = cv2.GC_FGD
     labels[(outside > band) & (to_wrist > 3 * band)] = cv2.GC_BGD
-    labels = np.ascontiguousarray(labels[window])
     if not all((labels == kind).any() for kind in (cv2.GC_FGD, cv2.GC_BGD)):
         return nothing, nothing
     picture = cv2.cvtColor(np.ascontiguousarray(image[window]), cv2.COLOR_RGB2BGR)
@@ -72,10 +72,18 @@ def segment_hands(
     except cv2.error:  # Fewer pixels than colours to be told apart.
         return nothing, nothing
 
-    mask = nothing.copy()
+    mask, trusted = nothing.copy(), nothing
     mask[window] = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    trusted = (inside < band - 1) & (outside < band - 1) & (to_wrist > band)
+    trusted[window] = (inside < band - 1) & (outside < band - 1) & (to_wrist > band)
     return mask, trusted
+
+
+def _window(pixels: Bool[np.ndarray, "H W"], reach: float) -> tuple[slice, slice]:
+    """Rows and columns of the pixels that are nearer than `reach` to some, and next to them at least."""
+    margin = max(math.ceil(reach) - 1, 1)
+    spans = (np.flatnonzero(pixels.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    rows, columns = (slice(max(first - margin, 0), last + margin + 1) for first, last in spans)
+    return rows, columns
 
 
 def cut_out_hands(
@@ -98,9 +106,8 @@ def cut_out_hands(
     """
     hands = sides >= 0
     mask, _ = segment_hands(image, hands | forearm, forearm, band=band)
-    mask &= distance_to(hands) <= band
-    if forearm.any():
-        mask &= distance_to(hands) <= distance_to(forearm)
+    to_hands = distance_to(hands)
+    mask &= (to_hands <= band) & (to_hands <= distance_to(forearm))
     mask = _pieces_of_hands(mask, sides)
     ratio = mask.sum() / max(hands.sum(), 1)
     overlap = (mask & hands).sum() / max((mask | hands).sum(), 1)
