@@ -16,8 +16,3 @@ class PixelLabel(IntEnum):
     """Takes no part in any loss."""
     OBJECT = 3
     """What the hand holds, behind which nothing is known of the hand."""
-
-
-BOUNDARY_WIDTH = 3
-"""Pixels from hand to background, at most, over which labels leave open where the boundary is, and the mask is asked.
-"""

@@ -19,7 +19,8 @@ class RayBatch(TypedDict):
         image: Colours in [0, 1].
         hand_label: A `labels.PixelLabel` each.
         in_mask: Whether the mask shows hand there, or what it holds; on a boundary the label leaves that open.
-        on_boundary: Whether the pixel was drawn because it lies between hand and background.
+        on_boundary: Whether the pixel lies between hand and background, where the mask is asked which of them it shows;
+            a single one, whether it was drawn for that.
         indices: Index of the image, y and x.
         grid: What the rays' axes are: (R,), or (h, w) of a crop, whose `indices` run row by row.
         num_patch_rays: How many of the last rays form square patches, row by row, one after the other.

@@ -24,14 +24,19 @@ from jaxtyping import Int, UInt8
 from nerfstudio_hands.datamanagers.pixel_labels import MaskSource, PixelLabels
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
-from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
+from nerfstudio_hands.labels import PixelLabel
 
 CROP_VERSION = 5
 """Raised whenever older files would be read wrongly, or labels are made in another way."""
 
-LABEL, NEAR_HAND, IN_MASK, IN_REGION, IN_INNER, IGNORED = 3, 4, 8, 16, 32, 64
+LABEL, NEAR_HAND, IN_MASK, IN_REGION, IN_INNER, IGNORED, DOUBTFUL = 3, 4, 8, 16, 32, 64, 128
 """Bits of a pixel's flags: its label, and whether it is background next to the hand, in the mask, in the region that a
-prediction is judged by, in the part of it that the fit projects to, or of no part in an evaluation."""
+prediction is judged by, in the part of it that the fit projects to, of no part in an evaluation, or where the mask is
+contradicted."""
+
+BOUNDARY_WIDTH = 3
+"""Pixels from hand to background, at most, over which labels leave open where the boundary is, and the mask is asked.
+"""
 
 CROPS_KEPT = 64
 """Crops that stay in memory between batches: all of a small capture's."""
@@ -104,7 +109,7 @@ class Crop:
 
     def _between(self, *labels: int, but_near: int | None = None) -> Int[np.ndarray, "O"]:
         ball = np.ones((2 * BOUNDARY_WIDTH + 1,) * 2, np.uint8)
-        found = self.label == PixelLabel.IGNORE
+        found = (self.pixels[..., 3] & (LABEL | DOUBTFUL)) == PixelLabel.IGNORE
         for label in labels:
             found &= cv2.dilate((self.label == label).astype(np.uint8), ball) > 0
         if but_near is not None:

@@ -24,6 +24,7 @@ from torch import Tensor
 from nerfstudio_hands.datamanagers import evaluation_images, image_labels, projected_hands, training_images
 from nerfstudio_hands.datamanagers.crop_cache import (
     CROP_VERSION,
+    DOUBTFUL,
     IGNORED,
     IN_INNER,
     IN_MASK,
@@ -224,6 +225,8 @@ def crop_pixels(
     background = (cv2.dilate(foreground.astype(np.uint8), ball) > 0) & (found.label == PixelLabel.BACKGROUND)
     flags = found.label | (background * NEAR_HAND) | (found.mask * IN_MASK) | (found.region * IN_REGION)
     flags |= (found.ignored * IGNORED) | (found.inner * IN_INNER)
+    if found.doubtful is not None:
+        flags |= found.doubtful * DOUBTFUL
     (top, bottom), (left, right) = (
         _span(int(at.min()), int(at.max()) + 1, margin, size)
         for at, size in zip((ys, xs), foreground.shape, strict=True)

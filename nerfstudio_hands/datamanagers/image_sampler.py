@@ -47,11 +47,13 @@ class ImageSampler(HandPixelSampler):
         crop = image_batch.crop(number)
         height, width = crop.pixels.shape[:2]
         indices, _ = pixel_values(crop, int(image_batch.index["image"][number]), np.arange(height * width))
+        on_boundary = np.zeros(height * width, dtype=bool)
+        on_boundary[crop.boundary] = True
         return {
             "image": torch.from_numpy(crop.pixels[..., :3].astype(np.float32) / 255),
             "hand_label": torch.from_numpy(crop.pixels[..., 3:] & LABEL),
             "in_mask": torch.from_numpy(crop.pixels[..., 3:] & IN_MASK) > 0,
-            "on_boundary": torch.zeros(height, width, 1, dtype=torch.bool),
+            "on_boundary": torch.from_numpy(on_boundary.reshape(height, width, 1)),
             "indices": torch.from_numpy(indices),
             "grid": (height, width),
             "num_patch_rays": 0,

@@ -34,6 +34,7 @@ class PixelLabels:
         ignored: Pixels that say nothing about a prediction.
         inner: The part of the hand that the fit projects to.
         source: Where the mask comes from.
+        doubtful: Pixels of which the mask says what another source contradicts, None where no other was asked.
     """
 
     label: UInt8[np.ndarray, "H W"]
@@ -42,6 +43,7 @@ class PixelLabels:
     ignored: Bool[np.ndarray, "H W"]
     inner: Bool[np.ndarray, "H W"]
     source: MaskSource
+    doubtful: Bool[np.ndarray, "H W"] | None = None
 
     @staticmethod
     def without_region(

@@ -95,19 +95,23 @@ class TrainingImages(InputDataset):
         options = {"dilation": dilation, "modeled_sides": self.hands.modeled, "erosion": dilation}
         if not mask.any():
             label = training_labels(None, sides, **options)
-        else:
-            label = training_labels(mask, sides, margin=dilation, **options)
-            if own is not None:
-                # Two masks of the same image: where they disagree, one has swallowed background, or lost a finger.
-                label[mask != own] = PixelLabel.IGNORE
-            self._leave_out_boundary(index, label, mask, hands.whole)
-        return self._judged(index, label, evaluated, hands, MaskSource.CAPTURE)
+            return self._judged(index, label, evaluated, hands, MaskSource.CAPTURE)
+        label = training_labels(mask, sides, margin=dilation, **options)
+        # What the projected hand covers wholly is never called empty: masks have holes and miss bright edges.
+        doubtful = hands.whole & ~mask
+        if own is not None:
+            # Two masks of the same image: where they disagree, one has swallowed background, or lost a finger.
+            doubtful |= mask != own
+        label[doubtful | self._boundary_of(index, mask)] = PixelLabel.IGNORE
+        self._leave_out_arm(label, hands, dilation)
+        return replace(self._judged(index, label, evaluated, hands, MaskSource.CAPTURE), doubtful=doubtful)
 
     def _labels_of_own_mask(self, index: int, hands: Projection, image: UInt8[np.ndarray, "H W 3"]) -> PixelLabels:
         sides, dilation, modeled = hands.sides, self._dilation(index), self.hands.modeled
         reach = max(2 * dilation, JOINTS_MISFIT * hands.pixels)
         mask = cut_out_hands(image, sides, hands.forearm, band=reach)
         source = MaskSource.PROJECTION if mask is None else MaskSource.GRABCUT
+        doubtful = None
         if mask is None:
             mask = hands.seen
             label = training_labels(None, sides, dilation=dilation, modeled_sides=modeled, erosion=dilation)
@@ -116,11 +120,10 @@ class TrainingImages(InputDataset):
             label = training_labels(
                 mask, sides, dilation=reach, modeled_sides=modeled, margin=dilation, erosion=dilation
             )
-            self._leave_out_boundary(index, label, mask, hands.whole)
-        # The mask ends at the wrist, the arm in the image does not.
-        behind_wrist = distance_to(hands.forearm) <= distance_to(hands.seen) + dilation
-        label[behind_wrist & (label == PixelLabel.BACKGROUND)] = PixelLabel.IGNORE
-        return self._judged(index, label, mask.astype(np.float32), hands, source)
+            doubtful = hands.whole & ~mask
+            label[doubtful | self._boundary_of(index, mask)] = PixelLabel.IGNORE
+        self._leave_out_arm(label, hands, dilation)
+        return replace(self._judged(index, label, mask.astype(np.float32), hands, source), doubtful=doubtful)
 
     def _judged(
         self,
@@ -158,17 +161,15 @@ class TrainingImages(InputDataset):
         mask = read_object_mask(path, image_size(self.image_filenames[index]))
         return reduced(mask, *self.hands.size(index)) > 0.5
 
-    def _leave_out_boundary(
-        self,
-        index: int,
-        label: UInt8[np.ndarray, "H W"],
-        mask: Bool[np.ndarray, "H W"],
-        whole: Bool[np.ndarray, "H W"],
-    ) -> None:
-        # What the projected hand covers wholly is never called empty: masks have holes and miss bright edges.
-        label[whole & (label == PixelLabel.BACKGROUND)] = PixelLabel.IGNORE
-        # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
-        label[distance_to_boundary(mask) < self._boundary(index)] = PixelLabel.IGNORE
+    @staticmethod
+    def _leave_out_arm(label: UInt8[np.ndarray, "H W"], hands: Projection, dilation: float) -> None:
+        """A mask may end at the wrist; the arm in the image does not."""
+        behind_wrist = distance_to(hands.forearm) <= distance_to(hands.seen) + dilation
+        label[behind_wrist & (label == PixelLabel.BACKGROUND)] = PixelLabel.IGNORE
+
+    def _boundary_of(self, index: int, mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+        """On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off."""
+        return distance_to_boundary(mask) < self._boundary(index)
 
     def _boundary(self, index: int) -> float:
         return max(1.0, FULL_SIZE_BOUNDARY * self.hands.size(index)[0] / 1280)

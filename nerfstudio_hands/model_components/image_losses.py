@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from nerfstudio_hands.labels import BOUNDARY_WIDTH, PixelLabel
+from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.losses import patch_loss
 
 WINDOW_SIZE = 64
@@ -15,25 +14,22 @@ WINDOW_SIZE = 64
 
 
 def coverage_loss(
-    accumulation: Float[Tensor, "H W 1"], label: Int[Tensor, "H W 1"], in_mask: Bool[Tensor, "H W 1"]
+    accumulation: Float[Tensor, "H W 1"],
+    label: Int[Tensor, "H W 1"],
+    on_boundary: Bool[Tensor, "H W 1"],
+    in_mask: Bool[Tensor, "H W 1"],
 ) -> Float[Tensor, ""]:
     """Mean squared difference between coverage and mask, over pixels of which it is known.
 
     Args:
         accumulation: fraction of each pixel that the hand covers.
         label: what each pixel shows.
-        in_mask: the mask itself, which says on the boundary what labels leave open.
+        on_boundary: where the mask itself says what labels leave open.
+        in_mask: the mask.
     """
     hand, background = label == PixelLabel.HAND, label == PixelLabel.BACKGROUND
-    boundary = dilate(hand) & dilate(background) & (label == PixelLabel.IGNORE)
-    target, known = hand | (boundary & in_mask), hand | background | boundary
+    target, known = hand | (on_boundary & in_mask), hand | background | on_boundary
     return (accumulation - target.to(accumulation.dtype))[known.nonzero(as_tuple=True)].square().mean()
-
-
-def dilate(pixels: Bool[Tensor, "H W 1"]) -> Bool[Tensor, "H W 1"]:
-    """Pixels with one of these within `BOUNDARY_WIDTH` pixels."""
-    size = 2 * BOUNDARY_WIDTH + 1
-    return F.max_pool2d(pixels[None, ..., 0].float(), size, stride=1, padding=BOUNDARY_WIDTH)[0, ..., None] > 0
 
 
 def random_window(pixels: Bool[Tensor, "H W"], size: int) -> tuple[slice, slice]:

@@ -226,7 +226,8 @@ class HandSplatModel(PosedHandModel):
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
         hand = (label == PixelLabel.HAND)[..., 0].nonzero(as_tuple=True)
-        coverage = coverage_loss(outputs["accumulation"], label, batch["in_mask"].to(self.device))
+        told = (batch[key].to(self.device) for key in ("on_boundary", "in_mask"))
+        coverage = coverage_loss(outputs["accumulation"], label, *told)
         loss = {
             "color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta),
             "mask": config.mask_loss_weight * coverage,

@@ -17,6 +17,7 @@ from nerfstudio_hands.datamanagers.evaluation_images import EvaluationImages
 from nerfstudio_hands.datamanagers.hand_pixel_sampler import HandPixelSampler, HandPixelSamplerConfig
 from nerfstudio_hands.datamanagers.pixel_labels import MaskSource
 from nerfstudio_hands.datamanagers.training_images import TrainingImages
+from nerfstudio_hands.dataparsers.image_masks import ImageMasks
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.silhouettes.segmentation import cut_out_hands
 from nerfstudio_hands.labels import PixelLabel
@@ -302,6 +303,23 @@ def test_the_truth_of_a_synthetic_capture_goes_before_a_mask_of_our_own(moving_h
     )
     # Training learns from masks of its own all the same.
     assert torch.equal(own["hand_label"], found["hand_label"]) and image.any()
+
+
+def test_a_mask_that_leaves_out_a_piece_of_the_fitted_hand_is_not_asked_there(moving_hand, tmp_path):
+    outputs = moving_hand(1)
+    hands = EvaluationImages(outputs).hands.project(0)
+    bitten = hands.seen.copy()
+    bitten[:, : int(np.median(np.nonzero(hands.whole)[1]))] = False
+    Image.fromarray(bitten).save(tmp_path / "mask.png")
+    outputs.metadata["masks"][0] = ImageMasks(given=tmp_path / "mask.png", verdict="good")
+    dataset = TrainingImages(outputs)
+    found = dataset.labels(0, dataset.get_numpy_image(0))
+    missed = hands.whole & ~bitten
+    assert missed.any() and np.array_equal(found.doubtful, missed)
+    assert (found.label[missed] == PixelLabel.IGNORE).all() and not found.mask[missed].any()
+    assert (found.label[hands.whole & bitten] == PixelLabel.HAND).any()
+    # It ends at the wrist, too, and the arm in the image goes on.
+    assert hands.forearm.any() and (found.label[hands.forearm] == PixelLabel.IGNORE).all()
 
 
 def test_the_viewer_s_images_are_not_labelled(moving_hand, monkeypatch):

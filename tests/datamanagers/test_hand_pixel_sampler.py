@@ -82,6 +82,15 @@ def test_rays_to_the_outline_say_what_the_mask_shows_there(crops_of):
     assert not sampler().sample(crops_of([(image, labels)], [0]))["on_boundary"].any()
 
 
+def test_where_the_mask_is_contradicted_it_is_not_asked(crops_of):
+    image, labels = picture(0)
+    labels.doubtful = np.zeros(labels.mask.shape, dtype=bool)
+    labels.doubtful[:, :20] = True
+    crops = crops_of([(image, labels)], [0])
+    batch = sampler(background_fraction=0.2, boundary_fraction=0.3).sample(crops)
+    assert batch["indices"][batch["on_boundary"][:, 0], 2].min() == 20
+
+
 def test_what_the_hand_holds_is_drawn_for_a_model_that_learns_it_and_has_an_outline_of_its_own(crops_of):
     image, labels = picture(0)
     # An object from the hand's right side on, with a ring of its own towards the background.

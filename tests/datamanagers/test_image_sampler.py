@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from nerfstudio_hands.datamanagers.crop_cache import CropCache, CropWriter
 from nerfstudio_hands.datamanagers.crop_cutting import crop_pixels
@@ -20,6 +21,7 @@ def crops(tmp_path: Path) -> CropCache:
     writer = CropWriter(tmp_path / "crops.npz")
     for row, side in ((5, 8), (6, 12), (7, 20)):
         label = np.full((64, 80), PixelLabel.BACKGROUND, dtype=np.uint8)
+        label[8 : 12 + side, 28 : 32 + side] = PixelLabel.IGNORE
         label[10 : 10 + side, 30 : 30 + side] = PixelLabel.HAND
         y, x = np.mgrid[:64, :80]
         nothing = np.zeros(label.shape, dtype=bool)
@@ -51,3 +53,4 @@ def test_a_crop_is_a_grid_whose_pixels_are_where_they_say(crops):
     assert (found == batch["indices"]).all()
     side = {5: 8, 6: 12, 7: 20}[int(batch["indices"][0, 0])]
     assert (batch["hand_label"] == PixelLabel.HAND).sum() == side**2
+    assert torch.equal(batch["on_boundary"], batch["hand_label"] == PixelLabel.IGNORE) and batch["on_boundary"].any()
