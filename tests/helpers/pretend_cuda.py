@@ -15,13 +15,12 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 import warp as wp
 from torch import Tensor
-from torch.utils import _pytree as pytree
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes, return_and_correct_aliasing
 
@@ -292,20 +291,40 @@ def _outer(tensor: Any) -> Any:
     return tensor if isinstance(tensor, PretendTensor) else PretendTensor(tensor)
 
 
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Those among values of an operation, which hold them alone and in lists; torch's trees take longer to go through
+    than the operation takes."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+
+
+def _changed(kind: type, change: Callable[[Any], Any], value: Any) -> Any:
+    """A value in which all of a kind are changed, alone and in lists."""
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_changed(kind, change, each) for each in value)
+    return value
+
+
 def _is_gpu(device: Any) -> bool:
     return device is not None and torch.device(device).type in ("cuda", BACKEND)
 
 
 def _dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
     name = func._schema.name.removeprefix("aten::")
-    tensors = [value for value in pytree.tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+    tensors = [*_tensors(args), *_tensors(kwargs.values())]
     pretends = any(isinstance(value, PretendTensor) for value in tensors)
     wanted = kwargs.get("device")
     if not pretends and not _is_gpu(wanted):
         return func(*args, **kwargs)
     if kwargs.get("generator") is not None and (wanted is None or _is_gpu(wanted)):
         _refuse(f"{name} on CUDA with a generator of the CPU")
-    inner_args, inner_kwargs = pytree.tree_map_only(PretendTensor, _inner, (args, kwargs))
+    inner_args = _changed(PretendTensor, _inner, args)
+    inner_kwargs = {key: _changed(PretendTensor, _inner, value) for key, value in kwargs.items()}
     if wanted is not None:
         inner_kwargs["device"] = CPU
     if inner_kwargs.get("pin_memory"):
@@ -318,9 +337,9 @@ def _dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
     if pretends:
         _note_waits(name, func, args, kwargs, tensors)
     found = func(*inner_args, **inner_kwargs)
-    if not on_gpu or not any(isinstance(value, Tensor) for value in pytree.tree_leaves(found)):
+    if not on_gpu or not any(True for _ in _tensors([found])):
         return found
-    return return_and_correct_aliasing(func, args, kwargs, pytree.tree_map_only(Tensor, _outer, found))
+    return return_and_correct_aliasing(func, args, kwargs, _changed(Tensor, _outer, found))
 
 
 def _note_waits(name: str, func: Any, args: tuple, kwargs: dict, tensors: list[Tensor]) -> None:
