@@ -67,6 +67,7 @@ def check_new_folder(output: Path) -> None:
 
 
 def _unwritable(output: Path, error: OSError) -> HandsError:
+    found = error.strerror or error
     return HandsError(
-        f"{output}: expected a place to write a capture, found '{error.strerror or error}': give another --output."
+        f"{output}: expected a place to write a capture, found '{found}': free some space or give another --output."
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts
-from nerfstudio_hands.fitting.fit import mask_coverages, turns_of_cameras
+from nerfstudio_hands.fitting.fit import mask_coverages, require_size_of_hands, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.joints.landmarks_in_space import LandmarksInSpace, landmarks_in_space
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, landmarks
@@ -116,6 +116,7 @@ def _film(seen: Capture, sides: Sequence[str], options: FitOptions) -> _Film:
     chosen = [SIDES.index(side) for side in sides]
     turn = options.refine_cameras and len(seen.cameras) >= MIN_CAMERAS_TO_TURN
     found = landmarks_in_space(frames_of(seen, learning), chosen, None, refine_rotations=turn)
+    require_size_of_hands(seen, found.points)
     film = _Film(seen, learning, found)
     if film.others:
         rotation = found.triangulation.rotation

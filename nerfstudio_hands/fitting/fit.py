@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture, hand_mask, object_pixels
+from nerfstudio_hands.captures.joint_checks import FARTHEST, REACH, of_hands
 from nerfstudio_hands.captures.misread import misread
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.doubts import doubts, handless_frames, misfits, outlying_cameras
@@ -78,6 +79,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
         progress("Triangulating joints", 0.0)
         part = frames_of(seen, learning)
         found = triangulate(*_measured(part), refine_rotations=options.refine_cameras)
+        require_size_of_hands(part, found.points)
         fitted = _fittable_sides(part, found, options.sides)
         surface = load_surface(fitted, options.hand)
 
@@ -232,6 +234,27 @@ def fit_contour_distances(
         projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size, spacing=1.0)
         result[frame, name] = vars(contour_distance(projected, outline))
     return result
+
+
+def require_size_of_hands(seen: Capture, points: Float[Tensor, "T H 21 3"]) -> None:
+    """Raise a HandsError where rays of landmarks meet, but in joints of no hand's size or place.
+
+    Args:
+        seen: With the cameras that take part.
+        points: Where the rays meet, metres, NaN where they do not.
+    """
+    meets = points.isfinite().all(-1)
+    if not meets.any() or of_hands(points.numpy()).any():
+        return
+    hand = points[meets.sum(-1) == meets.sum(-1).max()][0]
+    middle = hand.nanmedian(0).values
+    reach = (hand - middle).norm(dim=-1).nan_to_num(0.0).max()
+    remedy = misread(seen) or "check focal lengths, which are in pixels, and places of cameras, in metres."
+    raise HandsError(
+        f"{seen.root}: expected rays of landmarks to meet in joints of a hand, {REACH[0] * 1000:g} to "
+        f"{REACH[1] * 1000:g} mm about their middle and within {FARTHEST:g} m of the origin, found "
+        f"{float(reach) * 1000:.2g} mm and {float(middle.norm()):.3g} m: {remedy}"
+    )
 
 
 def _fittable_sides(seen: Capture, found: Triangulation, sides: Sequence[str]) -> tuple[str, ...]:

@@ -241,14 +241,16 @@ def test_a_camera_that_fits_in_no_way_is_left_out(root: Path) -> None:
 
 
 def test_annotations_are_read_once_and_again_when_they_changed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_interhand(root)
+    truth = make_interhand(root)
     first = read_interhand(root)
     with monkeypatch.context() as patch:
         patch.setattr(interhand_annotations, "_stream", lambda *_: pytest.fail("streamed again"))
         again = read_interhand(root, sequences=[ROM03])
     np.testing.assert_array_equal(again.stored_keypoints, first.stored_keypoints[:4])
-    edit_joints(root, 18, world_coord=(np.zeros((42, 3)) + 7.0).tolist())
-    assert np.nanmax(read_interhand(root).stored_keypoints[0]) == pytest.approx(0.007)
+    moved = truth.joints[18] + 7.0
+    edit_joints(root, 18, world_coord=moved.tolist())
+    shift = read_interhand(root).stored_keypoints[0] - first.stored_keypoints[0]
+    assert np.nanmax(shift) == pytest.approx(0.007) == np.nanmin(shift)
     # A file of the same size is another file too.
     size = annotation_file(root, "joint_3d").stat().st_size
     edit_joints(root, 36, joint_valid=[[0]] * 42)

@@ -93,3 +93,18 @@ def test_frame_groups_hold_every_frame_once(count: int, learning: int):
     assert [shared for _, shared in groups] == [bool(learning)] * bool(groups) + [False] * (len(groups) - 1)
     if learning:
         assert groups[0][0][0] == 0 and groups[0][0][-1] == learning - 1
+
+
+@pytest.mark.parametrize(("focal", "place"), [(1.0, 1e-6), (1e3, 1.0)])
+def test_cameras_under_which_no_hand_is_one_are_refused(made_up_capture, focal: float, place: float):
+    cameras = [
+        replace(
+            camera,
+            intrinsics=np.diag([focal, focal, 1.0]) @ camera.intrinsics,
+            world_to_camera=np.diag([1.0, 1.0, 1.0, 1 / place]) @ camera.world_to_camera * [1, 1, 1, place],
+        )
+        for camera in made_up_capture.cameras
+    ]
+    options = FitOptions(made_up_capture.camera_names, refine_masks=False, refine_cameras=False)
+    with pytest.raises(HandsError, match="expected rays of landmarks to meet in joints of a hand, 5 to 500 mm"):
+        fit_capture(replace(made_up_capture, cameras=cameras), options)
