@@ -16,7 +16,7 @@ from nerfstudio_hands.fitting import HandFit
 def report(fmhr_demo: Path, demo_fit: HandFit, tmp_path_factory: pytest.TempPathFactory) -> dict:
     output = tmp_path_factory.mktemp("check")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nerfstudio_hands.fitting.fit_or_load", lambda capture, options: demo_fit)
+        patch.setattr("nerfstudio_hands.fitting.fit_or_load", lambda capture, options, **_: demo_fit)
         check(fmhr_demo, options=InterHandOptions(layout="auto", eval_cameras=("03", "10")), output=output)
     assert len(list(output.glob("1_*.jpg"))) == 14
     return json.loads((output / "report.json").read_text())
