@@ -37,8 +37,6 @@ RESULTS_FILE = "fleet.json"
 WORK_FOLDER = ".work"
 """Below local results: what is half made, on their own disk, so that it is moved by one rename."""
 
-"""A disk is full, or the user's share of it."""
-
 _LOST = {-signal.SIGKILL, 128 + signal.SIGKILL}
 
 
