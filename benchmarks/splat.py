@@ -14,11 +14,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Optional, Tuple
 
-import torch
 import tyro
 from captures import EvaluatedImages, cell, notes_on, present, title_of
 from recording import Recorded, record
-from render import camera_of, measure
+from renderings import speeds
 from rich.table import Table
 from trained_rows import train_and_evaluate
 
@@ -60,7 +59,11 @@ def main(args: Splat) -> None:
     length = [] if args.steps is None else ["--max-num-iterations", str(args.steps)]
     rows = {name: train_and_evaluate(folder, name, [name, *length], data) for name in METHODS}
     evaluated = EvaluatedImages.of_folder(folder / f"{METHODS[0]}-pictures")
-    tables = [figures(args, rows), speeds(args, folder)]
+    pipelines = {name: load_run(folder / "runs" / name / name / "run" / "config.yml")[1] for name in METHODS}
+    drawn = speeds(
+        pipelines, title=title_of(args.data), height=args.height, pictures=args.pictures, turns=args.turns
+    )
+    tables = [figures(args, rows), drawn]
     notes = [evaluated.sentence(args.eval_cameras), SECONDS, *notes_on(args.data)]
     record(__file__, args, tables, notes=notes, figures=rows)
     print(f"Runs, pictures and figures: {folder}")
@@ -74,25 +77,6 @@ def figures(args: Splat, rows: dict[str, dict[str, float]]) -> Table:
         table.add_column(column, overflow="fold")
     for name, found in rows.items():
         table.add_row(name, *(cell(key, found.get(key)) for key in columns))
-    return table
-
-
-def speeds(args: Splat, folder: Path) -> Table:
-    """Pictures a second of every turn, a method a row."""
-    pipelines = {name: load_run(folder / "runs" / name / name / "run" / "config.yml")[1] for name in METHODS}
-    cameras = {name: camera_of(pipeline, args.height) for name, pipeline in pipelines.items()}
-    size = "x".join(str(int(side)) for side in (cameras[METHODS[0]].width, cameras[METHODS[0]].height))
-    threads = f"{torch.get_num_threads()} CPU threads"
-    table = Table(title=f"{title_of(args.data)}: pictures a second, {size} pixels, a new pose each, {threads}")
-    found = {name: [] for name in METHODS}
-    for _ in range(args.turns):
-        for name, pipeline in pipelines.items():
-            found[name].append(measure(pipeline, cameras[name], args.pictures))
-    for column in ("", *(f"turn {number + 1}" for number in range(args.turns)), "ms of posing"):
-        table.add_column(column, justify="right")
-    for name, turns in found.items():
-        rates = (f"{1 / total:.2f}" for total, _, _ in turns)
-        table.add_row(name, *rates, f"{1000 * min(posing for _, posing, _ in turns):.0f}")
     return table
 
 
