@@ -121,6 +121,20 @@ def limit_loss(fractions: Float[Tensor, "B P"]) -> Float[Tensor, ""]:
     return (torch.relu(-fractions) + torch.relu(fractions - 1)).square().mean()
 
 
+def laplacian_loss(vertices: Float[Tensor, "B V 3"], edges: Int[Tensor, "E 2"]) -> Float[Tensor, ""]:
+    """Mean distance between a vertex and the mean of its neighbors, meters: S2HAND's smoothness, whatever the lengths
+    of edges.
+
+    Args:
+        vertices: Meters; each has a neighbor.
+        edges: Each once.
+    """
+    start, end = edges.unbind(-1)
+    neighbors = torch.zeros_like(vertices).index_add(1, start, vertices[:, end]).index_add(1, end, vertices[:, start])
+    degree = torch.bincount(edges.flatten(), minlength=vertices.shape[1])
+    return _length(vertices - neighbors / degree[:, None]).mean()
+
+
 def collision_loss(
     joints: Float[Tensor, "B 21 3"], radii: Float[Tensor, " 20"], apart: Int[Tensor, "P 2"]
 ) -> Float[Tensor, ""]:

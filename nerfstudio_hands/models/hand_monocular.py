@@ -24,6 +24,7 @@ from nerfstudio_hands.estimators.monocular.skin_basis import SkinBasis, lit_colo
 from nerfstudio_hands.estimators.monocular.weights_file import PARTS, SHIPPED, load_predictor
 from nerfstudio_hands.files.checkpoints import HAND, spelled
 from nerfstudio_hands.geometry.mesh import vertex_normals
+from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model.load import load_right_hand
 from nerfstudio_hands.hand_model.nimble import NimbleHand
 from nerfstudio_hands.hand_model.nimble_file import read_nimble_skins
@@ -81,6 +82,8 @@ class HandMonocularModelConfig(ImageModelConfig):
     """Shape far from the mean."""
     collision_loss_weight: Weight = 0.05
     """Fingers in each other."""
+    laplacian_loss_weight: Weight = 0.0
+    """Roughness of the surface, per meter; S2HAND has 0.1, and a hand model is smooth by itself."""
     rendered: bounded(int, 0, 8192) = 4
     """Crops of a step that hands are drawn into and compared with; 0 leaves all terms of pictures out."""
     silhouette_loss_weight: Weight = 0.5
@@ -133,6 +136,7 @@ class HandMonocularModel(ImageModel):
     """The network, its decoder and its losses."""
 
     config: HandMonocularModelConfig
+    edges: Tensor
 
     def populate_modules(self) -> None:
         super().populate_modules()
@@ -146,6 +150,7 @@ class HandMonocularModel(ImageModel):
         )
         self.register_buffer(HAND, spelled(hand.name))
         self.bones = bone_capsules(*self.decoder.rest())
+        self.register_buffer("edges", edges(hand.faces)[0], persistent=False)
         self.skin = SkinBasis(hand.num_vertices, NUM_TEXTURE)
         self.appearance_control = ViewerDropdown("Appearance", "skin", ["skin", "clay"])
 
@@ -223,6 +228,7 @@ class HandMonocularModel(ImageModel):
             "limit": lambda: hand_losses.limit_loss(output.fractions),
             "shape": lambda: output.shape.square().mean(),
             "collision": lambda: hand_losses.collision_loss(hand.joints, self.bones.radii, self.bones.apart),
+            "laplacian": lambda: hand_losses.laplacian_loss(hand.vertices, self.edges),
             "texture": lambda: output.texture.square().mean(),
             "light": lambda: output.light.square().mean(),
         }

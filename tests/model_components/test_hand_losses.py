@@ -88,6 +88,15 @@ def test_distance_of_segments():
         assert losses.segment_distance(a, b, torch.tensor(c), torch.tensor(d)) == pytest.approx(wanted, abs=1e-5)
 
 
+def test_roughness_is_how_far_vertices_are_from_their_neighbors():
+    # Of an octahedron the four neighbors of each vertex are around its middle.
+    ball = torch.cat([torch.eye(3), -torch.eye(3)])
+    pairs = torch.tensor([[a, b] for a in range(6) for b in range(a) if a - b != 3])
+    small, moved = 0.03 * ball, 0.03 * ball + torch.tensor([0.1, 0.0, 0.5])
+    assert losses.laplacian_loss(small[None], pairs) == pytest.approx(0.03, abs=1e-6)
+    assert losses.laplacian_loss(torch.stack([small, 2 * moved]), pairs) == pytest.approx(0.045, abs=1e-6)
+
+
 def test_fingers_in_each_other_collide():
     joints = torch.zeros(1, 21, 3)
     joints[0, :, 0] = torch.arange(21) * 0.02

@@ -30,7 +30,7 @@ def batch() -> CropBatch:
 
 @pytest.fixture(scope="module")
 def model() -> HandMonocularModel:
-    return made(HandMonocularModelConfig(rendered=1))
+    return made(HandMonocularModelConfig(rendered=1, laplacian_loss_weight=0.1))
 
 
 def losses(model: HandMonocularModel, batch: CropBatch) -> dict[str, torch.Tensor]:
@@ -39,7 +39,7 @@ def losses(model: HandMonocularModel, batch: CropBatch) -> dict[str, torch.Tenso
 
 def test_every_term_is_finite_and_reaches_the_network(model, batch):
     found = losses(model, batch)
-    assert len(found) == 21 and all(value.isfinite() for value in found.values())
+    assert len(found) == 22 and all(value.isfinite() for value in found.values())
     sum(found.values()).backward()
     for name, part in model.get_param_groups().items():
         assert part and all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in part), name
