@@ -30,7 +30,6 @@ from nerfstudio_hands.evaluation.image_metrics import COVERED
 BAND = 4
 """Pixels inside the hand region's outline that count as along it."""
 
-
 MARGIN = 12
 """Pixels round the hands that an error map shows."""
 
