@@ -33,8 +33,8 @@ def query_points(vertices: Tensor, faces: Tensor, count: int) -> Tensor:
 
 def test_closest_is_exact_against_float64_brute_force(bumpy, brute_force) -> None:
     vertices, faces = bumpy
-    points = query_points(vertices, faces, 40_000)
-    assert len(points) == 40_000
+    points = query_points(vertices, faces, 20_000)
+    assert len(points) == 20_000
     distance, winding = brute_force(points, vertices, faces)
     result = Surfaces(faces, vertices[None]).closest(points)
     # Coordinates of 1 to 2 m have float32 roundings of 6e-8 to 1.2e-7 m, and so has a distance of that length; how many
