@@ -43,6 +43,11 @@ def of_hands(joints: Float[np.ndarray, "*N 21 3"]) -> Bool[np.ndarray, "*N 21"]:
     return (near & ~is_point[..., None]).numpy()
 
 
+def of_no_hand(joints: Float[np.ndarray, "*N 21 3"]) -> Bool[np.ndarray, "*N 21"]:
+    """Which joints are there and cannot be those of a hand, see `of_hands`."""
+    return np.isfinite(joints).all(axis=-1) & ~of_hands(joints)
+
+
 def believable_joints(
     path: Path, joints: Float[np.ndarray, "T 2 21 3"], frames: Sequence[object], problems: list[str]
 ) -> Float[np.ndarray, "T 2 21 3"]:
@@ -57,17 +62,16 @@ def believable_joints(
     Raises:
         HandsError: None is left.
     """
-    given = np.isfinite(joints).all(axis=-1)
-    good = of_hands(joints)
-    if given.any() and not good.any():
-        at = joints[given]
+    odd = of_no_hand(joints)
+    good = np.isfinite(joints).all(axis=-1) & ~odd
+    if odd.any() and not good.any():
+        at = joints[odd]
         middle = np.median(at, axis=0)
         raise HandsError(
             f"{path}: expected joints of hands, {REACH[0] * 1000:g} to {REACH[1] * 1000:g} mm about their middle and "
             f"within {FARTHEST:g} m of the origin, found others (around {', '.join(f'{x:.3g}' for x in middle)} m, in "
             "their file's unit as the layout has it): check the unit."
         )
-    odd = given & ~good
     if odd.any():
         some = [str(name) for name in compress(frames, np.any(odd, axis=(1, 2)).tolist())]
         problems.append(

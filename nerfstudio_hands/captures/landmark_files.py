@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nerfstudio_hands.captures.foreign_landmarks import ForeignHands, read_foreign_hands
-from nerfstudio_hands.captures.joint_checks import check_landmarks, of_hands
+from nerfstudio_hands.captures.joint_checks import check_landmarks, of_no_hand
 from nerfstudio_hands.captures.pose_json import DETECTION_KEYS, pose_pixels, pose_values
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.atomic import written_whole
@@ -167,7 +167,7 @@ def _read_ours(path: Path, content: dict[str, Any]) -> ImageLandmarks:
         landmarks.score[side] = _array(path, f"{key}.score", hand.get("score"), ())
         if "metric" in hand:
             landmarks.metric[side] = _array(path, f"{key}.metric", hand["metric"], (21, 3))
-            if (np.isfinite(landmarks.metric[side]).all(-1) & ~of_hands(landmarks.metric[side])).any():
+            if of_no_hand(landmarks.metric[side]).any():
                 raise HandsError(
                     f"{path}: expected a hand in metres under {key}.metric, found one of no hand's size: {REMEDY}"
                 )

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Optional
 
 from nerfstudio_hands.cli.output_folder import check_new_video, prepare_output_folder
-from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.motion.track_convention import TrackConvention
+from nerfstudio_hands.program.environment import require_run_config
 from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
 
@@ -88,7 +88,7 @@ def animate(
     require_range("--size", size, 16, 4096)
     if seconds is not None:
         require_range("--seconds", seconds, 0, 3600)
-    check_config(load_config)
+    require_run_config(load_config)
     check_new_video(output, overwrite=overwrite)
     for option, value in {"--track-frames": track_frames, "--track-capture": track_capture}.items():
         if value is not None and track is None:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from nerfstudio_hands.cli.output_folder import check_can_be_made
-from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.environment import require_run_config
 from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
 
@@ -44,7 +44,7 @@ def bake(
     require_range("--size", size, 32, 2048)
     require_range("--steps", steps, 1, 10**6)
     require_range("--splats-per-hand", splats_per_hand, 16, 10**6)
-    check_config(load_config)
+    require_run_config(load_config)
     drawings = output_dir.expanduser().absolute() / "drawings"
     check_can_be_made(output_dir, "--output-dir")
     if drawings.exists():

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Optional, Union
 
 from nerfstudio_hands.cli.output_folder import check_can_be_made
-from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fields.texture_size import check_texture_size
 from nerfstudio_hands.motion.track_convention import TrackConvention
+from nerfstudio_hands.program.environment import require_run_config
 from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
 
@@ -92,7 +92,7 @@ def export(
         raise HandsError(
             "--track: expected --rigged or --sequence or --format page with it, found none: add what shall move."
         )
-    check_config(load_config)
+    require_run_config(load_config)
     for option, file in (("--pose", pose), ("--track", track)):
         if file is not None and not file.is_file():
             raise HandsError(f"{file}: expected a file of poses, found no such file; check {option}.")

@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from nerfstudio_hands.training.trainer import HandTrainerConfig
 
 
-def check_config(load_config: Path) -> None:
-    """Raise a HandsError unless there is such a file."""
-    if not load_config.is_file():
-        raise HandsError(f"{load_config}: expected the config.yml of a run, found no file; check --load-config.")
-
-
 def load_run(
     load_config: Path, data: Path | None = None, *, quick: bool = False
 ) -> tuple[HandTrainerConfig, HandPipeline]:

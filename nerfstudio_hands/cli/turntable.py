@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from nerfstudio_hands.cli.output_folder import check_new_video, prepare_output_folder
-from nerfstudio_hands.cli.trained_run import check_config
+from nerfstudio_hands.program.environment import require_run_config
 from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
 
@@ -53,7 +53,7 @@ def turntable(
     require_range("--height", height, 16, 4096)
     require_range("--elevation", elevation, -89, 89)
     require_range("--frame", frame, 0, LAST_FRAME)
-    check_config(load_config)
+    require_run_config(load_config)
     check_new_video(output, overwrite=overwrite)
     say(f"Loading the avatar of {load_config} ...")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nerfstudio_hands.cli.trained_run import check_config
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.environment import require_run_config
 from nerfstudio_hands.program.option_range import require_range
 from nerfstudio_hands.program.progress import say
 
@@ -30,7 +30,7 @@ def view(load_config: Path, *, host: str = "127.0.0.1", port: int = 7007, quick:
             them from samples, as ns-eval does.
     """
     require_range("--port", port, 1, 65535)
-    check_config(load_config)
+    require_run_config(load_config)
     check_address(host, port)
 
     import threading

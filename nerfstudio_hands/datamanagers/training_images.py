@@ -97,12 +97,7 @@ class TrainingImages(InputDataset):
             label = training_labels(None, sides, **options)
             return self._judged(index, label, evaluated, hands, MaskSource.CAPTURE)
         label = training_labels(mask, sides, margin=dilation, **options)
-        # What the projected hand covers wholly is never called empty: masks have holes and miss bright edges.
-        doubtful = hands.whole & ~mask
-        if own is not None:
-            # Two masks of the same image: where they disagree, one has swallowed background, or lost a finger.
-            doubtful |= mask != own
-        label[doubtful | self._boundary_of(index, mask)] = PixelLabel.IGNORE
+        doubtful = self._leave_out_boundary(index, label, mask, hands, own)
         self._leave_out_arm(label, hands, dilation)
         return replace(self._judged(index, label, evaluated, hands, MaskSource.CAPTURE), doubtful=doubtful)
 
@@ -120,8 +115,7 @@ class TrainingImages(InputDataset):
             label = training_labels(
                 mask, sides, dilation=reach, modeled_sides=modeled, margin=dilation, erosion=dilation
             )
-            doubtful = hands.whole & ~mask
-            label[doubtful | self._boundary_of(index, mask)] = PixelLabel.IGNORE
+            doubtful = self._leave_out_boundary(index, label, mask, hands)
         self._leave_out_arm(label, hands, dilation)
         return replace(self._judged(index, label, mask.astype(np.float32), hands, source), doubtful=doubtful)
 
@@ -164,12 +158,29 @@ class TrainingImages(InputDataset):
     @staticmethod
     def _leave_out_arm(label: UInt8[np.ndarray, "H W"], hands: Projection, dilation: float) -> None:
         """A mask may end at the wrist; the arm in the image does not."""
+        if not hands.forearm.any():
+            return
         behind_wrist = distance_to(hands.forearm) <= distance_to(hands.seen) + dilation
         label[behind_wrist & (label == PixelLabel.BACKGROUND)] = PixelLabel.IGNORE
 
-    def _boundary_of(self, index: int, mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-        """On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off."""
-        return distance_to_boundary(mask) < self._boundary(index)
+    def _leave_out_boundary(
+        self,
+        index: int,
+        label: UInt8[np.ndarray, "H W"],
+        mask: Bool[np.ndarray, "H W"],
+        hands: Projection,
+        other: Bool[np.ndarray, "H W"] | None = None,
+    ) -> Bool[np.ndarray, "H W"]:
+        """Takes out of the labels where a mask is contradicted, by the hands or another mask, which is returned, and
+        its boundary."""
+        # What the projected hand covers wholly is never called empty: masks have holes and miss bright edges.
+        doubtful = hands.whole & ~mask
+        if other is not None:
+            # Two masks of the same image: where they disagree, one has swallowed background, or lost a finger.
+            doubtful |= mask != other
+        # On the boundary of a mask a pixel shows hand and background, and the boundary is a pixel or two off.
+        label[doubtful | (distance_to_boundary(mask) < self._boundary(index))] = PixelLabel.IGNORE
+        return doubtful
 
     def _boundary(self, index: int) -> float:
         return max(1.0, FULL_SIZE_BOUNDARY * self.hands.size(index)[0] / 1280)

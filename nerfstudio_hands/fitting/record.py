@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,7 +216,7 @@ def require_fit_of(capture: Capture, fit: HandFit) -> None:
 
 def require_once(names: Sequence[str], kind: str) -> None:
     """Raise a ValueError where a name stands twice."""
-    twice = sorted({str(name) for name in names if list(names).count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(str(name) for name, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(f"{kind} of the same name: {', '.join(twice[:6])}")
 

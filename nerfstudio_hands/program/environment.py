@@ -108,6 +108,16 @@ def require_capture_folder(root: Path) -> None:
         )
 
 
+def require_run_config(load_config: Path) -> None:
+    """See that there is the configuration of a run.
+
+    Raises:
+        HandsError: There is none.
+    """
+    if not load_config.is_file():
+        raise HandsError(f"{load_config}: expected the config.yml of a run, found no file; check --load-config.")
+
+
 def quieten_imports() -> None:
     """Leaves out what torch and nerfstudio tell their own developers while they are imported and when nerfstudio's
     cameras are indexed."""
@@ -137,11 +147,16 @@ def look_at_run(arguments: list[str]) -> None:
     if Path(program).stem not in READING_RUNS or multiprocessing.parent_process() is not None:
         return
     named = option_value(given, "--load-config")
-    if named is not None and not (named and Path(named).is_file()):
+    if named is None:
+        return
+    if not named:
         raise SystemExit(
-            f"error: {named or '--load-config'}: expected the config.yml of a run, found "
-            f"{'no file' if named else 'an empty text'}; check --load-config."
+            "error: --load-config: expected the config.yml of a run, found an empty text; check --load-config."
         )
+    try:
+        require_run_config(Path(named))
+    except HandsError as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def announce_training(arguments: list[str]) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from nerfstudio_hands.calibration.formats.param_npz import RoomCalibration, read_room_calibration
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.captures.image_sizes import leave_out_other_sizes, sizes_on_disk, usual_sizes
-from nerfstudio_hands.captures.joint_checks import of_hands
+from nerfstudio_hands.captures.joint_checks import of_no_hand
 from nerfstudio_hands.captures.object_files import POSE_FILE, check_object_masks, read_object_poses
 from nerfstudio_hands.captures.pose_json import read_poses
 from nerfstudio_hands.errors import HandsError
@@ -268,7 +268,7 @@ def _read_stored_keypoints(
         )
         return None
     joints = (points @ calibration.scale[:3, :3].T + calibration.scale[:3, 3]).reshape(2, 21, 3)
-    if (np.isfinite(joints).all(axis=-1) & ~of_hands(joints)).any():
+    if of_no_hand(joints).any():
         problems.append(f"{path}: expected joints of hands, found some of no hand's size or place; it was left out.")
         return None
     return joints

@@ -37,7 +37,7 @@ from nerfstudio_hands.captures.image_tree import (
     listed_images,
     some_frames,
 )
-from nerfstudio_hands.captures.joint_checks import of_hands
+from nerfstudio_hands.captures.joint_checks import of_no_hand
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
 from nerfstudio_hands.hand_model.joints import SIDES, split_interhand
@@ -255,7 +255,7 @@ def _read_keypoints(path: Path) -> Float[np.ndarray, "2 21 3"]:
             joints[int(values[0])] = values[1:4]
     joints[~np.isfinite(joints).all(axis=-1)] = np.nan
     hands = split_interhand(torch.from_numpy(joints / 1000)).numpy()
-    if (np.isfinite(hands).all(axis=-1) & ~of_hands(hands)).any():
+    if of_no_hand(hands).any():
         raise ValueError("joints of no hand's size or place, in millimetres")
     return hands
 
