@@ -36,7 +36,7 @@ def end_early(monkeypatch: pytest.MonkeyPatch) -> None:
 def end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even earlier, and without regard to what is found; every part of a fit still runs."""
     end_early(monkeypatch)
-    monkeypatch.setattr(segmentation, "GRABCUT_ITERATIONS", 1)
+    monkeypatch.setattr(segmentation, "LEARNING_ROUNDS", 1)
     monkeypatch.setattr(joint_track, "ITERATIONS", 5)
     monkeypatch.setattr(joint_track, "PERSON_ITERATIONS", 2)
     monkeypatch.setattr(object_poses, "CELLS", (20, 24))

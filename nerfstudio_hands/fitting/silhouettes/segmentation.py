@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary, away_from, mask_boundary
 from nerfstudio_hands.transforms.pixel_distances import distance_to
 
-GRABCUT_ITERATIONS = 3
+# Rounds of GrabCut at half size, which learn the colours; one at full size then finds the boundary with them.
+LEARNING_ROUNDS = 2
 # Half the length of the profile across an outline in which its edge is sought, pixels.
 PROFILE = 9.0
 # Colour difference across an edge, of 255, below which its place is anybody's guess.
@@ -64,18 +65,27 @@ def segment_hands(
     if not all((labels == kind).any() for kind in (cv2.GC_FGD, cv2.GC_BGD)):
         return nothing, nothing
     picture = cv2.cvtColor(np.ascontiguousarray(image[window]), cv2.COLOR_RGB2BGR)
+    half, found = np.ascontiguousarray(picture[::2, ::2]), np.ascontiguousarray(labels[::2, ::2])
     # GrabCut starts from k-means; the seed makes a fit repeatable.
     cv2.setRNGSeed(0)
     model = np.zeros((2, 1, 65))
     try:
-        cv2.grabCut(picture, labels, (0, 0, 0, 0), model[0], model[1], GRABCUT_ITERATIONS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(half, found, (0, 0, 0, 0), model[0], model[1], LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK)
+        rows, columns = np.indices(near.shape) // 2
+        labels = np.where(labels > cv2.GC_FGD, cv2.GC_PR_BGD + _is_hand(found)[rows, columns], labels).astype(np.uint8)
+        cv2.grabCut(picture, labels, (0, 0, 0, 0), model[0], model[1], 1, cv2.GC_EVAL)
     except cv2.error:  # Fewer pixels than colours to be told apart.
         return nothing, nothing
 
     mask, trusted = nothing.copy(), nothing
-    mask[window] = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    mask[window] = _is_hand(labels)
     trusted[window] = (inside < band - 1) & (outside < band - 1) & (to_wrist > band)
     return mask, trusted
+
+
+def _is_hand(labels: UInt8[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Surely or probably, in GrabCut's words."""
+    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
 
 
 def _window(pixels: Bool[np.ndarray, "H W"], reach: float) -> tuple[slice, slice]:
