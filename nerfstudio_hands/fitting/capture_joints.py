@@ -20,7 +20,7 @@ from nerfstudio_hands.fitting.joints.joint_track import JointTrackFit, fit_joint
 from nerfstudio_hands.fitting.joints.keypoint_chain import joint_distances
 from nerfstudio_hands.fitting.joints.mano_annotations import AnnotatedPoses, annotated_poses, outlier_threshold
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, space_terms
-from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side
+from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side, right_hands, sides_left
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.mask_refinement import refine_on_masks
@@ -79,15 +79,20 @@ def fit_capture_joints(
         error = joint_distances(surface, joints, track.pose, track.shape, track.landmark_offset).nanmean(-1)
         learning = options.learning_frames(capture)
         wrong_side = hands_of_wrong_side(surface, joints, error, track.shape, track.landmark_offset, learning)
-        # A side keeps its hands where no others are left to learn from.
-        track.pose.valid &= ~(wrong_side & (error.isfinite() & ~wrong_side)[learning].any(0))
+        right = right_hands(track.pose.valid, wrong_side, learning)
+        said = misfits(error, wrong_side, capture.frames, surface.sides)
+        if wrong_side.any() and (rest := sides_left(fitted, right[learning])) != fitted:
+            fit = fit_capture_joints(capture, replace(options, sides=rest), progress=progress)
+            fit.report["doubts"] = [*said, *fit.report["doubts"]]
+            return fit
+        track.pose.valid &= right
         seen = options.images_of(capture)
         variables = _registered(capture, seen, surface, joints, track, options, partial, progress)
         coverage = mask_coverages(capture, seen, surface, variables)
         kept = torch.where(track.pose.valid, error, torch.nan)
         report = _report(capture, surface, joints, track, kept, variables, annotated, time.monotonic() - started)
         report["doubts"] = [
-            *misfits(error, wrong_side, capture.frames, surface.sides),
+            *said,
             *frames_out_of_sight(seen, joints),
         ]
         report["camera_rotation_degrees"] = turns_of_cameras(seen.camera_names, variables)

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.doubts import doubts
+from nerfstudio_hands.fitting.doubts import doubts, misfits
 from nerfstudio_hands.fitting.fit import mask_coverages, require_size_of_hands, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
+from nerfstudio_hands.fitting.joints.keypoint_chain import joint_distances
 from nerfstudio_hands.fitting.joints.landmarks_in_space import LandmarksInSpace, landmarks_in_space
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, landmarks
 from nerfstudio_hands.fitting.joints.smoothing import smooth_track
+from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.mask_refinement import frames_of, refine_on_masks
@@ -76,6 +78,13 @@ def fit_capture_landmarks(
         surface = load_surface(sides, options.hand)
         film = _film(options.images_of(capture), sides, options)
         variables = _track(film, surface, options, partial=partial, progress=progress)
+        error, wrong_side = _joint_errors(film, surface, variables)
+        if wrong_side.any():
+            # Fitted again: smoothing has drawn their neighbours along.
+            fit = fit_capture_landmarks(_without(capture, sides, wrong_side), options, progress=progress)
+            said = misfits(torch.where(wrong_side, error, torch.nan), wrong_side, capture.frames, sides)
+            fit.report["doubts"] = [*said, *fit.report["doubts"]]
+            return fit
         if options.refine_masks:
             variables = _registered(capture, film, surface, variables, options, partial, progress)
         coverage = mask_coverages(capture, film.seen, surface, variables)
@@ -170,6 +179,24 @@ def _track(
         return variables
     free = ~torch.isin(torch.arange(len(times)), torch.tensor(learning))
     return smooth_track(surface, points, precision, variables, times, free)
+
+
+def _joint_errors(
+    film: _Film, surface: HandSurface, variables: Variables
+) -> tuple[Float[Tensor, "T H"], Bool[Tensor, "T H"]]:
+    """Mean distance of each hand from its landmarks, metres, NaN where there are none, and whether these are of the
+    other side."""
+    shape, offset = variables.shape, variables.landmark_offset
+    error = joint_distances(surface, film.found.points, variables.pose, shape, offset).nanmean(-1)
+    return error, hands_of_wrong_side(surface, film.found.points, error, shape, offset, film.learning)
+
+
+def _without(capture: Capture, sides: Sequence[str], hands: Bool[Tensor, "T H"]) -> Capture:
+    """The same capture, in which some hands were not detected."""
+    detections = capture.detections.copy()  # pyright: ignore[reportOptionalMemberAccess]
+    for t, h in hands.nonzero().tolist():
+        detections[t, :, SIDES.index(sides[h])] = np.nan
+    return replace(capture, detections=detections)
 
 
 def _registered(

@@ -20,7 +20,7 @@ from nerfstudio_hands.fitting.doubts import doubts, handless_frames, misfits, ou
 from nerfstudio_hands.fitting.joints.keypoint_chain import joint_distances
 from nerfstudio_hands.fitting.joints.pose_fit import MIN_JOINTS, JointTerms, fit_joints, joint_terms
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate
-from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side
+from nerfstudio_hands.fitting.joints.wrong_side import hands_of_wrong_side, right_hands, sides_left
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.boundary_fit import silhouette_at, silhouette_mesh
@@ -94,9 +94,7 @@ def fit_capture(capture: Capture, options: FitOptions, *, progress: Progress = l
             )
 
         hands = fit_frames(part, found, None, 0.0, fraction)
-        if exchanged := _exchanged_sides(hands, fitted):
-            # Nobody has that hand: in those frames joints of the other one stand under its name.
-            rest = tuple(side for side in fitted if side not in exchanged)
+        if (rest := sides_left(fitted, hands.variables.valid)) != fitted:
             fit = fit_capture(capture, replace(options, sides=rest), progress=progress)
             said = misfits(hands.error, hands.wrong_side, part.frames, fitted)
             fit.report["doubts"] = [*said, *fit.report["doubts"]]
@@ -155,9 +153,7 @@ def _fit_frames(
     progress("Fitting pose and shape to joints", 0.02)
     variables = fit_joints(surface, terms, found.rotation, known=known)
     error, wrong_side = _joint_errors(surface, terms, variables)
-    right = variables.valid & ~wrong_side
-    if right.any():
-        variables = replace(variables, valid=right)
+    variables = replace(variables, valid=right_hands(variables.valid, wrong_side))
     if options.refine_masks and (known is None or options.register_held_out):
         variables = refine_on_masks(
             seen,
@@ -170,12 +166,6 @@ def _fit_frames(
             progress=lambda stage, fraction: progress(stage, 0.15 + 0.83 * fraction),
         )
     return _FittedFrames(found, terms, variables, error, wrong_side)
-
-
-def _exchanged_sides(hands: _FittedFrames, sides: Sequence[str]) -> list[str]:
-    """Sides of which there is no hand but by joints of the other side; none where no hand would be left."""
-    good = hands.variables.valid.any(0).tolist()
-    return [side for side, is_there in zip(sides, good, strict=True) if not is_there] if any(good) else []
 
 
 def _joint_errors(

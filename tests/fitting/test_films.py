@@ -11,7 +11,7 @@ import torch
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import FitOptions, fit_key
+from nerfstudio_hands.fitting import FitOptions, HandFit, fit_key
 from nerfstudio_hands.fitting.capture_landmarks import fit_capture_landmarks
 from nerfstudio_hands.fitting.joints.landmarks_in_space import lifted
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
@@ -67,7 +67,10 @@ OPTIONS = FitOptions(cameras=("0",), sides=("right",), refine_masks=False)
 
 
 def fitted_joints(capture: Capture, options: FitOptions = OPTIONS) -> np.ndarray:
-    fit = fit_capture_landmarks(capture, options)
+    return posed_joints(fit_capture_landmarks(capture, options))
+
+
+def posed_joints(fit: HandFit) -> np.ndarray:
     posed = HandSurface((default_hand("right"),)).pose(fit.pose, fit.shape, fit.displacement)
     return posed.keypoints[:, 0].double().numpy()
 
@@ -108,6 +111,17 @@ def test_poses_do_not_jump(joints: np.ndarray) -> None:
          for t in range(FRAMES)]
     )  # fmt: skip
     assert jerk(fitted_joints(capture)) < 0.15 * jerk(alone)
+
+
+def test_landmarks_under_the_wrong_name_are_named_and_left_out(joints: np.ndarray) -> None:
+    """A detector that takes a right hand for a left one for two frames draws neither these nor their neighbours along."""
+    mirrored, middle = joints.copy(), joints[9:11].mean(1, keepdims=True)
+    mirrored[9:11] = middle + [-1.0, 1.0, 1.0] * (joints[9:11] - middle)
+    fit = fit_capture_landmarks(filmed(mirrored, 2), replace(OPTIONS, cameras=("0", "1")))
+    said = "Joints of the right hand are those of a left one in 2 of 24 frames (09, 10)"
+    assert fit.report["doubts"][0].startswith(said)
+    beside = posed_joints(fit)[[8, 11]] - joints[[8, 11]]
+    assert np.linalg.norm(beside, axis=-1).mean() < 0.005
 
 
 def test_nothing_is_learnt_from_frames_that_are_held_out(joints: np.ndarray) -> None:

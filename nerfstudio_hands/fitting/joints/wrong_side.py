@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 import torch
 from jaxtyping import Bool, Float
@@ -53,3 +54,27 @@ def hands_of_wrong_side(
         for points in (sought, sought * mirror)
     )
     return doubtful & (other < MUCH_BETTER * own) & (other < AS_GOOD * usual)
+
+
+def right_hands(
+    valid: Bool[Tensor, "T H"], wrong_side: Bool[Tensor, "T H"], learning: Sequence[int] | None = None
+) -> Bool[Tensor, "T H"]:
+    """The hands without those of the wrong side; all of them where none would be left to learn from.
+
+    Args:
+        valid: Where a hand was found.
+        wrong_side: Where its joints are those of the other side.
+        learning: Frames that may be learnt from; by default all.
+    """
+    right = valid & ~wrong_side
+    return right if right[slice(None) if learning is None else list(learning)].any() else valid
+
+
+def sides_left(sides: Sequence[str], right: Bool[Tensor, "T H"]) -> tuple[str, ...]:
+    """The sides of which there is a hand: nobody has the others. All where there is none at all.
+
+    Args:
+        sides: That were fitted.
+        right: Which hands are left, see :func:`right_hands`, in frames that may be learnt from.
+    """
+    return tuple(compress(sides, right.any(0).tolist())) or tuple(sides)
