@@ -114,7 +114,7 @@ def test_poses_do_not_jump(joints: np.ndarray) -> None:
 
 
 def test_landmarks_under_the_wrong_name_are_named_and_left_out(joints: np.ndarray) -> None:
-    """A detector that takes a right hand for a left one for two frames draws neither these nor their neighbours along."""
+    """A detector that takes a right hand for a left one in two frames draws neither these nor others along."""
     mirrored, middle = joints.copy(), joints[9:11].mean(1, keepdims=True)
     mirrored[9:11] = middle + [-1.0, 1.0, 1.0] * (joints[9:11] - middle)
     fit = fit_capture_landmarks(filmed(mirrored, 2), replace(OPTIONS, cameras=("0", "1")))
