@@ -24,6 +24,7 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED, load_predictor
 from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
+from nerfstudio_hands.evaluation.mean_pose import mean_pose, turned_onto
 from nerfstudio_hands.hand_images.crops import hand_box
 from nerfstudio_hands.synthesis.quick_images import SyntheticHands, SyntheticHandsOptions
 from nerfstudio_hands.training.trained_network import predictor_of_run
@@ -59,21 +60,6 @@ def predicted(predictor: HandPredictor, source: SyntheticHands, count: int) -> t
     return np.stack([hand.joints for hand in hands]), np.stack([hand.vertices for hand in hands]), spent
 
 
-def mean_pose(source: SyntheticHands, count: int) -> np.ndarray:
-    """Mean of hands about their roots, each turned onto the first as well as it goes, meters."""
-    joints = np.stack([source.labels(index).joints for index in range(count)])
-    joints = joints - joints.mean(1, keepdims=True)
-    left, _, right = np.linalg.svd(joints.transpose(0, 2, 1) @ joints[0])
-    return (joints @ left @ right).mean(0)
-
-
-def turned_onto(mean: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The mean pose turned and moved onto true joints; its size stays."""
-    centered = truth - truth.mean(1, keepdims=True)
-    left, _, right = np.linalg.svd(mean.T @ centered)
-    return mean @ left @ right + truth.mean(1, keepdims=True)
-
-
 def detected(source: SyntheticHands, count: int) -> dict[int, np.ndarray]:
     """The form that MediaPipe's detector gives the hand nearest to each picture's, meters; of those that it finds."""
     from nerfstudio_hands.estimators.hand_detector import HandDetector
@@ -107,7 +93,8 @@ def main(args: Monocular) -> None:
 
     found, surface, spent = predicted(predictor, held_out, args.count)
     row("network", args.count, hand_pose_metrics(found, joints, surface, vertices), f"{spent:.1f}")
-    mean = turned_onto(mean_pose(training, args.mean_of), joints)
+    known = np.stack([training.labels(index).joints for index in range(args.mean_of)])
+    mean = turned_onto(mean_pose(known), joints)
     row("mean pose, turned as the truth is", args.count, hand_pose_metrics(mean, joints))
     notes = []
     try:

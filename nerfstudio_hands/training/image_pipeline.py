@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Type, cast
 
@@ -16,6 +17,7 @@ from nerfstudio_hands.datamanagers.hand_image_datamanager import HandImageDataMa
 from nerfstudio_hands.dataparsers.hand_images_dataparser import HandImagesDataParserConfig
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
+from nerfstudio_hands.evaluation.mean_pose import mean_pose, turned_onto
 from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.files.checkpoints import HAND, model_weights, require_same_hand
 from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, Surroundings
@@ -35,6 +37,9 @@ EVALUATED_AT_ONCE = 32
 
 IMAGES_WRITTEN = 64
 """Held-out pictures of which an evaluation draws what was predicted, evenly spread."""
+
+MEAN_OF = 500
+"""Training hands, evenly spread, that the mean pose is taken of."""
 
 WHILE_TRAINING = 256
 """Held-out pictures that are evaluated while a training goes on."""
@@ -185,10 +190,21 @@ class ImagePipeline(SoundPipeline):
                 yield self.datamanager.samples(rows[start : start + count], self.datamanager.test_split)
 
     def figures(self, predicted: Dict[str, np.ndarray]) -> Dict[str, float]:
-        """What is reported of all that `arrays_of` gave."""
-        return hand_pose_metrics(
-            predicted["joints"], predicted["true_joints"], predicted["vertices"], predicted.get("true_vertices")
-        )
+        """What is reported of all that `arrays_of` gave, and what the mean pose of the training reaches."""
+        true = predicted["true_joints"]
+        figures = hand_pose_metrics(predicted["joints"], true, predicted["vertices"], predicted.get("true_vertices"))
+        if self.mean_pose is not None:
+            baseline = hand_pose_metrics(turned_onto(self.mean_pose, true), true)
+            figures["mean_pose_pa_mpjpe_mm"] = baseline["pa_mpjpe_mm"]
+        return figures
+
+    @cached_property
+    def mean_pose(self) -> Optional[np.ndarray]:
+        """Of the training's hands; None where their joints are not known in space."""
+        source = self.datamanager.sources["train"]
+        rows = np.unique(np.linspace(0, len(source) - 1, MEAN_OF).astype(int))
+        known = [joints for row in rows if (joints := source.labels(int(row)).joints) is not None]
+        return mean_pose(np.stack(known).astype(np.float64)) if known else None
 
     def arrays_of(self, batch: CropBatch) -> Dict[str, np.ndarray]:
         """Prediction and truth of a batch in the axes of the pictures' cameras; left hands stay mirrored in both."""

@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_pose_metrics import area_under_curve, dexycb_metrics, f_scores, hand_pose_metrics
+from nerfstudio_hands.evaluation.mean_pose import mean_pose, turned_onto
 
 RNG = np.random.default_rng(5)
 JOINTS = RNG.normal(0, 0.05, (30, 21, 3)) + [0.1, -0.05, 0.7]
@@ -126,3 +127,14 @@ def test_dexycb_leaves_out_what_nobody_labelled():
     assert figures["auc"] == pytest.approx((89 + 0.5) / 99)
     with pytest.raises(HandsError, match="joints with labels"):
         dexycb_metrics(found, np.full_like(true, -1))
+
+
+def test_the_mean_pose_is_that_of_hands_however_they_are_turned() -> None:
+    rng = np.random.default_rng(0)
+    hand = rng.normal(0, 0.03, (21, 3))
+    turns = np.linalg.qr(rng.normal(size=(8, 3, 3)))[0]
+    turned = hand @ turns + rng.normal(size=(8, 1, 3))
+    mean = mean_pose(turned)
+    np.testing.assert_allclose(turned_onto(mean, turned), turned, atol=1e-12)
+    other = turned + rng.normal(0, 0.005, turned.shape)
+    assert 0.003 < np.linalg.norm(turned_onto(mean, other) - other, axis=-1).mean() < 0.01
