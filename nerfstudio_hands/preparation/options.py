@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Literal, Optional, Tuple
 
 from nerfstudio_hands.program.option_range import bounded
 
@@ -35,5 +35,8 @@ class PrepareOptions:
     the hand moves."""
     fix: bool = False
     """Read a calibration that landmarks contradict as they say: camera to world, OpenGL axes, another picture size."""
+    forms: Literal["both", "detector"] = "both"
+    """Of a single camera, what is known of the hand's form in depth: the mean of what the detector and the network of
+    hand-monocular say of each picture, or the detector's alone."""
     detector_weights: Optional[Path] = None
     """Folder with the detector's two files instead of those of `ns-hands fetch-weights`."""

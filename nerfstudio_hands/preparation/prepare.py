@@ -25,6 +25,7 @@ from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.preparation.frames import Film, choose_frames, find_offsets, sharpness
 from nerfstudio_hands.preparation.layout_writing import CaptureWriter
 from nerfstudio_hands.preparation.options import PrepareOptions
+from nerfstudio_hands.preparation.seen_forms import SeenForms
 from nerfstudio_hands.preparation.sides import SidedHands, decide_sides, no_hand
 from nerfstudio_hands.preparation.sources import Source, folder_sources, single_images, video_sources
 from nerfstudio_hands.program.progress import show_progress
@@ -305,6 +306,8 @@ def _write(
 ) -> None:
     """Writes the chosen pictures, camera by camera, and what ties them together."""
     seconds = [_instant(watched, row) for row in rows]
+    # Where one camera is all there is, a pose is no better than the form that is known of the hand.
+    seen_forms = SeenForms() if len(lenses) == 1 and options.forms == "both" else None
     with show_progress("Writing pictures", sum(i is not None for row in rows for i in row)) as report:
         for c, (source, lens) in enumerate(zip(sources, lenses, strict=True)):
             frame_of = {row[c]: t for t, row in enumerate(rows) if row[c] is not None}
@@ -314,7 +317,10 @@ def _write(
                 if t is not None:
                     image = undistort(picture.image, lens.intrinsics, lens.lens, new)
                     mask = _mask(options, picture.name, lens, new)
-                    writer.add(source.name, t, seconds[t] - seconds[0], image, sides.picture(t, c), mask)
+                    landmarks = sides.picture(t, c)
+                    if seen_forms is not None:
+                        landmarks = seen_forms(image, landmarks, new)
+                    writer.add(source.name, t, seconds[t] - seconds[0], image, landmarks, mask)
                     report(len(writer.entries))
     writer.finish()
 
