@@ -35,6 +35,7 @@ def predict(
     max_hands: int = 2,
     detector_weights: Optional[Path] = None,
     refine: bool = True,
+    register: bool = False,
     meshes: Literal["none", "ply", "glb"] = "glb",
     turntables: bool = False,
     save_network: Optional[Path] = None,
@@ -62,6 +63,8 @@ def predict(
         detector_weights: Folder with the detector's two files instead of those of `ns-hands fetch-weights`.
         refine: Lay hands on what heat maps and detector see in the pictures; those of a video get one shape and move
             smoothly.
+        register: Then move them onto the outline that each picture shows, about a second a picture; not for NIMBLE's
+            hand.
         meshes: Which files of the hands are written.
         turntables: Write OUTPUT_DIR/turntables/NAME.webp, hands, and what they hold, from all around.
         save_network: File (.npz) to write the network to, of a run a quarter of its checkpoint's size.
@@ -109,7 +112,7 @@ def predict(
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_image else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
-    run = run_of(predictor, finder, refine=refine)
+    run = run_of(predictor, finder, refine=refine, register=register)
     tiles = []
     for picture in run.pictures(source, output_dir / "detections"):
         write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
 from nerfstudio_hands.export.hand_finder import FoundHands, HandFinder
 from nerfstudio_hands.export.predicted_hands import TexturePlan, overlay, parameters, predicted_mesh, seen_hand
-from nerfstudio_hands.export.refined_hands import laid_on_images
+from nerfstudio_hands.export.refined_hands import laid_on_images, registered_to_image
 from nerfstudio_hands.export.seen_surface import turntable
 from nerfstudio_hands.export.tally import Tally
 from nerfstudio_hands.export.textured_mesh import glb_bytes, ply_bytes
@@ -77,11 +77,14 @@ class PredictionRun:
         predictor: Says hands.
         finder: Finds them.
         refine: Lay hands on what heat maps and detector see; those of a video get one shape and move smoothly.
+        register: Move them onto the outline that each picture shows.
     """
 
-    def __init__(self, predictor: HandPredictor, finder: HandFinder, *, refine: bool = True) -> None:
+    def __init__(
+        self, predictor: HandPredictor, finder: HandFinder, *, refine: bool = True, register: bool = False
+    ) -> None:
         self.predictor, self.finder = predictor, finder
-        self.refine, self.tally = refine, Tally()
+        self.refine, self.register, self.tally = refine, register, Tally()
         self._seen: list[_Seen] = []
         self._plan = TexturePlan.of(predictor.decoder.hand)
 
@@ -97,6 +100,8 @@ class PredictionRun:
             self._lay_on_images(is_video=source.is_video)
         model = self.predictor.decoder.hand
         for picture, one in zip(source.pictures(), self._seen, strict=True):
+            if one.hands and self.register:
+                one.hands = registered_to_image(self.predictor, one.hands, picture.image, one.intrinsics)
             hands = list(one.hands.values())
             if hands:
                 drawn = overlay(picture.image, one.intrinsics, hands, model)

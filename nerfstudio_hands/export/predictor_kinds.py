@@ -27,7 +27,7 @@ Run = PredictionRun | SceneRun
 class _Kind:
     read: Callable[[dict[str, np.ndarray], Path, str], Predictor]
     write: Callable[[Path, Any, dict[str, str | int | float]], None]
-    run: Callable[[Any, HandFinder, bool], Run]
+    run: Callable[[Any, HandFinder, bool, bool], Run]
 
 
 def _scene_predictor_in(arrays: dict[str, np.ndarray], path: Path, hand_model: str) -> ScenePredictor:
@@ -41,10 +41,12 @@ def _scene_predictor_in(arrays: dict[str, np.ndarray], path: Path, hand_model: s
 
 KINDS = {
     HandPredictor.file_format: _Kind(
-        predictor_in, save_predictor, lambda predictor, finder, refine: PredictionRun(predictor, finder, refine=refine)
+        predictor_in,
+        save_predictor,
+        lambda predictor, finder, refine, register: PredictionRun(predictor, finder, refine=refine, register=register),
     ),
     ScenePredictor.file_format: _Kind(
-        _scene_predictor_in, save_scene_predictor, lambda predictor, finder, refine: SceneRun(predictor, finder)
+        _scene_predictor_in, save_scene_predictor, lambda predictor, finder, *_: SceneRun(predictor, finder)
     ),
 }
 """By what files of such networks call themselves."""
@@ -78,12 +80,13 @@ def write_predictor(path: Path, predictor: Predictor, about: dict[str, str | int
     KINDS[predictor.file_format].write(path, predictor, about)
 
 
-def run_of(predictor: Predictor, finder: HandFinder, *, refine: bool) -> Run:
+def run_of(predictor: Predictor, finder: HandFinder, *, refine: bool, register: bool) -> Run:
     """What predicts picture by picture.
 
     Args:
         predictor: Trained.
         finder: Finds the hands that it is asked for.
         refine: Lay hands, where they have parameters, on what heat maps and detector see.
+        register: Move these onto the outlines that pictures show.
     """
-    return KINDS[predictor.file_format].run(predictor, finder, refine)
+    return KINDS[predictor.file_format].run(predictor, finder, refine, register)

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor, PredictedHand
 from nerfstudio_hands.fitting.joints.seen_joints import lay_on_images, on_rays
-from nerfstudio_hands.hand_model import HandSurface
+from nerfstudio_hands.fitting.silhouettes.image_registration import register_to_image
+from nerfstudio_hands.hand_model import SIDES, HandSurface
 from nerfstudio_hands.hand_model.model import HandModel, mirror_hand, pose_hand
 from nerfstudio_hands.hand_model.nimble import NimbleHand
 from nerfstudio_hands.hand_model.surface import HandPose
@@ -50,6 +51,36 @@ def laid_on_images(
     shape = np.median(shapes, 0)
     pose = lay_on_images(surface, points, precision, torch.from_numpy(shape), torch.tensor(times))
     return [_posed(model, hand, pose[[index]], shape) for index, hand in enumerate(hands)]
+
+
+def registered_to_image(
+    predictor: HandPredictor,
+    hands: dict[str, PredictedHand],
+    image: UInt8[np.ndarray, "H W 3"],
+    intrinsics: Float[np.ndarray, "3 3"],
+) -> dict[str, PredictedHand]:
+    """The hands of a picture, by side, moved so that their outline is where the picture shows one.
+
+    Args:
+        predictor: What said them.
+        hands: One or both; their shape becomes the mean one.
+        image: RGB.
+        intrinsics: K.
+    """
+    right = predictor.decoder.hand.to("cpu")
+    if isinstance(right, NimbleHand):
+        return hands
+    sides = [side for side in SIDES if side in hands]
+    found = [hands[side] for side in sides]
+    surface = HandSurface([right if side == "right" else mirror_hand(right) for side in sides])
+    shape = np.mean([hand.shape for hand in found], 0)
+    turns = torch.from_numpy(np.stack([hand.rotations for hand in found])).float()[None]
+    place = torch.from_numpy(np.stack([hand.translation for hand in found])).float()[None]
+    pose = HandPose(turns[:, :, 0], turns[:, :, 1:], place, torch.ones(1, len(sides), dtype=torch.bool))
+    pixels, error = (np.stack([getattr(hand, name) for hand in found]) for name in ("pixels", "error"))
+    moved = register_to_image(surface, pose, torch.from_numpy(shape), pixels, error, image, intrinsics)
+    each = zip(sides, surface.hands, found, strict=True)
+    return {side: _posed(model, hand, moved[:, h : h + 1], shape) for h, (side, model, hand) in enumerate(each)}
 
 
 def _posed(model: HandModel, hand: PredictedHand, pose: HandPose, shape: np.ndarray) -> PredictedHand:

@@ -182,6 +182,12 @@ def smooth_modes(surface: HandSurface, count: int = DISPLACEMENT_MODES) -> Modes
     return Modes(tuple(vectors), torch.stack(precision))
 
 
+def no_modes(surface: HandSurface) -> Modes:
+    """For a fit in which no vertex moves by itself."""
+    still = tuple(torch.zeros(hand.num_vertices, 1, dtype=torch.float64) for hand in surface.hands)
+    return Modes(still, torch.ones(len(still), 1, dtype=torch.float64))
+
+
 class Problem:
     """Normal equations of a fit, and steps that solve them.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera, hand_mask, object_pixels
@@ -30,7 +30,7 @@ from nerfstudio_hands.fitting.silhouettes.boundary_fit import (
     silhouette_at,
     silhouette_mesh,
 )
-from nerfstudio_hands.fitting.silhouettes.contours import away_from, mask_boundary
+from nerfstudio_hands.fitting.silhouettes.contours import SilhouetteMesh, away_from, mask_boundary
 from nerfstudio_hands.fitting.silhouettes.gauss_newton import Modes, smooth_modes
 from nerfstudio_hands.fitting.silhouettes.mask_quality import boundary_weight
 from nerfstudio_hands.fitting.silhouettes.partial_registration import PartialRegistration
@@ -320,31 +320,55 @@ def _picture(seen: Capture, key: tuple[str, str]) -> UInt8[np.ndarray, "H W 3"]:
     return image
 
 
+def cut_out(
+    image: UInt8[np.ndarray, "H W 3"],
+    hidden: Bool[np.ndarray, "H W"] | None,
+    surface: HandSurface,
+    mesh: SilhouetteMesh,
+    vertices: Float[Tensor, "V 3"],
+    normals: Float[Tensor, "V 3"],
+    camera: CaptureCamera,
+    band: float,
+) -> tuple[Bool[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
+    """Mask of posed hands in a picture, and where it may be trusted, see `segment_hands`.
+
+    Args:
+        image: RGB.
+        hidden: Where an object is seen.
+        surface: The hands.
+        mesh: Of these.
+        vertices: Posed, world frame, metres.
+        normals: Unit, outward.
+        camera: Of the picture.
+        band: How far the hands may be off, metres at their depth.
+    """
+    k, e = camera_tensors(camera)
+    silhouette = silhouette_at(mesh, vertices, normals, k, e, camera.size).silhouette
+    forearm = np.zeros((camera.height, camera.width), np.uint8)
+    for side in surface.vertex_side.unique():
+        behind_wrist = ~surface.vertex_is_hand & (surface.vertex_side == side)
+        pixels, depth = project(vertices[behind_wrist].double(), k, e)
+        if bool((depth > 0.05).all()) and float(pixels.abs().max()) < 4 * max(camera.size):
+            cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), (1,))
+    band_pixels = band / meters_per_pixel(vertices.double(), k, e)
+    if hidden is None:
+        return segment_hands(image, silhouette, forearm > 0, band=band_pixels)
+    mask, trusted = segment_hands(image, silhouette & ~hidden, forearm > 0, band=band_pixels)
+    return mask & ~hidden, trusted
+
+
 def _cut_out(
     seen: Capture, surface: HandSurface, variables: Variables, band: float, keys: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray, np.ndarray]]:
     """Key, picture, mask and where the mask may be trusted, of each of the pictures `keys`; a few are held at once."""
-    mesh = silhouette_mesh(surface)
-    behind_wrist, cameras = ~surface.vertex_is_hand, corrected_cameras(seen, variables)
+    mesh, cameras = silhouette_mesh(surface), corrected_cameras(seen, variables)
     vertices = surface.pose(variables.pose, variables.shape, variables.displacement).vertices
     normals = vertex_normals(vertices, torch.from_numpy(mesh.faces))
 
     def cut(key: tuple[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         t, c = seen.frames.index(key[0]), seen.camera_index(key[1])
-        camera = cameras[c]
-        k, e = camera_tensors(camera)
-        projected = silhouette_at(mesh, vertices[t], normals[t], k, e, camera.size)
-        forearm = np.zeros((camera.height, camera.width), np.uint8)
-        for side in surface.vertex_side.unique():
-            pixels, depth = project(vertices[t][behind_wrist & (surface.vertex_side == side)].double(), k, e)
-            if bool((depth > 0.05).all()) and float(pixels.abs().max()) < 4 * max(camera.size):
-                cv2.fillConvexPoly(forearm, cv2.convexHull(pixels.round().int().numpy()), (1,))
-        pixels = band / meters_per_pixel(vertices[t].double(), k, e)
-        image, silhouette, hidden = _picture(seen, key), projected.silhouette, object_pixels(seen, key)
-        if hidden is None:
-            return image, *segment_hands(image, silhouette, forearm > 0, band=pixels)
-        mask, trusted = segment_hands(image, silhouette & ~hidden, forearm > 0, band=pixels)
-        return image, mask & ~hidden, trusted
+        image, hidden = _picture(seen, key), object_pixels(seen, key)
+        return image, *cut_out(image, hidden, surface, mesh, vertices[t], normals[t], cameras[c], band)
 
     # GrabCut runs outside of Python's lock.
     with ThreadPoolExecutor(2) as pool:
