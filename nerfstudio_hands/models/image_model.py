@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
@@ -24,6 +25,7 @@ from nerfstudio_hands.hand_images.sources import SPLITS
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 from nerfstudio_hands.program.memory import now
 from nerfstudio_hands.program.option_range import bounded
+from nerfstudio_hands.viewer.sample_view import SampleCamera, SampleView
 
 OPENGL = (1.0, -1.0, -1.0)
 """From OpenCV's camera axes to nerfstudio's, and back."""
@@ -100,8 +102,12 @@ class ImageModel(Model):
     def __init__(self, config: ImageModelConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.surroundings: Surroundings | None = None
-        self.sample_control = ViewerSlider("Sample", 0, 0, 255, 1, hint="Which picture of the training is looked at.")
-        self.split_control = ViewerDropdown("Pictures", "training", ["training", "held-out"])
+        self.sample_view = SampleView(self._sample_camera)
+        hint = "Which picture is looked at."
+        self.sample_control = ViewerSlider("Sample", 0, 0, 255, 1, cb_hook=lambda _: self.sample_view.look(), hint=hint)
+        self.split_control = ViewerDropdown(
+            "Pictures", "training", ["training", "held-out"], cb_hook=lambda _: self.sample_view.look()
+        )
         self._seen: tuple[tuple, Any] | None = None
         self._trained = 0
 
@@ -177,9 +183,7 @@ class ImageModel(Model):
         drawn = self.draw(prediction, intrinsics, view_to_camera, width, height)
         behind = torch.ones(height, width, 3, device=self.device)
         if (view_to_camera - torch.eye(4, device=self.device)).abs().max() < SAME_VIEW:
-            picture = batch["image"].float() / 255
-            behind = functional.interpolate(picture, (height, width), mode="bilinear", align_corners=False)
-            behind = behind[0].permute(1, 2, 0)
+            behind = _crop_behind(batch, intrinsics, width, height)
         covered = drawn["accumulation"]
         rgb = drawn["rgb"] * covered + behind * (1 - covered)
         return {**drawn, "rgb": rgb, "overlay": (rgb + behind) / 2, "picture": behind}
@@ -192,13 +196,30 @@ class ImageModel(Model):
         if "row" in metadata:
             row, split = (int(metadata[name].reshape(-1)[0]) for name in ("row", "split"))
             return row, SPLITS[split], camera.camera_to_worlds.reshape(3, 4)[:, 3]
-        if self.split_control.value == "held-out":
-            split, index = surroundings.held_out, int(self.sample_control.value)
-        else:
-            split, index = "train", int(metadata.get("cam_idx", self.sample_control.value))
-        rows = [row for of, row in surroundings.places if of == split]
-        row = rows[index % len(rows)]
+        row, split, _ = self._chosen(metadata.get("cam_idx"))
         return row, split, surroundings.places[split, row]
+
+    def _chosen(self, training_camera: Optional[int] = None) -> tuple[int, str, int]:
+        """Row, split and index among the rows shown of the sample that the controls name, or of one of the training's
+        cameras."""
+        surroundings = self.surroundings
+        assert surroundings is not None, "the pipeline says where samples are"
+        if self.split_control.value == "held-out":
+            split, index = surroundings.held_out, self.sample_control.value
+        else:
+            split, index = "train", self.sample_control.value if training_camera is None else training_camera
+        rows = [row for of, row in surroundings.places if of == split]
+        index = int(index) % len(rows)
+        return rows[index], split, index
+
+    def _sample_camera(self) -> SampleCamera:
+        """Of the sample that the controls name, in the viewer's world."""
+        row, split, index = self._chosen()
+        batch, _ = self._of(row, split)
+        center = self.surroundings.places[split, row].double().numpy()  # pyright: ignore[reportOptionalMemberAccess]
+        # Straight ahead of a camera of nerfstudio's lies its negative z.
+        ahead = -np.array(CAMERA_AXES)[:, 2]
+        return SampleCamera(index, center, center + ahead, float(batch["focal"]))
 
     def _of(self, row: int, split: str) -> tuple[CropBatch, Dict[str, Any]]:
         """A sample and what the network, as it is now, says of it."""
@@ -213,6 +234,19 @@ class ImageModel(Model):
             # One assignment: the viewer's thread may be stopped at any line.
             self._seen = seen = (key, (batch, prediction))
         return seen[1]
+
+
+def _crop_behind(
+    batch: CropBatch, intrinsics: Float[Tensor, "3 3"], width: int, height: int
+) -> Float[Tensor, "H W 3"]:
+    """The crop of a batch of one as its own camera sees it with another K, white where it has no pixels."""
+    device = intrinsics.device
+    column = (torch.arange(width, device=device) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
+    row = (torch.arange(height, device=device) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
+    grid = 2 * batch["focal"] * torch.stack([column.expand(height, width), row[:, None].expand(height, width)], -1)
+    picture = batch["image"].float() / 255
+    seen = functional.grid_sample(picture, grid[None], padding_mode="border", align_corners=False)[0].permute(1, 2, 0)
+    return torch.where((grid.abs() <= 1).all(-1, keepdim=True), seen, 1.0)
 
 
 def encoder_and_heads(network: Module, encoders: Sequence[Module]) -> Dict[str, List[Parameter]]:
