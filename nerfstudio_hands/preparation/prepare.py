@@ -99,7 +99,10 @@ def prepare(options: PrepareOptions, output: Path) -> Preparation:
             is_film,
             {"hand_length_mm": options.hand_length, "notes": sentences},
         )
-        own = replace(sides, metric=sized(sides.metric, options.hand_length))
+        # Where one camera is all there is, a pose is no better than the form that is known of the hand.
+        alone = len(lenses) == 1 and options.forms == "both"
+        metric = _seen_forms(sources[0], lenses[0], rows, sides) if alone else sides.metric
+        own = replace(sides, metric=sized(metric, options.hand_length))
         _write(writer, sources, lenses, watched, rows, own, options)
     found = {
         side: int(np.isfinite(sides.pixels[:, :, index]).all((-1, -2)).sum()) for index, side in enumerate(SIDES)
@@ -295,6 +298,22 @@ def _rescaled(lens: CalibratedCamera, read: CalibratedCamera) -> Float[np.ndarra
     return np.diag([factor, factor, 1.0]) @ lens.intrinsics if abs(factor - 1) > 1e-6 else lens.intrinsics
 
 
+def _seen_forms(
+    source: Source, lens: CalibratedCamera, rows: Sequence[Sequence[int | None]], sides: SidedHands
+) -> Float[np.ndarray, "T 1 2 21 3"]:
+    """Forms of the hands of a film's chosen pictures, see `SeenForms`."""
+    frame_of = {index: t for t, (index,) in enumerate(rows)}
+    seen_forms, new, metric = SeenForms(), _pinhole(lens).intrinsics, sides.metric.copy()
+    with show_progress("Looking at hands", len(rows)) as report:
+        for index, picture in enumerate(source.pictures()):
+            t = frame_of.get(index)
+            if t is not None:
+                image = undistort(picture.image, lens.intrinsics, lens.lens, new)
+                metric[t, 0] = seen_forms(image, sides.picture(t, 0), new)
+                report(t + 1)
+    return metric
+
+
 def _write(
     writer: CaptureWriter,
     sources: Sequence[Source],
@@ -306,8 +325,6 @@ def _write(
 ) -> None:
     """Writes the chosen pictures, camera by camera, and what ties them together."""
     seconds = [_instant(watched, row) for row in rows]
-    # Where one camera is all there is, a pose is no better than the form that is known of the hand.
-    seen_forms = SeenForms() if len(lenses) == 1 and options.forms == "both" else None
     with show_progress("Writing pictures", sum(i is not None for row in rows for i in row)) as report:
         for c, (source, lens) in enumerate(zip(sources, lenses, strict=True)):
             frame_of = {row[c]: t for t, row in enumerate(rows) if row[c] is not None}
@@ -317,10 +334,7 @@ def _write(
                 if t is not None:
                     image = undistort(picture.image, lens.intrinsics, lens.lens, new)
                     mask = _mask(options, picture.name, lens, new)
-                    landmarks = sides.picture(t, c)
-                    if seen_forms is not None:
-                        landmarks = seen_forms(image, landmarks, new)
-                    writer.add(source.name, t, seconds[t] - seconds[0], image, landmarks, mask)
+                    writer.add(source.name, t, seconds[t] - seconds[0], image, sides.picture(t, c), mask)
                     report(len(writer.entries))
     writer.finish()
 

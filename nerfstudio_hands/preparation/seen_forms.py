@@ -3,8 +3,6 @@ picture is nearer to the truth than either."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -16,15 +14,16 @@ from nerfstudio_hands.hand_model import SIDES
 
 
 class SeenForms:
-    """Completes landmarks by the network that comes with the package."""
+    """Asks the network that comes with the package beside the detector."""
 
     def __init__(self) -> None:
         self.predictor = load_predictor(SHIPPED)
 
     def __call__(
         self, image: UInt8[np.ndarray, "H W 3"], landmarks: ImageLandmarks, intrinsics: Float[np.ndarray, "3 3"]
-    ) -> ImageLandmarks:
-        """The landmarks, their form the mean of the detector's and the network's, as large as the detector's.
+    ) -> Float[np.ndarray, "2 21 3"]:
+        """The form of each hand, the mean of the detector's and the network's, as large as the detector's; NaN where
+        that is absent.
 
         Args:
             image: RGB.
@@ -40,7 +39,7 @@ class SeenForms:
                 middle, size = form.mean(0), np.linalg.norm(form - form.mean(0))
                 both = _unit(form) + _unit(hand.joints)
                 metric[index] = middle + size * _unit(both)
-        return replace(landmarks, metric=metric)
+        return metric
 
 
 def _unit(form: Float[np.ndarray, "21 3"]) -> Float[np.ndarray, "21 3"]:

@@ -100,12 +100,15 @@ def somebody(source: str, seed: int, of_the_shape_space: bool = False) -> Somebo
     return Somebody(own, own.rest.double().numpy(), nearest, *numbers)
 
 
+@lru_cache(maxsize=256)
 def drawn_albedo(source: str, seed: int) -> Float[np.ndarray, "V 3"]:
-    """Linear albedo at the vertices of a hand model of one more person; see `body_plan`."""
+    """Linear albedo at the vertices of a hand model of one more person, read-only; see `body_plan`."""
     plan = body_plan(source)
     count, points = plan.model.num_vertices, plan.body.points
     own = SkinPoints(points.position[:count], points.finger[:count], points.dorsal[:count])
-    return _of_complexion(Skin(plan.anatomy, seed).material(own).albedo, own, np.random.default_rng([seed, 32]))
+    albedo = _of_complexion(Skin(plan.anatomy, seed).material(own).albedo, own, np.random.default_rng([seed, 32]))
+    albedo.setflags(write=False)
+    return albedo
 
 
 def _of_complexion(

@@ -58,9 +58,9 @@ MOST_AWAY = 0.8
 """Cosine between fingers and the camera's view up to which the forearm does not hide the hand."""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def pose_pool(source: str, seed: int) -> Float32[np.ndarray, "P 15 3"]:
-    """Flexion, spread and twist of many hands of a model (see `body_plan`), radians; see `joint_limits`."""
+    """Flexion, spread and twist of many hands of a model (see `body_plan`), radians, read-only; see `joint_limits`."""
     model = body_plan(source).model
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng([seed, 41])
@@ -72,7 +72,9 @@ def pose_pool(source: str, seed: int) -> Float32[np.ndarray, "P 15 3"]:
         gesture_angles(model, GRIPS, POOL["grips"], generator),
         _of_takes(model, POOL["takes"], rng),
     ]
-    return torch.cat(parts).float().numpy()
+    pool = torch.cat(parts).float().numpy()
+    pool.setflags(write=False)
+    return pool
 
 
 def _of_takes(model: HandModel, count: int, rng: np.random.Generator) -> torch.Tensor:

@@ -132,7 +132,7 @@ def test_silhouette_gradient_against_differences_of_the_coverage(name: str) -> N
 
 def test_gradients_of_single_vertices() -> None:
     vertices, faces = ball(1)
-    matrices = cameras(3)
+    matrices = cameras(2)
     motions = [torch.zeros_like(vertices) for _ in vertices]
     for vertex, motion in enumerate(motions):
         motion[vertex] = matrices[0][0, :3]
