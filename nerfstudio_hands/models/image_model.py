@@ -215,11 +215,12 @@ class ImageModel(Model):
     def _sample_camera(self) -> SampleCamera:
         """Of the sample that the controls name, in the viewer's world."""
         row, split, index = self._chosen()
-        batch, _ = self._of(row, split)
-        center = self.surroundings.places[split, row].double().numpy()  # pyright: ignore[reportOptionalMemberAccess]
+        surroundings: Surroundings = self.surroundings  # pyright: ignore[reportAssignmentType]
+        center = surroundings.places[split, row].double().numpy()
         # Straight ahead of a camera of nerfstudio's lies its negative z.
         ahead = -np.array(CAMERA_AXES)[:, 2]
-        return SampleCamera(index, center, center + ahead, float(batch["focal"]))
+        # The network is not asked: a training may go on meanwhile.
+        return SampleCamera(index, center, center + ahead, float(surroundings.sample(row, split)["focal"]))
 
     def _of(self, row: int, split: str) -> tuple[CropBatch, Dict[str, Any]]:
         """A sample and what the network, as it is now, says of it."""
