@@ -35,7 +35,7 @@ def laid_on_images(
     right = predictor.decoder.hand.to("cpu")
     if isinstance(right, NimbleHand):
         return list(hands)
-    model = right if hands[0].side == "right" else mirror_hand(right)
+    model = _of_side(right, hands[0].side)
     surface = HandSurface([model])
     joints, pixels, error = (
         np.stack([getattr(hand, name) for hand in hands])[:, None] for name in ("joints", "pixels", "error")
@@ -72,7 +72,7 @@ def registered_to_image(
         return hands
     sides = [side for side in SIDES if side in hands]
     found = [hands[side] for side in sides]
-    surface = HandSurface([right if side == "right" else mirror_hand(right) for side in sides])
+    surface = HandSurface([_of_side(right, side) for side in sides])
     shape = np.mean([hand.shape for hand in found], 0)
     turns = torch.from_numpy(np.stack([hand.rotations for hand in found])).float()[None]
     place = torch.from_numpy(np.stack([hand.translation for hand in found])).float()[None]
@@ -81,6 +81,10 @@ def registered_to_image(
     moved = register_to_image(surface, pose, torch.from_numpy(shape), pixels, error, image, intrinsics)
     each = zip(sides, surface.hands, found, strict=True)
     return {side: _posed(model, hand, moved[:, h : h + 1], shape) for h, (side, model, hand) in enumerate(each)}
+
+
+def _of_side(right: HandModel, side: str) -> HandModel:
+    return right if side == "right" else mirror_hand(right)
 
 
 def _posed(model: HandModel, hand: PredictedHand, pose: HandPose, shape: np.ndarray) -> PredictedHand:

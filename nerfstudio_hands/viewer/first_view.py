@@ -55,12 +55,25 @@ def view_of_hands(scene_box: SceneBox, cameras: Cameras) -> tuple[Float[Tensor, 
 
 def set_first_view(client: viser.ClientHandle, scene_box: SceneBox, cameras: Cameras) -> None:
     """Moves a browser's camera to where it sees the hands."""
-    view = view_of_hands(scene_box, cameras)
-    position, look_at = (np.asarray(point, dtype=np.float64) * VIEWER_SCALE for point in view)
+    center, ahead = view_of_hands(scene_box, cameras)
+    move_camera(client, center.double().numpy(), ahead.double().numpy(), FIELD_OF_VIEW)
+
+
+def move_camera(
+    client: viser.ClientHandle, center: Float[np.ndarray, " 3"], ahead: Float[np.ndarray, " 3"], angle: float
+) -> None:
+    """Moves a browser's camera.
+
+    Args:
+        client: The browser.
+        center: Where it is to stand, meters.
+        ahead: What it is to look at, meters.
+        angle: Vertical angle of view, radians.
+    """
     with client.atomic():
-        client.camera.fov = FIELD_OF_VIEW
-        client.camera.position = position
-        client.camera.look_at = look_at
+        client.camera.fov = angle
+        client.camera.position = VIEWER_SCALE * center
+        client.camera.look_at = VIEWER_SCALE * ahead
 
 
 def keep_recognizable(machine: RenderStateMachine) -> None:

@@ -12,7 +12,7 @@ import viser
 from jaxtyping import Float
 from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 
-from nerfstudio_hands.viewer.first_view import VIEWER_SCALE, keep_recognizable, shrink_to_fit
+from nerfstudio_hands.viewer.first_view import keep_recognizable, move_camera, shrink_to_fit
 
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
@@ -83,7 +83,4 @@ class SampleView(ViewerElement, ViewerControl):
 
     def _move(self, client: viser.ClientHandle) -> None:
         camera = self._sample_camera()
-        with client.atomic():
-            client.camera.fov = 2 * math.atan(0.5 / camera.focal)
-            client.camera.position = VIEWER_SCALE * camera.center
-            client.camera.look_at = VIEWER_SCALE * camera.ahead
+        move_camera(client, camera.center, camera.ahead, 2 * math.atan(0.5 / camera.focal))
