@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import split
 from typing import Any, Optional, Tuple
 
 import torch
@@ -117,8 +118,8 @@ class HandObjectAblations(Recorded):
     """Which rows."""
     pose_run: Optional[Path] = None
     """Checkpoints of a pose network (nerfstudio_models); without, one is trained for as many steps."""
-    options: Tuple[str, ...] = ()
-    """Options of every training, each as one word, for example --pipeline.datamanager.size=64."""
+    options: str = ""
+    """Of every training, as they are typed: `--options="--pipeline.datamanager.size 64"`."""
     drawn: Tuple[str, ...] = ()
     """Options of the drawn pictures, likewise."""
 
@@ -127,7 +128,7 @@ def trained_row(name: str, row: Row, args: HandObjectAblations, pose_run: Path |
     """config.yml of a row's training."""
     poses = () if pose_run is None else ("--pipeline.model.pose-run", str(pose_run))
     steps = ("--max-num-iterations", str(args.steps), "--steps-per-eval-all-images", "1000000")
-    method = [row.method, *steps, *poses, *row.options, *args.options]
+    method = [row.method, *steps, *poses, *row.options, *split(args.options)]
     data = ["hand-object-data", *row.data, "--max-eval-images", str(args.pictures), *args.drawn]
     folder = name.replace(" ", "_").replace(",", "")
     return trained(args.output, folder, method, data)

@@ -23,6 +23,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import split
 from typing import Any, Tuple
 
 import numpy as np
@@ -107,8 +108,9 @@ class MonocularAblations(Recorded):
     """Which rows."""
     seeds: Tuple[int, ...] = (0,)
     """Of the trainings; figures are means over them."""
-    options: Tuple[str, ...] = ("--pipeline.datamanager.size=96", "--pipeline.datamanager.batch-size=24")
-    """Options of every training, each as one word."""
+    options: str = "--pipeline.datamanager.size 96 --pipeline.datamanager.batch-size 24 --pipeline.model.frozen-stages 3"
+    """Of every training, as they are typed; given as `--options="--pipeline..."`. By default trainings that two cores can
+    do: crops of 96 pixels, the encoder's early stages as ImageNet left them."""
 
 
 def drawn(args: MonocularAblations) -> Path:
@@ -161,7 +163,7 @@ def trained_row(name: str, row: Row, seed: int, folder: Path, args: MonocularAbl
     seen = []
     if row.detections is not None:
         seen = ["--pipeline.datamanager.detections", str(detections(row.detections, folder))]
-    method = ["hand-monocular-weak", *fixed, "--machine.seed", str(seed), *ALL_ROWS, *row.options, *seen, *args.options]
+    method = ["hand-monocular-weak", *fixed, "--machine.seed", str(seed), *ALL_ROWS, *row.options, *seen, *split(args.options)]
     run = f"{name}-{seed}".replace(" ", "_").replace("+", "and")
     return trained(args.output, run, method, ["freihand-data", "--data", str(folder)])
 
