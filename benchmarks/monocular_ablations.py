@@ -108,9 +108,11 @@ class MonocularAblations(Recorded):
     """Which rows."""
     seeds: Tuple[int, ...] = (0,)
     """Of the trainings; figures are means over them."""
-    options: str = "--pipeline.datamanager.size 96 --pipeline.datamanager.batch-size 24 --pipeline.model.frozen-stages 3"
-    """Of every training, as they are typed; given as `--options="--pipeline..."`. By default trainings that two cores can
-    do: crops of 96 pixels, the encoder's early stages as ImageNet left them."""
+    options: str = (
+        "--pipeline.datamanager.size 96 --pipeline.datamanager.batch-size 24 --pipeline.model.frozen-stages 3"
+    )
+    """Of every training, as they are typed; given as `--options="--pipeline..."`. By default trainings that two cores
+    can do: crops of 96 pixels, the encoder's early stages as ImageNet left them."""
 
 
 def drawn(args: MonocularAblations) -> Path:
@@ -163,7 +165,8 @@ def trained_row(name: str, row: Row, seed: int, folder: Path, args: MonocularAbl
     seen = []
     if row.detections is not None:
         seen = ["--pipeline.datamanager.detections", str(detections(row.detections, folder))]
-    method = ["hand-monocular-weak", *fixed, "--machine.seed", str(seed), *ALL_ROWS, *row.options, *seen, *split(args.options)]
+    method = ["hand-monocular-weak", *fixed, "--machine.seed", str(seed), *ALL_ROWS, *row.options, *seen]
+    method += split(args.options)
     run = f"{name}-{seed}".replace(" ", "_").replace("+", "and")
     return trained(args.output, run, method, ["freihand-data", "--data", str(folder)])
 
