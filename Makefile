@@ -4,9 +4,6 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 VALIDATOR := $(if $(shell command -v npm),.cache/npm/node_modules/gltf-validator)
 
-# Has the machine to itself.
-BROWSER_TEST := tests/viewer/test_in_browser.py
-
 # Without its bytecode kept, each process of the commands and the tests would compile all that it imports, for longer than
 # it then takes to import it.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,12 +15,11 @@ demo: install
 # The type checker knows one core only, so the tests begin beside it.
 test: install lint $(VALIDATOR)
 	$(MAKE) --jobs 2 types units
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(BROWSER_TEST)
 
 # One file more at a time than there are cores, as some wait for servers and other processes; in the order of
 # tests/conftest.py: the longest files first.
 units: install $(VALIDATOR)
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --ignore $(BROWSER_TEST)
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

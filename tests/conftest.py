@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 LONGEST = (
-    "test_moving_hands.py", "test_held_out.py", "test_fit_demo.py", "test_cuda_rehearsal.py", "test_golden.py",
-    "test_registration.py", "test_fit.py", "test_scene_pipeline.py", "test_wheel.py",
+    "test_moving_hands.py", "test_held_out.py", "test_in_browser.py", "test_fit_demo.py", "test_cuda_rehearsal.py",
+    "test_golden.py", "test_registration.py", "test_fit.py", "test_scene_pipeline.py", "test_wheel.py",
 )  # fmt: skip
 """Files that begin first, so that none of them is left to run alone when all others are done."""
 
@@ -118,7 +118,7 @@ def fit_cache(shared_folder: Path, detector_weights: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(demo_capture: Path, fit_cache: Path, shared_folder: Path) -> Path:
+def tiny_run(demo_capture: Path, kept_true_fit: None, shared_folder: Path) -> Path:
     """config.yml of a run of `ns-train hand-uvnerf` that saw thirty small batches."""
     from helpers.in_process import ns_train
 
@@ -163,18 +163,25 @@ def true_fit(demo_capture: Path) -> HandFit:
 
 
 @pytest.fixture(scope="session")
+def kept_true_fit(demo_capture: Path, true_fit: HandFit, fit_cache: Path, shared_folder: Path) -> None:
+    """In the cache that tests share, the fit of the shipped capture is the truth."""
+    from helpers.kept_fit import keep
+
+    with FileLock(shared_folder / "kept.lock"):
+        if not (fit_cache / "kept").exists():
+            keep(true_fit, demo_capture)
+            (fit_cache / "kept").touch()
+
+
+@pytest.fixture(scope="session")
 def true_fit_cache(demo_capture: Path, true_fit: HandFit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder in which the fit of the shipped capture is the truth."""
-    from nerfstudio_hands.captures.layouts import read_capture
-    from nerfstudio_hands.captures.splits import choose_cameras
-    from nerfstudio_hands.fitting import FitOptions, cache_path
+    """A cache folder in which the fit of the shipped capture is the truth, and nothing else is."""
+    from helpers.kept_fit import keep
 
     folder = tmp_path_factory.mktemp("true-fit")
-    capture = read_capture(demo_capture, layout="auto")
-    cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NERFSTUDIO_HANDS_CACHE", str(folder))
-        true_fit.save(cache_path(capture, FitOptions(cameras)))
+        keep(true_fit, demo_capture)
     return folder
 
 

@@ -62,7 +62,7 @@ def camera_path(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def tiny_sdf(demo_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_sdf(demo_capture: Path, kept_true_fit: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """config.yml of a run of `ns-train hand-sdf` that saw a few small batches."""
     output = tmp_path_factory.mktemp("runs")
     ns_train(

@@ -15,18 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.kept_fit import keep
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
-from nerfstudio_hands.captures.layouts import read_capture
-from nerfstudio_hands.captures.splits import choose_cameras
 from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.dataparsers import run_record
 from nerfstudio_hands.dataparsers.registrations import hands_data
 from nerfstudio_hands.dataparsers.run_record import RUN_FILE, RUN_VERSION, RunRecord
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import FitOptions, HandFit, cache_path
+from nerfstudio_hands.fitting import HandFit
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh
 
 CACHE = "NERFSTUDIO_HANDS_CACHE"
@@ -44,12 +43,6 @@ def scan(demo_capture: Path, true_fit: HandFit, kept_fits: Path, tmp_path: Path)
     scan = shutil.copytree(demo_capture, tmp_path / "captures" / "1")
     keep(true_fit, scan)
     return scan
-
-
-def keep(fit: HandFit, scan: Path) -> None:
-    capture = read_capture(scan)
-    cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
-    fit.save(cache_path(capture, FitOptions(cameras)))
 
 
 def parser_of(scan: Path, run: Path, **options):

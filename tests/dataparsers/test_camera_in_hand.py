@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from helpers.kept_fit import keep
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.layouts import read_capture
-from nerfstudio_hands.captures.splits import Split, choose_cameras
+from nerfstudio_hands.captures.splits import Split
 from nerfstudio_hands.dataparsers import avatar_data
 from nerfstudio_hands.dataparsers.avatar_data import capture_to_outputs
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting import FitOptions, cache_path
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandSurface, load_hand
 from nerfstudio_hands.transforms.rigid import apply_rigid
@@ -81,9 +81,7 @@ def scan_with_a_camera_inside(
     arrays["ext_2"][:3, 3] = -arrays["ext_2"][:3, :3] @ place_beside(hand, -0.003)
     arrays["world_mat_2"] = arrays["int_2"] @ arrays["ext_2"]
     np.savez(file, **arrays)
-    capture = read_capture(scan)
-    cameras, _ = choose_cameras(capture, cameras=None, exclude=(), held_out=None)
-    true_fit.save(cache_path(capture, FitOptions(cameras)))
+    keep(true_fit, scan)
     return scan
 
 
