@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,6 +183,14 @@ def true_fit_cache(demo_capture: Path, true_fit: HandFit, tmp_path_factory: pyte
         patch.setenv("NERFSTUDIO_HANDS_CACHE", str(folder))
         keep(true_fit, demo_capture)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_logs_are_left_open() -> Iterator[None]:
+    """nerfstudio goes on to write logs of trainings of its process that are done, where their folders may be gone."""
+    yield
+    if writer := sys.modules.get("nerfstudio.utils.writer"):
+        writer.EVENT_WRITERS.clear()
 
 
 @pytest.fixture

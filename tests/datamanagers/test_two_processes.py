@@ -1,4 +1,4 @@
-"""Two processes train one model on different pixels."""
+"""Two processes train one model on different pixels, or on different pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helpers.ddp_worker import train_beside_another
 from helpers.forked import start
 
 
-def test_two_processes_keep_one_model_and_draw_different_pixels(
+def test_two_processes_keep_one_model_and_see_different_pixels_and_images(
     demo_capture: Path, true_fit_cache: Path, tmp_path: Path
 ):
     # A cache in which nobody has cut these pictures yet.
@@ -32,4 +32,7 @@ def test_two_processes_keep_one_model_and_draw_different_pixels(
     assert same < 0.05
     # One of them cut the pictures, the other one waited and found them cut.
     assert sum("Hands cut out of" in log.read_text() for log in logs) == 1
-    assert len(list((tmp_path / "two").rglob("*.ckpt"))) == 1
+    assert np.array_equal(first["of_pictures"], second["of_pictures"]) and np.isfinite(first["of_pictures"]).all()
+    # Each picture of the epoch was seen once, by one of them.
+    assert sorted([*first["rows"].ravel(), *second["rows"].ravel()]) == list(range(16))
+    assert len(list((tmp_path / "two").rglob("*.ckpt"))) == 2
