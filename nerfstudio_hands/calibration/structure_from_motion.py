@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import tempfile
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 from nerfstudio_hands.calibration.formats.colmap import is_colmap, read_colmap
 from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.progress import say, show_progress
 
 NEEDED = 0.5
 """Share of the pictures that must find their place."""
 
 SEED = 0
 
+FEATURES = 2048
+"""Of a picture. With four times as many, a minute of video takes five minutes in place of two and comes out alike."""
+
+LONGEST = 1600
+"""Pixels of a picture's longer side in which features are looked for."""
+
 
 def reconstruct(
-    images: Path, *, masks: Path | None = None, known: CalibratedCamera | None = None, sequential: bool = False
+    images: Path,
+    *,
+    masks: Path | None = None,
+    known: CalibratedCamera | None = None,
+    sequential: bool = False,
+    origin: Path | None = None,
 ) -> tuple[Calibration, str]:
     """Lens and places of one camera, by COLMAP (Schönberger and Frahm, "Structure-from-motion revisited", CVPR 2016).
 
@@ -29,6 +42,7 @@ def reconstruct(
         masks: Folder of masks NAME.png of pictures NAME, e.g. `0001.jpg.png`: black where the hand is.
         known: The camera, where its intrinsics are known; they are kept.
         sequential: Whether pictures follow each other, as those of a video.
+        origin: Where the pictures are from, for messages; by default the folder.
 
     Returns:
         A camera a picture, and a sentence for people.
@@ -43,6 +57,7 @@ def reconstruct(
             "--method motion: expected the package pycolmap, found it is not installed: type "
             "`pip install nerfstudio-hands[calibrate]`, or calibrate with --method board."
         ) from error
+    origin = origin or images
     names = sorted(path.name for path in images.iterdir() if path.is_file())
     pycolmap.logging.minloglevel = 2
     with tempfile.TemporaryDirectory(prefix="nerfstudio-hands-") as folder:
@@ -53,27 +68,38 @@ def reconstruct(
         reader.camera_params = "" if known is None else ",".join(map(repr, _parameters(known)))
         if masks is not None:
             reader.mask_path = str(masks)
+        features = pycolmap.FeatureExtractionOptions()
+        features.max_image_size, features.sift.max_num_features = LONGEST, FEATURES
         cpu = {"device": pycolmap.Device.cpu}
+        say(f"Looking for points in {len(names)} pictures ...")
         pycolmap.extract_features(
-            database, images, names, camera_mode=pycolmap.CameraMode.SINGLE, reader_options=reader, **cpu
-        )
+            *(database, images, names, pycolmap.CameraMode.SINGLE), reader_options=reader, extraction_options=features,
+            **cpu,
+        )  # fmt: skip
+        say("Finding the same points in several pictures ...")
         (pycolmap.match_sequential if sequential else pycolmap.match_exhaustive)(database, **cpu)
         options = pycolmap.IncrementalPipelineOptions()
         options.random_seed = SEED
         options.multiple_models = False
         if known is not None:
             options.ba_refine_focal_length = options.ba_refine_extra_params = False
-        pycolmap.incremental_mapping(database, images, models, options)
+        with show_progress("Placing pictures", len(names)) as report:
+            done = count(3)
+            pycolmap.incremental_mapping(
+                *(database, images, models, options),
+                initial_image_pair_callback=lambda: report(2),
+                next_image_callback=lambda: report(next(done)),
+            )
         found = sorted(path for path in models.iterdir() if is_colmap(path))
-        placed = read_colmap(found[0]) if found else Calibration(images, {})
+        placed = read_colmap(found[0]) if found else Calibration(origin, {})
     if len(placed.images) < max(2, NEEDED * len(names)):
         raise HandsError(
-            f"{images}: expected to place at least half of the {len(names)} pictures, found a place for "
+            f"{origin}: expected to place at least half of the {len(names)} pictures, found a place for "
             f"{len(placed.images)}: walk round the hand slowly, with a textured table in sight, or lay a board beside "
             "it (--method board)."
         )
     sentence = f"{len(placed.images)} of {len(names)} pictures placed by structure from motion; the unit is arbitrary."
-    return Calibration(images, placed.cameras, placed.images), sentence
+    return Calibration(origin, placed.cameras, placed.images), sentence
 
 
 def _model(camera: CalibratedCamera) -> str:

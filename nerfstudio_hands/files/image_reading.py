@@ -145,6 +145,19 @@ def image_size(path: Path) -> tuple[int, int]:
     return size
 
 
+def is_upright(path: Path) -> bool:
+    """Whether a picture's pixels lie as its camera was held; the readers here turn one whose pixels do not.
+
+    Raises:
+        HandsError: See `image_size`.
+    """
+    try:
+        with opened_image(path) as picture:
+            return _is_upright(picture)
+    except UnreadableFile as error:
+        raise _unreadable(path, error) from error
+
+
 def _has_png_end(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-12, 2)
@@ -179,10 +192,14 @@ def _readable_image(path: Path, *, header: bool = False) -> Iterator[Image.Image
                 _require_png_as_written(path)
             yield _upright(picture)
     except UnreadableFile as error:
-        raise HandsError(
-            f"{path}: expected a complete picture, found {_quoted(error)}: copy the file again, or remove it to go "
-            "without it."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: UnreadableFile) -> HandsError:
+    return HandsError(
+        f"{path}: expected a complete picture, found {_quoted(error)}: copy the file again, or remove it to go without "
+        "it."
+    )
 
 
 def _require_png_as_written(path: Path) -> None:
@@ -202,12 +219,16 @@ def _require_png_as_written(path: Path) -> None:
 
 def _upright(picture: Image.Image) -> Image.Image:
     """The picture as its camera was held, which phones note beside pixels that they leave lying."""
-    # Of other formats Pillow would decode the picture to find out.
-    if picture.format not in PHONE_FORMATS or picture.getexif().get(ORIENTATION, 1) == 1:
+    if _is_upright(picture):
         return picture
     turned = ImageOps.exif_transpose(picture)
     turned.format = picture.format
     return turned
+
+
+def _is_upright(picture: Image.Image) -> bool:
+    # Of other formats Pillow would decode the picture to find out.
+    return picture.format not in PHONE_FORMATS or picture.getexif().get(ORIENTATION, 1) == 1
 
 
 def _quoted(error: UnreadableFile) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import cv2
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
@@ -28,8 +29,12 @@ from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
 from nerfstudio_hands.calibration.structure_from_motion import reconstruct
 from nerfstudio_hands.captures.landmark_files import read_landmark_files
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.image_reading import image_size, is_upright, read_image
 from nerfstudio_hands.preparation.sources import Source
 from nerfstudio_hands.program.progress import track
+
+BEYOND_JOINTS = 0.4
+"""Lengths of the palm by which a mask reaches beyond the joints of a hand."""
 
 
 def known_cameras(
@@ -127,18 +132,53 @@ def by_motion(
             "calibrated with --method board or hands."
         )
     source = sources[0]
-    with _images_of(source, every) as folder:
-        placed, sentence = reconstruct(folder, known=known.get(source.name), sequential=source.is_video)
+    with _images_of(source, every) as folder, TemporaryDirectory(prefix="nerfstudio-hands-") as masks:
+        seen = {} if landmarks is None else _landmarks_by_image(folder, landmarks / source.name)
+        if seen:
+            write_hand_masks(folder, seen, Path(masks))
+        placed, sentence = reconstruct(
+            folder,
+            masks=Path(masks) if seen else None,
+            known=known.get(source.name),
+            sequential=source.is_video,
+            origin=source.files[0] if source.is_video else source.files[0].parent,
+        )
     if landmarks is None:
         return placed, sentence
-    files = {name: landmarks / source.name / f"{Path(name).stem}.json" for name in placed.images}
-    names = [name for name, file in files.items() if file.is_file()]
-    sizes = [size for name in names if (size := placed.images[name].size) is not None]
-    found = read_landmark_files([files[name] for name in names], sizes)
-    pixels = np.stack([one.pixels for one in found])[None] if found else np.empty((1, 0, 2, 21, 2))
+    names = [name for name in placed.images if name in seen]
+    pixels = np.stack([seen[name] for name in names])[None] if names else np.empty((1, 0, 2, 21, 2))
     # The hand is still: its landmarks in all pictures are of one instant.
     convention = find_convention(placed, names, pixels, hand_length_mm=hand_length_mm)
     return convention.calibration, f"{sentence} {convention.sentence}"
+
+
+def write_hand_masks(images: Path, landmarks: Mapping[str, Float[np.ndarray, "2 21 2"]], masks: Path) -> None:
+    """Write for each picture NAME of a folder NAME.png: white, and black where its hands are, as COLMAP takes masks.
+
+    Args:
+        images: Folder of pictures.
+        landmarks: Pixels of the hands' landmarks by a picture's name, NaN where absent.
+        masks: Folder for the masks.
+    """
+    for image in sorted(images.iterdir()):
+        width, height = image_size(image)
+        mask = np.full((height, width), 255, np.uint8)
+        for hand in landmarks.get(image.name, ()):
+            if np.isfinite(hand).all():
+                hull = cv2.convexHull(hand.astype(np.float32)).round().astype(np.int32)
+                cv2.fillConvexPoly(mask, hull, (0,))
+                # The skin reaches beyond the joints, and an arm beyond the wrist.
+                around = max(1, round(BEYOND_JOINTS * float(np.linalg.norm(hand[9] - hand[0]))))
+                cv2.polylines(mask, [hull], True, (0,), 2 * around)
+        Image.fromarray(mask).save(masks / f"{image.name}.png")
+
+
+def _landmarks_by_image(images: Path, folder: Path) -> dict[str, Float[np.ndarray, "2 21 2"]]:
+    """Pixels of the landmarks by a picture's name, of those that have a file."""
+    files = {path.name: folder / f"{path.stem}.json" for path in sorted(images.iterdir())}
+    names = [name for name, file in files.items() if file.is_file()]
+    found = read_landmark_files([files[name] for name in names], [image_size(images / name) for name in names])
+    return {name: one.pixels for name, one in zip(names, found, strict=True)}
 
 
 def write_frames(source: Source, names: Iterable[str], folder: Path) -> None:
@@ -166,14 +206,19 @@ def write_frames(source: Source, names: Iterable[str], folder: Path) -> None:
 
 @contextmanager
 def _images_of(source: Source, every: int) -> Iterator[Path]:
-    """A folder with the pictures of a source: its own, or one of the frames of a video while they are needed."""
-    if not source.is_video and every == 1:
-        yield source.files[0].parent
-        return
-    with TemporaryDirectory(prefix="nerfstudio-hands-") as folder:
-        for picture in track(islice(source.pictures(), 0, None, every), f"Reading {source.name}", 0):
-            Image.fromarray(picture.image).save(Path(folder, f"{picture.name}.png"))
-        yield Path(folder)
+    """A folder with pictures of a source, upright, while they are needed: under their own names, or frames of a video
+    under their numbers."""
+    with TemporaryDirectory(prefix="nerfstudio-hands-") as name:
+        folder = Path(name)
+        if source.is_video:
+            for picture in track(islice(source.pictures(), 0, None, every), f"Reading {source.name}", 0):
+                Image.fromarray(picture.image).save(folder / f"{picture.name}.png")
+        for file in () if source.is_video else source.files[::every]:
+            if is_upright(file):
+                (folder / file.name).symlink_to(file.resolve())
+            else:
+                Image.fromarray(read_image(file)).save(folder / file.name, quality=95)
+        yield folder
 
 
 def _landmarks(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.board_images import K, eyes, photographed
 from helpers.moving_hand import SIZE, made_up_rig, moving_joints, seen
+from PIL import Image
 
 from nerfstudio_hands.calibration.board import Board
 from nerfstudio_hands.calibration.intrinsics import exif_view_degrees
@@ -17,6 +18,7 @@ from nerfstudio_hands.calibration.record import transforms
 from nerfstudio_hands.captures.landmark_files import ImageLandmarks, write_landmarks
 from nerfstudio_hands.cli.calibrate import calibrate
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.files.image_reading import read_image
 
 
 def test_a_printed_board_and_a_camera_that_moves_round_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -60,6 +62,38 @@ def test_cameras_placed_by_hands(tmp_path: Path):
     assert found.unit == 1.0 and list(found.cameras) == [camera.name for camera in rig]
     one, other = (np.linalg.inv(transforms(cameras))[:, :3, 3] for cameras in (found.cameras.values(), rig))
     assert np.linalg.norm(one[1] - one[0]) == pytest.approx(np.linalg.norm(other[1] - other[0]), rel=0.1)
+
+
+def test_structure_from_motion_sees_upright_images_without_the_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "found" / "phone").mkdir(parents=True)
+    picture = np.zeros((60, 80, 3), np.uint8)
+    picture[:10] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "phone" / "a.jpg", exif=turned, quality=95)
+    Image.fromarray(picture).save(tmp_path / "phone" / "b.jpg", quality=95)
+    pixels = np.full((2, 21, 2), np.nan)
+    pixels[1] = np.stack([30 + np.arange(21) % 5, 30 + np.arange(21)], -1)
+    write_landmarks(
+        tmp_path / "found" / "phone" / "b.json", ImageLandmarks(pixels, np.full((2, 21, 3), np.nan), np.full(2, np.nan))
+    )
+
+    def looked_at(images: Path, *, masks: Path, origin: Path, **options):
+        upright = np.asarray(Image.open(images / "a.jpg"))
+        assert upright.shape == (80, 60, 3) and upright[:, 51:].mean() > 240 and upright[:, :49].mean() < 10
+        assert np.array_equal(np.asarray(Image.open(images / "b.jpg")), read_image(tmp_path / "phone" / "b.jpg"))
+        mask = np.asarray(Image.open(masks / "b.jpg.png"))
+        # The joints' hull and .4 of the palm's 9.8 pixels around it.
+        assert mask[30:50, 30:34].max() == 0 and not mask[40, 27:37].any()
+        assert mask[:24].min() == mask[:, 42:].min() == 255
+        assert np.asarray(Image.open(masks / "a.jpg.png")).min() == 255 and origin == tmp_path / "phone"
+        raise HandsError("seen")
+
+    monkeypatch.setattr("nerfstudio_hands.preparation.calibrate.reconstruct", looked_at)
+    where = {"images": (tmp_path / "phone",), "landmarks": tmp_path / "found"}
+    with pytest.raises(HandsError, match="seen"):
+        calibrate(output=tmp_path / "c.json", method="motion", every=1, **where)
 
 
 def test_what_is_missing_is_said(tmp_path: Path):
