@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nerfstudio_hands.export.glb import GlbBuilder
+from nerfstudio_hands.files.glb import GlbBuilder
 from nerfstudio_hands.motion.pose_track import PoseTrack
 from nerfstudio_hands.transforms.rotations import composed, rotation_vector, unit_quaternion
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from nerfstudio_hands.export.glb import GlbBuilder
 from nerfstudio_hands.export.joint_animation import Wrist, add_animation
 from nerfstudio_hands.export.tangent_frames import vertex_tangents
 from nerfstudio_hands.export.textured_mesh import png_bytes, split_at_seams
+from nerfstudio_hands.files.glb import GlbBuilder
 from nerfstudio_hands.motion.pose_track import PoseTrack
 
 INFLUENCES = 4

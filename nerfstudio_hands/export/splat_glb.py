@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from nerfstudio_hands.export.glb import GlbBuilder
 from nerfstudio_hands.export.splat_ellipsoids import splat_ellipsoids
+from nerfstudio_hands.files.glb import GlbBuilder
 from nerfstudio_hands.model_components.export_source import SplatCloud
 
 EXTENSION = "KHR_gaussian_splatting"

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
-from nerfstudio_hands.export.glb import GlbBuilder
+from nerfstudio_hands.files.glb import GlbBuilder
 
 
 @dataclass

@@ -90,7 +90,7 @@ class PosedHandModel(Model):
             len(self.camera_names), learn_colors=self.config.camera_colors, refine_poses=self.config.refine_cameras
         )
         self.register_buffer("scene_corners", self.scene_box.aabb.float(), persistent=False)
-        self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box)
+        self.pose_controls = PoseControls(self.hands, self.frame_names, self.scene_box, self.export_source)
         self.perceptual = None
 
     @property

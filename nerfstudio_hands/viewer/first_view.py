@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -133,5 +134,18 @@ def shrink_to_fit(machine: RenderStateMachine) -> None:
                 sentence = f"{error} The viewer goes on with at most {largest.value} pixels a side."
                 CONSOLE.print(sentence, style="bold yellow", markup=False, soft_wrap=True)
             raise IOChangeException from error
+
+    machine._render_img = attempt
+
+
+def give_way(machine: RenderStateMachine, stands_in: Callable[[], bool]) -> None:
+    """Renders nothing, and waits for no training step, while something in the scene stands in for the picture."""
+    render = machine._render_img
+
+    def attempt(camera_state: CameraState) -> dict[str, Tensor]:
+        if not stands_in():
+            return render(camera_state)
+        height, width = machine._calculate_image_res(camera_state.aspect)
+        return {"rgb": torch.zeros(height, width, 3)}
 
     machine._render_img = attempt

@@ -16,9 +16,11 @@ from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.viewer.browser_mesh import BrowserMesh
 from nerfstudio_hands.viewer.finger_angles import angle_ranges, bend_hand, hand_angles
 from nerfstudio_hands.viewer.first_view import (
     VIEWER_SCALE,
+    give_way,
     keep_recognizable,
     keep_up_to_date,
     set_first_view,
@@ -29,6 +31,7 @@ from nerfstudio_hands.viewer.player import Player
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
 
+    from nerfstudio_hands.model_components.export_source import ExportSource
     from nerfstudio_hands.model_components.posed_hands import PosedHands
 
 TRAINING_SHARE = 0.6
@@ -37,6 +40,11 @@ shows a new picture only now and then."""
 
 MESH_NAME = "/hand_mesh"
 MESH_COLOR = (90, 200, 255)
+
+FAST_NAME = "/fast_hand"
+
+FAST_SECONDS = 3.0
+"""After which the colors of a fast hand are asked for anew while a training goes on."""
 
 
 class PoseControls(ViewerElement, ViewerControl):
@@ -55,9 +63,16 @@ class PoseControls(ViewerElement, ViewerControl):
         hands: the poses that the model renders.
         frame_names: names of the frames.
         scene_box: box round the hands, nerfstudio's world; the first view shows it.
+        source: what the model says of colors, for a mesh that the browser draws; None where there is none.
     """
 
-    def __init__(self, hands: PosedHands, frame_names: list[str], scene_box: SceneBox):
+    def __init__(
+        self,
+        hands: PosedHands,
+        frame_names: list[str],
+        scene_box: SceneBox,
+        source: Callable[[], ExportSource] | None = None,
+    ):
         super().__init__(name="Hands")
         self._hands = hands
         self._frame_names = frame_names
@@ -73,6 +88,11 @@ class PoseControls(ViewerElement, ViewerControl):
         self._player: Player | None = None
         self._mesh: viser.MeshHandle | None = None
         self._mesh_server: viser.ViserServer | None = None
+        self._source = source
+        self._fast: BrowserMesh | None = None
+        self._fast_handle: viser.GlbHandle | None = None
+        self._fast_server: viser.ViserServer | None = None
+        self._fast_drawn = 0.0
 
     # What nerfstudio calls -------------------------------------------------------------------------------------------
 
@@ -99,6 +119,10 @@ class PoseControls(ViewerElement, ViewerControl):
         reset.on_click(lambda _: self.show_frame(self._frame))
         mesh = gui.add_checkbox("Show mesh", False, hint="Draw the posed mesh over the picture")
         _on_user_update(mesh, lambda: self.show_mesh(viser_server if mesh.value else None))
+        if self._source is not None:
+            hint = "The hand as a mesh in its own colors, which the browser turns by itself, also beside a training"
+            fast = gui.add_checkbox("Fast", False, hint=hint)
+            _on_user_update(fast, lambda: self.show_fast(viser_server if fast.value else None))
         self._player.install(viser_server)
         poses = self._poses(range(self._hands.num_frames))
         for hand, model in enumerate(self._hands.surface.hands):
@@ -125,6 +149,7 @@ class PoseControls(ViewerElement, ViewerControl):
             machine = viewer.render_statemachines[client.client_id]
             keep_recognizable(machine)
             shrink_to_fit(machine)
+            give_way(machine, self.stands_in)
             set_first_view(client, self._scene_box, viewer.pipeline.datamanager.train_dataset.cameras)
             viewer.train_util = TRAINING_SHARE
 
@@ -205,6 +230,26 @@ class PoseControls(ViewerElement, ViewerControl):
             self._mesh_server = viser_server
             self._draw_mesh()
 
+    def show_fast(self, viser_server: viser.ViserServer | None) -> None:
+        """Has this viewer's browsers draw the hands by themselves, and sends no pictures of them; None ends it."""
+        with self._lock:
+            if self._fast_handle is not None and viser_server is None:
+                self._fast_handle.remove()
+                self._fast_handle = None
+            self._fast_server = viser_server
+            self._draw_fast()
+        self._rerender()
+
+    def stands_in(self) -> bool:
+        """Whether browsers draw the hands by themselves; now and then with what has been learned meanwhile."""
+        if self._fast_server is None:
+            return False
+        if time.monotonic() - self._fast_drawn > FAST_SECONDS:
+            lock = self._viewer.train_lock if self._viewer is not None else None
+            with lock or contextlib.nullcontext(), self._lock:
+                self._draw_fast()
+        return True
+
     # -----------------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -236,13 +281,24 @@ class PoseControls(ViewerElement, ViewerControl):
         self._pose = pose
         self._hands.set_free_pose(pose)
         self._draw_mesh()
-        if self._viewer is None:
-            return
-        if hold_training:
+        self._draw_fast()
+        if self._viewer is not None and hold_training:
             # nerfstudio holds the training back for a moment after the camera moved, so that the picture can follow.
             self._viewer.last_move_time = time.time()  # pyright: ignore[reportAttributeAccessIssue]
-        with contextlib.suppress(KeyError):  # A browser that leaves at this moment.
-            self._viewer._trigger_rerender()
+        self._rerender()
+
+    def _rerender(self) -> None:
+        if self._viewer is not None:
+            with contextlib.suppress(KeyError):  # A browser that leaves at this moment.
+                self._viewer._trigger_rerender()
+
+    def _draw_fast(self) -> None:
+        """Adds the colored mesh to the scene, where one of the same name gives way to it."""
+        if self._fast_server is None or self._source is None:
+            return
+        self._fast = self._fast or BrowserMesh(self._hands, self._source)
+        self._fast_handle = self._fast_server.scene.add_glb(FAST_NAME, self._fast.glb(self.pose()), scale=VIEWER_SCALE)
+        self._fast_drawn = time.monotonic()
 
     @torch.no_grad()
     def _draw_mesh(self) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.export.avatar import rigs
-from nerfstudio_hands.export.glb import GlbBuilder
 from nerfstudio_hands.export.rigged_glb import rigged_glb_bytes, strongest_influences
+from nerfstudio_hands.files.glb import GlbBuilder
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand, pose_hand
 from nerfstudio_hands.hand_model.joints import MANO_JOINT_NAMES
 from nerfstudio_hands.hand_model.subdivided import subdivide_hand

@@ -84,6 +84,10 @@ class FakeServer:
         self.meshes[name] = vertices
         return SimpleNamespace(remove=lambda: self.meshes.pop(name))
 
+    def add_glb(self, name: str, glb_data: bytes, *, scale: float) -> SimpleNamespace:
+        self.meshes[name] = scale, glb_data
+        return SimpleNamespace(remove=lambda: self.meshes.pop(name))
+
 
 def viewer_rays() -> RayBundle:
     """Rays as nerfstudio's viewer sends them: a time, and no frame."""

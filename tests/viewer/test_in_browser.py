@@ -257,6 +257,15 @@ def test_a_person_bends_a_finger_and_plays_it(page: Page) -> None:
     page.tick("Show mesh")
     wait_for(lambda: blue(page.picture()) < 0.001, "the picture without the mesh")
 
+    # What the browser draws by itself is the same hand in the same place; its colors are those of no training yet.
+    page.tick("Fast")
+    page.tick("Show mesh")
+    wait_for(lambda: blue(page.picture()) > 0.005, "the mesh over the hand that the browser draws")
+    page.tick("Show mesh")
+    wait_for(lambda: 0.8 < shown(page.picture()).sum() / shown(bent).sum() < 1.25, "the hand that the browser draws")
+    assert (shown(page.picture()) & shown(bent)).sum() > 0.75 * shown(bent).sum()
+    page.tick("Fast")
+
     page.click("Reset pose")
     wait_for(lambda: changed(page.picture(), hand) < changed(bent, hand) / 4, "the picture as it was before")
 

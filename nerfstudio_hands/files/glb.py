@@ -61,9 +61,10 @@ class GlbBuilder:
         *,
         positions: Float[np.ndarray, "V 3"],
         normals: Float[np.ndarray, "V 3"],
-        uv: Float[np.ndarray, "V 2"],
         faces: Int[np.ndarray, "F 3"],
         material: int,
+        uv: Float[np.ndarray, "V 2"] | None = None,
+        colors: Float[np.ndarray, "V 3"] | None = None,
         tangents: Float[np.ndarray, "V 4"] | None = None,
         joints: Int[np.ndarray, "V 4"] | None = None,
         weights: Float[np.ndarray, "V 4"] | None = None,
@@ -73,9 +74,10 @@ class GlbBuilder:
         Args:
             positions: Metres.
             normals: Unit normals.
-            uv: Texture coordinates, v upwards; glTF's v points downwards, which is turned here.
             faces: Triangles, counter-clockwise seen from outside.
             material: Index of the material.
+            uv: Texture coordinates, v upwards; glTF's v points downwards, which is turned here.
+            colors: Of the vertices, linear, instead of a texture.
             tangents: Unit tangents and the sign of the bitangent, see `tangent_frames.vertex_tangents`.
             joints: The joints that move each vertex, by their place in the skin.
             weights: How much they do, rows sum to one.
@@ -83,8 +85,11 @@ class GlbBuilder:
         attributes = {
             "POSITION": self._vertex_data(positions, bounds=True),
             "NORMAL": self._vertex_data(normals),
-            "TEXCOORD_0": self._vertex_data(uv * [1, -1] + [0, 1]),
         }
+        if uv is not None:
+            attributes["TEXCOORD_0"] = self._vertex_data(uv * [1, -1] + [0, 1])
+        if colors is not None:
+            attributes["COLOR_0"] = self._vertex_data(colors)
         if tangents is not None:
             attributes["TANGENT"] = self._vertex_data(tangents)
         if joints is not None:
@@ -94,20 +99,20 @@ class GlbBuilder:
         indices = self.add_array(faces.reshape(-1).astype(index_type), target=_INDEX_DATA)
         return {"attributes": attributes, "indices": indices, "material": material}
 
-    def add_skin_material(self, texture_png: bytes, *, lit: bool = False, normal_map_png: bytes | None = None) -> int:
+    def add_skin_material(
+        self, texture_png: bytes | None, *, lit: bool = False, normal_map_png: bytes | None = None
+    ) -> int:
         """A material for skin.
 
         Args:
-            texture_png: The colours.
+            texture_png: The colours; None where vertices have them.
             lit: They are an albedo, to be lit. Otherwise the light of the capture is in them and they are shown as they
                 are; viewers that do not know the unlit extension see a rough material without metal.
             normal_map_png: Normals in the tangent space of the mesh; what is not lit does not show them.
         """
-        surface = {
-            "baseColorTexture": {"index": self._add_texture(texture_png)},
-            "metallicFactor": 0.0,
-            "roughnessFactor": SKIN_ROUGHNESS if lit else 0.9,
-        }
+        surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": SKIN_ROUGHNESS if lit else 0.9}
+        if texture_png is not None:
+            surface["baseColorTexture"] = {"index": self._add_texture(texture_png)}
         material = {"name": "skin", "pbrMetallicRoughness": surface}
         if normal_map_png is not None:
             material["normalTexture"] = {"index": self._add_texture(normal_map_png)}
