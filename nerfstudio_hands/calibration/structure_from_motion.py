@@ -77,7 +77,10 @@ def reconstruct(
             **cpu,
         )  # fmt: skip
         say("Finding the same points in several pictures ...")
-        (pycolmap.match_sequential if sequential else pycolmap.match_exhaustive)(database, **cpu)
+        verification = pycolmap.TwoViewGeometryOptions()
+        verification.ransac.random_seed = SEED
+        match = pycolmap.match_sequential if sequential else pycolmap.match_exhaustive
+        match(database, verification_options=verification, **cpu)
         options = pycolmap.IncrementalPipelineOptions()
         options.random_seed = SEED
         options.multiple_models = False
