@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LONGEST = (
     "test_moving_hands.py", "test_held_out.py", "test_in_browser.py", "test_fit_demo.py", "test_cuda_rehearsal.py",
     "test_golden.py", "test_registration.py", "test_fit.py", "test_scene_pipeline.py", "test_wheel.py",
+    "test_image_pipeline.py", "test_forecaster.py", "test_run_config.py",
 )  # fmt: skip
 """Files that begin first, so that none of them is left to run alone when all others are done."""
 

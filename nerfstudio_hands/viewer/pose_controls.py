@@ -44,7 +44,10 @@ MESH_COLOR = (90, 200, 255)
 FAST_NAME = "/fast_hand"
 
 FAST_SECONDS = 3.0
-"""After which the colors of a fast hand are asked for anew while a training goes on."""
+"""After which the colors of a fast hand are asked for anew, where a training has gone on meanwhile; and no sooner than
+after `FAST_REST` times what that takes."""
+
+FAST_REST = 10.0
 
 
 class PoseControls(ViewerElement, ViewerControl):
@@ -92,7 +95,8 @@ class PoseControls(ViewerElement, ViewerControl):
         self._fast: BrowserMesh | None = None
         self._fast_handle: viser.GlbHandle | None = None
         self._fast_server: viser.ViserServer | None = None
-        self._fast_drawn = 0.0
+        self._fast_step: int | None = None
+        self._fast_due = 0.0
 
     # What nerfstudio calls -------------------------------------------------------------------------------------------
 
@@ -244,7 +248,7 @@ class PoseControls(ViewerElement, ViewerControl):
         """Whether browsers draw the hands by themselves; now and then with what has been learned meanwhile."""
         if self._fast_server is None:
             return False
-        if time.monotonic() - self._fast_drawn > FAST_SECONDS:
+        if self._step() != self._fast_step and time.monotonic() > self._fast_due:
             lock = self._viewer.train_lock if self._viewer is not None else None
             with lock or contextlib.nullcontext(), self._lock:
                 self._draw_fast()
@@ -296,9 +300,15 @@ class PoseControls(ViewerElement, ViewerControl):
         """Adds the colored mesh to the scene, where one of the same name gives way to it."""
         if self._fast_server is None or self._source is None:
             return
+        start, self._fast_step = time.monotonic(), self._step()
         self._fast = self._fast or BrowserMesh(self._hands, self._source)
         self._fast_handle = self._fast_server.scene.add_glb(FAST_NAME, self._fast.glb(self.pose()), scale=VIEWER_SCALE)
-        self._fast_drawn = time.monotonic()
+        now = time.monotonic()
+        self._fast_due = now + max(FAST_SECONDS, FAST_REST * (now - start))
+
+    def _step(self) -> int | None:
+        """Of the training."""
+        return None if self._viewer is None else self._viewer.step
 
     @torch.no_grad()
     def _draw_mesh(self) -> None:

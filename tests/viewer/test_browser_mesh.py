@@ -80,15 +80,18 @@ def test_pictures_are_not_rendered_meanwhile_and_what_is_learned_comes(
     rendered = {"rgb": torch.ones(2, 3, 3)}
     machine = SimpleNamespace(_render_img=lambda state: rendered, _calculate_image_res=lambda aspect: (4, 6))
     give_way(machine, controls.stands_in)  # pyright: ignore[reportArgumentType]
+    viewer = SimpleNamespace(step=7, train_lock=None, last_move_time=0.0, _trigger_rerender=lambda: None)
+    controls._viewer = viewer  # pyright: ignore[reportAttributeAccessIssue]
     state = SimpleNamespace(aspect=1.5)
     assert machine._render_img(state) is rendered
     server.handles["Fast"][0].use(True)
     assert machine._render_img(state)["rgb"].shape == (4, 6, 3) and not machine._render_img(state)["rgb"].any()
     learned["red"] = 0.75
     before = server.meshes[FAST_NAME][1]
-    assert controls.stands_in() and server.meshes[FAST_NAME][1] is before
     now = pose_controls.time.monotonic
-    monkeypatch.setattr(pose_controls.time, "monotonic", lambda: now() + FAST_SECONDS)
+    monkeypatch.setattr(pose_controls.time, "monotonic", lambda: now() + 10 * FAST_SECONDS)
+    assert controls.stands_in() and server.meshes[FAST_NAME][1] is before  # Nothing has been learned.
+    viewer.step = 8
     assert controls.stands_in()
     read, _ = Gltf(server.meshes[FAST_NAME][1]).attributes(0)
     assert read["COLOR_0"][:, 0] == pytest.approx(float(srgb_to_linear(torch.tensor(0.75))), abs=1e-5)
