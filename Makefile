@@ -16,10 +16,10 @@ demo: install
 test: install lint $(VALIDATOR)
 	$(MAKE) --jobs 2 types units
 
-# Two files more at a time than there are cores, as some wait for servers and other processes; in the order of
+# One file more at a time than there are cores, as some wait for servers and other processes; in the order of
 # tests/conftest.py: the longest files first.
 units: install $(VALIDATOR)
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -215,7 +216,7 @@ def _images_of(source: Source, every: int) -> Iterator[Path]:
                 Image.fromarray(picture.image).save(folder / f"{picture.name}.png")
         for file in () if source.is_video else source.files[::every]:
             if is_upright(file):
-                (folder / file.name).symlink_to(file.resolve())
+                shutil.copyfile(file, folder / file.name)
             else:
                 Image.fromarray(read_image(file)).save(folder / file.name, quality=95)
         yield folder
