@@ -5,7 +5,8 @@ same to the last bit before and after a change on one machine, write them anew a
 
     GOLDEN=write pytest tests/test_golden.py
 
-A change that is meant to move them says so in its commit and writes them anew too.
+What is trained and exported stands on fits in `golden_fits`, which are made anew where they are missing: the early end
+of a fit hangs on the processor. A change that is meant to move them says so in its commit and writes them anew too.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from helpers.held_out_layouts import LAYOUTS
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from PIL import Image
 
+from nerfstudio_hands import fitting
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.dataparsers.hands_dataparser import HandsDataParser, HandsDataParserConfig
 from nerfstudio_hands.dataparsers.registrations import hands_data
+from nerfstudio_hands.fitting import HandFit
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_mesh import hand_mesh, hand_mesh_neural
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
@@ -38,6 +41,7 @@ from nerfstudio_hands.method_configs.hand_splat import hand_splat
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 
 GOLDEN = Path(__file__).with_name("golden.json")
+FITS = Path(__file__).with_name("golden_fits")
 METHODS = {
     spec.config.method_name: spec.config
     for spec in (hand_uvnerf, hand_canonical, hand_mesh, hand_mesh_neural, hand_sdf, hand_splat)
@@ -82,14 +86,13 @@ class Golden:
             GOLDEN.write_text(json.dumps(dict(sorted(self.known.items())), indent=1) + "\n")
         known = self.known[name]
         assert found.keys() == known.keys()
-        moved = {
-            key: f"{known[key]:.6g} -> {value:.6g}"
-            for key, value in found.items()
-            # Sums of gradients cancel: another order of additions moves them by up to 0.3 %.
-            if not math.isclose(
-                value, known[key], rel_tol=relative * (10 if "gradient" in key else 1), abs_tol=absolute
-            )
-        }
+        moved = {}
+        for key, value in found.items():
+            # Sums of gradients cancel: another order of additions moves them by up to 0.3 %. Rays that graze the hand move
+            # means of the small pictures by up to 0.0001.
+            share = relative * (10 if "gradient" in key else 1)
+            if not math.isclose(value, known[key], rel_tol=share, abs_tol=3e-4 if "picture:" in key else absolute):
+                moved[key] = f"{known[key]:.6g} -> {value:.6g}"
         assert not moved
 
 
@@ -188,17 +191,27 @@ def picture(trainer) -> dict[str, float]:
 
 @pytest.fixture
 def well_known_fits(true_fit_cache, fit_cache, monkeypatch) -> Callable[[str], None]:
-    """Fits that do not hang on rounding: the truth, and of what is fitted to outlines the fit to joints, because one
-    that ends early has not yet found its way."""
-    options = HandsDataParser._fit_options
+    """Fits that do not hang on rounding: the truth, or one that is kept; of what is fitted to outlines the fit to
+    joints, because one that ends early has not yet found its way."""
+    options, fitted = HandsDataParser._fit_options, fitting.fit_or_load
 
     def of_joints(parser, split):
         return replace(options(parser, split), refine_masks=False, refine_cameras=False)
 
     def choose(variant: str) -> None:
-        if VARIANTS[variant][1] == "demo":
+        capture = VARIANTS[variant][1]
+        if capture == "demo":
             monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(true_fit_cache))
-        elif VARIANTS[variant][1] == "capture-room":
+            return
+        kept = FITS / f"{capture}.npz"
+
+        def kept_fit(*args: Any, **how: Any) -> HandFit:
+            if not kept.exists() and os.environ.get("GOLDEN") == "write":
+                fitted(*args, **how).save(kept)
+            return HandFit.load(kept)
+
+        monkeypatch.setattr(fitting, "fit_or_load", kept_fit)
+        if capture == "capture-room":
             monkeypatch.setattr(HandsDataParser, "_fit_options", of_joints)
 
     return choose
