@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -91,6 +92,13 @@ def keep_recognizable(machine: RenderStateMachine) -> None:
         return (height, width) if height >= rows else (rows, int(rows * aspect_ratio))
 
     machine._calculate_image_res = at_least
+
+
+def rerender(viewer: Viewer | None) -> None:
+    """Has the viewer, where there is one, draw its pictures anew."""
+    if viewer is not None:
+        with contextlib.suppress(KeyError):  # A browser that leaves at this moment.
+            viewer._trigger_rerender()
 
 
 def keep_up_to_date(viewer: Viewer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from nerfstudio.viewer.viewer_elements import ViewerControl, ViewerElement
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.geometry.light.environment import BUILT_IN, load_environment
+from nerfstudio_hands.viewer.first_view import rerender
 
 if TYPE_CHECKING:
     from nerfstudio.viewer.viewer import Viewer
@@ -54,9 +54,7 @@ class LightControls(ViewerElement, ViewerControl):
                 CONSOLE.print(f"[bold yellow]{error}", soft_wrap=True)
                 return
             self._relight(environment, math.radians(turn.value))
-            if self._viewer is not None:
-                with contextlib.suppress(KeyError):  # A browser that leaves at this moment.
-                    self._viewer._trigger_rerender()
+            rerender(self._viewer)
 
         for handle in (light, file, turn):
             handle.on_update(change)

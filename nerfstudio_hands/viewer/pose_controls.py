@@ -23,9 +23,11 @@ from nerfstudio_hands.viewer.first_view import (
     give_way,
     keep_recognizable,
     keep_up_to_date,
+    rerender,
     set_first_view,
     shrink_to_fit,
 )
+from nerfstudio_hands.viewer.overlay import Overlay
 from nerfstudio_hands.viewer.player import Player
 
 if TYPE_CHECKING:
@@ -89,12 +91,10 @@ class PoseControls(ViewerElement, ViewerControl):
         self._base: HandPose | None = None  # None stands for the frame's pose, which training may refine.
         self._pose: HandPose | None = None
         self._player: Player | None = None
-        self._mesh: viser.MeshHandle | None = None
-        self._mesh_server: viser.ViserServer | None = None
+        self._mesh = Overlay(self._add_mesh)
         self._source = source
-        self._fast: BrowserMesh | None = None
-        self._fast_handle: viser.GlbHandle | None = None
-        self._fast_server: viser.ViserServer | None = None
+        self._fast = Overlay(self._add_fast)
+        self._browser_mesh: BrowserMesh | None = None
         self._fast_step: int | None = None
         self._fast_due = 0.0
 
@@ -228,30 +228,22 @@ class PoseControls(ViewerElement, ViewerControl):
     def show_mesh(self, viser_server: viser.ViserServer | None) -> None:
         """Adds the posed mesh to the scene of this viewer; None removes it."""
         with self._lock:
-            if self._mesh is not None and viser_server is None:
-                self._mesh.remove()
-                self._mesh = None
-            self._mesh_server = viser_server
-            self._draw_mesh()
+            self._mesh.switch(viser_server)
 
     def show_fast(self, viser_server: viser.ViserServer | None) -> None:
         """Has this viewer's browsers draw the hands by themselves, and sends no pictures of them; None ends it."""
         with self._lock:
-            if self._fast_handle is not None and viser_server is None:
-                self._fast_handle.remove()
-                self._fast_handle = None
-            self._fast_server = viser_server
-            self._draw_fast()
-        self._rerender()
+            self._fast.switch(viser_server)
+        rerender(self._viewer)
 
     def stands_in(self) -> bool:
         """Whether browsers draw the hands by themselves; now and then with what has been learned meanwhile."""
-        if self._fast_server is None:
+        if not self._fast.is_on:
             return False
         if self._step() != self._fast_step and time.monotonic() > self._fast_due:
             lock = self._viewer.train_lock if self._viewer is not None else None
             with lock or contextlib.nullcontext(), self._lock:
-                self._draw_fast()
+                self._fast.draw()
         return True
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -284,45 +276,34 @@ class PoseControls(ViewerElement, ViewerControl):
     def _show(self, pose: HandPose, *, hold_training: bool = True) -> None:
         self._pose = pose
         self._hands.set_free_pose(pose)
-        self._draw_mesh()
-        self._draw_fast()
+        self._mesh.draw()
+        self._fast.draw()
         if self._viewer is not None and hold_training:
             # nerfstudio holds the training back for a moment after the camera moved, so that the picture can follow.
             self._viewer.last_move_time = time.time()  # pyright: ignore[reportAttributeAccessIssue]
-        self._rerender()
+        rerender(self._viewer)
 
-    def _rerender(self) -> None:
-        if self._viewer is not None:
-            with contextlib.suppress(KeyError):  # A browser that leaves at this moment.
-                self._viewer._trigger_rerender()
-
-    def _draw_fast(self) -> None:
-        """Adds the colored mesh to the scene, where one of the same name gives way to it."""
-        if self._fast_server is None or self._source is None:
-            return
+    def _add_fast(self, scene: viser.SceneApi) -> viser.GlbHandle:
+        """Adds the colored mesh."""
         start, self._fast_step = time.monotonic(), self._step()
-        self._fast = self._fast or BrowserMesh(self._hands, self._source)
-        self._fast_handle = self._fast_server.scene.add_glb(FAST_NAME, self._fast.glb(self.pose()), scale=VIEWER_SCALE)
+        if self._browser_mesh is None:
+            assert self._source is not None, "the switch is there where colors are"
+            self._browser_mesh = BrowserMesh(self._hands, self._source)
+        handle = scene.add_glb(FAST_NAME, self._browser_mesh.glb(self.pose()), scale=VIEWER_SCALE)
         now = time.monotonic()
         self._fast_due = now + max(FAST_SECONDS, FAST_REST * (now - start))
+        return handle
 
     def _step(self) -> int | None:
         """Of the training."""
         return None if self._viewer is None else self._viewer.step
 
     @torch.no_grad()
-    def _draw_mesh(self) -> None:
-        """Adds the mesh to the scene, where a mesh of the same name gives way to it."""
-        if self._mesh_server is None:
-            return
-        vertices = self._hands.vertices(self.pose())[0]
-        self._mesh = self._mesh_server.scene.add_mesh_simple(
-            MESH_NAME,
-            vertices.cpu().numpy() * VIEWER_SCALE,
-            self._hands.surface.faces.cpu().numpy(),
-            color=MESH_COLOR,
-            wireframe=True,
-        )
+    def _add_mesh(self, scene: viser.SceneApi) -> viser.MeshHandle:
+        """Adds the posed mesh."""
+        vertices = self._hands.vertices(self.pose())[0].cpu().numpy() * VIEWER_SCALE
+        faces = self._hands.surface.faces.cpu().numpy()
+        return scene.add_mesh_simple(MESH_NAME, vertices, faces, color=MESH_COLOR, wireframe=True)
 
 
 def _on_user_update(handle: viser.GuiInputHandle, action: Callable[[], None]) -> None:
