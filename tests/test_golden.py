@@ -88,10 +88,11 @@ class Golden:
         assert found.keys() == known.keys()
         moved = {}
         for key, value in found.items():
-            # Sums of gradients cancel: another order of additions moves them by up to 0.3 %. Rays that graze the hand move
-            # means of the small pictures by up to 0.0001.
+            # Sums of gradients cancel: another order of additions moves them by up to 0.3 %. Rays that graze the hand
+            # move means of the small pictures by up to 0.0001.
             share = relative * (10 if "gradient" in key else 1)
-            if not math.isclose(value, known[key], rel_tol=share, abs_tol=3e-4 if "picture:" in key else absolute):
+            least = 3e-4 if "picture:" in key else absolute
+            if not math.isclose(value, known[key], rel_tol=share, abs_tol=least):
                 moved[key] = f"{known[key]:.6g} -> {value:.6g}"
         assert not moved
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 VIEW_LEVELS = 2
 """Levels of spherical harmonics of the color over the view, the constant one among them."""
 
-WIDTHS = (0.4, 2.0)
+WIDTHS = (0.7, 1.6)
 """Shortest and longest half axis of a splat along the surface, over the mean distance to the next splat: longer ones
 stick out as needles, shorter ones leave holes."""
 
-START_WIDTH = 0.6
+START_WIDTH = 0.9
 """The same at first."""
 
 THICKNESS = 0.1
@@ -68,10 +68,10 @@ class SurfaceSplats(nn.Module):
         corners = vertices[faces]
         area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=-1) / 2
         area = area * allowed
-        self.register_buffer("face", torch.multinomial(area, count, replacement=True))
+        face, barycentric = evenly_spread(area, count)
+        self.register_buffer("face", face)
         self.register_buffer("spacing", (area.sum() / count).sqrt())
-        barycentric = torch.distributions.Dirichlet(torch.full((3,), 1.5)).sample((count,))
-        self.place = nn.Parameter(barycentric.clamp(min=0.02).log())
+        self.place = nn.Parameter(barycentric.log())
         self.height = nn.Parameter(torch.zeros(count))
         share = (START_WIDTH - WIDTHS[0]) / (WIDTHS[1] - WIDTHS[0])
         self.size = nn.Parameter(torch.full((count, 2), _logit(share)))
@@ -92,6 +92,11 @@ class SurfaceSplats(nn.Module):
         low, high = WIDTHS
         return self.spacing * (low + (high - low) * self.size.sigmoid())
 
+    def farthest(self) -> float:
+        """Meters from its middle at which no splat is seen any more, also on a face that a pose makes half as long
+        again: there it has 1/255 of the largest opacity."""
+        return 1.5 * WIDTHS[1] * float(self.spacing) * math.sqrt(2 * math.log(255))
+
     def opacities(self) -> Float[Tensor, " N"]:
         """How much each hides in its middle."""
         return MIN_OPACITY + (1 - MIN_OPACITY) * self.opacity.sigmoid()
@@ -107,6 +112,41 @@ class SurfaceSplats(nn.Module):
         long, wide = self.half_axes()[..., None].unbind(1)
         first, second = cosine * along + sine * across, cosine * across - sine * along
         return torch.stack([long * first, wide * second, THICKNESS * self.spacing * normal], dim=1)
+
+
+def evenly_spread(area: Float[Tensor, " F"], count: int) -> tuple[Int[Tensor, " N"], Float[Tensor, "N 3"]]:
+    """Points on faces, as many on each as its area is worth, and far from each other within it: where points are drawn
+    at random, some places have none.
+
+    Within a face they follow the triangular van der Corput sequence (Basu and Owen, "Low discrepancy constructions in
+    the triangle", 2015).
+
+    Args:
+        area: Of the faces.
+        count: N.
+
+    Returns:
+        The face of each point, and where in it the point lies, none of the coordinates zero.
+    """
+    share = area.double().cumsum(0) / area.double().sum()
+    number = torch.arange(count, device=area.device)
+    face = torch.searchsorted(share, (number + 0.5).double() / count).clamp(max=len(area) - 1)
+    which = number - torch.searchsorted(face, face)
+    corners = torch.eye(3, device=area.device).expand(count, 3, 3)
+    for _ in range(math.ceil(math.log(count, 4)) + 1):
+        digit, which = which % 4, which // 4
+        halves = (corners + corners.roll(-1, dims=1)) / 2  # Of the sides 01, 12, 20.
+        parts = torch.stack(
+            [
+                halves[:, [1, 2, 0]],
+                torch.stack([corners[:, 0], halves[:, 0], halves[:, 2]], dim=1),
+                torch.stack([halves[:, 0], corners[:, 1], halves[:, 1]], dim=1),
+                torch.stack([halves[:, 2], halves[:, 1], corners[:, 2]], dim=1),
+            ],
+            dim=1,
+        )
+        corners = parts[torch.arange(count, device=area.device), digit]
+    return face, corners.mean(dim=1)
 
 
 def _logit(share: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras, CameraType
@@ -41,23 +43,83 @@ def antialias_layers(
     return list(smooth.split([layer.shape[-1] for layer in layers], dim=-1))
 
 
-def image_rays(camera: Cameras) -> RayBundle:
-    """The rays [H, W] of a camera's picture.
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of a picture, pixels; `bottom` and `right` lie beyond it."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def paste(self, values: Float[Tensor, "h w C"], around: Float[Tensor, "H W C"]) -> Float[Tensor, "H W C"]:
+        """Puts what belongs into the rectangle into a picture."""
+        around[self.top : self.bottom, self.left : self.right] = values
+        return around
+
+
+LEAST_SIDE = 4
+"""Pixels of a side of a window: of fewer rays nobody can tell the camera."""
+
+
+def window_round(points: Float[Tensor, "N 3"], reach: float, camera: Cameras) -> Window:
+    """The rectangle of a pinhole camera's picture beyond which nothing is seen that lies so near to points; all of the
+    picture where the camera stands among them.
+
+    Args:
+        points: World, meters; those that are not finite do not count.
+        reach: Meters.
+        camera: One camera.
+    """
+    points = points[points.isfinite().all(dim=-1)]
+    flat = camera.flatten()
+    width, height = int(flat.width), int(flat.height)
+    turn, origin = flat.camera_to_worlds[0].split([3, 1], dim=1)
+    # A camera of nerfstudio's looks along its negative z, and its y is up.
+    aside, up, back = ((points - origin[:, 0]) @ turn).unbind(1)
+    near = -back - reach
+    if not len(points) or bool((near <= 0).any()):
+        return Window(0, height, 0, width)
+    # A sphere's outline is a little wider than it is high, most where it is seen under the largest angle.
+    column, row = flat.fx[0] * aside / -back, flat.fy[0] * -up / -back
+    slack = reach / near
+    spans = []
+    for at, focal, middle, size in (
+        (column, flat.fx[0], flat.cx[0], width),
+        (row, flat.fy[0], flat.cy[0], height),
+    ):
+        wide = slack * (focal + at.abs()) + 2
+        low, high = int(((at - wide).min() + middle).floor()), int(((at + wide).max() + middle).ceil())
+        low = min(max(low, 0), max(size - LEAST_SIDE, 0))
+        spans += [low, min(max(high, low + LEAST_SIDE), size)]
+    return Window(*spans[2:], *spans[:2])
+
+
+def bends(camera: Cameras) -> bool:
+    """Whether a camera is no pinhole."""
+    distorts = camera.distortion_params is not None and bool(camera.distortion_params.any())
+    return distorts or bool((camera.camera_type != CameraType.PERSPECTIVE.value).any())
+
+
+def image_rays(camera: Cameras, window: Window | None = None) -> RayBundle:
+    """The rays [H, W] of a camera's picture, or of a rectangle of it.
 
     Those of a pinhole camera are made here: nerfstudio's generator, which knows all kinds of cameras, takes longer on a
     processor than drawing the picture.
 
     Args:
         camera: One camera.
+        window: Only its rays are made.
     """
-    bent = camera.distortion_params is not None and bool(camera.distortion_params.any())
-    if bent or bool((camera.camera_type != CameraType.PERSPECTIVE.value).any()):
-        return camera.generate_rays(camera_indices=0, keep_shape=True)
+    if bends(camera):
+        rays = camera.generate_rays(camera_indices=0, keep_shape=True)
+        return rays if window is None else rays[window.top : window.bottom, window.left : window.right]
     flat = camera.flatten()
-    height, width = int(flat.height), int(flat.width)
+    window = window or Window(0, int(flat.height), 0, int(flat.width))
+    height, width = window.bottom - window.top, window.right - window.left
     turn, origin = flat.camera_to_worlds[0].split([3, 1], dim=1)
-    column = (torch.arange(width, device=turn.device) + 0.5 - flat.cx[0]) / flat.fx[0]
-    row = (torch.arange(height, device=turn.device) + 0.5 - flat.cy[0]) / flat.fy[0]
+    column = (torch.arange(window.left, window.right, device=turn.device) + 0.5 - flat.cx[0]) / flat.fx[0]
+    row = (torch.arange(window.top, window.bottom, device=turn.device) + 0.5 - flat.cy[0]) / flat.fy[0]
     right, up, back = turn.unbind(1)
     directions = (column[:, None] * right - back) - row[:, None, None] * up
     norm = (1 + column[:, None].square() + row[:, None, None].square()).sqrt()

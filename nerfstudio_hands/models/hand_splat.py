@@ -22,6 +22,7 @@ from nerfstudio_hands.fields.surface_splats import SurfaceSplats
 from nerfstudio_hands.fields.vertex_look import VertexLook
 from nerfstudio_hands.geometry.face_frames import FaceFrames
 from nerfstudio_hands.geometry.splats.draw import draw_splats
+from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource, SplatCloud, SplatRig
@@ -29,7 +30,7 @@ from nerfstudio_hands.model_components.image_losses import coverage_loss, percep
 from nerfstudio_hands.model_components.losses import color_loss
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.model_components.posed_splats import PosedSplats, pose_splats, splat_colors
-from nerfstudio_hands.model_components.rasterization import image_rays, pinhole_rays
+from nerfstudio_hands.model_components.rasterization import Window, bends, image_rays, pinhole_rays, window_round
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.memory import explain_out_of_memory, now
 from nerfstudio_hands.program.option_range import Weight, bounded
@@ -59,8 +60,11 @@ class HandSplatModelConfig(PosedHandModelConfig):
     """Weight of the squared distance between vertices and fitted surface, in half widths of the shell."""
     height_loss_weight: Weight = 1.0
     """Weight of the squared distance between Gaussians and the surface through the vertices, in the same unit."""
-    detail_loss_weight: Weight = 0.02
+    detail_loss_weight: Weight = 0.5
     """Weight of the squared difference between the color of a Gaussian and that of its vertices."""
+    smooth_loss_weight: Weight = 3.0
+    """Weight of the squared difference between heights and colors of vertices that an edge joins: what few pictures
+    show looks like what lies round it."""
     corrective_loss_weight: Weight = 1e-2
     """Weight of the squared corrections by the pose."""
 
@@ -79,6 +83,7 @@ class HandSplatModel(PosedHandModel):
     """Gaussians on the faces of the hand model, carried by its skinning; whole pictures are drawn."""
 
     config: HandSplatModelConfig
+    edges: Tensor
 
     def make_hands(self, avatar: AvatarData) -> PosedHands:
         return PosedHands(
@@ -100,6 +105,7 @@ class HandSplatModel(PosedHandModel):
             count=config.splats_per_hand * surface.num_hands,
             shell=config.shell,
         )
+        self.register_buffer("edges", edges(surface.faces)[0], persistent=False)
         self.look = VertexLook(len(rest), light_dim=self.hands.light_dim, code_dim=self.hands.code_dim)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
@@ -165,8 +171,25 @@ class HandSplatModel(PosedHandModel):
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:
         """Renders a camera's picture; a box to crop to has no effect, as for all methods that draw whole pictures."""
+        camera = camera.to(self.device)
         with explain_out_of_memory("rendering", self.config.rendering_remedy()):
-            return self.get_outputs(image_rays(camera.to(self.device)))
+            # A corrected camera sees something else.
+            if self.training or self.config.refine_cameras or bends(camera):
+                return self.get_outputs(image_rays(camera))
+            # One ray knows the moment.
+            posed = self.hands.for_rays(image_rays(camera, Window(0, 1, 0, 1)).flatten())
+            vertices = posed.surfaces.vertices[posed.first_surface()]
+            window = window_round(vertices, self.config.shell + self.splats.farthest(), camera)
+            found = self(image_rays(camera, window))
+            height, width = int(camera.height), int(camera.width)
+            beyond = {"depth": self.beyond_scene(camera.camera_to_worlds.reshape(3, 4)[:, 3]), "normals": 0.5}
+
+            def whole(name: str, values: Float[Tensor, "h w C"]) -> Float[Tensor, "H W C"]:
+                around = values.new_empty(height, width, values.shape[-1])
+                around[:] = beyond.get(name, 0.0)
+                return window.paste(values, around)
+
+            return {name: whole(name, values) for name, values in found.items()}
 
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """Renders a picture [H, W] as a whole."""
@@ -214,6 +237,7 @@ class HandSplatModel(PosedHandModel):
             + config.height_loss_weight * splats.height.square().mean()
             + config.detail_loss_weight * splats.color.square().mean()
             + config.view_loss_weight * splats.view.square().mean()
+            + config.smooth_loss_weight * look.base[self.edges].diff(dim=1).square().mean()
         )
         if len(look.correctives):
             found = found + config.corrective_loss_weight * look.correctives.square().mean()

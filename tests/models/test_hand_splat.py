@@ -151,3 +151,34 @@ def test_rays_of_a_image_are_those_of_nerfstudio():
     assert ours.metadata.keys() == theirs.metadata.keys()
     for name, value in theirs.metadata.items():
         assert torch.allclose(ours.metadata[name].float(), value.float(), atol=1e-6)
+
+
+@pytest.mark.parametrize("aside", [(0.0, 0.0), (0.13, -0.1), (0.0, 0.45), (3.0, 3.0)])
+def test_only_the_part_that_shows_the_hand_is_drawn_and_the_picture_is_the_same(aside: tuple[float, float]):
+    model, drawn = splat_model(20000).eval(), []
+    axes = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+    place = rays(model, 0.0).origins[0, 0] + axes @ torch.tensor([*aside, 0.0])
+    pose = torch.cat([axes, place[:, None]], dim=1)[None]
+    camera = Cameras(pose, fx=150.0, fy=140.0, cx=75.0, cy=58.0, width=160, height=120)
+    with torch.no_grad():
+        whole = model.get_outputs(image_rays(camera))
+    model.register_forward_pre_hook(lambda _, given: drawn.append(given[0].shape))
+    found = model.get_outputs_for_camera(camera)
+    assert found.keys() == whole.keys()
+    assert drawn[0].numel() < 0.7 * 160 * 120
+    # A normal is one of something.
+    there = whole["accumulation"] > 0.01
+    for values in (found, whole):
+        values["normals"] = values["normals"] * there
+    for name, values in whole.items():
+        assert torch.allclose(found[name], values, atol=1e-3), name
+
+
+def test_vertices_that_no_image_shows_look_like_what_lies_round_them():
+    model = splat_model(100, smooth_loss_weight=2.0)
+    with torch.no_grad():
+        even = float(model.splat_penalty())
+        model.look.base[7, 1:] += 0.3
+        found = float(model.splat_penalty()) - even
+    around = (model.edges == 7).any(dim=1).sum()
+    assert found == pytest.approx(2.0 * 3 * 0.3**2 * int(around) / (4 * len(model.edges)), rel=1e-3)
