@@ -43,7 +43,7 @@ def rays(model: HandSplatModel, turn: float, frame: int = 0, size: int = SIZE):
 def test_splats_go_where_the_surface_goes(frame: int):
     """Coverage, depth and normals against those of the mesh, drawn by another rasterizer."""
     model = splat_model(20000).eval()
-    view = rays(model, 0.4, frame)
+    view = rays(model, 0.4, frame, size=2 * SIZE)
     found = model(view)
     posed = model.hands.at_frame(frame)
     mesh = rasterize_rays(posed.surfaces, *pinhole_rays(view))
