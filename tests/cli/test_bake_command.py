@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from helpers.in_process import ns_hands
-from nerfstudio.utils import writer
 
 from nerfstudio_hands.cli.trained_run import load_run
 from nerfstudio_hands.files.image_reading import read_image, read_mask
@@ -21,12 +20,10 @@ SIZE = 64
 def baked(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("baked")
     before = {path: path.read_bytes() for path in tiny_run.parent.rglob("*") if path.is_file()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "EVENT_WRITERS", [])
-        ns_hands(
-            "bake", "--load-config", tiny_run, "--output-dir", folder, "--views", "8", "--poses", "1",
-            "--size", SIZE, "--steps", "60", "--splats-per-hand", "1500",
-        )  # fmt: skip
+    ns_hands(
+        "bake", "--load-config", tiny_run, "--output-dir", folder, "--views", "8", "--poses", "1",
+        "--size", SIZE, "--steps", "100", "--splats-per-hand", "6000",
+    )  # fmt: skip
     assert before == {path: path.read_bytes() for path in tiny_run.parent.rglob("*") if path.is_file()}
     return folder
 
