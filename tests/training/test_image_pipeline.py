@@ -117,14 +117,17 @@ def test_hands_are_predicted_in_images_of_ones_own(run: Path, tmp_path: Path, mo
     read = []
     monkeypatch.setattr(seen_surface, "FRAMES", 4)
     monkeypatch.setattr(formatted_npz, "read_npz", lambda path: read.append(path) or read_npz(path))
-    ns_hands(
-        *("predict", "--network", network, "--images", tmp_path / "images" / "0.png"),
-        *("--output-dir", tmp_path / "again"),
-        *("--whole-image", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--meshes", "none"),
-        "--turntables",
-    )
-    again = json.loads((tmp_path / "again" / "hands.json").read_text())["pictures"]
-    np.testing.assert_allclose(again["0"]["hands"][0]["joints"], found["0"]["hands"][0]["joints"], atol=0.01)
+    joints = []
+    # What is laid on joints that nothing has been learned of hangs on the last digit.
+    for name, options in {"run": ("--load-config", run), "again": ("--network", network, "--turntables")}.items():
+        ns_hands(
+            *("predict", *options, "--images", tmp_path / "images" / "0.png", "--output-dir", tmp_path / name),
+            *("--whole-image", "--side", "left", "--intrinsics", "100", "100", "40", "40", "--meshes", "none"),
+            "--no-refine",
+        )
+        again = json.loads((tmp_path / name / "hands.json").read_text())["pictures"]
+        joints.append(again["0"]["hands"][0]["joints"])
+    np.testing.assert_allclose(*joints, atol=0.005)
     assert not (tmp_path / "again" / "meshes").exists()
     assert read == [network]
     with Image.open(tmp_path / "again" / "turntables" / "0.webp") as turning:
