@@ -52,10 +52,14 @@ class Window:
     left: int
     right: int
 
-    def paste(self, values: Float[Tensor, "h w C"], around: Float[Tensor, "H W C"]) -> Float[Tensor, "H W C"]:
-        """Puts what belongs into the rectangle into a picture."""
-        around[self.top : self.bottom, self.left : self.right] = values
-        return around
+    def framed(
+        self, values: Float[Tensor, "h w C"], width: int, height: int, around: float | Float[Tensor, "1"]
+    ) -> Float[Tensor, "H W C"]:
+        """The picture whose rectangle holds these values, and whose other pixels that one."""
+        whole = values.new_empty(height, width, values.shape[-1])
+        whole[:] = around
+        whole[self.top : self.bottom, self.left : self.right] = values
+        return whole
 
 
 LEAST_SIDE = 4
@@ -80,7 +84,7 @@ def window_round(points: Float[Tensor, "N 3"], reach: float, camera: Cameras) ->
     near = -back - reach
     if not len(points) or bool((near <= 0).any()):
         return Window(0, height, 0, width)
-    # A sphere's outline is a little wider than it is high, most where it is seen under the largest angle.
+    # With x aside and z away, nothing that lies so near to a point is seen beyond (x + reach) / (z - reach).
     column, row = flat.fx[0] * aside / -back, flat.fy[0] * -up / -back
     slack = reach / near
     spans = []

@@ -183,13 +183,9 @@ class HandSplatModel(PosedHandModel):
             found = self(image_rays(camera, window))
             height, width = int(camera.height), int(camera.width)
             beyond = {"depth": self.beyond_scene(camera.camera_to_worlds.reshape(3, 4)[:, 3]), "normals": 0.5}
-
-            def whole(name: str, values: Float[Tensor, "h w C"]) -> Float[Tensor, "H W C"]:
-                around = values.new_empty(height, width, values.shape[-1])
-                around[:] = beyond.get(name, 0.0)
-                return window.paste(values, around)
-
-            return {name: whole(name, values) for name, values in found.items()}
+            return {
+                name: window.framed(values, width, height, beyond.get(name, 0.0)) for name, values in found.items()
+            }
 
     def get_outputs_for_camera_ray_bundle(self, camera_ray_bundle: RayBundle) -> Dict[str, Tensor]:
         """Renders a picture [H, W] as a whole."""
