@@ -2,10 +2,12 @@
 
 On drawn pictures whose people, things, cameras and backgrounds no training has seen (synthetic). Trains a pose network
 once, with whose encoder all others begin, heads that know true bones and no pictures, and then, each for as many steps:
-gSDF's network, the same with an encoder of its own for the object's center, with 6 features of the skeleton in place of
-51 and 72, AlignSDF, Grasping Field; and, where pictures are blurred and hidden in part, single pictures and clips of
-three. Where it can, a row is judged once with the wrist's depth given, as papers do, and once predicted. The last
-columns are timed alone: a mesh of hand and object, a batch by the loader in one process, and a step of the network.
+our network, which corrects the mean hand, gSDF's, which does not, that with an encoder of its own for the object's
+center, that with 6 features of the skeleton in place of 51 and 72, AlignSDF, Grasping Field; and, where pictures are
+blurred and hidden in part, single pictures and clips of three. Where it can, a row is judged once with the wrist's
+depth given, as papers do, and once predicted. The last columns are timed alone: a mesh of hand and object, a batch by
+the loader in one process, and a step of the network. A row that is there already, made by the same options, code and
+machine, is taken as it is, so that rows can be made by several calls (`--only`).
 
     python benchmarks/hand_object_ablations.py --output runs --steps 3000
     python benchmarks/hand_object_ablations.py --output runs --only gsdf --pose-run POSES/nerfstudio_models
@@ -26,11 +28,20 @@ from typing import Any, Optional, Tuple
 import torch
 import tyro
 from nerfstudio.utils.eval_utils import eval_setup
-from recording import Recorded, record
+from recording import Recorded, code_digest, machine, record, versions
 from rich.table import Table
-from trained_rows import trained
+from trained_rows import differences, trained
 
 SYNTHETIC = "Synthetic: people, things, cameras and backgrounds of the held-out pictures are in no training."
+
+WITHOUT_MEAN_HAND = ("--pipeline.model.mean-hand", "False")
+
+TRUE_BONES = (
+    *("--pipeline.model.skeleton", "truth", "--pipeline.model.image", "none"),
+    *("--pipeline.datamanager.sees", "False", "--pipeline.datamanager.crops-per-image", "2"),
+    *("--pipeline.datamanager.batch-size", "24", "--pipeline.datamanager.points", "320"),
+)
+"""No pictures are looked at: points are cheap, and hands are many."""
 
 HARD = ("--drawn-frames", "8", "--drawn-blur", "0.7", "--drawn-occluders", "0.5")
 """Clips in which hands blur and every other one is hidden in part."""
@@ -54,29 +65,14 @@ class Row:
 
 
 ROWS = {
-    "heads, true bones": Row(
-        "hand-object-sdf",
-        (
-            "--pipeline.model.skeleton",
-            "truth",
-            "--pipeline.model.image",
-            "none",
-            "--pipeline.datamanager.sees",
-            "False",
-            # Many hands, each once: points are cheap, and pictures are not looked at.
-            "--pipeline.datamanager.crops-per-image",
-            "1",
-            "--pipeline.datamanager.batch-size",
-            "24",
-            "--pipeline.datamanager.points",
-            "320",
-        ),
-        poses=False,
-    ),
-    "gsdf": Row("hand-object-sdf"),
-    "own encoder for the center": Row("hand-object-sdf", ("--pipeline.model.center", "own")),
+    "heads, true bones": Row("hand-object-sdf", TRUE_BONES, poses=False),
+    "heads, true bones, as gsdf": Row("hand-object-sdf", (*TRUE_BONES, *WITHOUT_MEAN_HAND), poses=False),
+    "from the mean hand": Row("hand-object-sdf"),
+    "gsdf": Row("hand-object-sdf", WITHOUT_MEAN_HAND),
+    "own encoder for the center": Row("hand-object-sdf", ("--pipeline.model.center", "own", *WITHOUT_MEAN_HAND)),
     "6 and 6 features": Row(
-        "hand-object-sdf", ("--pipeline.model.hand-features", "6", "--pipeline.model.object-features", "6")
+        "hand-object-sdf",
+        ("--pipeline.model.hand-features", "6", "--pipeline.model.object-features", "6", *WITHOUT_MEAN_HAND),
     ),
     "alignsdf": Row("hand-object-alignsdf"),
     "grasping field": Row("hand-object-grasping-field", poses=False),
@@ -124,14 +120,35 @@ class HandObjectAblations(Recorded):
     """Options of the drawn pictures, likewise."""
 
 
-def trained_row(name: str, row: Row, args: HandObjectAblations, pose_run: Path | None) -> Path:
-    """config.yml of a row's training."""
+def row_commands(row: Row, args: HandObjectAblations, pose_run: Path | None) -> tuple[list[str], list[str]]:
+    """Method and its options, and data and theirs."""
     poses = () if pose_run is None else ("--pipeline.model.pose-run", str(pose_run))
     steps = ("--max-num-iterations", str(args.steps), "--steps-per-eval-all-images", "1000000")
     method = [row.method, *steps, *poses, *row.options, *split(args.options)]
     data = ["hand-object-data", *row.data, "--max-eval-images", str(args.pictures), *args.drawn]
-    folder = name.replace(" ", "_").replace(",", "")
-    return trained(args.output, folder, method, data)
+    return method, data
+
+
+def figures_of(name: str, row: Row, args: HandObjectAblations, pose_run: Path | None) -> dict[str, Figures]:
+    """What ns-eval says of a row, by where the wrist's depth is from."""
+    method, data = row_commands(row, args, pose_run)
+    asked = {"method": method, "data": data, "code": code_digest(), "packages": versions(), "machine": machine()}
+    folder = folder_of(name)
+    result = args.output / f"{folder}.json"
+    if result.exists():
+        different = differences(result, asked)
+        if not different:
+            print(f"{name}: taken from {result.name}, made by the same options, code and machine.", flush=True)
+            return json.loads(result.read_text())["figures"]
+        print(f"{name}: {result.name} was made with another {', '.join(different)}: trained again.", flush=True)
+    config = trained(args.output, folder, method, data)
+    found = {wrist: judged(config, wrist) for wrist in (("given", "predicted") if row.poses else ("given",))}
+    result.write_text(json.dumps({"run": asked, "figures": found}, indent=1))
+    return found
+
+
+def folder_of(name: str) -> str:
+    return name.replace(" ", "_").replace(",", "")
 
 
 def judged(config: Path, wrist: str) -> Figures:
@@ -206,19 +223,16 @@ def main(args: HandObjectAblations) -> None:
     if len(chosen) < len(set(args.only)):
         sys.exit(f"error: --only: expected some of {', '.join(ROWS)}, found {', '.join(args.only)}; correct it.")
     pose_run = args.pose_run
-    if pose_run is None and set(chosen) != {"heads, true bones"}:
-        pose_run = trained_row("poses", Row("hand-object-pose", poses=False), args, None).parent / "nerfstudio_models"
+    if pose_run is None and any(row.options[: len(TRUE_BONES)] != TRUE_BONES for row in chosen.values()):
+        method, data = row_commands(Row("hand-object-pose", poses=False), args, None)
+        pose_run = trained(args.output, "poses", method, data).parent / "nerfstudio_models"
     rows: dict[tuple[str, str], Figures] = {}
     for name, row in chosen.items():
         try:
-            config = trained_row(name, row, args, pose_run)
+            found = figures_of(name, row, args, pose_run)
         except subprocess.CalledProcessError as error:
             sys.exit(f"error: {name}: the training ended with status {error.returncode}; see its log in {args.output}.")
-        for wrist in ("given", "predicted") if row.poses else ("given",):
-            rows[name, wrist] = judged(config, wrist)
-            (args.output / "figures.json").write_text(
-                json.dumps({", ".join(key): value for key, value in rows.items()})
-            )
+        rows |= {(name, wrist): figures for wrist, figures in found.items()}
     figures = {", ".join(key): value for key, value in rows.items()}
     record(__file__, args, [table_of(rows, args.pictures)], notes=[SYNTHETIC], figures=figures)
 

@@ -51,7 +51,8 @@ def predict(
         output_dir: Folder for what is found.
         load_config: A run's config.yml of `ns-train hand-monocular` or `hand-object-sdf`, instead of the network of
             single hands that comes along.
-        network: File of a network instead, as --save-network writes it.
+        network: File of a network instead, as --save-network writes it, or "hand-object" for the network of
+            hand-object-sdf that comes along.
         hand_model: What the network of --network was trained for: "default" is the built-in CC0 hand; or a folder with
             MANO's or NIMBLE's files.
         intrinsics: fx fy cx cy of the pictures, pixels, each focal length from 1 to 1000000. Without, a field of view
@@ -151,5 +152,8 @@ def _predictor(load_config: Path | None, network: Path | None, hand_model: str) 
         return predictor_of_run(load_config)
     from nerfstudio_hands.estimators.monocular.weights_file import SHIPPED
     from nerfstudio_hands.export.predictor_kinds import read_predictor
+    from nerfstudio_hands.model_components import scene_network_file
 
+    if network == Path("hand-object"):
+        network = scene_network_file.SHIPPED
     return read_predictor(network or SHIPPED, hand_model)

@@ -17,6 +17,9 @@ from nerfstudio_hands.transforms.rotations import rigid_registration, rotation_b
 PALM = (0, 1, 5, 9, 13, 17)
 """Wrist and first joints of the fingers."""
 
+STRETCH = (0.5, 2.0)
+"""Of bones, where a hand is laid on joints; what lies beyond is no hand's."""
+
 
 def resting_joints(hand: HandModel) -> Float[Tensor, "21 3"]:
     """The 21 joints of the mean hand at rest, meters."""
@@ -62,9 +65,41 @@ def joint_frames(
     return frames, torch.stack([places[joint] for joint in range(21)], 1)
 
 
-def skinned_by_frames(hand: HandModel, frames: Float[Tensor, "B 16 4 4"]) -> Float[Tensor, "B V 3"]:
-    """Vertices of the mean hand whose bones have these frames, without what its pose bulges; in the frames' frame."""
-    rest = resting_joints(hand)[list(MANO_TO_JOINTS)].to(frames)
-    offsets = hand.template.to(frames)[None] - rest[:, None]
-    placed = torch.einsum("bjkl,jvl->bjvk", frames[..., :3, :3], offsets) + frames[..., None, :3, 3]
-    return torch.einsum("vj,bjvk->bvk", hand.weights.to(frames), placed)
+def skinned_by_frames(
+    template: Float[Tensor, "V 3"],
+    weights: Float[Tensor, "V 16"],
+    rest: Float[Tensor, "21 3"],
+    joints: Float[Tensor, "B 21 3"],
+    frames: Float[Tensor, "B 16 4 4"],
+) -> Float[Tensor, "B V 3"]:
+    """Vertices of a hand laid on joints: as large as their palm, each bone as long as theirs.
+
+    What its pose bulges, and bends that its bones' frames do not know of (twist), are left out.
+
+    Args:
+        template: The hand at rest, meters.
+        weights: Of its skinning.
+        rest: Its joints.
+        joints: Those that it is laid on, any frame, meters.
+        frames: Of the bones between these, see :func:`joint_frames`.
+
+    Returns:
+        In the frame of the joints.
+    """
+    bones = torch.tensor(MANO_TO_JOINTS, device=joints.device)
+    # The wrist's bone is the palm as a whole.
+    ahead = rest[bones + 1] - rest[bones]
+    axes = torch.nn.functional.normalize(ahead, dim=-1)
+    thicker = _lengths(joints, PALM[1:]).div(_lengths(rest, PALM[1:])).clamp(*STRETCH).mean(-1)
+    longer = (joints[:, bones + 1] - joints[:, bones]).norm(dim=-1) / ahead.norm(dim=-1)
+    longer = torch.where(bones == 0, thicker[:, None], longer.clamp(*STRETCH))
+    offsets = template - rest[bones, None]
+    along = (offsets * axes[:, None]).sum(-1, keepdim=True) * axes[:, None]
+    offsets = thicker[:, None, None, None] * (offsets - along) + longer[:, :, None, None] * along
+    placed = torch.einsum("bjkl,bjvl->bjvk", frames[..., :3, :3], offsets) + frames[..., None, :3, 3]
+    return torch.einsum("vj,bjvk->bvk", weights, placed)
+
+
+def _lengths(joints: Float[Tensor, "*B 21 3"], ends: tuple[int, ...]) -> Float[Tensor, "*B E"]:
+    """From the wrist."""
+    return (joints[..., list(ends), :] - joints[..., :1, :]).norm(dim=-1)

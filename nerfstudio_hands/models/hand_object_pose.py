@@ -33,7 +33,7 @@ class ScenePose:
 
     Attributes:
         joints: In the order of `JOINT_NAMES`.
-        vertices: Of the mean hand posed by these joints.
+        vertices: Of the mean hand laid on these joints.
         center: Of the object.
         places: What was read off the volumes.
     """
@@ -98,6 +98,11 @@ class HandObjectPoseModel(ImageModel):
         learned = load_predictor(path, config.hand_model).network
         self.network.encoder.load_state_dict(learned.encoder.state_dict())
         self.network.neck.load_state_dict(learned.neck.state_dict())
+        # Joints are looked for where that network's heat maps have them, at first in any depth.
+        cells = self.config.cells
+        with torch.no_grad():
+            for own, known in zip(self.network.volumes.parameters(), learned.maps.parameters(), strict=True):
+                own[: len(known) * cells] = known.repeat_interleave(cells, 0)
         return True
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
@@ -110,7 +115,9 @@ class HandObjectPoseModel(ImageModel):
             wrist = self.network.wrist(places, batch["focal"])
         joints, center = placed(places, batch["focal"], wrist)
         frames, _ = joint_frames(joints, self.network.rest)
-        return {"hand": ScenePose(joints, skinned_by_frames(self.hand, frames), center, places)}
+        hand = self.hand.to(joints.device)
+        vertices = skinned_by_frames(hand.template, hand.weights, self.network.rest, joints, frames)
+        return {"hand": ScenePose(joints, vertices, center, places)}
 
     def get_metrics_dict(self, outputs: Dict[str, Any], batch: SceneBatch) -> Dict[str, Tensor]:
         """Mean errors of joints, relative to the wrist, and of the object's center, millimeters."""

@@ -18,6 +18,7 @@ from nerfstudio_hands.datamanagers.scene_datamanager import REACH, SceneDataMana
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.backbone import load_imagenet
 from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetworkOptions
+from nerfstudio_hands.estimators.hand_object.mean_hand import MeanHand
 from nerfstudio_hands.estimators.hand_object.pose_network import ScenePoseNetwork
 from nerfstudio_hands.estimators.hand_object.scene_network import PredictedScene, SceneNetwork, Skeletons
 from nerfstudio_hands.files.checkpoints import checkpoint_path, model_weights, read_checkpoint, require_same_weights
@@ -27,6 +28,7 @@ from nerfstudio_hands.model_components.drawn_hand import drawn_hand
 from nerfstudio_hands.model_components.hand_losses import mean_millimeters, weighted_mean
 from nerfstudio_hands.model_components.scene_losses import CLAMP, distance_loss, own_points, place_loss
 from nerfstudio_hands.model_components.scene_meshes import SCENE_COLORS, SceneMeshes, scene_colors, scene_meshes
+from nerfstudio_hands.model_components.scene_network_file import SHIPPED, load_scene_predictor
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 from nerfstudio_hands.model_components.schedules import before_each_step
 from nerfstudio_hands.models.hand_object_pose import WristDepth
@@ -40,6 +42,9 @@ class HandObjectSDFModelConfig(ImageModelConfig):
 
     _target: Type = field(default_factory=lambda: HandObjectSDFModel)
     """target class to instantiate"""
+    begin_with: str = ""
+    """Network that a training begins with, pose network and all: "shipped" is the one that comes along, else a file
+    that `ns-hands predict --save-network` wrote."""
     pose_run: Optional[Path] = None
     """Checkpoints of a run of hand-object-pose (its nerfstudio_models), whose network says where the bones are. It does
     not learn on, and is kept in the checkpoints of this method. Encoders begin with its encoder's weights, where no
@@ -60,6 +65,9 @@ class HandObjectSDFModelConfig(ImageModelConfig):
     object_features: Literal[3, 6, 9, 69, 72] = 72
     """What the object's head knows: the place from the wrist, from the object's center (6), from the wrist's frame (9),
     from all joints (69), or all of it."""
+    mean_hand: bool = True
+    """Whether heads are told how far a point is from the mean hand on the seen bones, and that of the hand says what
+    has to be added; without, as gSDF has it, they know of bones alone."""
     hidden_dim: bounded(int, 8, 2048) = 256
     """Width of the heads."""
     num_layers: bounded(int, 1, 16) = 4
@@ -103,12 +111,14 @@ class HandObjectSDFModelConfig(ImageModelConfig):
 
     def scene_network(self) -> SceneNetwork:
         """All networks, without weights."""
+        hand = load_hand(self.hand_model, "right")
         return SceneNetwork(
             self.network_options(),
-            resting_joints(load_hand(self.hand_model, "right")),
+            resting_joints(hand),
             skeleton=self.skeleton,
             pose_backbone=self.backbone,
             cells=self.cells,
+            mean_hand=MeanHand.of(hand) if self.mean_hand and self.skeleton != "none" else None,
         )
 
 
@@ -120,6 +130,7 @@ class GraspingFieldModelConfig(HandObjectSDFModelConfig):
     image: Literal["aligned", "global", "none"] = "global"
     hand_features: Literal[3, 6, 21, 36, 51] = 3
     object_features: Literal[3, 6, 9, 69, 72] = 3
+    mean_hand: bool = False
 
 
 @dataclass
@@ -129,6 +140,7 @@ class AlignSDFModelConfig(HandObjectSDFModelConfig):
     image: Literal["aligned", "global", "none"] = "global"
     hand_features: Literal[3, 6, 21, 36, 51] = 6
     object_features: Literal[3, 6, 9, 69, 72] = 6
+    mean_hand: bool = False
 
 
 class HandObjectSDFModel(ImageModel):
@@ -156,11 +168,18 @@ class HandObjectSDFModel(ImageModel):
             HandsError: The pose network's run is not named, or a file cannot be read or belongs to another network.
         """
         config, network = self.config, self.network
+        if config.begin_with:
+            path = SHIPPED if config.begin_with == "shipped" else Path(config.begin_with)
+            learned = load_scene_predictor(path).network.state_dict()
+            require_same_weights(network.state_dict(), learned)
+            network.load_state_dict(learned)
+            return True
         if network.pose is not None:
             if config.pose_run is None:
                 raise HandsError(
                     "--pipeline.model.pose-run: expected the nerfstudio_models folder of a run of hand-object-pose, "
-                    "found none: train that first (ns-train hand-object-pose), or give --pipeline.model.skeleton."
+                    "found none: train that first (ns-train hand-object-pose), or go on from a whole network with "
+                    "--pipeline.model.begin-with shipped, or give --pipeline.model.skeleton."
                 )
             self._take_pose_network(network.pose, config.pose_run)
         if config.heads_run is not None:

@@ -13,6 +13,7 @@ from nerfstudio_hands.estimators.hand_object.distance_network import (
     OBJECT_FRAMES,
     DistanceNetworkOptions,
 )
+from nerfstudio_hands.estimators.hand_object.mean_hand import MeanHand
 from nerfstudio_hands.estimators.hand_object.pose_network import ScenePoseNetwork, placed
 from nerfstudio_hands.estimators.hand_object.scene_network import SceneNetwork
 from nerfstudio_hands.estimators.hand_object.volume import (
@@ -27,6 +28,7 @@ from nerfstudio_hands.hand_model.model import pose_hand
 
 HAND = default_hand("right")
 REST = resting_joints(HAND)
+MEAN_HAND = MeanHand.of(HAND)
 SMALL = DistanceNetworkOptions(cells=8, hidden_dim=16, num_layers=2, image_features=8)
 
 
@@ -80,10 +82,11 @@ def test_the_pose_network_keeps_its_depth_with_its_weights():
 
 @pytest.mark.parametrize("hand", HAND_FRAMES)
 @pytest.mark.parametrize("image", ["aligned", "global", "none"])
-def test_every_kind_of_features_gives_distances_that_learn(hand: int, image: str):
+@pytest.mark.parametrize("mean_hand", [None, MEAN_HAND])
+def test_every_kind_of_features_gives_distances_that_learn(hand: int, image: str, mean_hand: MeanHand | None):
     held = dict(zip(HAND_FRAMES, OBJECT_FRAMES, strict=True))[hand]
     options = replace(SMALL, hand_features=hand, object_features=held, image=image)
-    network = SceneNetwork(options, REST, skeleton="truth")
+    network = SceneNetwork(options, REST, skeleton="truth", mean_hand=mean_hand)
     joints, focal = hands_before_cameras()
     scene = network(torch.rand(3, 3, 64, 64), focal, joints=joints, center=joints[:, 9])
     points = joints[:, :5] + 0.01
@@ -93,9 +96,10 @@ def test_every_kind_of_features_gives_distances_that_learn(hand: int, image: str
     assert all(p.grad is not None for name, p in network.distance.named_parameters() if p.requires_grad)
 
 
-def test_what_heads_see_goes_with_the_hand():
+@pytest.mark.parametrize("mean_hand", [None, MEAN_HAND])
+def test_what_heads_see_goes_with_the_hand(mean_hand: MeanHand | None):
     """A hand that is moved along, with the points and all that is known of it, has the same distances."""
-    network = SceneNetwork(replace(SMALL, image="none"), REST, skeleton="truth").eval()
+    network = SceneNetwork(replace(SMALL, image="none"), REST, skeleton="truth", mean_hand=mean_hand).eval()
     joints, focal = hands_before_cameras()
     shift = torch.tensor([0.1, -0.05, 0.2])
     found = []
@@ -103,6 +107,19 @@ def test_what_heads_see_goes_with_the_hand():
         scene = network(torch.zeros(3, 3, 32, 32), focal, joints=joints + move, center=joints[:, 9] + move)
         found.append(network.distance.distances(scene.seen, scene.skeleton, joints[:, 3:6] + 0.01 + move))
     assert torch.allclose(*found, atol=1e-5)
+
+
+def test_heads_begin_at_the_mean_hand():
+    network = SceneNetwork(replace(SMALL, image="none"), REST, skeleton="truth", mean_hand=MEAN_HAND).eval()
+    joints, focal = hands_before_cameras()
+    scene = network(torch.zeros(3, 3, 32, 32), focal, joints=joints, center=joints[:, 9])
+    points = joints + 0.01 * torch.randn(3, 21, 3, generator=torch.Generator().manual_seed(1))
+    truth = MEAN_HAND.distances(joints, scene.skeleton.frames, points)
+    for found in (
+        network.distance.distances(scene.seen, scene.skeleton, points)[..., 0],
+        network.distance.hand_distances(scene.seen, scene.skeleton, points),
+    ):
+        assert (found - truth).abs().max() < 5e-3 < truth.abs().max()
 
 
 def test_the_frozen_pose_network_does_not_learn():

@@ -51,8 +51,29 @@ def test_frames_of_the_mean_hand_are_those_that_posed_it(template_lengths: bool)
     # The thumb's saddle joint bends about an axis that also twists it.
     assert angle.median() < 0.02 and angle.max() < 0.6
     assert torch.allclose(joints, posed.keypoints, atol=3e-3)
-    skin = skinned_by_frames(HAND, frames)
+    skin = skinned_by_frames(HAND.template, HAND.weights, REST, joints, frames)
     assert (skin - posed.vertices).norm(dim=-1).mean() < 3e-3
+
+
+def test_a_hand_is_as_large_as_the_joints_that_it_is_laid_on():
+    joints = 1.2 * bent_hands().keypoints
+    frames, _ = joint_frames(joints, REST)
+    skin = skinned_by_frames(HAND.template, HAND.weights, REST, joints, frames)
+    assert (skin - 1.2 * bent_hands().vertices).norm(dim=-1).mean() < 3.6e-3
+    # A single bone that is longer makes no other part of the hand larger.
+    tip = joints.clone()
+    tip[:, 8] += 0.5 * (joints[:, 8] - joints[:, 7])
+    longer = skinned_by_frames(HAND.template, HAND.weights, REST, tip, joint_frames(tip, REST)[0])
+    moved = (longer - skin).norm(dim=-1)
+    of_end = HAND.weights[:, MANO_TO_JOINTS.index(7)] > 1e-3
+    assert moved[:, ~of_end].max() < 1e-6 and moved[:, of_end].max() > 5e-3
+
+
+def test_joints_that_are_no_hands_do_not_tear_it():
+    joints = bent_hands().keypoints
+    joints[:, 7] = joints[:, 6]
+    skin = skinned_by_frames(HAND.template, HAND.weights, REST, joints, joint_frames(joints, REST)[0])
+    assert skin.isfinite().all() and (skin - joints[:, :1]).norm(dim=-1).max() < 0.4
 
 
 def test_with_lengths_of_the_template_bones_are_as_long_as_at_rest():

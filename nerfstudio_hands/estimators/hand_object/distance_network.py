@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nerfstudio_hands.estimators.backbone import DEFAULT, Backbone
 from nerfstudio_hands.estimators.hand_object.clip_transformer import ClipTransformer
+from nerfstudio_hands.estimators.hand_object.mean_hand import MeanHand
 from nerfstudio_hands.estimators.hand_object.volume import rays_of, seen_at, soft_argmax_volume
 from nerfstudio_hands.estimators.neck import WIDTH, Neck
 from nerfstudio_hands.fields.kinematic_features import hand_features, object_features
@@ -118,15 +119,20 @@ class DistanceNetwork(nn.Module):
 
     Unlike there features come from a pyramid and not from transposed convolutions, heads see the place about the wrist
     in waves of several lengths, and places in the frames of fingers' bones are drawn together far from these: a finger
-    is a tenth as thick as a hand is long.
+    is a tenth as thick as a hand is long. Both heads may be told the distance from the mean hand on the seen bones;
+    that of the hand then says what is to be added to it.
 
     Args:
         options: Which network it is.
+        mean_hand: Whose distances heads are told.
     """
 
-    def __init__(self, options: DistanceNetworkOptions = DistanceNetworkOptions()) -> None:
+    def __init__(
+        self, options: DistanceNetworkOptions = DistanceNetworkOptions(), mean_hand: MeanHand | None = None
+    ) -> None:
         super().__init__()
         self.options = options
+        self.mean_hand = mean_hand
         sees = options.image != "none"
         self.encoder = Backbone(options.backbone, options.frozen_stages) if sees else None
         own = sees and options.center == "own"
@@ -149,7 +155,7 @@ class DistanceNetwork(nn.Module):
 
     def _head(self, features: int) -> SignedDistanceNetwork:
         return SignedDistanceNetwork(
-            feature_dim=features,
+            feature_dim=features + (self.mean_hand is not None),
             out_features=0,
             hidden_dim=self.options.hidden_dim,
             num_layers=self.options.num_layers,
@@ -186,33 +192,53 @@ class DistanceNetwork(nn.Module):
             skeleton: Of the hands.
             points: Axes of the views, meters.
         """
-        return torch.stack([ask(seen, skeleton, points) for ask in (self.hand_distances, self.object_distances)], -1)
+        known = self._known(seen, skeleton, points)
+        return torch.stack([self._hand(skeleton, points, known), self._object(skeleton, points, known)], -1)
 
     def hand_distances(
         self, seen: SeenScene, skeleton: Skeleton, points: Float[Tensor, "B N 3"]
     ) -> Float[Tensor, "B N"]:
         """Those from the hand alone; arguments as for `distances`."""
-        relative, frames, _, _ = skeleton.relative(points)
-        bones = frames[:, list(HAND_FRAMES[self.options.hand_features])]
-        features = hand_features(relative, bones)
-        features = torch.cat([features[..., :6], _drawn_together(features[..., 6:])], -1)
-        return self._of(self.hand, features, self._looks(seen, skeleton, points))
+        return self._hand(skeleton, points, self._known(seen, skeleton, points))
 
     def object_distances(
         self, seen: SeenScene, skeleton: Skeleton, points: Float[Tensor, "B N 3"]
     ) -> Float[Tensor, "B N"]:
         """Those from the object alone; arguments as for `distances`."""
+        return self._object(skeleton, points, self._known(seen, skeleton, points))
+
+    def _hand(
+        self, skeleton: Skeleton, points: Float[Tensor, "B N 3"], known: Float[Tensor, "B N K"]
+    ) -> Float[Tensor, "B N"]:
+        relative, frames, _, _ = skeleton.relative(points)
+        bones = frames[:, list(HAND_FRAMES[self.options.hand_features])]
+        features = hand_features(relative, bones)
+        features = torch.cat([features[..., :6], _drawn_together(features[..., 6:])], -1)
+        found = self._of(self.hand, features, known)
+        return found if self.mean_hand is None else found + UNIT * known[..., -1]
+
+    def _object(
+        self, skeleton: Skeleton, points: Float[Tensor, "B N 3"], known: Float[Tensor, "B N K"]
+    ) -> Float[Tensor, "B N"]:
         relative, frames, held, joints = skeleton.relative(points)
         has_center, has_wrist, has_joints = OBJECT_FRAMES[self.options.object_features]
         chosen = torch.cat([held[:, : int(has_center)], frames[:, : int(has_wrist)]], 1)
         features = object_features(relative, chosen, joints[:, : 21 * has_joints])
-        return self._of(self.object, features, self._looks(seen, skeleton, points))
+        return self._of(self.object, features, known)
 
-    def _of(self, head: SignedDistanceNetwork, features: Tensor, looks: Tensor) -> Float[Tensor, "B N"]:
+    def _of(self, head: SignedDistanceNetwork, features: Tensor, known: Tensor) -> Float[Tensor, "B N"]:
         # Waves are those of the place seen from the wrist, or from the object's center, where that is known.
         order = torch.cat([features[..., 3:6], features[..., :3], features[..., 6:]], -1)
-        values = torch.cat([order / UNIT, looks], -1).flatten(0, 1)
+        values = torch.cat([order / UNIT, known], -1).flatten(0, 1)
         return UNIT * head(values[:, :3], values[:, 3:])[0].view(features.shape[:2])
+
+    def _known(self, seen: SeenScene, skeleton: Skeleton, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N K"]:
+        """What both heads know of points beside the skeleton."""
+        looks = self._looks(seen, skeleton, points)
+        if self.mean_hand is None:
+            return looks
+        distances = self.mean_hand.distances(skeleton.joints, skeleton.frames, points)
+        return torch.cat([looks, distances[..., None] / UNIT], -1)
 
     def _looks(self, seen: SeenScene, skeleton: Skeleton, points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N I"]:
         if seen.whole is not None:

@@ -16,6 +16,7 @@ from nerfstudio_hands.estimators.hand_object.distance_network import (
     Skeleton,
     center_of,
 )
+from nerfstudio_hands.estimators.hand_object.mean_hand import MeanHand
 from nerfstudio_hands.estimators.hand_object.pose_network import REACH, ScenePlaces, ScenePoseNetwork, placed
 from nerfstudio_hands.hand_model.joint_frames import joint_frames
 
@@ -60,6 +61,7 @@ class SceneNetwork(nn.Module):
         skeleton: Where bones come from.
         pose_backbone: Encoder of the pose network.
         cells: Of its volumes.
+        mean_hand: Whose distances heads are told.
     """
 
     rest: Tensor
@@ -72,12 +74,13 @@ class SceneNetwork(nn.Module):
         skeleton: Skeletons = "network",
         pose_backbone: str = DistanceNetworkOptions.backbone,
         cells: int = 32,
+        mean_hand: MeanHand | None = None,
     ) -> None:
         super().__init__()
         self.skeleton: Skeletons = skeleton
         self.register_buffer("rest", rest.clone(), persistent=False)
         self.pose = ScenePoseNetwork(rest, backbone=pose_backbone, cells=cells) if skeleton == "network" else None
-        self.distance = DistanceNetwork(options)
+        self.distance = DistanceNetwork(options, mean_hand)
         if self.pose is not None:
             self.pose.requires_grad_(False)
 
