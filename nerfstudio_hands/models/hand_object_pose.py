@@ -95,14 +95,7 @@ class HandObjectPoseModel(ImageModel):
         path = config.hand_network or (SHIPPED if is_usual else None)
         if path is None:
             return load_imagenet(self.network.encoder, config.backbone_weights)
-        learned = load_predictor(path, config.hand_model).network
-        self.network.encoder.load_state_dict(learned.encoder.state_dict())
-        self.network.neck.load_state_dict(learned.neck.state_dict())
-        # Joints are looked for where that network's heat maps have them, at first in any depth.
-        cells = self.config.cells
-        with torch.no_grad():
-            for own, known in zip(self.network.volumes.parameters(), learned.maps.parameters(), strict=True):
-                own[: len(known) * cells] = known.repeat_interleave(cells, 0)
+        self.network.begin_with(load_predictor(path, config.hand_model).network)
         return True
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:

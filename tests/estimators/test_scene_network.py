@@ -22,6 +22,7 @@ from nerfstudio_hands.estimators.hand_object.volume import (
     seen_at,
     soft_argmax_volume,
 )
+from nerfstudio_hands.estimators.monocular.network import MonocularNetwork
 from nerfstudio_hands.hand_model.joint_frames import resting_joints
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.hand_model.model import pose_hand
@@ -67,6 +68,16 @@ def test_bones_of_known_length_say_how_far_away_a_hand_is():
     # A smaller hand that looks the same is nearer by as much.
     nearer = depth_of_known_lengths(rays[:1, pairs], depths[:1, pairs] / 1.1, lengths / 1.1)
     assert torch.allclose(1.1 * nearer, found, atol=1e-4)
+
+
+def test_joints_are_looked_for_where_another_networks_heat_maps_have_them():
+    torch.manual_seed(3)
+    learned = MonocularNetwork().eval()
+    network = ScenePoseNetwork(REST, cells=8).eval()
+    network.begin_with(learned)
+    picture = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network(picture).places[:, :21], learned(picture).points, atol=1e-5, rtol=0)
 
 
 def test_the_pose_network_keeps_its_depth_with_its_weights():

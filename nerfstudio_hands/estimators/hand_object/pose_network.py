@@ -16,6 +16,7 @@ from nerfstudio_hands.estimators.hand_object.volume import (
     rays_of,
     soft_argmax_volume,
 )
+from nerfstudio_hands.estimators.monocular.network import MonocularNetwork
 from nerfstudio_hands.estimators.neck import WIDTH, Neck
 
 REACH = 0.25
@@ -68,6 +69,14 @@ class ScenePoseNetwork(nn.Module):
         self.cells = cells
         self.register_buffer("reach", torch.tensor(REACH))
         self.register_buffer("rest", rest.clone())
+
+    @torch.no_grad()
+    def begin_with(self, learned: MonocularNetwork) -> None:
+        """Takes the encoder of another network, and looks for joints where its heat maps have them, in any depth."""
+        self.encoder.load_state_dict(learned.encoder.state_dict())
+        self.neck.load_state_dict(learned.neck.state_dict())
+        for own, known in zip(self.volumes.parameters(), learned.maps.parameters(), strict=True):
+            own[: len(known) * self.cells] = known.repeat_interleave(self.cells, 0)
 
     def forward(self, pictures: Float[Tensor, "B 3 S S"]) -> ScenePlaces:
         """Looks at crops of right hands, or mirrored ones of left hands, in [0, 1]."""
