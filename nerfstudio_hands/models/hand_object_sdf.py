@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Optional, Type
 
@@ -34,6 +34,9 @@ from nerfstudio_hands.model_components.schedules import before_each_step
 from nerfstudio_hands.models.hand_object_pose import WristDepth
 from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, encoder_and_heads
 from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
+
+EVERYTHING, BONES = "picture and bones", "bones alone"
+"""What the viewer shows surfaces of: all that heads know, or without the features of the picture."""
 
 
 @dataclass
@@ -152,6 +155,8 @@ class HandObjectSDFModel(ImageModel):
         super().populate_modules()
         self.network = self.config.scene_network()
         self.shown_control = ViewerDropdown("Shown", "both", ["both", "hand", "object"])
+        hint = "What surfaces are made of."
+        self.sight_control = ViewerDropdown("Heads know", EVERYTHING, [EVERYTHING, BONES], hint=hint)
         self._over = 0.0
 
     def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
@@ -294,10 +299,14 @@ class HandObjectSDFModel(ImageModel):
         width: int,
         height: int,
     ) -> Dict[str, Float[Tensor, "H W C"]]:
-        if "meshes" not in prediction:
+        known = self.sight_control.value
+        if known not in prediction:
+            scene: PredictedScene = prediction["scene"]
+            if known == BONES:
+                scene = replace(scene, seen=replace(scene.seen, maps=None, whole=None))
             # A clip is judged, and looked at, by its last picture.
-            prediction["meshes"] = self.meshes(prediction["scene"], len(prediction["scene"].joints) - 1)
-        meshes: SceneMeshes = prediction["meshes"]
+            prediction[known] = self.meshes(scene, len(scene.joints) - 1)
+        meshes: SceneMeshes = prediction[known]
         shown = self.shown_control.value
         mesh, of_object = SceneMeshes(
             None if shown == "object" else meshes.hand, None if shown == "hand" else meshes.object

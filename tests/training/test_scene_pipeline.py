@@ -117,6 +117,25 @@ def test_surfaces_are_judged_written_and_drawn(run: Path, tmp_path: Path, monkey
     assert outputs["rgb"].shape == (224, 224, 3) and outputs["accumulation"].max() == 1
 
 
+def test_surfaces_can_be_shown_without_what_the_picture_says(run: Path, monkeypatch):
+    """A head that says a larger ball where it sees nothing of a picture."""
+    monkeypatch.setattr("sys.argv", ["ns-viewer", "--load-config", str(run)])
+    model = eval_setup(run, test_mode="val")[1].model
+
+    def by_sight(seen, skeleton, points):
+        return ball(model.network.distance, seen, skeleton, points) - 0.03 * (seen.maps is None)
+
+    monkeypatch.setattr(model.network.distance, "hand_distances", by_sight)
+    monkeypatch.setattr(model.network.distance, "object_distances", lambda *seen: ball(None, *seen) + 1)
+    _, prediction = model._of(0, "train")
+    intrinsics, shown = torch.tensor([[64.0, 0, 32], [0, 64, 32], [0, 0, 1]]), {}
+    for known in model.sight_control.options:
+        model.sight_control.value = known
+        drawn = model.draw(prediction, intrinsics, torch.eye(4), 64, 64)
+        shown[known] = float(drawn["accumulation"].sum())
+    assert shown["bones alone"] > 2 * shown["picture and bones"] > 0
+
+
 def test_ns_render_draws_the_images_of_every_split(run: Path, tmp_path: Path, monkeypatch):
     """Rows and places of splits are the same ones; pictures are not."""
     monkeypatch.setattr("sys.argv", ["ns-render", "dataset", "--load-config", str(run)])
@@ -193,6 +212,19 @@ def test_without_a_pose_network_it_does_not_begin(tmp_path: Path):
         train("hand-object-sdf", tmp_path, "none", 1, *SMALL_HEADS)
     with pytest.raises(SystemExit, match="expected checkpoints named step"):
         train("hand-object-sdf", tmp_path, "none", 1, *SMALL_HEADS, "--pipeline.model.pose-run", tmp_path)
+
+
+def test_a_training_goes_on_from_a_whole_network(run: Path, pose_run: Path, tmp_path: Path):
+    ns_hands("predict", "--load-config", run, "--save-network", tmp_path / "whole.npz")
+    still = (f"--optimizers.{group}.optimizer.lr=1e-12" for group in ("encoder", "heads", "distances"))
+    begun = ("--pipeline.model.begin-with", tmp_path / "whole.npz", "--pipeline.datamanager.points", "32")
+    config = train("hand-object-sdf", tmp_path, "on", 1, *SMALL_HEADS, *begun, *still)
+    found, known = weights(config), weights(run)
+    for name in ("distance.hand.layers.0.bias", "distance.mean_hand.template", "pose.volumes.weight"):
+        name = f"_model.network.{name}"
+        torch.testing.assert_close(found[name], known[name], atol=1e-3, rtol=1e-3)
+    with pytest.raises(SystemExit, match="expected the weights of this method with these options"):
+        train("hand-object-sdf", tmp_path, "other", 1, *begun)
 
 
 def test_a_capture_is_refused(demo_capture: Path):
