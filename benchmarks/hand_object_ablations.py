@@ -5,9 +5,9 @@ once, with whose encoder all others begin, heads that know true bones and no pic
 our network, which corrects the mean hand, gSDF's, which does not, that with an encoder of its own for the object's
 center, that with 6 features of the skeleton in place of 51 and 72, AlignSDF, Grasping Field; and, where pictures are
 blurred and hidden in part, single pictures and clips of three. Where it can, a row is judged once with the wrist's
-depth given, as papers do, and once predicted; surfaces are of voxels of 4.4 mm, as published. The last columns are timed
-alone: a mesh of hand and object, a batch by the loader in one process, and a step of the network. A row that is there
-already, made by the same options, code and machine, is taken as it is, so that rows can be made by several calls.
+depth given, as papers do, and once predicted; surfaces are of voxels of 4.4 mm, as published. The last columns are
+timed alone: a mesh of hand and object, a batch by the loader in one process, and a step of the network. A row that is
+there already, made by the same options, code and machine, is taken as it is, so that several calls can make rows.
 
     python benchmarks/hand_object_ablations.py --output runs --steps 3000
     python benchmarks/hand_object_ablations.py --output runs --only gsdf --pose-run POSES/nerfstudio_models
