@@ -112,7 +112,7 @@ def animate(
     path = None if camera_path is None else read_camera_path(camera_path)
     environment = None if light is None else load_environment(light)
     config, pipeline = load_run(load_config, data, quick=quick)
-    prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
+    prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.source.data))
     model, manager = pipeline.model, pipeline.datamanager
     if environment is not None:
         if not model.can_be_relit:

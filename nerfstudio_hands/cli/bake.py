@@ -64,7 +64,7 @@ def bake(
             f"{load_config}: expected an avatar of hands alone, found one that holds an object, for which `hand-splat` "
             "has no Gaussians: use `ns-hands export`."
         )
-    prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
+    prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.source.data))
     draw_capture(pipeline.model, parser.record, drawings, DrawingOptions(views, poses, size))  # pyright: ignore[reportArgumentType]
     _train_on(drawings, parser.config.hand_model, steps, splats_per_hand)
 

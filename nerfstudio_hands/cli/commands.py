@@ -23,7 +23,6 @@ from nerfstudio_hands.cli.predict import predict
 from nerfstudio_hands.cli.prepare import prepare
 from nerfstudio_hands.cli.synthesize import synthesize
 from nerfstudio_hands.cli.train_forecaster import train_forecaster
-from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.cli.view import view
 
@@ -43,7 +42,6 @@ COMMANDS = {
     "predict": predict,
     "synthesize": synthesize,
     "fetch-weights": fetch_weights,
-    "train-pose-network": train_pose_network,
     "train-forecaster": train_forecaster,
     "forecast": forecast,
 }

@@ -120,7 +120,7 @@ def export(
     if track is not None:
         played = read_any_track(track, hands.surface.hands, convention=track_convention)
         played = played.for_hands(hands.surface.sides, hands.reference().to("cpu"))
-    output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
+    output_dir = prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.source.data))
 
     def write(name: str, content: bytes) -> None:
         write_bytes(output_dir / name, content)

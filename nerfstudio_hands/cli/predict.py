@@ -68,7 +68,8 @@ def predict(
             hand.
         meshes: Which files of the hands are written.
         turntables: Write OUTPUT_DIR/turntables/NAME.webp, hands, and what they hold, from all around.
-        save_network: File (.npz) to write the network to, of a run a quarter of its checkpoint's size.
+        save_network: File (.npz) to write the network to, of a run a quarter of its checkpoint's size; also of a run of
+            `ns-train hand-from-joints`, which is for nothing else here.
     """
     if images is None and save_network is None:
         raise HandsError(
@@ -107,13 +108,13 @@ def predict(
     from nerfstudio_hands.export.predictor_kinds import run_of
 
     predictor = _predictor(load_config, network, hand_model)
-    for part in ("overlays", *["meshes"] * (meshes != "none"), *["turntables"] * turntables):
-        prepare_output_folder(output_dir / part, keep_out_of=images)
-    _save(save_network, predictor, load_config or network)
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     detector = None if whole_image else HandDetector(detector_weights, max_hands=max_hands, threads=threads)
     finder = HandFinder(detector, side, intrinsics)
     run = run_of(predictor, finder, refine=refine, register=register)
+    for part in ("overlays", *["meshes"] * (meshes != "none"), *["turntables"] * turntables):
+        prepare_output_folder(output_dir / part, keep_out_of=images)
+    _save(save_network, predictor, load_config or network)
     tiles = []
     for picture in run.pictures(source, output_dir / "detections"):
         write_image(output_dir / "overlays" / f"{picture.name}.jpg", picture.overlay)

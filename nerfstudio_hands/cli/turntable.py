@@ -65,7 +65,7 @@ def turntable(
     from nerfstudio_hands.video.writer import write_video
 
     config, pipeline = load_run(load_config, data, quick=quick)
-    prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.datamanager.dataparser.data))
+    prepare_output_folder(output.parent, keep_out_of=Path(config.pipeline.source.data))
     model = pipeline.model
     model.hands.set_override(frame_pose(model.hands, frame))
     cameras = orbit_cameras(

@@ -105,6 +105,13 @@ def training_angles(
     return torch.stack(rows)[source, torch.arange(count)]
 
 
+def held_out_angles(model: HandModel, count: int, generator: torch.Generator) -> Float[Tensor, "N 15 3"]:
+    """Half the poses at random, half from gestures that are kept for measuring; radians."""
+    half = count // 2
+    drawn = random_angles(model, half, generator)
+    return torch.cat([drawn, gesture_angles(model, HELD_OUT_GESTURES, count - half, generator)])
+
+
 def corrupted(
     joints: Float[Tensor, "N 21 3"], corruption: Corruption, generator: torch.Generator
 ) -> Float[Tensor, "N 21 3"]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hierarchy import MeshHierarchy, Upsampling
@@ -25,23 +26,43 @@ SHIPPED = Path(__file__).parent / "assets" / "default_hand.npz"
 """The network for the built-in hand."""
 
 
-def save_network(path: Path, network: PoseNetwork, *, faces: Int[Tensor, "F 3"], seed: int) -> None:
+class JointPredictor(nn.Module):
+    """A trained network and its hand model.
+
+    Attributes:
+        file_format: What its file calls itself.
+
+    Args:
+        network: Trained.
+        faces: Of the hand model that it was trained for; they tell this model from others.
+    """
+
+    file_format = FORMAT
+    faces: Tensor
+
+    def __init__(self, network: PoseNetwork, faces: Int[Tensor, "F 3"]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("faces", faces, persistent=False)
+
+
+def save_network(path: Path, predictor: JointPredictor, about: dict[str, str | int | float]) -> None:
     """Writes a network; the file appears complete or not at all.
 
     Args:
-        path: The file.
-        network: Trained.
-        faces: Of the hand model that it was trained for; they tell this model from others.
-        seed: That it was trained with, for the record.
+        path: The file, .npz.
+        predictor: The network and its hand model.
+        about: What the file tells of the training.
 
     Raises:
         HandsError: The folder cannot be written or the disk is full.
     """
+    network = predictor.network
     hierarchy = network.hierarchy
     arrays = {
         "format": np.array(FORMAT),
-        "faces": np.array(_digest(faces)),
-        "seed": np.array(seed),
+        "faces": np.array(_digest(predictor.faces)),
+        "about": np.array(json.dumps(about)),
         "reference": network.reference.cpu().numpy(),
         "num_shape": np.array(network.num_shape),
         "sizes": np.array(hierarchy.sizes),
@@ -52,7 +73,7 @@ def save_network(path: Path, network: PoseNetwork, *, faces: Int[Tensor, "F 3"],
     for level, up in enumerate(hierarchy.upsamplings):
         arrays[f"corners_{level}"] = up.corners.numpy().astype(np.int32)
         arrays[f"weights_{level}"] = up.weights.numpy().astype(np.float32)
-    write_npz(path, arrays, expected="to write the pose network", remedy="free some space or give another --output")
+    write_npz(path, arrays, expected="to write the pose network", remedy="free some space or give another file")
 
 
 @cache
@@ -71,12 +92,12 @@ def load_network(path: Path, faces: Int[Tensor, "F 3"] | None = None) -> PoseNet
     Raises:
         HandsError: It is no such file, is broken, or belongs to another hand model.
     """
-    remedy = "train one with `ns-hands train-pose-network`"
+    remedy = "train one with `ns-train hand-from-joints`"
     arrays = read_formatted_npz(path, FORMAT, what="a pose network", remedy=remedy)
     if faces is not None and str(arrays.get("faces")) != _digest(faces):
         raise HandsError(
             f"{path}: expected a pose network for a hand model with {len(faces)} triangles as yours has them, found "
-            f"one for another model: {remedy} --hand-model YOURS."
+            f"one for another model: {remedy} --pipeline.datamanager.hand-model YOURS."
         )
     with layers_expected(path, FORMAT, remedy):
         hierarchy = _hierarchy(arrays)

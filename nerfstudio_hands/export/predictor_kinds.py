@@ -1,4 +1,4 @@
-"""Networks that predict from pictures of one's own: how those of each kind are read, written and asked."""
+"""Networks that predict hands: how those of each kind are read, written and asked about pictures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
 from nerfstudio_hands.estimators.monocular.weights_file import REMEDY, predictor_in, save_predictor
+from nerfstudio_hands.estimators.weights_file import JointPredictor, save_network
 from nerfstudio_hands.export.hand_finder import HandFinder
 from nerfstudio_hands.export.prediction_run import PredictionRun
 from nerfstudio_hands.export.scene_run import SceneRun
@@ -19,14 +20,18 @@ from nerfstudio_hands.files.formatted_npz import read_formatted_npz
 from nerfstudio_hands.model_components.scene_network_file import save_scene_predictor, scene_predictor_in
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
 
-Predictor = HandPredictor | ScenePredictor
+Predictor = HandPredictor | ScenePredictor | JointPredictor
 Run = PredictionRun | SceneRun
+
+
+About = dict[str, str | int | float]
+"""What a network's file tells of its training."""
 
 
 @dataclass(frozen=True)
 class _Kind:
     read: Callable[[dict[str, np.ndarray], Path, str], Predictor]
-    write: Callable[[Path, Any, dict[str, str | int | float]], None]
+    write: Callable[[Path, Any, About], None]
     run: Callable[[Any, HandFinder, bool, bool], Run]
 
 
@@ -49,7 +54,7 @@ KINDS = {
         _scene_predictor_in, save_scene_predictor, lambda predictor, finder, *_: SceneRun(predictor, finder)
     ),
 }
-"""By what files of such networks call themselves."""
+"""Those that look at pictures, by what their files call themselves."""
 
 
 def read_predictor(path: Path, hand_model: str = "default") -> Predictor:
@@ -66,7 +71,7 @@ def read_predictor(path: Path, hand_model: str = "default") -> Predictor:
     return KINDS[str(arrays["format"])].read(arrays, path, hand_model)
 
 
-def write_predictor(path: Path, predictor: Predictor, about: dict[str, str | int | float]) -> None:
+def write_predictor(path: Path, predictor: Predictor, about: About) -> None:
     """Writes a network; the file appears complete or not at all.
 
     Args:
@@ -77,7 +82,10 @@ def write_predictor(path: Path, predictor: Predictor, about: dict[str, str | int
     Raises:
         HandsError: The folder cannot be written or the disk is full.
     """
-    KINDS[predictor.file_format].write(path, predictor, about)
+    if isinstance(predictor, JointPredictor):
+        save_network(path, predictor, about)
+    else:
+        KINDS[predictor.file_format].write(path, predictor, about)
 
 
 def run_of(predictor: Predictor, finder: HandFinder, *, refine: bool, register: bool) -> Run:
@@ -88,5 +96,13 @@ def run_of(predictor: Predictor, finder: HandFinder, *, refine: bool, register: 
         finder: Finds the hands that it is asked for.
         refine: Lay hands, where they have parameters, on what heat maps and detector see.
         register: Move these onto the outlines that pictures show.
+
+    Raises:
+        HandsError: The network does not look at pictures.
     """
+    if isinstance(predictor, JointPredictor):
+        raise HandsError(
+            "--images: expected none with a run of hand-from-joints, whose network is given joints in space and no "
+            "pictures: give --save-network alone."
+        )
     return KINDS[predictor.file_format].run(predictor, finder, refine, register)

@@ -18,11 +18,11 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
 from nerfstudio_hands.evaluation.mean_pose import mean_pose, turned_onto
 from nerfstudio_hands.files.atomic import written_whole
-from nerfstudio_hands.files.checkpoints import HAND, model_weights, require_same_hand
-from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig, Surroundings
+from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig
 from nerfstudio_hands.program.memory import explain_out_of_memory
 from nerfstudio_hands.training.evaluation_files import evaluation_folder, write_account, write_png
-from nerfstudio_hands.training.sound_pipeline import SoundPipeline, SoundPipelineConfig, require_finite
+from nerfstudio_hands.training.sample_pipeline import SamplePipeline
+from nerfstudio_hands.training.sound_pipeline import SoundPipelineConfig
 
 NEXT_COMMANDS = (
     "ns-hands predict --load-config {config} --images FOLDER",
@@ -69,7 +69,7 @@ class ImagePipelineConfig(SoundPipelineConfig):
         return NEXT_COMMANDS
 
 
-class ImagePipeline(SoundPipeline):
+class ImagePipeline(SamplePipeline):
     """Batches go through the model as they are; held-out pictures are judged by the published protocols."""
 
     config: ImagePipelineConfig
@@ -77,17 +77,6 @@ class ImagePipeline(SoundPipeline):
 
     def __init__(self, config: ImagePipelineConfig, device: str, **kwargs: Any) -> None:
         super().__init__(config, device, **kwargs)
-        manager = self.datamanager
-        datasets = {"train": manager.train_dataset, manager.test_split: manager.eval_dataset}
-        self.model.surroundings = Surroundings(
-            sample=manager.sample,
-            places={
-                (split, row): camera[:, 3]
-                for split, dataset in datasets.items()
-                for row, camera in zip(dataset.metadata["rows"], dataset.cameras.camera_to_worlds, strict=True)
-            },
-            held_out=manager.test_split,
-        )
         if self.test_mode == "val":
             self._begin()
 
@@ -109,42 +98,9 @@ class ImagePipeline(SoundPipeline):
     def model(self) -> ImageModel:
         return cast(ImageModel, super().model)
 
-    def load_pipeline(self, loaded_state: Dict[str, Any], step: int) -> None:
-        own, weights = self.model.state_dict(), model_weights(loaded_state)
-        if HAND in own:
-            try:
-                require_same_hand(own[HAND], weights)
-            except HandsError as error:
-                raise SystemExit(f"error: {error}") from error
-            # Older checkpoints name none.
-            if HAND not in weights:
-                wrapped = any(name.startswith("_model.module.") for name in loaded_state)
-                loaded_state = {**loaded_state, f"_model.{'module.' * wrapped}{HAND}": own[HAND]}
-        super().load_pipeline(loaded_state, step)
-
     def training_steps(self) -> Optional[int]:
         epochs = self.config.datamanager.epochs
         return None if epochs is None else max(1, round(epochs * self.datamanager.train_batches.steps_of_an_epoch))
-
-    def get_train_loss_dict(self, step: int):
-        self.model.update_to_step(step)
-        camera, batch = self.datamanager.next_train(step)
-        # By the wrapped model, so that several processes share their gradients.
-        outputs = self._model(camera, batch)
-        metrics = self.model.get_metrics_dict(outputs, batch)
-        losses = self.model.get_loss_dict(outputs, batch, metrics)
-        require_finite(losses, step)
-        return outputs, losses, metrics
-
-    @torch.no_grad()
-    def get_eval_loss_dict(self, step: int):
-        self.eval()
-        camera, batch = self.datamanager.next_eval(step)
-        outputs = self.model(camera, batch)
-        metrics = self.model.get_metrics_dict(outputs, batch)
-        losses = self.model.get_loss_dict(outputs, batch, metrics)
-        self.train()
-        return outputs, losses, metrics
 
     def get_average_eval_image_metrics(
         self, step: Optional[int] = None, output_path: Optional[Path] = None, get_std: bool = False

@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional, Type
 
 import torch
 import torch.distributed as dist
-from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
+from nerfstudio.data.datamanagers.base_datamanager import DataManagerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from torch import Tensor
 
@@ -33,8 +33,13 @@ class SoundPipelineConfig(VanillaPipelineConfig):
 
     _target: Type = field(default_factory=lambda: SoundPipeline)
     """target class to instantiate"""
-    datamanager: VanillaDataManagerConfig = field(default_factory=VanillaDataManagerConfig)
+    datamanager: DataManagerConfig = field(default_factory=DataManagerConfig)
     """What a step sees."""
+
+    @property
+    def source(self) -> Any:
+        """What says where the data comes from: the data parser, or a data manager that has none."""
+        return getattr(self.datamanager, "dataparser", self.datamanager)
 
     def check_data(self) -> str:
         """What is trained on, in words.

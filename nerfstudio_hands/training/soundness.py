@@ -29,8 +29,8 @@ def require_sound(config: TrainerConfig) -> str:
     """
     require_working_folder()
     check_ranges(config)
-    parser = config.pipeline.datamanager.dataparser  # pyright: ignore[reportAttributeAccessIssue]
-    named = [config.output_dir / str(config.experiment_name), Path(getattr(parser, "hand_model", ""))]
+    pipeline = cast(SoundPipelineConfig, config.pipeline)
+    named = [config.output_dir / str(config.experiment_name), Path(getattr(pipeline.source, "hand_model", ""))]
     require_reachable((config, named))
     _require_device(config.machine)
     if config.mixed_precision:
@@ -38,9 +38,8 @@ def require_sound(config: TrainerConfig) -> str:
             "--mixed-precision: expected False, found True: half precision moves hands by up to a millimeter, and "
             "torch refuses some losses in it; leave the option out."
         )
-    data = cast(SoundPipelineConfig, config.pipeline).check_data()
-    folder = config.pipeline.datamanager.data or parser.data  # pyright: ignore[reportAttributeAccessIssue]
-    _require_outside(config.output_dir, folder)
+    data = pipeline.check_data()
+    _require_outside(config.output_dir, pipeline.datamanager.data or pipeline.source.data or Path())
     return data
 
 

@@ -1,4 +1,4 @@
-"""The networks of runs of methods that look at pictures, without their data."""
+"""The networks of runs of methods that predict hands, without their data."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.monocular.predictor import HandPredictor
+from nerfstudio_hands.estimators.weights_file import JointPredictor
 from nerfstudio_hands.files.checkpoints import (
     checkpoint_path,
     model_weights,
@@ -15,14 +16,14 @@ from nerfstudio_hands.files.checkpoints import (
     spelled,
 )
 from nerfstudio_hands.model_components.scene_prediction import ScenePredictor
-from nerfstudio_hands.models.image_model import ImageModelConfig
+from nerfstudio_hands.models.sample_model import SampleModelConfig
 from nerfstudio_hands.training.run_config import load_config
 
 LEARNED = ("network.", "skin.")
 """Parts of a model that a prediction needs."""
 
 
-def predictor_of_run(path: Path) -> HandPredictor | ScenePredictor:
+def predictor_of_run(path: Path) -> HandPredictor | ScenePredictor | JointPredictor:
     """What a run learned, ready for predictions, on the CPU.
 
     Args:
@@ -34,11 +35,11 @@ def predictor_of_run(path: Path) -> HandPredictor | ScenePredictor:
     """
     config = load_config(path)
     model = config.pipeline.model
-    predictor = model.predictor(config.pipeline.datamanager) if isinstance(model, ImageModelConfig) else None
+    predictor = model.predictor(config.pipeline.datamanager) if isinstance(model, SampleModelConfig) else None
     if predictor is None:
         raise HandsError(
-            f"{path}: expected a run of hand-monocular or hand-object-sdf whose bones come from a network and not from "
-            f"labels, found one of {config.method_name}: give the config.yml of such a run."
+            f"{path}: expected a run of hand-monocular, of hand-from-joints, or of hand-object-sdf whose bones come "
+            f"from a network and not from labels, found one of {config.method_name}: give the config.yml of such a run."
         )
     state = read_checkpoint(checkpoint_path(path.absolute().parent / config.relative_model_dir, config.load_step))
     weights = model_weights(state["pipeline"])

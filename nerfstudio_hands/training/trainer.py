@@ -112,12 +112,12 @@ class HandTrainerConfig(TrainerConfig):
 
     def _settle_paths(self) -> None:
         """Makes paths absolute, and says where the run lies and which one it goes on from."""
-        data = self.pipeline.datamanager
+        data, source = self.pipeline.datamanager, self.pipeline.source
         self.output_dir, self.data = _absolute(self.output_dir), _absolute(self.data)  # pyright: ignore[reportAttributeAccessIssue]
         self.load_dir, self.load_checkpoint = _absolute(self.load_dir), _absolute(self.load_checkpoint)
-        data.data, data.dataparser.data = _absolute(data.data), _absolute(data.dataparser.data)  # pyright: ignore[reportAttributeAccessIssue]
+        data.data, source.data = _absolute(data.data), _absolute(source.data)
         checkpoints = self.load_dir or (self.load_checkpoint and self.load_checkpoint.parent)
-        data.dataparser.keep_with(self.get_base_dir(), checkpoints.parent if checkpoints else None)  # pyright: ignore[reportAttributeAccessIssue]
+        source.keep_with(self.get_base_dir(), checkpoints.parent if checkpoints else None)
 
 
 def _absolute(path: Path | None) -> Path | None:

@@ -15,11 +15,9 @@ from nerfstudio_hands.cli.animate import animate
 from nerfstudio_hands.cli.check import check
 from nerfstudio_hands.cli.export import export
 from nerfstudio_hands.cli.synthesize import CaptureRoom, InterHand
-from nerfstudio_hands.cli.train_pose_network import train_pose_network
 from nerfstudio_hands.cli.turntable import turntable
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.program.option_range import declared_bounds
-from nerfstudio_hands.training import pose_network_options as training_options
 
 RANGES = {
     turntable: {
@@ -94,12 +92,3 @@ def test_numbers_in_groups_of_options_of_synthetic_captures(layout, tmp_path: Pa
                     other = dataclasses.replace(group.default, **{name: value})
                     layout(output=tmp_path / "new", **{group.name: other}).run()
     assert not list(tmp_path.iterdir())
-
-
-def test_numbers_of_the_pose_network(tmp_path: Path) -> None:
-    said = " ".join(inspect.getsource(training_options.TrainingOptions).split())
-    for name, (low, high) in training_options.RANGES.items():
-        assert f"{low} to {high}" in said
-        for value in (low - 1, high + 1, math.nan):
-            with pytest.raises(HandsError, match=f"--{name.replace('_', '-')}: expected a number from {low} to {high}"):
-                train_pose_network(tmp_path / "new.npz", options=training_options.TrainingOptions(**{name: value}))

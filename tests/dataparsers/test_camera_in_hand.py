@@ -30,8 +30,8 @@ CAMERAS = ["00", "02", "05"]
 METHODS = {
     entry.name: entry
     for entry in entry_points(group="nerfstudio.method_configs")
-    # Those of single pictures know no rig.
-    if "hand" in entry.name and not any(kind in entry.name for kind in ("monocular", "hand-object"))
+    # Those of single pictures, or of joints, know no rig.
+    if "hand" in entry.name and not any(kind in entry.name for kind in ("monocular", "hand-object", "from-joints"))
 }
 
 

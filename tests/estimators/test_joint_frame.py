@@ -6,8 +6,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.estimators.joint_frame import frame_of, reference_joints
+from nerfstudio_hands.estimators.network import rest_keypoints
 from nerfstudio_hands.hand_model import default_hand
-from nerfstudio_hands.training.pose_network import rest_keypoints
 
 REST = rest_keypoints(default_hand("right"))
 

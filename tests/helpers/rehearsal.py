@@ -9,7 +9,7 @@ from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCall
 from torch import Tensor
 
 from helpers import pretend_cuda
-from nerfstudio_hands.models.image_model import ImageModel
+from nerfstudio_hands.models.sample_model import SampleModel
 from nerfstudio_hands.training.sound_pipeline import require_finite
 from nerfstudio_hands.training.trainer import HandTrainer, HandTrainerConfig
 
@@ -48,7 +48,7 @@ class Rehearsal:
         pretend_cuda.waits.clear()
         rays, batch = self.pipeline.datamanager.next_train(number)
         done("data")
-        outputs = model(rays, batch) if isinstance(model, ImageModel) else model(rays)
+        outputs = model(rays, batch) if isinstance(model, SampleModel) else model(rays)
         done("forward")
         losses = model.get_loss_dict(outputs, batch, model.get_metrics_dict(outputs, batch))
         require_finite(losses, number)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from nerfstudio_hands.captures.capture import Capture, CaptureCamera
+from nerfstudio_hands.dataparsers import captured_poses
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 from nerfstudio_hands.hand_model.joint_limits import bend_fingers
-from nerfstudio_hands.training import captured_poses
 
 
 def test_the_fingers_of_a_capture_are_as_bent_as_they_were(tmp_path, monkeypatch):
