@@ -133,6 +133,14 @@ def test_heads_begin_at_the_mean_hand():
         assert (found - truth).abs().max() < 5e-3 < truth.abs().max()
 
 
+def test_what_a_pose_network_sees_is_not_told():
+    network = SceneNetwork(replace(SMALL, image="none"), REST, cells=8).eval()
+    pictures, focal, wrist = torch.rand(2, 3, 64, 64), torch.tensor([2.0, 2.0]), torch.tensor([[0.0, 0.0, 0.5]] * 2)
+    told = network(pictures, focal, wrist=wrist, center=wrist + 0.07, joints=wrist[:, None] + REST)
+    alone = network(pictures, focal, wrist=wrist)
+    assert torch.equal(told.center, alone.center) and torch.equal(told.joints, alone.joints)
+
+
 def test_the_frozen_pose_network_does_not_learn():
     network = SceneNetwork(SMALL, REST, cells=8).train()
     assert network.pose is not None and not network.pose.training and network.distance.training

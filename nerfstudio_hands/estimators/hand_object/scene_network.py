@@ -108,14 +108,14 @@ class SceneNetwork(nn.Module):
             focal: Of the views, sides of the crop.
             wrist: True wrists, of which the depth is believed; without, the palm's size says it.
             joints: True joints, for networks that know bones from labels.
-            center: True centers, for networks that know no pictures.
+            center: True centers, for networks that know no pictures at all.
             clip: Pictures of a clip.
         """
         joints, seen_center, reach = self._joints(pictures, focal, wrist, joints)
         seen = self.distance(pictures, clip)
         found = center_of(seen, reach, focal, joints[:, 0])
         if found is None:
-            found = seen_center if center is None else center
+            found = seen_center if center is None or self.pose is not None else center
         frames = _at_wrists(joints) if self.skeleton == "none" else joint_frames(joints, self.rest)[0]
         # What an object's place is off by is not learned from distances; where nothing is held there is none.
         held = torch.where(found.isfinite(), found, joints[:, 9]).detach()
