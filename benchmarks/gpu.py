@@ -191,6 +191,9 @@ def small(method: str, device: str) -> Any:
     config = config_of(method, device)
     data, model = config.pipeline.datamanager, config.pipeline.model
     config.max_num_iterations = 100
+    if not hasattr(data, "dataparser"):
+        data.batch_size, data.detailed, data.detailed_every = 8, 4, 1
+        return config
     if hasattr(data, "batch_size"):
         data.batch_size, data.workers, data.size = 4, 0, 64
         data.dataparser = replace(data.dataparser, drawn=12, drawn_size=64, drawn_people=1, max_eval_images=1)

@@ -86,20 +86,26 @@ def skinned_by_frames(
     Returns:
         In the frame of the joints.
     """
-    bones = torch.tensor(MANO_TO_JOINTS, device=joints.device)
+    starts, rest_starts = _chosen(joints, MANO_TO_JOINTS), _chosen(rest, MANO_TO_JOINTS)
     # The wrist's bone is the palm as a whole.
-    ahead = rest[bones + 1] - rest[bones]
+    ends = tuple(joint + 1 for joint in MANO_TO_JOINTS)
+    ahead = _chosen(rest, ends) - rest_starts
     axes = torch.nn.functional.normalize(ahead, dim=-1)
-    thicker = _lengths(joints, PALM[1:]).div(_lengths(rest, PALM[1:])).clamp(*STRETCH).mean(-1)
-    longer = (joints[:, bones + 1] - joints[:, bones]).norm(dim=-1) / ahead.norm(dim=-1)
-    longer = torch.where(bones == 0, thicker[:, None], longer.clamp(*STRETCH))
-    offsets = template - rest[bones, None]
+    thicker = _from_wrist(joints).div(_from_wrist(rest)).clamp(*STRETCH).mean(-1)
+    longer = ((_chosen(joints, ends) - starts).norm(dim=-1) / ahead.norm(dim=-1)).clamp(*STRETCH)
+    longer = torch.cat([thicker[:, None], longer[:, 1:]], 1)
+    offsets = template - rest_starts[:, None]
     along = (offsets * axes[:, None]).sum(-1, keepdim=True) * axes[:, None]
     offsets = thicker[:, None, None, None] * (offsets - along) + longer[:, :, None, None] * along
     placed = torch.einsum("bjkl,bjvl->bjvk", frames[..., :3, :3], offsets) + frames[..., None, :3, 3]
     return torch.einsum("vj,bjvk->bvk", weights, placed)
 
 
-def _lengths(joints: Float[Tensor, "*B 21 3"], ends: tuple[int, ...]) -> Float[Tensor, "*B E"]:
-    """From the wrist."""
-    return (joints[..., list(ends), :] - joints[..., :1, :]).norm(dim=-1)
+def _chosen(joints: Float[Tensor, "*B 21 3"], which: tuple[int, ...]) -> Float[Tensor, "*B J 3"]:
+    """Some of the joints; a list of indices would have to be copied to a GPU."""
+    return torch.stack([joints[..., joint, :] for joint in which], -2)
+
+
+def _from_wrist(joints: Float[Tensor, "*B 21 3"]) -> Float[Tensor, "*B 5"]:
+    """Distances of the first joints of the fingers."""
+    return (_chosen(joints, PALM[1:]) - joints[..., :1, :]).norm(dim=-1)

@@ -73,10 +73,14 @@ class HandObjectPoseModel(ImageModel):
     """The network and its losses."""
 
     config: HandObjectPoseModelConfig
+    template: Tensor
+    weights: Tensor
 
     def populate_modules(self) -> None:
         super().populate_modules()
         self.hand = load_hand(self.config.hand_model, "right")
+        self.register_buffer("template", self.hand.template, persistent=False)
+        self.register_buffer("weights", self.hand.weights, persistent=False)
         self.network = ScenePoseNetwork(
             resting_joints(self.hand),
             backbone=self.config.backbone,
@@ -108,8 +112,7 @@ class HandObjectPoseModel(ImageModel):
             wrist = self.network.wrist(places, batch["focal"])
         joints, center = placed(places, batch["focal"], wrist)
         frames, _ = joint_frames(joints, self.network.rest)
-        hand = self.hand.to(joints.device)
-        vertices = skinned_by_frames(hand.template, hand.weights, self.network.rest, joints, frames)
+        vertices = skinned_by_frames(self.template, self.weights, self.network.rest, joints, frames)
         return {"hand": ScenePose(joints, vertices, center, places)}
 
     def get_metrics_dict(self, outputs: Dict[str, Any], batch: SceneBatch) -> Dict[str, Tensor]:

@@ -124,7 +124,7 @@ def loaded_run(capture: Path) -> tuple[SimpleNamespace, SimpleNamespace]:
         world_transform=torch.eye(3, 4),
     )
     data = SimpleNamespace(dataparser=SimpleNamespace(data=capture))
-    config = SimpleNamespace(pipeline=SimpleNamespace(datamanager=data))
+    config = SimpleNamespace(pipeline=SimpleNamespace(datamanager=data, source=data.dataparser))
     return config, SimpleNamespace(model=SimpleNamespace(hands=hands, device="cpu"), datamanager=data)
 
 

@@ -43,6 +43,8 @@ LENGTH = 100
 
 MESH: dict[str, Any] = {"subdivisions": 1, "texture_size": 32, "displace_from": 0.0}
 REFINED = {"refine_poses": True, "refine_cameras": True}
+SMALL_HEADS = {"cells": 8, "hidden_dim": 16, "num_layers": 2}
+
 CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int, int, int]]] = {
     "hand-uvnerf": ("hand-uvnerf", {}, (15, 1, 4, 0)),
     "hand-uvnerf, refined": ("hand-uvnerf", REFINED, (15, 10, 4, 1)),
@@ -54,7 +56,9 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int, int, int]]] = {
     "hand-splat": ("hand-splat", {"splats_per_hand": 500}, (15, 2, 4, 0)),
     "hand-monocular": ("hand-monocular", {"rendered": 1}, (22, 5, 49, 1)),
     "hand-object-pose": ("hand-object-pose", {"cells": 8}, (25, 5, 3, 0)),
-    "hand-object-sdf": ("hand-object-sdf", {"cells": 8, "hidden_dim": 16, "num_layers": 2}, (28, 4, 1, 0)),
+    "hand-object-sdf": ("hand-object-sdf", {**SMALL_HEADS, "mean_hand": False}, (28, 4, 1, 0)),
+    # The mean hand's hierarchy follows the bones of every batch.
+    "hand-object-sdf, mean hand": ("hand-object-sdf", SMALL_HEADS, (28, 7, 1, 0)),
 }
 """Method, options of its model, and how often each of the `PARTS` of a step waits for the GPU at most: lower these as
 waits are removed, never raise them."""

@@ -37,6 +37,7 @@ class MeanHand(nn.Module):
         super().__init__()
         for name, value in {"template": template, "weights": weights, "rest": rest, "faces": faces}.items():
             self.register_buffer(name, value.clone())
+        self._surfaces: Surfaces | None = None
 
     @classmethod
     def of(cls, hand: HandModel) -> MeanHand:
@@ -59,9 +60,20 @@ class MeanHand(nn.Module):
             points: In the joints' frame.
         """
         vertices = skinned_by_frames(self.template, self.weights, self.rest, joints, frames)
-        hands = Surfaces(self.faces, vertices)
+        # What belongs to the faces is kept; a viewer's thread that asks meanwhile makes its own.
+        hands, self._surfaces = self._surfaces, None
+        if hands is None or hands.vertices.device != vertices.device:
+            hands = Surfaces(self.faces, vertices)
+        else:
+            hands.update(vertices)
         which = torch.arange(len(points), device=points.device).repeat_interleave(points.shape[1])
         flat = points.reshape(-1, 3)
         distance = hands.closest(flat, which).signed_distance.abs()
         # Fingers touch, and cross, each other.
-        return torch.where(hands.inside(flat, which), -distance, distance).view(points.shape[:2])
+        found = torch.where(hands.inside(flat, which), -distance, distance).view(points.shape[:2])
+        self._surfaces = hands
+        return found
+
+    def __getstate__(self) -> dict:
+        """Without what each process, and each copy, makes for itself."""
+        return {**super().__getstate__(), "_surfaces": None}
