@@ -11,7 +11,7 @@ from jaxtyping import Float
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
 from nerfstudio.viewer.viewer_elements import ViewerDropdown
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
 
 from nerfstudio_hands.datamanagers.scene_batches import SceneBatch
 from nerfstudio_hands.datamanagers.scene_datamanager import REACH, SceneDataManagerConfig
@@ -19,7 +19,6 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.backbone import load_imagenet
 from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetworkOptions
 from nerfstudio_hands.estimators.hand_object.mean_hand import MeanHand
-from nerfstudio_hands.estimators.hand_object.pose_network import ScenePoseNetwork
 from nerfstudio_hands.estimators.hand_object.scene_network import PredictedScene, SceneNetwork, Skeletons
 from nerfstudio_hands.files.checkpoints import checkpoint_path, model_weights, read_checkpoint, require_same_weights
 from nerfstudio_hands.hand_model.joint_frames import resting_joints
@@ -47,7 +46,8 @@ class HandObjectSDFModelConfig(ImageModelConfig):
     """target class to instantiate"""
     begin_with: str = ""
     """Network that a training begins with, pose network and all: "shipped" is the one that comes along, else a file
-    that `ns-hands predict --save-network` wrote."""
+    that `ns-hands predict --save-network` wrote. One that looks at no pictures (--pipeline.model.image none, as the
+    shipped one) gives its pose network and its heads to one that does."""
     pose_run: Optional[Path] = None
     """Checkpoints of a run of hand-object-pose (its nerfstudio_models), whose network says where the bones are. It does
     not learn on, and is kept in the checkpoints of this method. Encoders begin with its encoder's weights, where no
@@ -175,9 +175,7 @@ class HandObjectSDFModel(ImageModel):
         config, network = self.config, self.network
         if config.begin_with:
             path = SHIPPED if config.begin_with == "shipped" else Path(config.begin_with)
-            learned = load_scene_predictor(path).network.state_dict()
-            require_same_weights(network.state_dict(), learned)
-            network.load_state_dict(learned)
+            self._take_network(load_scene_predictor(path).network)
             return True
         if network.pose is not None:
             if config.pose_run is None:
@@ -186,46 +184,47 @@ class HandObjectSDFModel(ImageModel):
                     "found none: train that first (ns-train hand-object-pose), or go on from a whole network with "
                     "--pipeline.model.begin-with shipped, or give --pipeline.model.skeleton."
                 )
-            self._take_pose_network(network.pose, config.pose_run)
+            _load(network.pose, _weights_of(config.pose_run, "network."))
         if config.heads_run is not None:
-            self._take_heads(config.heads_run)
+            self._take_heads(_weights_of(config.heads_run, "network.distance."))
         if config.pose_run is not None and config.backbone_weights is None:
-            self._take_sight(config.pose_run)
+            self._take_sight(_weights_of(config.pose_run, "network."))
             return True
         encoders = [network.distance.encoder, network.distance.center_encoder]
         return all([load_imagenet(one, config.backbone_weights) for one in encoders if one is not None])
 
-    def _take_pose_network(self, pose: ScenePoseNetwork, run: Path) -> None:
-        weights = _weights_of(run, "network.")
-        require_same_weights(pose.state_dict(), weights)
-        pose.load_state_dict(weights)
+    def _take_network(self, learned: SceneNetwork) -> None:
+        network, distance = self.network, self.network.distance
+        sees_more = distance.encoder is not None and learned.distance.encoder is None
+        if network.pose is None or learned.pose is None or not sees_more:
+            _load(network, learned.state_dict())
+            return
+        _load(network.pose, learned.pose.state_dict())
+        self._take_heads(learned.distance.state_dict())
+        self._take_sight(learned.pose.state_dict())
 
-    def _take_sight(self, run: Path) -> None:
-        """The pose network's encoder, and where it looks for the object's center."""
+    def _take_sight(self, learned: Dict[str, Tensor]) -> None:
+        """A pose network's encoder, and where it looks for the object's center."""
         distance = self.network.distance
         if distance.encoder is None:
             return
-        learned = _weights_of(run, "network.")
         # The last of the volumes is that of the object's center.
-        learned |= {name: value[-self.config.cells :] for name, value in learned.items() if name.startswith("volumes.")}
+        volumes = {name: value[-self.config.cells :] for name, value in learned.items() if name.startswith("volumes.")}
+        learned = learned | volumes
         places = {
             "encoder.": [distance.encoder, distance.center_encoder],
             "neck.": [distance.neck, distance.center_neck],
             "volumes.": [distance.center],
         }
         for prefix, parts in places.items():
-            weights = {name.removeprefix(prefix): value for name, value in learned.items() if name.startswith(prefix)}
             for part in parts:
                 if part is not None:
-                    require_same_weights(part.state_dict(), weights)
-                    part.load_state_dict(weights)
+                    _load(part, _part(learned, prefix))
 
-    def _take_heads(self, run: Path) -> None:
+    def _take_heads(self, learned: Dict[str, Tensor]) -> None:
+        """Heads of a network of distances, which may have known no pictures."""
         for name in ("hand", "object"):
-            head = getattr(self.network.distance, name)
-            weights = _weights_of(run, f"network.distance.{name}.")
-            require_same_weights(head.state_dict(), weights)
-            head.load_state_dict(weights)
+            _load(getattr(self.network.distance, name), _part(learned, f"{name}."))
         if self.network.distance.encoder is not None:
             # They have seen zeros in place of a picture, and go on from there.
             for parameter in self.network.distance.image.parameters():
@@ -320,5 +319,18 @@ class HandObjectSDFModel(ImageModel):
 
 def _weights_of(run: Path, prefix: str) -> Dict[str, Tensor]:
     """Weights of a part of the model of a run."""
-    weights = model_weights(read_checkpoint(checkpoint_path(run))["pipeline"])
+    return _part(model_weights(read_checkpoint(checkpoint_path(run))["pipeline"]), prefix)
+
+
+def _part(weights: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def _load(part: Module, weights: Dict[str, Tensor]) -> None:
+    """Weights into a part of the networks.
+
+    Raises:
+        HandsError: They are those of another one.
+    """
+    require_same_weights(part.state_dict(), weights)
+    part.load_state_dict(weights)

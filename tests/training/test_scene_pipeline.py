@@ -21,6 +21,7 @@ from nerfstudio_hands.dataparsers.hand_object_dataparser import HandObjectDataPa
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_object.distance_network import DistanceNetwork
 from nerfstudio_hands.export import seen_surface
+from nerfstudio_hands.model_components.scene_network_file import SHIPPED, load_scene_predictor
 from nerfstudio_hands.synthesis.grasp_images import SyntheticGrasps, SyntheticGraspsOptions
 
 STEPS = 4
@@ -225,6 +226,21 @@ def test_a_training_goes_on_from_a_whole_network(run: Path, pose_run: Path, tmp_
         torch.testing.assert_close(found[name], known[name], atol=1e-3, rtol=1e-3)
     with pytest.raises(SystemExit, match="expected the weights of this method with these options"):
         train("hand-object-sdf", tmp_path, "other", 1, *begun)
+
+
+def test_the_network_that_comes_along_learns_to_look_at_pictures(tmp_path: Path):
+    """It has looked at none; its heads go on from there."""
+    still = (f"--optimizers.{group}.optimizer.lr=1e-12" for group in ("encoder", "heads", "distances"))
+    begun = ("--pipeline.model.begin-with", "shipped", "--pipeline.model.cells", "32")
+    small = ("--pipeline.model.voxel", "0.02", "--pipeline.surface-samples", "500")
+    points = ("--pipeline.datamanager.points", "32")
+    found = weights(train("hand-object-sdf", tmp_path, "on", 1, *begun, *small, *points, *still))
+    known = load_scene_predictor(SHIPPED).network.state_dict()
+    for name in ("distance.hand.layers.0.bias", "distance.object.layers.0.bias", "pose.volumes.weight"):
+        torch.testing.assert_close(found[f"_model.network.{name}"], known[name], atol=1e-6, rtol=0)
+    assert found["_model.network.distance.image.weight"].abs().max() < 1e-6
+    stem = "encoder.features.conv_stem.weight"
+    torch.testing.assert_close(found[f"_model.network.distance.{stem}"], known[f"pose.{stem}"], atol=1e-6, rtol=0)
 
 
 def test_a_capture_is_refused(demo_capture: Path):
