@@ -8,11 +8,10 @@ from typing import Any, Dict, List, Literal, Optional, Tuple, Type, Union, cast
 
 import numpy as np
 import torch
-from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.datamanagers.base_datamanager import DataManager, DataManagerConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
-from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader
 from torch.nn import Parameter
 
@@ -24,9 +23,8 @@ from nerfstudio_hands.datamanagers.joint_batches import (
     rows_of,
 )
 from nerfstudio_hands.dataparsers.captured_poses import captured_angles
-from nerfstudio_hands.dataparsers.hand_images_dataparser import CAMERA_AXES, grid_places
+from nerfstudio_hands.dataparsers.hand_images_dataparser import side_by_side
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.hand_images.sources import SPLITS
 from nerfstudio_hands.hand_model.load import load_hand
 from nerfstudio_hands.program.option_range import bounded
 
@@ -171,30 +169,8 @@ class HandJointsDataManager(DataManager):
         return {}
 
     def _outputs(self, split: str, count: int) -> DataparserOutputs:
-        """A camera a hand, at a place of its own, so that hands do not stand in each other."""
-        places = grid_places(count)
-        to_world = torch.cat([torch.tensor(CAMERA_AXES).expand(count, 3, 3), places[..., None]], -1)
-        cameras = Cameras(
-            camera_to_worlds=to_world,
-            fx=FOCAL,
-            fy=FOCAL,
-            cx=SIDE / 2,
-            cy=SIDE / 2,
-            width=SIDE,
-            height=SIDE,
-            camera_type=CameraType.PERSPECTIVE,
-            metadata={
-                "row": torch.arange(count)[:, None],
-                "split": torch.full((count, 1), SPLITS.index(split)),
-            },
-        )
-        reach = float(places.abs().max()) + 2.0
-        return DataparserOutputs(
-            image_filenames=[Path(f"{row:08d}.png") for row in range(count)],
-            cameras=cameras,
-            scene_box=SceneBox(aabb=torch.tensor([[-reach] * 3, [reach] * 3])),
-            metadata={"rows": list(range(count)), "split": split, "hand_model": self.config.hand_model},
-        )
+        focal = torch.full((count, 1), FOCAL)
+        return side_by_side(list(range(count)), split, focal, SIDE, hand_model=self.config.hand_model)
 
     def to_device(self, batch: JointBatch) -> JointBatch:
         """A batch where the model is."""

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nerfstudio_hands.estimators.joint_frame import frame_of, reference_joints
-from nerfstudio_hands.estimators.network import rest_keypoints
 from nerfstudio_hands.estimators.pose_samples import Corruption, corrupted, held_out_angles, training_angles
 from nerfstudio_hands.fitting.joints.keypoint_chain import keypoints_only
 from nerfstudio_hands.hand_images.sources import SPLITS
+from nerfstudio_hands.hand_model.joint_frames import resting_joints
 from nerfstudio_hands.hand_model.joint_limits import angles_to_rotations, joint_axes, joint_limits
 from nerfstudio_hands.hand_model.model import HandModel, pose_hand, with_tensors
 
@@ -72,7 +72,7 @@ class RightHand(nn.Module):
         self.register_buffer("axes", joint_axes(hand), persistent=False)
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("range", high - low, persistent=False)
-        self.register_buffer("reference", reference_joints(rest_keypoints(hand)), persistent=False)
+        self.register_buffer("reference", reference_joints(resting_joints(hand)), persistent=False)
 
     def _apply(self, fn, recurse: bool = True) -> RightHand:
         super()._apply(fn, recurse)

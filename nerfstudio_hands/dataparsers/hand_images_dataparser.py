@@ -185,12 +185,11 @@ class HandImagesDataParser(DataParser):
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs) -> DataparserOutputs:
         from nerfstudio_hands.hand_images.crops import hand_box, view_of
-        from nerfstudio_hands.hand_images.sources import SPLITS
 
         source = self.source(split)
         count = self.config.shown if split == "train" else self.config.max_eval_images or len(source)
         rows = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
-        focal, places = np.empty(len(rows)), grid_places(len(rows))
+        focal = np.empty(len(rows))
         for index, row in enumerate(rows):
             labels = source.labels(int(row))
             # Of a picture without a box the principal point tells how large it is.
@@ -198,28 +197,42 @@ class HandImagesDataParser(DataParser):
             box = hand_box(labels, *(2 * center))
             view = view_of(labels.intrinsics, box, CROP, scale=self.config.margin, affine=self.config.affine)
             focal[index] = view.intrinsics[0, 0]
-        to_world = torch.cat([torch.tensor(CAMERA_AXES).expand(len(rows), 3, 3), places[..., None]], -1)
-        cameras = Cameras(
-            camera_to_worlds=to_world,
-            fx=torch.from_numpy(focal).float()[:, None],
-            fy=torch.from_numpy(focal).float()[:, None],
-            cx=CROP / 2,
-            cy=CROP / 2,
-            width=CROP,
-            height=CROP,
-            camera_type=CameraType.PERSPECTIVE,
-            metadata={
-                "row": torch.from_numpy(rows)[:, None],
-                "split": torch.full((len(rows), 1), SPLITS.index(split)),
-            },
-        )
-        reach = float(places.abs().max()) + 2.0
-        return DataparserOutputs(
-            image_filenames=[Path(f"{row:08d}.png") for row in rows],
-            cameras=cameras,
-            scene_box=SceneBox(aabb=torch.tensor([[-reach] * 3, [reach] * 3])),
-            metadata={"rows": rows.tolist(), "split": split},
-        )
+        return side_by_side(rows.tolist(), split, torch.from_numpy(focal).float()[:, None], CROP)
+
+
+def side_by_side(
+    rows: typing.List[int], split: str, focal: torch.Tensor, side: int, **metadata: typing.Any
+) -> DataparserOutputs:
+    """A camera a sample, at a place of its own, so that hands do not stand in each other.
+
+    Args:
+        rows: The samples' indices in their source.
+        split: Of `sources.SPLITS`.
+        focal: Focal lengths [N, 1], pixels.
+        side: Width and height of the pictures, pixels.
+        metadata: Beside `rows` and `split`.
+    """
+    from nerfstudio_hands.hand_images.sources import SPLITS
+
+    places = grid_places(len(rows))
+    cameras = Cameras(
+        camera_to_worlds=torch.cat([torch.tensor(CAMERA_AXES).expand(len(rows), 3, 3), places[..., None]], -1),
+        fx=focal,
+        fy=focal,
+        cx=side / 2,
+        cy=side / 2,
+        width=side,
+        height=side,
+        camera_type=CameraType.PERSPECTIVE,
+        metadata={"row": torch.tensor(rows)[:, None], "split": torch.full((len(rows), 1), SPLITS.index(split))},
+    )
+    reach = float(places.abs().max()) + 2.0
+    return DataparserOutputs(
+        image_filenames=[Path(f"{row:08d}.png") for row in rows],
+        cameras=cameras,
+        scene_box=SceneBox(aabb=torch.tensor([[-reach] * 3, [reach] * 3])),
+        metadata={"rows": rows, "split": split, **metadata},
+    )
 
 
 def grid_places(count: int) -> torch.Tensor:

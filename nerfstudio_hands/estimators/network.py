@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from nerfstudio_hands.estimators.graph_conv import ChebyshevConv, ResidualBlock, SparseMap, scaled_laplacian
 from nerfstudio_hands.estimators.hierarchy import MeshHierarchy, build_hierarchy
 from nerfstudio_hands.estimators.joint_frame import PALM, reference_joints
-from nerfstudio_hands.hand_model import HandModel, pose_hand
+from nerfstudio_hands.hand_model import HandModel
+from nerfstudio_hands.hand_model.joint_frames import resting_joints
 from nerfstudio_hands.transforms.rotations import rotation_from_columns
 
 CHANNELS = (32, 32, 16)
@@ -134,13 +135,7 @@ def bends(joints: Float[Tensor, "N 21 3"], present: Bool[Tensor, "N 21"]) -> Flo
 
 def new_network(model: HandModel) -> PoseNetwork:
     """An untrained network for a right hand."""
-    joints = rest_keypoints(model)
+    joints = resting_joints(model)
     middle = joints[list(PALM)].mean(0)
     hierarchy = build_hierarchy(model.template, model.faces)
     return PoseNetwork(hierarchy, reference_joints(joints), (model.template - middle) / 0.1, model.num_shape)
-
-
-def rest_keypoints(model: HandModel) -> Float[Tensor, "21 3"]:
-    """The 21 joints of the mean hand at rest, metres."""
-    zero = torch.zeros(1, 3)
-    return pose_hand(model, zero, torch.zeros(1, 15, 3), zero, torch.zeros(1)).keypoints[0]

@@ -68,9 +68,7 @@ class HeldSurface:
 
     def distances(self, points: Float[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
         """Meters, negative inside; points in the mesh's own frame."""
-        asked = torch.from_numpy(np.ascontiguousarray(points, np.float32))
-        away = self._surfaces.closest(asked).signed_distance.abs().numpy()
-        return np.where(self._surfaces.inside(asked).numpy(), -away, away)
+        return self._surfaces.solid_distance(torch.from_numpy(np.ascontiguousarray(points, np.float32))).numpy()
 
     def lacks_inside(self) -> str:
         """Why nobody can tell what is inside, in words; nothing where that is clear."""

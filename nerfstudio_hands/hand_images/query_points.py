@@ -82,7 +82,9 @@ class QueryPointDraw:
         hands = Surfaces(self._hand_faces, torch.from_numpy(vertices))
         # All hands at once: building and asking one alone takes longer than its points.
         which = torch.arange(len(labels)).repeat_interleave(self.count)
-        from_hands = _distances(hands, np.concatenate([points for points, _ in drawn]), which)
+        points = torch.from_numpy(np.concatenate([points for points, _ in drawn]))
+        # By the winding number: fingers may touch, and cross, each other.
+        from_hands = hands.solid_distance(points, which).numpy()
         found = []
         for one, (points, of_object), from_hand in zip(labels, drawn, np.split(from_hands, len(labels)), strict=True):
             from_object = np.full(len(points), np.nan, np.float32) if one.held is None else self._to_object(one, points)
@@ -140,12 +142,3 @@ class QueryPointDraw:
 def _closed(faces: Int[np.ndarray, "F 3"]) -> Int[Tensor, "G 3"]:
     own = torch.from_numpy(np.ascontiguousarray(faces)).long()
     return torch.cat([own, closing_faces(own)])
-
-
-def _distances(
-    surfaces: Surfaces, points: Float32[np.ndarray, "N 3"], which: Int[Tensor, " N"]
-) -> Float32[np.ndarray, " N"]:
-    """Signed by the winding number: fingers may touch, and cross, each other."""
-    at = torch.from_numpy(points)
-    distance = surfaces.closest(at, which).signed_distance.abs()
-    return torch.where(surfaces.inside(at, which), -distance, distance).numpy()

@@ -6,10 +6,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.estimators.joint_frame import frame_of, reference_joints
-from nerfstudio_hands.estimators.network import rest_keypoints
 from nerfstudio_hands.hand_model import default_hand
+from nerfstudio_hands.hand_model.joint_frames import resting_joints
 
-REST = rest_keypoints(default_hand("right"))
+REST = resting_joints(default_hand("right"))
 
 
 def placed(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -67,12 +67,10 @@ class MeanHand(nn.Module):
         else:
             hands.update(vertices)
         which = torch.arange(len(points), device=points.device).repeat_interleave(points.shape[1])
-        flat = points.reshape(-1, 3)
-        distance = hands.closest(flat, which).signed_distance.abs()
         # Fingers touch, and cross, each other.
-        found = torch.where(hands.inside(flat, which), -distance, distance).view(points.shape[:2])
+        found = hands.solid_distance(points.reshape(-1, 3), which)
         self._surfaces = hands
-        return found
+        return found.view(points.shape[:2])
 
     def __getstate__(self) -> dict:
         """Without what each process, and each copy, makes for itself."""

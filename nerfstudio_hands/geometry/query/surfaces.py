@@ -103,6 +103,15 @@ class Surfaces:
         """
         return find_inside(self._structure, points, self._check_surface(surface, len(points)))
 
+    @torch.no_grad()
+    def solid_distance(
+        self, points: Float[Tensor, "N 3"], surface: Int[Tensor, " N"] | None = None
+    ) -> Float[Tensor, " N"]:
+        """Distance of each point, metres, negative where :meth:`inside` says so: of surfaces that may cross themselves;
+        arguments as there, without gradients."""
+        distance = self.closest(points, surface).signed_distance.abs()
+        return torch.where(self.inside(points, surface), -distance, distance)
+
     def cast(
         self,
         origins: Float[Tensor, "N 3"],
