@@ -21,7 +21,7 @@ def bake(
     poses: int = 6,
     size: int = 384,
     steps: int = 1000,
-    splats_per_hand: int = 15_000,
+    splats_per_hand: int = 20_000,
 ) -> None:
     """Turn a trained avatar of any method into a run of `hand-splat`, which the viewer draws live.
 

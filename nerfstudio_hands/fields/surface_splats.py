@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from nerfstudio_hands.geometry.splats.surface import SplatLayout
+
 VIEW_LEVELS = 2
 """Levels of spherical harmonics of the color over the view, the constant one among them."""
 
@@ -100,6 +102,22 @@ class SurfaceSplats(nn.Module):
     def opacities(self) -> Float[Tensor, " N"]:
         """How much each hides in its middle."""
         return MIN_OPACITY + (1 - MIN_OPACITY) * self.opacity.sigmoid()
+
+    def layout(self, faces: Int[Tensor, "F 3"]) -> SplatLayout:
+        """All of it, for kernels that carry splats along with a surface of these faces."""
+        return SplatLayout(
+            faces=faces,
+            face=self.face,
+            place=self.place,
+            half_axes=self.half_axes(),
+            turn=self.turn,
+            thickness=THICKNESS * float(self.spacing),
+            opacities=self.opacities(),
+            height=self.height,
+            color=self.color,
+            view=self.view,
+            shell=self.shell,
+        )
 
     def axes(self, frames: Float[Tensor, "F 3 3"]) -> Float[Tensor, "N 3 3"]:
         """The half axes, a row each, meters.

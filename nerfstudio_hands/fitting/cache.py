@@ -18,6 +18,7 @@ from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.fitting.capture_joints import fit_capture_joints
 from nerfstudio_hands.fitting.capture_landmarks import fit_capture_landmarks
 from nerfstudio_hands.fitting.fit import fit_capture
+from nerfstudio_hands.fitting.joints.pose_fit import USUAL_OF_RANGE
 from nerfstudio_hands.fitting.options import FitOptions
 from nerfstudio_hands.fitting.record import FIT_VERSION, HandFit, require_fit_of
 from nerfstudio_hands.fitting.silhouettes.mask_refinement import few_images
@@ -40,6 +41,8 @@ def fit_key(capture: Capture, options: FitOptions) -> str:
     }
     if capture.has_track:
         settings["start"] = None if options.start is None else options.start.name
+    if capture.metric_landmarks is not None:
+        settings["usual"] = USUAL_OF_RANGE
     if capture.detections is None:
         _hash_joints(digest, capture)
     if capture.times is not None:

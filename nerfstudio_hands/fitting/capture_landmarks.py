@@ -154,6 +154,7 @@ def _track(
         landmark_offset=None if known is None else known.landmark_offset,
         shape_frames=options.shape_frames,
         start=options.start,
+        lifted=film.found.terms.lifted,
         partial=partial,
         progress=progress,
     )
@@ -172,13 +173,19 @@ def _track(
     times, learning = torch.from_numpy(film.seen.times), film.learning
     everything = torch.ones(len(learning), dtype=torch.bool)
     smooth = smooth_track(
-        surface, points[learning], precision[learning], variables.at(learning), times[learning], everything
+        surface,
+        points[learning],
+        precision[learning],
+        variables.at(learning),
+        times[learning],
+        everything,
+        lifted=film.found.terms.lifted,
     )
     variables = variables.put(learning, smooth)
     if not film.others:
         return variables
     free = ~torch.isin(torch.arange(len(times)), torch.tensor(learning))
-    return smooth_track(surface, points, precision, variables, times, free)
+    return smooth_track(surface, points, precision, variables, times, free, lifted=film.found.terms.lifted)
 
 
 def _joint_errors(

@@ -16,6 +16,7 @@ from nerfstudio_hands.fields.vertex_look import VertexLook
 from nerfstudio_hands.geometry.barycentric import blend_corners
 from nerfstudio_hands.geometry.face_frames import FaceFrames
 from nerfstudio_hands.geometry.splats.projection import Splats
+from nerfstudio_hands.geometry.splats.surface import carry_splats
 from nerfstudio_hands.model_components.export_source import ColorFn
 from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.transforms.spherical_harmonics import spherical_harmonics
@@ -87,9 +88,12 @@ def splat_colors(shown: PosedSplats, reach: float, exposure: Callable[[Tensor], 
 def pose_splats(
     splats: SurfaceSplats, look: VertexLook, frames: FaceFrames, posed: PosedSurfaces, surface: int
 ) -> PosedSplats:
-    """Carries splats with one of the posed surfaces."""
+    """Carries splats with one of the posed surfaces; without gradients by a kernel."""
     vertices, normals = posed.surfaces.vertices[surface], posed.normals[surface]
     brightness, seen = look.brightness(posed.light[surface]), look.height_and_color(posed.code[surface])
+    if not torch.is_grad_enabled():
+        of_vertices = (vertices, normals, brightness, seen[:, 0], seen[:, 1:])
+        return PosedSplats(*carry_splats(splats.layout(frames.faces), *of_vertices, frames(vertices)))
     values = torch.cat([vertices, normals, brightness, seen], dim=-1)
     there = blend_corners(values[frames.faces[splats.face]], splats.barycentric())
     place, normal, bright, higher, color = there.split([3, 3, 3, 1, 3], dim=-1)

@@ -7,7 +7,7 @@ from typing import Dict, List, Tuple, Type
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import OrientedBox
@@ -21,7 +21,9 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fields.surface_splats import SurfaceSplats
 from nerfstudio_hands.fields.vertex_look import VertexLook
 from nerfstudio_hands.geometry.face_frames import FaceFrames
+from nerfstudio_hands.geometry.splats.compositing import composite
 from nerfstudio_hands.geometry.splats.draw import draw_splats
+from nerfstudio_hands.geometry.splats.surface import see_splats
 from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.labels import PixelLabel
@@ -42,7 +44,7 @@ class HandSplatModelConfig(PosedHandModelConfig):
 
     _target: Type = field(default_factory=lambda: HandSplatModel)
     """target class to instantiate"""
-    splats_per_hand: bounded(int, 16, 10**6) = 15_000
+    splats_per_hand: bounded(int, 16, 10**6) = 20_000
     """Gaussians a hand."""
     shell: bounded(float, 0.0005, 0.05) = 0.005
     """Half width in meters of the shell round the fitted surface that no Gaussian leaves."""
@@ -52,7 +54,7 @@ class HandSplatModelConfig(PosedHandModelConfig):
     """Let Gaussians be as bright as the light that reaches them in a pose: shading then holds in new poses."""
     color_loss_weight: Weight = 2.0
     """Weight of the color of hand pixels (Huber; one-sided where a picture is saturated)."""
-    mask_loss_weight: Weight = 0.3
+    mask_loss_weight: Weight = 0.1
     """Weight of the squared difference between coverage and mask."""
     view_loss_weight: Weight = 1e-2
     """Weight of the squared view-dependent part of the color."""
@@ -148,13 +150,9 @@ class HandSplatModel(PosedHandModel):
         # A picture shows one moment, which its first ray knows.
         posed = self.hands.for_rays(rays[:1, :1].flatten())
         shown = self.show(posed, posed.first_surface())
-        # A picture is of one camera, and what that makes of light is linear: the same of each Gaussian as of their sum.
+        # A picture is of one camera.
         camera = None if camera is None else camera[0, :1]
-        opaque = torch.ones_like(shown.diffuse[:, :1])
-        features = [self.cameras.respond(shown.colors(rays.origins[0, 0]), opaque, camera)]
-        if not self.training:
-            features += [(shown.splats.means - rays.origins[0, 0]).norm(dim=-1, keepdim=True), shown.normals]
-        found, accumulation = draw_splats(shown.splats, torch.cat(features, dim=-1), *pinhole)
+        found, accumulation = self.draw(shown, *pinhole, camera)
         radiance = found[..., :3]
         result = {"rgb": radiance, "radiance": radiance, "accumulation": accumulation}
         if self.training:
@@ -165,8 +163,29 @@ class HandSplatModel(PosedHandModel):
             **result,
             "rgb": radiance.clamp(0, 1),
             "depth": torch.where(met, depth, self.beyond_scene(rays.origins[:1, :1])),
-            "normals": (F.normalize(found[..., 4:], dim=-1) + 1) / 2,
+            "normals": (F.normalize(found[..., 4:7], dim=-1) + 1) / 2,
         }
+
+    def draw(
+        self,
+        shown: PosedSplats,
+        origins: Float[Tensor, "H W 3"],
+        directions: Float[Tensor, "H W 3"],
+        camera: Int[Tensor, "1"] | None,
+    ) -> Tuple[Float[Tensor, "H W C"], Float[Tensor, "H W 1"]]:
+        """Colors as a camera records them, outside training also distances and normals, weighted by coverage; and this.
+
+        What a camera makes of light is linear: the same of each Gaussian as of their sum.
+        """
+        if not torch.is_grad_enabled():
+            lit = (shown.normals, shown.diffuse, shown.view, torch.cat(self.exposure(camera)))
+            projected, features = see_splats(shown.splats, *lit, origins, directions)
+            return composite(projected, features, directions.shape[1], directions.shape[0])
+        opaque = torch.ones_like(shown.diffuse[:, :1])
+        features = [self.cameras.respond(shown.colors(origins[0, 0]), opaque, camera)]
+        if not self.training:
+            features += [(shown.splats.means - origins[0, 0]).norm(dim=-1, keepdim=True), shown.normals]
+        return draw_splats(shown.splats, torch.cat(features, dim=-1), origins, directions)
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:
@@ -197,14 +216,15 @@ class HandSplatModel(PosedHandModel):
 
     @torch.no_grad()
     def export_source(self) -> ExportSource:
-        rig = SplatRig(self.splats, self.look, *self.mean_camera())
+        gain, bias = self.exposure(None)
+        rig = SplatRig(self.splats, self.look, gain[0], bias[0])
         return ExportSource(self.hands, self.surface_colors, splats=self.splat_cloud, splat_rig=rig)
 
-    def mean_camera(self) -> Tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-        """Gain and bias of the mean camera: what it makes of light is linear in it."""
+    def exposure(self, camera: Int[Tensor, "1"] | None) -> Tuple[Float[Tensor, "1 3"], Float[Tensor, "1 3"]]:
+        """Gain and bias of a camera, or of the mean one: what it makes of light is linear in it."""
         black, opaque = torch.zeros(1, 3, device=self.device), torch.ones(1, 1, device=self.device)
-        bias = self.cameras.respond(black, opaque, None)[0]
-        return self.cameras.respond(black + 1, opaque, None)[0] - bias, bias
+        bias = self.cameras.respond(black, opaque, camera)
+        return self.cameras.respond(black + 1, opaque, camera) - bias, bias
 
     @torch.no_grad()
     def surface_colors(self, pose: HandPose) -> ColorFn:
@@ -217,7 +237,7 @@ class HandSplatModel(PosedHandModel):
         that are not valid are left out."""
         shown = self.show(self.hands.at_pose(pose))
         there = self.hands.surface.vertex_valid(pose.valid)[0][self.frames.faces[self.splats.face, 0]]
-        gain, bias = self.mean_camera()
+        gain, bias = self.exposure(None)
         splats, linear = shown.splats, shown.linear() * gain
         parts = (splats.means, splats.axes, splats.opacities, shown.diffuse * gain + bias, linear)
         return SplatCloud(*(part[there] for part in parts))

@@ -182,3 +182,20 @@ def test_vertices_that_no_image_shows_look_like_what_lies_round_them():
         found = float(model.splat_penalty()) - even
     around = (model.edges == 7).any(dim=1).sum()
     assert found == pytest.approx(2.0 * 3 * 0.3**2 * int(around) / (4 * len(model.edges)), rel=1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"light_transfer": True, "pose_code": True}])
+def test_without_gradients_kernels_say_the_same(options: dict[str, bool]):
+    """Every number of a splat has a value of its own."""
+    model = splat_model(500, **options).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in [*model.splats.parameters(), *model.look.parameters()]:
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+    view = rays(model, 0.4, frame=1)
+    expected = model(view)
+    with torch.no_grad():
+        found = model(view)
+    assert (expected["accumulation"] > 0.5).float().mean() > 0.1
+    for name, values in expected.items():
+        assert (found[name] - values).abs().max() < 2e-4, name

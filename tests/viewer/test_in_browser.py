@@ -163,6 +163,26 @@ class Page:
         self.page.get_by_role("button", name=text, exact=True).click()
         self.leave()
 
+    def hide_cameras(self) -> None:
+        """Hides the training cameras; again where there were none yet: nerfstudio offers the button before it draws
+        them, and a click then does nothing."""
+
+        from playwright.sync_api import TimeoutError as LateError
+
+        hide, show = (self.page.get_by_role("button", name=f"{verb} Train Cams") for verb in ("Hide", "Show"))
+
+        def hidden() -> bool:
+            try:
+                if not show.is_visible():
+                    hide.click(timeout=10_000)
+                    show.wait_for(timeout=10_000)
+            except LateError:
+                return False
+            return True
+
+        wait_for(hidden, "a scene without the training cameras")
+        self.leave()
+
     def tick(self, label: str) -> None:
         self.page.get_by_label(label).click()
         self.leave()
@@ -204,9 +224,8 @@ def browser_at(address: str) -> Iterator[Page]:
         tab.goto(address, wait_until="domcontentloaded")
         tab.get_by_role("button", name="Resume Training").wait_for()
         page = Page(tab)
-        page.click("Hide Train Cams")
-        tab.get_by_role("button", name="Show Train Cams").wait_for()
         wait_for(lambda: page.number(r"Resolution: (\d+)x") > 0, "a picture of the hand")
+        page.hide_cameras()
         yield page
         browser.close()
 

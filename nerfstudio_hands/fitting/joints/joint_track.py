@@ -22,7 +22,6 @@ from nerfstudio_hands.fitting.joints.pose_fit import (
     LIMIT_RADIANS,
     MIN_JOINTS,
     PALM,
-    POSE_PRIOR_RADIANS,
     SHAPE_PRIOR,
 )
 from nerfstudio_hands.fitting.joints.pose_start import PoseStart
@@ -98,6 +97,7 @@ def fit_joint_track(
     landmark_offset: Float[Tensor, "21 3"] | None = None,
     shape_frames: Sequence[int] | None = None,
     start: PoseStart | None = None,
+    lifted: bool = False,
     batch: int = 256,
     partial: Path | None = None,
     progress: Callable[[str, float], None] = lambda stage, fraction: None,
@@ -115,6 +115,7 @@ def fit_joint_track(
         landmark_offset: Goes with a known shape; zero if not given.
         shape_frames: Frames from which shape and landmarks may be learnt; by default all.
         start: Where hands begin again that came to rest far from a joint; by default they stay there.
+        lifted: Whether joints are known from one picture each, see `JointTerms.lifted`.
         batch: Hands fitted at once.
         partial: File that keeps the hands done so far: if it is there, the fit goes on from it.
         progress: Receives the stage and the fraction done.
@@ -122,7 +123,7 @@ def fit_joint_track(
     Raises:
         HandsError: No frame has a hand, or none of `shape_frames` has.
     """
-    chain = KeypointChain(surface)
+    chain = KeypointChain(surface, lifted=lifted)
     joints = joints.to("cpu", torch.float64)
     finite = torch.isfinite(joints).all(-1)
     valid = finite.sum(-1) >= MIN_JOINTS
@@ -329,7 +330,7 @@ def _cost(
     """Robust misfit of the joints, uncommon angles, angles past the limits."""
     squared = (_residuals(targets, posed) ** 2).sum(-1) / scale**2
     misfit = (targets.present * geman_mcclure(squared)).sum(-1) * (scale / ANNOTATION_METERS) ** 2
-    prior = (pose.angles / POSE_PRIOR_RADIANS) ** 2 + (_beyond(chain, pose) / LIMIT_RADIANS) ** 2
+    prior = (pose.angles / chain.usual[pose.hand]) ** 2 + (_beyond(chain, pose) / LIMIT_RADIANS) ** 2
     return misfit + prior.flatten(1).sum(-1)
 
 
@@ -343,8 +344,9 @@ def _normal_equations(
     normal = jacobian.mT.contiguous() @ weighted
     gradient = (weighted.mT @ _residuals(targets, posed).flatten(1, 2)[..., None])[..., 0]
     beyond = _beyond(chain, pose)
-    curvature = 1 / POSE_PRIOR_RADIANS**2 + (beyond != 0) / LIMIT_RADIANS**2
-    gradient[:, 6:] += (pose.angles / POSE_PRIOR_RADIANS**2 + beyond / LIMIT_RADIANS**2).flatten(1)
+    usual = chain.usual[pose.hand]
+    curvature = 1 / usual**2 + (beyond != 0) / LIMIT_RADIANS**2
+    gradient[:, 6:] += (pose.angles / usual**2 + beyond / LIMIT_RADIANS**2).flatten(1)
     normal.diagonal(dim1=-2, dim2=-1)[:, POSE_SIZE - 45 :] += curvature.flatten(1)
     return normal, gradient, weighted
 

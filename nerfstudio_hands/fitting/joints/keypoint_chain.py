@@ -91,17 +91,18 @@ class KeypointChain:
 
     Args:
         surface: One or two hands.
+        lifted: As `PosePrior.of` takes it.
 
     Attributes:
         rest: Keypoints of the mean shape in the zero pose.
         shape_dirs: What a unit of each shape coefficient moves them by.
-        axes, limits: Of the angles, as in `PosePrior`, by finger and joint.
+        axes, limits, usual: Of the angles, as in `PosePrior`, by finger and joint.
         mirror: Signs that turn vectors in the axes of the right hand's rest pose into those of each hand.
         is_rigid: Whether the fingertips go with the last bones exactly. Those of a model with pose directions move by
             up to some millimetres against them; `tip_shift` says by how much.
     """
 
-    def __init__(self, surface: HandSurface, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, surface: HandSurface, dtype: torch.dtype = torch.float64, *, lifted: bool = False) -> None:
         self.hands = [keypoints_only(hand.to("cpu", dtype)) for hand in surface.hands]
         order = list(JOINTS_TO_MANO_WITH_TIPS)
         corners = [_joints_and_tips(hand)[order] for hand in self.hands]
@@ -114,9 +115,10 @@ class KeypointChain:
                 for corner, hand in zip(corners, self.hands, strict=True)
             ]
         )
-        prior = PosePrior.of(surface.to("cpu", dtype))
+        prior = PosePrior.of(surface.to("cpu", dtype), lifted=lifted)
         self.axes: Float[Tensor, "H 5 3 3 3"] = prior.axes[:, MANO_ROWS]
         self.limits: Float[Tensor, "H 5 3 3 2"] = prior.limits[:, MANO_ROWS]
+        self.usual: Float[Tensor, "H 5 3 3"] = prior.usual[:, MANO_ROWS]
         signs = [[1.0 if side == "right" else -1.0, 1.0, 1.0] for side in surface.sides]
         self.mirror: Float[Tensor, "H 3"] = self.rest.new_tensor(signs)
         self.is_rigid: bool = all(_tips_are_rigid(hand) for hand in self.hands)

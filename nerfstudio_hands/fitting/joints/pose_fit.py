@@ -30,7 +30,10 @@ MIN_JOINTS = 12
 LANDMARK_OFFSET_METERS = 0.006
 SHAPE_PRIOR = 2.0
 # Radians; wide, because most of what a hand may do is for the joint limits to say.
-POSE_PRIOR_RADIANS = 0.7
+USUAL_RADIANS = 0.7
+# The same of flexion, spread and twist where one picture shows a hand, as parts of half the range of the limits: depth,
+# of which it says little, fingers that spread and twist would explain, and a fist is not to be pulled open.
+USUAL_OF_RANGE = (1.5, 0.6, 0.6)
 # Softness of the joint limits.
 LIMIT_RADIANS = 0.07
 
@@ -54,6 +57,12 @@ class JointTerms:
     ray_weights: Float[Tensor, "T C H 21"]
     space_weights: Float[Tensor, "T H 21"]
     world_to_camera: Float[Tensor, "C 4 4"]
+
+    @property
+    def lifted(self) -> bool:
+        """Whether every point was lifted out of one picture, so that its depth is hardly known."""
+        known = self.space_weights[self.point_weights > 0]
+        return len(known) > 0 and bool(((known > 0) & (known < 1)).all())
 
     def at(self, frames: Sequence[int]) -> JointTerms:
         """The measurements of some frames."""
@@ -217,18 +226,25 @@ class PosePrior:
     Attributes:
         axes: Axes of flexion, spread and twist of each hand's joints.
         limits: Lowest and highest of these angles, radians.
+        usual: Standard deviations of these angles, radians.
     """
 
     axes: Float[Tensor, "H 15 3 3"]
     limits: Float[Tensor, "H 15 3 2"]
+    usual: Float[Tensor, "H 15 3"]
 
     @staticmethod
-    def of(surface: HandSurface) -> PosePrior:
-        """The prior of the hands of a surface."""
-        return PosePrior(
-            torch.stack([joint_axes(hand) for hand in surface.hands]),
-            torch.stack([joint_limits(hand) for hand in surface.hands]),
-        )
+    def of(surface: HandSurface, *, lifted: bool = False) -> PosePrior:
+        """The prior of the hands of a surface.
+
+        Args:
+            surface: The hands.
+            lifted: Whether their joints are known from one picture each, see `JointTerms.lifted`.
+        """
+        limits = torch.stack([joint_limits(hand) for hand in surface.hands])
+        half = (limits[..., 1] - limits[..., 0]) / 2
+        usual = half * half.new_tensor(USUAL_OF_RANGE) if lifted else torch.full_like(half, USUAL_RADIANS)
+        return PosePrior(torch.stack([joint_axes(hand) for hand in surface.hands]), limits, usual)
 
     def loss(self, variables: Variables) -> Tensor:
         """Cost of rotations beyond the joint limits, of uncommon rotations and of uncommon shapes."""
@@ -240,7 +256,7 @@ class PosePrior:
             1,
         )
         beyond = (angles - self.limits[..., 1]).relu() + (self.limits[..., 0] - angles).relu()
-        loss = (beyond / LIMIT_RADIANS) ** 2 + (angles / POSE_PRIOR_RADIANS) ** 2
+        loss = (beyond / LIMIT_RADIANS) ** 2 + (angles / self.usual) ** 2
         loss = (loss * variables.valid[..., None, None]).sum()
         loss = loss + ((variables.landmark_offset / LANDMARK_OFFSET_METERS) ** 2).sum()
         return loss + SHAPE_PRIOR * (variables.shape**2).sum()

@@ -28,6 +28,8 @@ def smooth_track(
     variables: Variables,
     times: Float[Tensor, " T"],
     free: Bool[Tensor, " T"],
+    *,
+    lifted: bool = False,
 ) -> Variables:
     """Poses that keep to their joints as far as these are known, and do not jump from frame to frame.
 
@@ -38,12 +40,13 @@ def smooth_track(
         variables: The fit to joints.
         times: Seconds, ascending.
         free: Frames whose poses may change. They are compared with each other and with the others.
+        lifted: Whether joints are known from one picture each, see `JointTerms.lifted`.
 
     Returns:
         The variables with other poses of the free frames.
     """
     measured, targets = torch.isfinite(joints).all(-1), joints.nan_to_num(0.0).float()
-    prior, root = PosePrior.of(surface), precision.float() / ANNOTATION_METERS
+    prior, root = PosePrior.of(surface, lifted=lifted), precision.float() / ANNOTATION_METERS
     hands = [keypoints_only(hand) for hand in surface.hands]
     triples = [_triples(times, variables.valid[:, hand], free) for hand in range(len(hands))]
     whole = torch.where(free[:, None], variables.valid, False)

@@ -24,7 +24,6 @@ from nerfstudio_hands.fitting.joints.pose_fit import (
     DETECTION_METERS,
     LANDMARK_OFFSET_METERS,
     LIMIT_RADIANS,
-    POSE_PRIOR_RADIANS,
     SHAPE_PRIOR,
     JointTerms,
     PosePrior,
@@ -203,7 +202,7 @@ class Problem:
     ) -> None:
         self.surface, self.intrinsics, self.modes = surface, intrinsics.double(), modes
         self.terms = JointTerms(**{key: value.double() for key, value in vars(terms).items()})
-        self.prior = PosePrior.of(surface)
+        self.prior = PosePrior.of(surface, lifted=terms.lifted)
         self.frames, self.hands = terms.point_weights.shape[:2]
         self.cameras = len(terms.world_to_camera)
         self.num_shape = surface.hands[0].num_shape
@@ -429,8 +428,9 @@ class Problem:
                 angles = (axes @ variables.local_rotations[frame, hand][..., None])[..., 0]
                 beyond = (angles - limits[..., 1]).relu() - (limits[..., 0] - angles).relu()
                 columns = self._pose_columns(frame, hand)[3:48].reshape(15, 3)
-                for residual, sigma in ((angles, POSE_PRIOR_RADIANS), (beyond, LIMIT_RADIANS)):
-                    active = (residual != 0).double() / sigma**2
+                soft = torch.full_like(angles, LIMIT_RADIANS)
+                for residual, sigma in ((angles, self.prior.usual[hand]), (beyond, soft)):
+                    active = (residual != 0) / sigma.double() ** 2
                     for joint in range(15):
                         _accumulate(matrix, vector, [columns[joint]], [axes[joint]], residual[joint], active[joint])
         for hand, part in enumerate(self.surface.vertex_slices):

@@ -13,12 +13,20 @@ LEAST_LIGHT = wp.constant(1.0e-4)
 
 
 @wp.func
-def reach(conic: wp.vec3, opacity: float):
-    """Half width and half height in pixels of where a splat is not cut off, negative where it is everywhere."""
+def cut_square(opacity: float):
+    """Squared distance from its middle, in half axes, at which a splat is cut off, negative where it is everywhere."""
     if not (opacity > CUT_OFF):
+        return -1.0
+    return 2.0 * wp.log(opacity / CUT_OFF)
+
+
+@wp.func
+def reach(conic: wp.vec3, cut: float):
+    """Half width and half height in pixels of where a splat is not cut off, negative where it is everywhere."""
+    if cut < 0.0:
         return wp.vec2(-1.0, -1.0)
-    cut = 2.0 * wp.log(opacity / CUT_OFF) / (conic[0] * conic[2] - conic[1] * conic[1])
-    return wp.vec2(wp.sqrt(cut * conic[2]), wp.sqrt(cut * conic[0]))
+    spread = cut / (conic[0] * conic[2] - conic[1] * conic[1])
+    return wp.vec2(wp.sqrt(spread * conic[2]), wp.sqrt(spread * conic[0]))
 
 
 @wp.func
@@ -46,7 +54,7 @@ def count_tiles_kernel(
     """How many tiles each splat touches, in the order given."""
     rank = first + wp.tid()
     splat = order[rank]
-    half = reach(conics[splat], opacities[splat])
+    half = reach(conics[splat], cut_square(opacities[splat]))
     columns = tile_span(means[splat][0], half[0], width, tile)
     rows = tile_span(means[splat][1], half[1], height, tile)
     out_count[rank] = wp.int64((columns[1] - columns[0]) * (rows[1] - rows[0]))
@@ -69,7 +77,7 @@ def list_tiles_kernel(
     """The tiles that each splat touches, its entries before `ends` of it."""
     rank = first + wp.tid()
     splat = order[rank]
-    half = reach(conics[splat], opacities[splat])
+    half = reach(conics[splat], cut_square(opacities[splat]))
     columns = tile_span(means[splat][0], half[0], width, tile)
     rows = tile_span(means[splat][1], half[1], height, tile)
     across = (width + tile - 1) // tile
@@ -91,19 +99,18 @@ def tile_corners(number: int, tile: int, width: int, height: int):
 
 
 @wp.func
-def splat_rows(mean: wp.vec2, conic: wp.vec3, opacity: float, top: int, bottom: int):
+def splat_rows(mean: wp.vec2, conic: wp.vec3, cut: float, top: int, bottom: int):
     """First and last row, of those from `top` to `bottom`, in which a splat is not cut off."""
-    half = reach(conic, opacity)[1]
+    half = reach(conic, cut)[1]
     low = wp.max(wp.ceil(mean[1] - half), float(top))
     high = wp.min(wp.floor(mean[1] + half), float(bottom))
     return wp.vec2i(int(low), int(high))
 
 
 @wp.func
-def row_span(mean: wp.vec2, down: float, conic: wp.vec3, opacity: float, left: int, right: int):
+def row_span(mean: wp.vec2, down: float, conic: wp.vec3, cut: float, left: int, right: int):
     """First and last column of a row, `down` from a splat's middle, in which it is not cut off."""
     middle = -conic[1] * down / conic[0]
-    cut = 2.0 * wp.log(opacity / CUT_OFF)
     half = wp.sqrt(wp.max(middle * middle - (conic[2] * down * down - cut) / conic[0], 0.0))
     low = wp.max(wp.ceil(mean[0] + middle - half), float(left))
     high = wp.min(wp.floor(mean[0] + middle + half), float(right))
@@ -156,10 +163,11 @@ def composite_kernel(
         conic = conics[splat]
         opacity = opacities[splat]
         decay = wp.exp(-conic[0])
-        rows = splat_rows(mean, conic, opacity, top, bottom)
+        cut = cut_square(opacity)
+        rows = splat_rows(mean, conic, cut, top, bottom)
         for row in range(rows[0], rows[1] + 1):
             down = float(row) - mean[1]
-            span = row_span(mean, down, conic, opacity, left, right)
+            span = row_span(mean, down, conic, cut, left, right)
             state = falloff_and_factor(float(span[0]) - mean[0], down, conic)
             falloff = float(state[0])
             factor = float(state[1])
@@ -215,13 +223,14 @@ def composite_backward_kernel(
         conic = conics[splat]
         opacity = opacities[splat]
         decay = wp.exp(-conic[0])
-        rows = splat_rows(mean, conic, opacity, top, bottom)
+        cut = cut_square(opacity)
+        rows = splat_rows(mean, conic, cut, top, bottom)
         of_mean = wp.vec2(0.0)
         of_conic = wp.vec3(0.0)
         of_opacity = wp.float32(0.0)
         for row in range(rows[0], rows[1] + 1):
             down = float(row) - mean[1]
-            span = row_span(mean, down, conic, opacity, left, right)
+            span = row_span(mean, down, conic, cut, left, right)
             state = falloff_and_factor(float(span[0]) - mean[0], down, conic)
             next_falloff = float(state[0])
             factor = float(state[1])

@@ -8,17 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nerfstudio_hands.geometry.kernels.surface_splats import FILTER, MIN_DEPTH, REACH
 from nerfstudio_hands.geometry.raster.pinhole import pinhole_transform
-
-FILTER = 0.1
-"""Variance in pixels of the filter that stands for a pixel's area (Yu et al., "Mip-Splatting", CVPR 2024, section 5.2,
-whose value it is)."""
-
-MIN_DEPTH = 0.01
-"""Depth, metres, below which a splat is not drawn: it would cover the picture."""
-
-REACH = 1.5
-"""Pictures between the middle of the picture and that of a splat beyond which the splat is not drawn."""
 
 
 @dataclass

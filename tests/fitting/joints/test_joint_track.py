@@ -96,6 +96,21 @@ def test_gestures_are_found_from_nothing(both, name):
     assert (again.vertices - posed.vertices).norm(dim=-1).mean() < 2e-3
 
 
+@pytest.mark.parametrize("name", ["fist", "one", "four"])
+def test_a_hand_of_little_known_depth_spreads_and_twists_no_finger(both, name):
+    """And a fist stays closed: landmarks as one picture gives them, 15 mm off in depth (z) and 3 mm across."""
+    posed = both.pose(gesture(both, name, frames=40), SHAPE)
+    error = torch.tensor([0.003, 0.003, 0.015])
+    joints = posed.keypoints + error * torch.randn(posed.keypoints.shape, generator=torch.Generator().manual_seed(3))
+    precision = torch.diag(joint_track.ANNOTATION_METERS / error).double().expand(*joints.shape[:3], 3, 3)
+
+    def distance(lifted: bool) -> float:
+        fit = fit_joint_track(both, joints, precision=precision, shape=SHAPE, lifted=lifted)
+        return float(mean_distance(both.pose(fit.pose, SHAPE).keypoints, posed.keypoints).mean())
+
+    assert distance(lifted=True) < 0.95 * distance(lifted=False)
+
+
 def test_noise_is_smoothed_and_outliers_are_passed_over(both):
     posed = both.pose(random_poses(both, 24, seed=12), SHAPE)
     generator = torch.Generator().manual_seed(3)
