@@ -42,14 +42,7 @@ def light_transfer(
         vertices: Those that are asked about; by default all.
         blocked: Whether the coefficients are wanted of what the surface takes away instead of what it lets through.
     """
-    chosen = slice(None) if vertices is None else vertices
-    normals, origins = normals[:, chosen], surfaces.vertices.detach()[:, chosen].to(normals)
+    chosen = torch.arange(normals.shape[1], device=normals.device) if vertices is None else vertices
     directions = sphere_directions(num_directions).to(normals)
-    harmonics = spherical_harmonics(num_levels, directions)  # [D, C]
-    cosine = torch.einsum("svc,dc->svd", normals, directions).clamp(min=0)
-    surface, vertex, direction = torch.nonzero(cosine, as_tuple=True)
-    starts = (origins + LIFT * normals)[surface, vertex]
-    hits = surfaces.cast(starts, directions[direction], surface, max_distance=reach)
-    dropped = (hits.face >= 0) != blocked
-    cosine[surface[dropped], vertex[dropped], direction[dropped]] = 0
-    return cosine @ harmonics * (4 / num_directions)
+    cosine = surfaces.visible_cosines(chosen, normals[:, chosen], directions, lift=LIFT, reach=reach, blocked=blocked)
+    return cosine.to(normals) @ spherical_harmonics(num_levels, directions) * (4 / num_directions)

@@ -21,6 +21,7 @@ from nerfstudio_hands.geometry.query.march import ShellSamples, march_shell
 from nerfstudio_hands.geometry.query.recompute import needs_recompute
 from nerfstudio_hands.geometry.query.silhouette import find_silhouette
 from nerfstudio_hands.geometry.query.structure import SearchStructure
+from nerfstudio_hands.geometry.query.visible import find_visible_cosines
 
 
 class Surfaces:
@@ -111,6 +112,31 @@ class Surfaces:
         arguments as there, without gradients."""
         distance = self.closest(points, surface).signed_distance.abs()
         return torch.where(self.inside(points, surface), -distance, distance)
+
+    def visible_cosines(
+        self,
+        vertices: Int[Tensor, " W"],
+        normals: Float[Tensor, "S W 3"],
+        directions: Float[Tensor, "D 3"],
+        *,
+        lift: float,
+        reach: float,
+        blocked: bool = False,
+    ) -> Float[Tensor, "S W D"]:
+        """Cosines between normals and directions, zero below the horizon and where the surface itself is in the way.
+
+        Args:
+            vertices: Those that are asked about.
+            normals: Theirs, unit.
+            directions: Unit, towards the light.
+            lift: Metres by which rays start above the surface.
+            reach: Metres beyond which nothing is in the way.
+            blocked: Whether the cosines are wanted where something is in the way instead, and zero elsewhere.
+
+        Returns:
+            Float32, without gradients.
+        """
+        return find_visible_cosines(self._structure, vertices, normals, directions, lift, reach, blocked)
 
     def cast(
         self,
