@@ -16,7 +16,6 @@ from nerfstudio_hands.captures.landmark_files import write_landmarks
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
-from nerfstudio_hands.files.video_reading import read_video_header
 from nerfstudio_hands.preparation.landmark_sheet import landmark_tile
 from nerfstudio_hands.preparation.sides import SidedHands, decide_sides
 from nerfstudio_hands.preparation.sources import Source, SourceImage
@@ -105,8 +104,7 @@ def looks_like_film(hands: Sequence[list[DetectedHand]]) -> bool:
 
 def _search(source: Source, done: set[str], detector: HandDetector) -> Iterator[tuple[str, list[DetectedHand]]]:
     """Hands of each picture that is not done; of a video each is looked for where it was before."""
-    total = read_video_header(source.files[0]).count if source.is_video else len(source.files)
-    with show_progress(f"Finding hands in {source.name}", total) as report:
+    with show_progress(f"Finding hands in {source.name}", source.count) as report:
         if not source.is_video:
             left = [file for file in source.files if file.stem not in done]
             for index, picture in enumerate(replace(source, files=tuple(left)).pictures() if left else ()):

@@ -160,7 +160,7 @@ def _watched(source: Source, options: PrepareOptions, report: Callable[[float], 
     pictures, again = tee(source.pictures())
     images = (picture.image for picture in again)
     found = detector.detect_video(images) if source.is_video else map(detector.detect, images)
-    size = None
+    size, count = None, source.count or options.max_frames
     for index, (picture, seen) in enumerate(zip(pictures, found, strict=False)):
         height, width = picture.image.shape[:2]
         size = size or (width, height)
@@ -173,7 +173,7 @@ def _watched(source: Source, options: PrepareOptions, report: Callable[[float], 
         times.append(picture.seconds if np.isfinite(picture.seconds) else float(index))
         sharp.append(sharpness(picture.image, pixels))
         hands.append(seen)
-        report(min(index / max(len(source.files), options.max_frames), 1.0))
+        report(min((index + 1) / count, 1.0))
     return _Watched(Film(np.array(times), np.array(sharp), _two_hands(hands)), hands, size or (0, 0))
 
 

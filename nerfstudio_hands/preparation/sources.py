@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.files.image_reading import image_size, read_image
-from nerfstudio_hands.files.video_reading import VIDEO_SUFFIXES, read_video
+from nerfstudio_hands.files.video_reading import VIDEO_SUFFIXES, read_video, read_video_header
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -48,6 +48,15 @@ class Source:
     def is_video(self) -> bool:
         """Whether it is one."""
         return self.files[0].suffix.lower() in VIDEO_SUFFIXES
+
+    @property
+    def count(self) -> int | None:
+        """How many pictures there are, None where a video does not say.
+
+        Raises:
+            HandsError: The video cannot be read.
+        """
+        return read_video_header(self.files[0]).count if self.is_video else len(self.files)
 
     def pictures(self) -> Iterator[SourceImage]:
         """The pictures one by one, so that memory does not grow with their number.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -92,7 +94,14 @@ def test_a_plain_folder_of_nerfstudio_works_as_it_is(rig: Preparation, tmp_path:
     np.testing.assert_array_equal(again.detections, capture.detections)
 
 
-def test_a_film_of_one_camera(signing: Path, tmp_path: Path) -> None:
+def test_a_film_of_one_camera(signing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, list[float]] = {}
+
+    @contextmanager
+    def show_progress(description: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
+        yield told.setdefault(description, []).append
+
+    monkeypatch.setattr("nerfstudio_hands.preparation.prepare.show_progress", show_progress)
     made = prepare(PrepareOptions(videos=(signing,), max_frames=6, fov=60.0, hand_length=170.0), tmp_path / "made")
     assert made.found == {"left": 0, "right": 6} and made.frames == 6
     capture = read_capture(tmp_path / "made")
@@ -102,6 +111,8 @@ def test_a_film_of_one_camera(signing: Path, tmp_path: Path) -> None:
     # As calibrations measure it: each bone by itself, whose detections are off in some frames.
     length = np.median(np.linalg.norm(np.diff(chain, axis=1), axis=-1), axis=0).sum()
     assert length == pytest.approx(0.17 / 0.9, abs=1e-4)
+    # Of all pictures that are looked at, not of those that are taken.
+    assert told["Finding hands"] == pytest.approx([*np.arange(1, 13) / 12, 1])
     sheet = overview(tmp_path / "made")
     assert sheet.shape[1] == 4 * 360 and sheet.any()
 
