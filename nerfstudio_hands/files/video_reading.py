@@ -76,13 +76,16 @@ def read_video(path: Path) -> Iterator[VideoImage]:
     """
     with _opened(path) as (container, stream):
         step = 1 / float(stream.average_rate or 25)
-        first, last = None, -step
+        first, last, matrix = None, -step, None
         try:
-            for frame in container.decode(stream):
+            for number, frame in enumerate(container.decode(stream)):
+                # That of the whole film; a frame that is asked holds itself in memory until Python looks for circles.
+                matrix = _display_matrix(frame) if number == 0 else matrix
                 time = frame.time
                 first = time if first is None else first
                 last = last + step if time is None or first is None else time - first
-                yield VideoImage(_upright(frame), last)
+                image = frame.to_ndarray(format="rgb24")
+                yield VideoImage(image if matrix is None else turn_by_matrix(image, matrix), last)
         except (FFmpegError, MemoryError) as error:
             raise HandsError(
                 f"{path}: expected a video that decodes to its end, found '{_text(error)}' after "
@@ -118,10 +121,9 @@ def _video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def _upright(frame: av.VideoFrame) -> UInt8[np.ndarray, "H W 3"]:
-    image = frame.to_ndarray(format="rgb24")
+def _display_matrix(frame: av.VideoFrame) -> Int[np.ndarray, "3 3"] | None:
     matrix = cast(SideDataContainer, frame.side_data).get(Type.DISPLAYMATRIX)
-    return image if matrix is None else turn_by_matrix(image, np.frombuffer(bytes(matrix), np.int32).reshape(3, 3))
+    return None if matrix is None else np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)
 
 
 def turn_by_matrix(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import resource
 import subprocess
 from pathlib import Path
 
@@ -44,6 +46,26 @@ def test_a_turned_video_is_upright_as_players_show_it(video: Path, tmp_path: Pat
     image = next(iter(read_video(tmp_path / "turned.mp4"))).image
     assert image.shape == shown.shape
     assert np.abs(image - shown).mean() < 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say how much memory is held")
+def test_pictures_that_are_done_with_hold_no_memory(tmp_path: Path) -> None:
+    """Not even until Python looks for objects that hold each other."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=1280x720:rate=25:duration=8", "-pix_fmt", "yuv420p", tmp_path / "hd.mp4")
+
+    def megabytes() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    pictures = read_video(tmp_path / "hd.mp4")
+    next(pictures)
+    gc.collect()
+    gc.disable()
+    try:
+        before = megabytes()
+        assert sum(1 for _ in pictures) == 199
+        assert megabytes() - before < 100
+    finally:
+        gc.enable()
 
 
 def test_uneven_images_keep_their_times(video: Path, tmp_path: Path) -> None:
