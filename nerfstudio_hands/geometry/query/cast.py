@@ -44,7 +44,7 @@ def find_hits(
         cast_kernel,
         count,
         [
-            structure.arrays,
+            structure.hierarchies,
             as_array(start, wp.vec3),
             as_array(toward, wp.vec3),
             as_array(surface, wp.int64),

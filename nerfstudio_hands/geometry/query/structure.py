@@ -39,7 +39,7 @@ class SearchStructure:
         self.num_faces, self.num_vertices = len(faces), num_vertices
         self._set_faces(faces)
         self._storage = torch.empty(0)
-        self._is_ready, self._making_ready = False, threading.Lock()
+        self._is_ready, self._has_normals, self._making_ready = False, False, threading.Lock()
 
     @property
     def num_surfaces(self) -> int:
@@ -56,13 +56,28 @@ class SearchStructure:
         """What kernels read, valid after the first :meth:`update`; who only draws a surface needs none of it, so
         hierarchies and normals follow a move when they are first asked for."""
         with self._making_ready:
-            if not self._is_ready:
-                self._refit(self._update_normals())
-                self._arrays.meshes = self._ids(self._meshes)  # pyright: ignore[reportArgumentType]
-                self._arrays.lower = as_array(self._storage.amin(1), wp.vec3)
-                self._arrays.upper = as_array(self._storage.amax(1), wp.vec3)
-                self._is_ready = True
+            self._follow()
+            if not self._has_normals:
+                self._update_normals()
+                self._has_normals = True
         return self._arrays
+
+    @property
+    def hierarchies(self) -> SurfaceArrays:  # pyright: ignore[reportGeneralTypeIssues]
+        """The same for kernels of rays, which ask for no normals of edges and vertices: those may be of before a
+        move."""
+        with self._making_ready:
+            self._follow()
+        return self._arrays
+
+    def _follow(self) -> None:
+        if self._is_ready:
+            return
+        self._refit(self._update_face_normals())
+        self._arrays.meshes = self._ids(self._meshes)  # pyright: ignore[reportArgumentType]
+        self._arrays.lower = as_array(self._storage.amin(1), wp.vec3)
+        self._arrays.upper = as_array(self._storage.amax(1), wp.vec3)
+        self._is_ready, self._has_normals = True, False
 
     def _set_faces(self, faces: Tensor) -> None:
         self._topology = Topology(faces)
@@ -120,18 +135,20 @@ class SearchStructure:
         ids = torch.tensor([mesh.id for mesh in meshes], dtype=torch.int64, device=self._storage.device)
         return as_array(ids, wp.uint64)
 
-    def _update_normals(self) -> Float[Tensor, "S F 3"]:
-        """Computes unit normals of faces, edges and vertices; those of the faces are returned."""
-        sizes = (self.num_faces, len(self._topology.edges), self.num_vertices)
-        normals = [self._storage.new_empty(self.num_surfaces, size, 3) for size in sizes]
-        of_faces, of_edges, of_vertices = (as_array(values, wp.vec3) for values in normals)
-        num_faces, num_edges, num_vertices = sizes
-        vertices, faces = self.vertices_and_faces
-        launch(
-            face_normals_kernel,
-            self.num_surfaces * num_faces,
-            [num_faces, vertices, faces, of_faces],
-        )
+    def _update_face_normals(self) -> Float[Tensor, "S F 3"]:
+        """Unit normals of the faces."""
+        normals = self._storage.new_empty(self.num_surfaces, self.num_faces, 3)
+        self._arrays.face_normals = as_array(normals, wp.vec3)
+        given = [self.num_faces, *self.vertices_and_faces, self._arrays.face_normals]
+        launch(face_normals_kernel, self.num_surfaces * self.num_faces, given)
+        return normals
+
+    def _update_normals(self) -> None:
+        """Unit normals of edges and vertices."""
+        sizes = (len(self._topology.edges), self.num_vertices)
+        normals = (self._storage.new_empty(self.num_surfaces, size, 3) for size in sizes)
+        of_edges, of_vertices = (as_array(values, wp.vec3) for values in normals)
+        of_faces, (num_edges, num_vertices) = self._arrays.face_normals, sizes
         launch(
             edge_normals_kernel,
             self.num_surfaces * num_edges,
@@ -140,8 +157,6 @@ class SearchStructure:
         launch(
             vertex_normals_kernel,
             self.num_surfaces * num_vertices,
-            [num_vertices, vertices, faces, *self._vertex_faces, of_faces, of_vertices],
+            [num_vertices, *self.vertices_and_faces, *self._vertex_faces, of_faces, of_vertices],
         )
-        arrays = self._arrays
-        arrays.face_normals, arrays.edge_normals, arrays.vertex_normals = of_faces, of_edges, of_vertices
-        return normals[0]
+        self._arrays.edge_normals, self._arrays.vertex_normals = of_edges, of_vertices

@@ -27,7 +27,7 @@ def find_visible_cosines(
     """See :meth:`Surfaces.visible_cosines`."""
     found = torch.empty(*normals.shape[:2], len(directions), dtype=torch.float32, device=normals.device)
     given = [
-        structure.arrays,
+        structure.hierarchies,
         as_array(vertices.contiguous(), wp.int64),
         as_array(contiguous_float32(normals), wp.vec3),
         as_array(contiguous_float32(directions), wp.vec3),
