@@ -72,7 +72,11 @@ def find_layout(root: Path, layout: str = "auto") -> Layout:
     raise HandsError(
         f"{root}: expected a capture ({expected}), found "
         f"{', '.join(sorted(p.name for p in root.iterdir())[:6]) or 'an empty folder'}; "
-        + (f"point --data at {nearby}." if nearby else "point --data at the folder of the scan.")
+        + (
+            f"point --data at {nearby}."
+            if nearby
+            else "point --data at the folder of the scan, or make one of pictures with `ns-hands prepare --images`."
+        )
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.environment import no_folder
 
 
 def check_capture_folder(data: Path) -> None:
     """Raise a HandsError unless there is such a folder."""
     if not data.expanduser().is_dir():
-        found = "a file" if data.expanduser().exists() else "nothing"
-        raise HandsError(f"{data}: expected a folder with a capture, found {found}; check the path.")
+        found = no_folder(data.expanduser(), "the path")
+        raise HandsError(f"{data}: expected a folder with a capture, found {found}")
 
 
 def check_hand_model(source: str) -> None:

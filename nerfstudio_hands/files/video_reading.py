@@ -101,6 +101,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     remedy = "convert it to H.264 (MP4), or copy it again."
     try:
         with open_regular(path) as file:
+            if not path.stat().st_size:
+                raise UnreadableFile("an empty file")
             try:
                 container = av.open(file, "r", options={"format_whitelist": CONTAINERS})
             except (FFmpegError, ValueError) as error:

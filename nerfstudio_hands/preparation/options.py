@@ -29,7 +29,7 @@ class PrepareOptions:
     """Millimetres that a ruler says from the crease of the wrist to the tip of the middle finger: how large all is,
     where the calibration has no known unit."""
     max_frames: bounded(int, 1, 100_000) = 300
-    """Most frames of films; of more, the sharp ones are taken, evenly."""
+    """Most frames of films; of more, all are looked at and the sharp ones taken, evenly."""
     offset: bounded(Optional[Tuple[float, ...]], -3600, 3600) = None
     """Seconds by which the clock of each video but the first is behind that one's; by default they are found from when
     the hand moves."""

@@ -77,6 +77,7 @@ def prepare(options: PrepareOptions, output: Path) -> Preparation:
     calibration = None if options.calibration is None else read_calibration(options.calibration)
     sources, is_film = _sources(options, calibration)
     lenses = [_lens(options, calibration, source) for source in sources] if calibration is not None else None
+    _require_rig(options, sources, lenses)
     watched = _watch(sources, options)
     sentences: list[str] = []
     rows = _rows(watched, options, sentences) if is_film else [[0] * len(sources)]
@@ -84,7 +85,7 @@ def prepare(options: PrepareOptions, output: Path) -> Preparation:
         lenses = [_assumed(source, one.size, options, sentences) for source, one in zip(sources, watched, strict=True)]
     lenses = _sized(lenses, watched, options)
     names = [lens.name for lens in lenses]
-    flat = [_without_distortion(one.hands, lens) for one, lens in zip(watched, lenses, strict=True)]
+    flat = [_without_distortion(one.hands, lens, options) for one, lens in zip(watched, lenses, strict=True)]
     hands = [[[] if i is None else of[i] for of, i in zip(flat, row, strict=True)] for row in rows]
     sides = decide_sides(hands, names)
     if len(lenses) > 1:
@@ -110,16 +111,47 @@ def prepare(options: PrepareOptions, output: Path) -> Preparation:
     return Preparation(output, len(rows), names, found, sum(i is not None for row in rows for i in row), sentences)
 
 
+def _require_rig(
+    options: PrepareOptions, sources: Sequence[Source], lenses: Sequence[CalibratedCamera] | None
+) -> None:
+    """What several cameras have to come with, before anybody waits for their pictures.
+
+    Raises:
+        HandsError: It is not there.
+    """
+    if options.offset is not None and len(sources) > 1 and len(options.offset) != len(sources) - 1:
+        raise HandsError(
+            f"--offset: expected seconds for each camera but the first ({len(sources) - 1}), found "
+            f"{len(options.offset)}: give as many."
+        )
+    if len(sources) > 1 and (lenses is None or any(lens.world_to_camera is None for lens in lenses)):
+        raise HandsError(
+            f"{options.calibration or '--calibration'}: expected the places of {len(sources)} cameras, found none: "
+            "calibrate the rig with `ns-hands calibrate`, from a board or from the hands themselves, and give its file "
+            "as --calibration."
+        )
+
+
 def _without_distortion(
-    hands: Sequence[Sequence[DetectedHand]], lens: CalibratedCamera
+    hands: Sequence[Sequence[DetectedHand]], lens: CalibratedCamera, options: PrepareOptions
 ) -> list[list[DetectedHand]]:
-    """The hands of each picture where the undistorted one shows them."""
+    """The hands of each picture where the undistorted one shows them, without those that the lens has no rays for.
+
+    Raises:
+        HandsError: These are all.
+    """
     new = _pinhole(lens).intrinsics
 
     def moved(hand: DetectedHand) -> DetectedHand:
         return replace(hand, pixels=undistort_points(hand.pixels, lens.intrinsics, lens.lens, new))
 
-    return [[moved(hand) for hand in seen] for seen in hands]
+    found = [[one for one in map(moved, seen) if np.isfinite(one.pixels).all()] for seen in hands]
+    if any(hands) and not any(found):
+        raise HandsError(
+            f"{options.calibration}: expected a lens of camera {lens.name} that sees its hands, found one whose "
+            "distortion has no ray where they are: it is of another camera or picture size; give the right one."
+        )
+    return found
 
 
 def _sources(options: PrepareOptions, calibration: Calibration | None) -> tuple[list[Source], bool]:
@@ -198,11 +230,6 @@ def _rows(watched: Sequence[_Watched], options: PrepareOptions, sentences: list[
         sentences.append(f"Clocks, told by when the hand moves: {said} s against the first camera (--offset sets it).")
     else:
         offsets = [0.0, *options.offset]
-    if len(offsets) != len(films):
-        raise HandsError(
-            f"--offset: expected seconds for each camera but the first ({len(films) - 1}), found {len(offsets) - 1}: "
-            "give as many."
-        )
     return choose_frames(films, offsets, options.max_frames)
 
 
@@ -263,14 +290,9 @@ def _as_rays_say(
     """The cameras in metres, under the convention that makes rays of landmarks meet.
 
     Raises:
-        HandsError: Cameras have no places, or rays meet in none, or another convention and nobody said `--fix`.
+        HandsError: Rays meet under no convention, or under another and nobody said `--fix`.
     """
     path = options.calibration or Path("--calibration")
-    if any(lens.world_to_camera is None for lens in lenses):
-        raise HandsError(
-            f"{path}: expected the places of {len(lenses)} cameras, found none: calibrate the rig with "
-            "`ns-hands calibrate`, from a board or from the hands themselves, and give its file as --calibration."
-        )
     pinholes = {camera.name: as_calibrated(camera) for camera in _pinholes(lenses)}
     names = [lens.name for lens in lenses]
     found = find_convention(

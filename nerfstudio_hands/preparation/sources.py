@@ -85,7 +85,7 @@ def video_sources(videos: Sequence[Path]) -> list[Source]:
             found = there if path.exists() else "no such file"
             raise HandsError(
                 f"--videos: expected video files ({', '.join(VIDEO_SUFFIXES[:5])}, ..), found {found} at {path}: "
-                "correct the path, or give pictures with --images."
+                f"{'name the films in it' if path.is_dir() else 'correct the path'}, or give pictures with --images."
             )
     return _with_names([Source(path.stem, (path,)) for path in videos], "--videos")
 
@@ -123,7 +123,10 @@ def image_or_video(path: Path) -> Source:
 def _images_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
-        raise HandsError(f"--images: expected a folder of pictures, found {found} at {folder}: correct the path.")
+        raise HandsError(
+            f"--images: expected a folder of pictures, found {found} at {folder}: correct the path, or give films with "
+            "--videos."
+        )
     images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
     if not images:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:6]) or "an empty folder"

@@ -103,9 +103,14 @@ def require_capture_folder(root: Path) -> None:
     require_reachable(root)
     root = root.expanduser()
     if not root.is_dir():
-        raise HandsError(
-            f"{root}: expected a folder with a capture, found {'a file' if root.exists() else 'nothing'}; check --data."
-        )
+        raise HandsError(f"{root}: expected a folder with a capture, found {no_folder(root, '--data')}")
+
+
+def no_folder(path: Path, option: str) -> str:
+    """What is there instead of the folder of a capture, and what to do; `option` is where it was said."""
+    if not path.exists():
+        return f"nothing; check {option}."
+    return f"a file; check {option}, or make a capture of a video with `ns-hands prepare --videos`."
 
 
 def require_run_config(load_config: Path) -> None:

@@ -137,3 +137,13 @@ def test_what_is_wrong_is_one_sentence(signing: Path, tmp_path: Path) -> None:
     intrinsics = tmp_path / "lens.toml"
     intrinsics.write_text('[cam_0]\nname = "phone"\nsize = [640, 480]\nmatrix = [[500.0,0,320],[0,500,240],[0,0,1]]\n')
     refused("calibrated at the size of its pictures 310x540, found 640x480", videos=(signing,), calibration=intrinsics)
+    # Half of its true focal length, so that its distortion folds the picture back before it comes to its border.
+    intrinsics.write_text(
+        '[cam_0]\nname = "phone"\nsize = [310, 540]\nmatrix = [[60.0,0,155],[0,60,270],[0,0,1]]\n'
+        "distortions = [0.0, 0.0, 0.0, 0.0, -6.4]\n"
+    )
+    refused("distortion has no ray where they are: it is of another camera", videos=(signing,), calibration=intrinsics)
+    (tmp_path / "nothing.mp4").touch()
+    refused("expected a video, found 'an empty file'", videos=(tmp_path / "nothing.mp4",))
+    refused("found a folder at .*: name the films in it", videos=(tmp_path / "empty",))
+    refused("found a file at .*, or give films with --videos", images=(signing,))
