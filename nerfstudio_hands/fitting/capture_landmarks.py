@@ -145,7 +145,7 @@ def _track(
 ) -> Variables:
     """Hands fitted to landmarks in space, smooth in time: frames that may be learnt from by themselves, then the others
     beside them. What all frames share is learnt, or `known`."""
-    points, precision = film.found.points, film.found.precision
+    points, precision, lifted = film.found.points, film.found.precision, film.found.terms.lifted
     track = fit_joint_track(
         surface,
         points,
@@ -154,7 +154,7 @@ def _track(
         landmark_offset=None if known is None else known.landmark_offset,
         shape_frames=options.shape_frames,
         start=options.start,
-        lifted=film.found.terms.lifted,
+        lifted=lifted,
         partial=partial,
         progress=progress,
     )
@@ -179,13 +179,13 @@ def _track(
         variables.at(learning),
         times[learning],
         everything,
-        lifted=film.found.terms.lifted,
+        lifted=lifted,
     )
     variables = variables.put(learning, smooth)
     if not film.others:
         return variables
     free = ~torch.isin(torch.arange(len(times)), torch.tensor(learning))
-    return smooth_track(surface, points, precision, variables, times, free, lifted=film.found.terms.lifted)
+    return smooth_track(surface, points, precision, variables, times, free, lifted=lifted)
 
 
 def _joint_errors(

@@ -119,12 +119,14 @@ def _require_rig(
     Raises:
         HandsError: It is not there.
     """
-    if options.offset is not None and len(sources) > 1 and len(options.offset) != len(sources) - 1:
+    if len(sources) < 2:
+        return
+    if options.offset is not None and len(options.offset) != len(sources) - 1:
         raise HandsError(
             f"--offset: expected seconds for each camera but the first ({len(sources) - 1}), found "
             f"{len(options.offset)}: give as many."
         )
-    if len(sources) > 1 and (lenses is None or any(lens.world_to_camera is None for lens in lenses)):
+    if lenses is None or any(lens.world_to_camera is None for lens in lenses):
         raise HandsError(
             f"{options.calibration or '--calibration'}: expected the places of {len(sources)} cameras, found none: "
             "calibrate the rig with `ns-hands calibrate`, from a board or from the hands themselves, and give its file "
