@@ -14,6 +14,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from helpers.plans import carry_out, figures, make_captures, plan_of, stand_ins
 
 from nerfstudio_hands.errors import HandsError
@@ -28,6 +29,16 @@ from nerfstudio_hands.fleet.ledger import Ledger
 @pytest.fixture
 def captures(tmp_path: Path) -> list[str]:
     return make_captures(tmp_path / "takes", 2)
+
+
+@pytest.fixture(autouse=True)
+def memory_for_two(monkeypatch):
+    """Readers of a file of fsspec's memory share its one position, so that two at a time get parts of it each."""
+
+    def get_file(files, name: str, target: str) -> None:
+        Path(target).write_bytes(files.store[name].getvalue())
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", get_file)
 
 
 def test_every_step_is_done_once(captures: list[str], tmp_path: Path):
