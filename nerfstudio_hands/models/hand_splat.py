@@ -21,8 +21,9 @@ from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fields.surface_splats import SurfaceSplats
 from nerfstudio_hands.fields.vertex_look import VertexLook
 from nerfstudio_hands.geometry.face_frames import FaceFrames
-from nerfstudio_hands.geometry.splats.compositing import composite
+from nerfstudio_hands.geometry.splats.compositing import Rasterizer, composite
 from nerfstudio_hands.geometry.splats.draw import draw_splats
+from nerfstudio_hands.geometry.splats.gsplat_backend import require_gsplat
 from nerfstudio_hands.geometry.splats.surface import see_splats
 from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandPose
@@ -52,6 +53,9 @@ class HandSplatModelConfig(PosedHandModelConfig):
     """Correct places and colors by the pose, where the training frames show more than one."""
     light_transfer: bool = True
     """Let Gaussians be as bright as the light that reaches them in a pose: shading then holds in new poses."""
+    rasterizer: Rasterizer = "warp"
+    """What lays Gaussians over each other: the project's own kernels, everywhere, or gsplat's, on CUDA alone (untried).
+    Checkpoints are the same."""
     color_loss_weight: Weight = 2.0
     """Weight of the color of hand pixels (Huber; one-sided where a picture is saturated)."""
     mask_loss_weight: Weight = 0.1
@@ -98,6 +102,8 @@ class HandSplatModel(PosedHandModel):
     def populate_modules(self):
         super().populate_modules()
         config, surface = self.config, self.hands.surface
+        if config.rasterizer == "gsplat":
+            require_gsplat(torch.device(self.kwargs.get("device", "cpu")))
         rest = surface.pose(HandPose.rest(surface.num_hands), self.hands.shape, self.hands.displacement).vertices
         self.frames = FaceFrames(rest, surface.faces)
         self.splats = SurfaceSplats(
@@ -180,12 +186,14 @@ class HandSplatModel(PosedHandModel):
         if not torch.is_grad_enabled():
             lit = (shown.normals, shown.diffuse, shown.view, torch.cat(self.exposure(camera)))
             projected, features = see_splats(shown.splats, *lit, origins, directions)
-            return composite(projected, features, directions.shape[1], directions.shape[0])
+            height, width = directions.shape[:2]
+            return composite(projected, features, width, height, rasterizer=self.config.rasterizer)
         opaque = torch.ones_like(shown.diffuse[:, :1])
         features = [self.cameras.respond(shown.colors(origins[0, 0]), opaque, camera)]
         if not self.training:
             features += [(shown.splats.means - origins[0, 0]).norm(dim=-1, keepdim=True), shown.normals]
-        return draw_splats(shown.splats, torch.cat(features, dim=-1), origins, directions)
+        rasterizer = self.config.rasterizer
+        return draw_splats(shown.splats, torch.cat(features, dim=-1), origins, directions, rasterizer=rasterizer)
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> Dict[str, Tensor]:

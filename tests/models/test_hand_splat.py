@@ -11,6 +11,8 @@ from nerfstudio.cameras.cameras import Cameras
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.geometry import rasterize_rays
+from nerfstudio_hands.geometry.splats import compositing
+from nerfstudio_hands.geometry.splats.compositing import composite
 from nerfstudio_hands.geometry.splats.draw import draw_splats
 from nerfstudio_hands.geometry.splats.projection import Splats
 from nerfstudio_hands.labels import PixelLabel
@@ -107,6 +109,29 @@ def test_nothing_leaves_the_shell():
 def test_single_rays_are_refused_in_one_sentence():
     with pytest.raises(HandsError, match="expected the rays of a picture, found single ones"):
         splat_model(100).eval()(rays_to(torch.zeros(4, 3)))
+
+
+def test_gsplat_is_refused_off_a_gpu():
+    with pytest.raises(HandsError, match="rasterizer gsplat: expected a CUDA device, found cpu"):
+        splat_model(100, rasterizer="gsplat")
+
+
+def test_gsplat_is_asked_for_images_in_training_and_after_it(monkeypatch: pytest.MonkeyPatch):
+    model = splat_model(300)
+    view, asked = rays(model, 0.4, size=40), []
+
+    def counted(projected, features, width, height):
+        asked.append(features.shape[1])
+        return composite(projected, features, width, height)
+
+    monkeypatch.setattr(compositing, "gsplat_composite", counted)
+    own = [model.train()(view)["rgb"], model.eval()(view)["rgb"]]
+    assert not asked
+    model.config.rasterizer = "gsplat"
+    with torch.no_grad():
+        drawn = model(view)["rgb"]
+    assert torch.equal(torch.stack([model.train()(view)["rgb"], model.eval()(view)["rgb"]]), torch.stack(own))
+    assert asked == [8, 3, 7] and torch.allclose(drawn, own[1], atol=1e-3)
 
 
 def test_a_hand_out_of_the_image_is_black():

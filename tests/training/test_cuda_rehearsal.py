@@ -14,6 +14,7 @@ import pytest
 import torch
 from helpers import pretend_cuda
 from helpers.pretend_cuda import DeviceMismatch, PretendCuda
+from helpers.pretend_gsplat import pretend_gsplat
 from helpers.rehearsal import PARTS, Rehearsal
 
 from nerfstudio_hands.dataparsers.registrations import hands_data
@@ -169,6 +170,20 @@ def test_losses_are_those_of_the_cpu(method: str, demo_capture: Path) -> None:
             losses = [run.step(number)[0] for number in range(2)]
         found.append({f"{n} {name}": float(loss) for n, step in enumerate(losses) for name, loss in step.items()})
     assert found[1] == pytest.approx(found[0], rel=1e-3, abs=1e-7)
+
+
+def test_gsplat_draws_on_the_device_alone(demo_capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gsplat's Python functions as they are; for what it compiles for CUDA, torch stands in."""
+    pretend_gsplat(monkeypatch)
+    found = []
+    for rasterizer in ("warp", "gsplat"):
+        config = tiny("hand-splat", {"splats_per_hand": 200, "rasterizer": rasterizer}, demo_capture, demo_capture)
+        torch.manual_seed(0)
+        with PretendCuda():
+            run = Rehearsal(config)
+            torch.manual_seed(1)
+            found.append({name: float(loss) for n in range(2) for name, loss in run.step(n)[0].items()})
+    assert found[1] == pytest.approx(found[0], rel=1e-2)
 
 
 def test_what_cuda_refuses_is_refused() -> None:

@@ -15,6 +15,12 @@ from torch import Tensor
 
 from nerfstudio_hands.errors import HandsError
 
+TILE = 8
+"""Pixels, of which a side has a multiple: earlier versions of nvdiffrast draw no other pictures."""
+
+MAX_SIDE = 2048
+"""Pixels along a side that versions from before September 2024 draw at most."""
+
 MARGIN = 1.01
 """Near and far plane leave this factor before the nearest and behind the farthest vertex."""
 
@@ -34,20 +40,27 @@ def nvdiffrast_faces(
         Face index, int64; -1 where there is none.
 
     Raises:
-        HandsError: if nvdiffrast is not installed, or the tensors are not on a CUDA device.
+        HandsError: if nvdiffrast is not installed, the tensors are not on a CUDA device, or a side is too long.
     """
+    if max(height, width) > MAX_SIDE:
+        raise HandsError(
+            f"backend nvdiffrast: expected at most {MAX_SIDE} pixels along a side, found {width}x{height}; "
+            "draw a smaller picture or choose no backend"
+        )
     depth = 1 / pixels[:, 2]
     near, far = depth.amin() / MARGIN, depth.amax() * MARGIN
     # OpenGL's clip space; nvdiffrast's first row is the one at y = -1, so rows need no turning round.
-    across, down = (2 * pixels[:, :2] + 1 - pixels.new_tensor([width, height])).unbind(1)
+    # What is drawn beyond the last column and row is cut off.
+    wide, high = (-(-side // TILE) * TILE for side in (width, height))
+    across, down = (2 * pixels[:, :2] + 1 - pixels.new_tensor([wide, high])).unbind(1)
     clip_depth = ((far + near) * depth - 2 * far * near) / (far - near)
-    clip = torch.stack([across / width * depth, down / height * depth, clip_depth, depth], dim=1)
+    clip = torch.stack([across / wide * depth, down / high * depth, clip_depth, depth], dim=1)
     library, context = _context(pixels.device)
     drawn, _ = library.rasterize(
-        context, clip.float()[None].contiguous(), faces.to(torch.int32).contiguous(), (height, width), grad_db=False
+        context, clip.float()[None].contiguous(), faces.to(torch.int32).contiguous(), (high, wide), grad_db=False
     )
     # The last channel is the index plus one, zero for none, as a float, exact up to 2^24 faces.
-    return drawn[0, ..., 3].long() - 1
+    return drawn[0, :height, :width, 3].long() - 1
 
 
 @lru_cache(maxsize=8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +14,12 @@ from torch.autograd.function import once_differentiable
 from nerfstudio_hands.geometry.kernels.splats import composite_backward_kernel, composite_kernel
 from nerfstudio_hands.geometry.launch import as_array, launch
 from nerfstudio_hands.geometry.query.recompute import contiguous_float32
+from nerfstudio_hands.geometry.splats.gsplat_backend import gsplat_composite
 from nerfstudio_hands.geometry.splats.projection import ProjectedSplats
 from nerfstudio_hands.geometry.splats.tiles import TileLists, tile_lists
+
+Rasterizer = Literal["warp", "gsplat"]
+"""What lays splats over each other: the kernels of `geometry/kernels/splats.py`, everywhere, or gsplat's, on CUDA."""
 
 GROUP = 4
 """Features that kernels handle at once."""
@@ -25,7 +29,12 @@ TILES_AT_ONCE = 64
 
 
 def composite(
-    projected: ProjectedSplats, features: Float[Tensor, "N C"], width: int, height: int
+    projected: ProjectedSplats,
+    features: Float[Tensor, "N C"],
+    width: int,
+    height: int,
+    *,
+    rasterizer: Rasterizer = "warp",
 ) -> tuple[Float[Tensor, "H W C"], Float[Tensor, "H W 1"]]:
     """Lays splats over black.
 
@@ -34,11 +43,17 @@ def composite(
         features: Of each: colors, or whatever a picture is wanted of.
         width: Pixels.
         height: Pixels.
+        rasterizer: `gsplat` draws nearly the same, see `gsplat_backend.gsplat_composite`.
 
     Returns:
         Features of each pixel, weighted by how much of it each splat covers, and how much all of them cover;
         differentiable in all but the order of the splats.
+
+    Raises:
+        HandsError: gsplat is asked for and cannot be used, see `gsplat_backend.require_gsplat`.
     """
+    if rasterizer == "gsplat":
+        return gsplat_composite(projected, features, width, height)
     lists = tile_lists(projected, width, height)
     image, light = _Composite.apply(
         projected.means, projected.conics, projected.opacities, features, lists, width, height

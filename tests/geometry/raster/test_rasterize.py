@@ -219,13 +219,24 @@ def test_without_nvdiffrast_or_cuda_the_backend_says_so(bumpy: tuple[Tensor, Ten
         rasterize(Surfaces(faces, vertices[None] - vertices.mean(0)), *camera(), 16, 12, backend="nvdiffrast")
 
 
-def test_nvdiffrast_gets_opengl_clip_space(bumpy: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_are_too_large_for_nvdiffrast_are_refused(bumpy: tuple[Tensor, Tensor]) -> None:
+    vertices, faces = bumpy
+    surfaces = Surfaces(faces, vertices[None] - vertices.mean(0))
+    with pytest.raises(HandsError, match="expected at most 2048 pixels along a side, found 2049x4; draw a smaller"):
+        rasterize(surfaces, *camera(), 2049, 4, backend="nvdiffrast")
+
+
+@pytest.mark.parametrize("size", [(80, 56), (77, 59)])
+def test_nvdiffrast_gets_opengl_clip_space(
+    size: tuple[int, int], bumpy: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class OpenGL:
         """Brute force over faces, by the conventions that nvdiffrast documents: the first row is that of lowest y."""
 
         @staticmethod
         def rasterize(_: None, clip: Tensor, faces: Tensor, resolution: tuple[int, int], grad_db: bool) -> tuple:
             height, width = resolution
+            assert height % 8 == width % 8 == 0
             points = (clip[0, :, :3] / clip[0, :, 3:]).double()
             assert (points[:, 2].abs() <= 1).all()
             y = (torch.arange(height).double() + 0.5) / height * 2 - 1
@@ -243,7 +254,7 @@ def test_nvdiffrast_gets_opengl_clip_space(bumpy: tuple[Tensor, Tensor], monkeyp
     monkeypatch.setattr(nvdiffrast_backend, "_context", lambda device: (OpenGL, None))
     vertices, faces = bumpy
     surfaces = Surfaces(faces, vertices[None] - vertices.mean(0))
-    asked, own = (rasterize(surfaces, *camera(), 80, 60, backend=backend) for backend in ("nvdiffrast", "scan"))
+    asked, own = (rasterize(surfaces, *camera(), *size, backend=backend) for backend in ("nvdiffrast", "scan"))
     assert (own.face >= 0).sum() > 500
     assert (asked.face != own.face).sum() <= 2
     same = asked.face == own.face
