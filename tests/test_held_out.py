@@ -95,6 +95,7 @@ def what_training_reads(layout: str, root: Path) -> tuple[dict[str, np.ndarray],
     }
     if avatar.object_pose is not None:
         read |= {"object's pose": avatar.object_pose[trains], "object's radius": np.array(avatar.object_radius)}
+        read |= {"object's hull": avatar.object_hull}
     crops = load_or_build_crops(dataset, "train")
     for row, masks in enumerate(outputs.metadata["masks"]):
         read[f"crop {row}"] = crops.crop(row).pixels
@@ -125,7 +126,7 @@ METHODS: dict[str, tuple[MethodSpecification, dict[str, Any]]] = {
         hand_mesh_neural,
         {"subdivisions": 0, "texture_size": 32, "hidden_dim": 8, "num_layers": 1},
     ),
-    "hand-splat": (hand_splat, {"splats_per_hand": 200, "refine_poses": True}),
+    "hand-splat": (hand_splat, {"splats_per_hand": 200, "object_splats": 100, "refine_poses": True}),
 }
 """Methods, and options that make their models small."""
 

@@ -87,6 +87,8 @@ class Capture:
         object_masks: Mask of what the hand holds, of (frame, camera), where there is one; white where it is seen.
         object_poses: First guess of the transform from the object's own frame to the capture's world, metres.
         object_radius: Metres from the origin of that frame within which the object lies; None before somebody looked.
+        object_hull: Points in the object's own frame, spread evenly over all that its masks leave of space; None before
+            somebody looked, and without masks.
         fps: Frames a second; None where nothing tells.
         masks_inverted: (frame, camera) of the masks in which hands are black on white (`hand_mask` takes care of it).
         true_masks: Of a synthetic capture the skin that is seen, of (frame, camera): to judge by, never to learn from.
@@ -109,6 +111,7 @@ class Capture:
     object_masks: dict[tuple[str, str], Path] = field(default_factory=dict)
     object_poses: Float[np.ndarray, "T 4 4"] | None = None
     object_radius: float | None = None
+    object_hull: Float[np.ndarray, "N 3"] | None = None
     fps: float | None = None
     masks_inverted: set[tuple[str, str]] = field(default_factory=set)
     true_masks: dict[tuple[str, str], Path] = field(default_factory=dict)

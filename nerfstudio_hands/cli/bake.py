@@ -61,8 +61,8 @@ def bake(
         raise HandsError(f"{load_config}: expected an avatar that is not of Gaussians yet, found one: use it as it is.")
     if source.held is not None:
         raise HandsError(
-            f"{load_config}: expected an avatar of hands alone, found one that holds an object, for which `hand-splat` "
-            "has no Gaussians: use `ns-hands export`."
+            f"{load_config}: expected an avatar of hands alone, found one that holds an object, which is not drawn "
+            "apart: use `ns-hands export`, or train `hand-splat` on the capture itself."
         )
     prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.source.data))
     draw_capture(pipeline.model, parser.record, drawings, DrawingOptions(views, poses, size))  # pyright: ignore[reportArgumentType]

@@ -48,7 +48,8 @@ def export(
     leaves them where the capture has them. PLY holds colours per vertex, OBJ and GLB a texture. The colours of a field
     have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit. A signed distance
     (`hand-sdf`) is written as its isosurface; what the hand holds lies in files of its own beside it, `object.ply` and
-    so on, with colours per vertex.
+    so on, with colours per vertex. What the hand of `hand-splat` holds is among the Gaussians of `splat` and
+    `splat-glb`, and in no other file.
 
     Args:
         load_config: The run's config.yml.
@@ -135,10 +136,16 @@ def export(
         voxel=voxel / 1000,
         level=level / 1000,
     )
-    files = AvatarFiles(pipeline.model.export_source(), shown, options)
+    source = pipeline.model.export_source()
+    if source.held_splats is not None and (rest or rigged or sequence or not set(format) <= {"splat", "splat-glb"}):
+        say(
+            "What the hand holds is Gaussians without a surface: hands_splat.ply and hands_splat.glb show it, unless "
+            "the hands are at rest, and no other file does."
+        )
+    files = AvatarFiles(source, shown, options, frame if pose is None else None)
     for name, content in files.hands():
         write(name, content)
-    for name, content in files.held_object(frame if pose is None else None):
+    for name, content in files.held_object():
         write(name, content)
     if "page" in format:
         of_capture = hands.frames_track()

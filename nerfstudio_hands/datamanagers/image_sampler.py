@@ -48,7 +48,7 @@ class ImageSampler(HandPixelSampler):
         height, width = crop.pixels.shape[:2]
         indices, _ = pixel_values(crop, int(image_batch.index["image"][number]), np.arange(height * width))
         on_boundary = np.zeros(height * width, dtype=bool)
-        on_boundary[crop.boundary] = True
+        on_boundary[crop.boundary_with_object if self.config.draws_objects else crop.boundary] = True
         return {
             "image": torch.from_numpy(crop.pixels[..., :3].astype(np.float32) / 255),
             "hand_label": torch.from_numpy(crop.pixels[..., 3:] & LABEL),

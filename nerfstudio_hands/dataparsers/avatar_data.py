@@ -57,6 +57,7 @@ class AvatarData:
         object_pose: first guess of the transform from the frame of a held object, whose origin is its middle, to the
             capture's world, [T, 4, 4]; None without an object.
         object_radius: metres from there within which the object lies; None without an object.
+        object_hull: points spread evenly over all that its masks leave of space, in its frame; None without masks.
         fps: frames a second; None where the capture does not tell.
     """
 
@@ -73,6 +74,7 @@ class AvatarData:
     train_frames: Bool[Tensor, "T"]
     object_pose: Float[Tensor, "T 4 4"] | None = None
     object_radius: float | None = None
+    object_hull: Float[Tensor, "N 3"] | None = None
     fps: float | None = None
 
     def all_vertices(self, frames: Sequence[int]) -> Float[Tensor, "S W 3"]:
@@ -242,6 +244,7 @@ def _avatar_data(
         train_frames=torch.from_numpy(split.train_frames),
         object_pose=None if capture.object_poses is None else torch.from_numpy(capture.object_poses).float(),
         object_radius=capture.object_radius,
+        object_hull=None if capture.object_hull is None else torch.from_numpy(capture.object_hull).float(),
         fps=capture.fps,
     )
 

@@ -105,7 +105,7 @@ class RunRecord:
             "world": self.world.numpy(),
             **{f"fit_{name}": values for name, values in self.fit.to_arrays().items()},
         }
-        for name in ("detections", "stored_keypoints", "object_poses"):
+        for name in ("detections", "stored_keypoints", "object_poses", "object_hull"):
             if getattr(capture, name) is not None:
                 arrays[name] = getattr(capture, name)
         write_npz(path, arrays, expected="to write what the run keeps of its capture", remedy="free some space")
@@ -216,6 +216,7 @@ def _record(header: dict, arrays: dict[str, np.ndarray]) -> RunRecord:
         sequences=header["sequences"],
         object_poses=_optional(arrays, "object_poses", (len(header["frames"]), 4, 4)),
         object_radius=header["object_radius"],
+        object_hull=_optional(arrays, "object_hull", (None, 3)),
         masks_inverted={(frame, camera) for frame, camera in header["masks_inverted"]},
         **{name: _paths(root, header[name], header["frames"], names) for name in FILE_TABLES},  # pyright: ignore[reportArgumentType]
     )
@@ -235,7 +236,7 @@ def _below(file: Path, root: Path) -> str:
     return Path(os.path.relpath(file, root)).as_posix()
 
 
-def _optional(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+def _optional(arrays: dict[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray | None:
     return of_shape(arrays, name, shape) if name in arrays else None
 
 

@@ -24,6 +24,7 @@ from nerfstudio_hands.export.splat_ply import splat_ply_bytes
 from nerfstudio_hands.export.textured_mesh import TexturedMesh, glb_bytes, obj_files, ply_bytes
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.model_components.export_source import ExportSource, SplatCloud
+from nerfstudio_hands.model_components.posed_hands import PosedSurfaces
 from nerfstudio_hands.motion.pose_track import PoseTrack
 
 MeshFormat = Literal["ply", "obj", "glb"]
@@ -62,14 +63,16 @@ class AvatarFiles:
         pose: Poses of its hands [1, H, ...] in the capture's world that give the colours and, unless the hands are at
             rest, are shown.
         options: How the files are made.
+        frame: The frame of these poses, in which a held object is where it is there; in other poses (None) the wrist
+            takes it along.
 
     Raises:
         HandsError: An isosurface is nowhere, or the voxels are too small for the memory.
     """
 
     @torch.no_grad()
-    def __init__(self, source: ExportSource, pose: HandPose, options: FileOptions):
-        self._source, self._pose, self._options = source, pose, options
+    def __init__(self, source: ExportSource, pose: HandPose, options: FileOptions, frame: int | None = None):
+        self._source, self._pose, self._options, self._frame = source, pose, options, frame
         query_pose = rest_pose(source.hands.surface) if options.at_rest else pose[0]
         self._meshes = avatar_meshes(source, pose, query_pose, voxel=options.voxel, level=options.level)
         mesh = textured_mesh(self._meshes.part(query_pose), self._meshes.color_fn, options.texture_size)
@@ -92,14 +95,22 @@ class AvatarFiles:
 
     @torch.no_grad()
     def _splats(self, kind: SplatFormat) -> tuple[SplatCloud, Float[Tensor, "3 4"]]:
-        """The Gaussians, and the transform that puts them where the mesh is."""
+        """The Gaussians, with those of what the hands hold unless these are at rest, and the transform that puts them
+        where the mesh is."""
         source, options = self._source, self._options
         if source.splats is None:
             raise _no_gaussians(kind)
-        pose = self._shown_pose()
+        cloud = source.splats(self._shown_pose())
+        if source.held_splats is not None and not options.at_rest:
+            cloud = cloud.beside(source.held_splats(self._posed()))
         of_file = np.eye(4) if options.at_rest else np.vstack([options.world, [0, 0, 0, 1]])
         transform = torch.from_numpy(of_file).float() @ torch.linalg.inv(source.hands.to_world.cpu())
-        return source.splats(pose), transform[:3]
+        return cloud, transform[:3]
+
+    def _posed(self) -> PosedSurfaces:
+        """The hands as they are shown, where they hold something."""
+        hands = self._source.hands
+        return hands.at_pose(self._pose) if self._frame is None else hands.at_frame(self._frame)
 
     def _shown_pose(self) -> HandPose:
         """Poses [1, H, ...] of the Gaussians, capture's world."""
@@ -113,14 +124,12 @@ class AvatarFiles:
         return splat_page(source.splat_rig, source.hands, self._shown_pose(), tracks, eye=eye, start_time=start_time)
 
     @torch.no_grad()
-    def held_object(self, frame: int | None) -> Iterator[tuple[str, bytes]]:
-        """`object.ply` and so on, where it is in a frame, or beside the hands in another pose; none where they hold
-        nothing or are at rest."""
+    def held_object(self) -> Iterator[tuple[str, bytes]]:
+        """`object.ply` and so on; none where the hands hold nothing that has a surface, or are at rest."""
         held, hands, options = self._source.held, self._source.hands, self._options
         if held is None or options.at_rest:
             return
-        posed = hands.at_pose(self._pose) if frame is None else hands.at_frame(frame)
-        mesh = held_object_mesh(held, posed, hands.world_transform, voxel=options.voxel)
+        mesh = held_object_mesh(held, self._posed(), hands.world_transform, voxel=options.voxel)
         mesh.apply_transform(np.vstack([options.world, [0, 0, 0, 1]]))
         for kind in (kind for kind in options.formats if kind in get_args(MeshFormat)):
             content = mesh.export(file_type=kind)

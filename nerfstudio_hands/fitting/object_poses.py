@@ -44,20 +44,21 @@ def with_object_poses(
     hand_model: str,
     train_frames: Bool[np.ndarray, " T"] | None = None,
 ) -> Capture:
-    """The capture with a first guess of the object's pose in every frame, and of its size; without an object as it is.
+    """The capture with a first guess of the object's pose in every frame, and of its size and form; without an object
+    as it is.
 
     The object lies within a sphere round its middle that holds the smallest visual hull of its masks, less the fitted
-    hands, or of radius `REACH` without masks. Where the capture brings poses, these are checked. Else the object's
-    frame starts at the middle of the hull: parallel to the capture's world in the first frame, and turning with the
-    wrist of the nearest hand from there. Held-out frames come last: their own masks say where the object is in them,
-    and nothing else.
+    hands, or of radius `REACH` without masks; this hull is its form. Where the capture brings poses, these are checked.
+    Else the object's frame starts at the middle of the hull: parallel to the capture's world in the first frame, and
+    turning with the wrist of the nearest hand from there. Held-out frames come last: their own masks say where the
+    object is in them, and nothing else.
 
     Args:
         capture: The capture.
         fit: Its hands.
         cameras: Names of the cameras whose masks are used.
         hand_model: "default" or a path.
-        train_frames: The frames that the object's size and its frame may be taken from; by default all.
+        train_frames: The frames that the object's form and its frame may be taken from; by default all.
 
     Raises:
         HandsError: The masks leave no place for an object or swallow the hand, or the middle that was given is inside
@@ -79,25 +80,26 @@ def with_object_poses(
         for t in frames:
             _check_place(capture, t, capture.object_poses[t, :3, 3], solid(t))
     poses = capture.object_poses if given else np.tile(np.eye(4), (len(capture.frames), 1, 1))
-    start, side, radius = None, 0, REACH
+    start, side, smallest, points = None, 0, np.inf, None
     looked_at = frames if capture.object_masks else []
     for t in track(looked_at, description="Looking for the object", transient=True, disable=len(looked_at) < SLOW):
         hull = _hull(capture, fit, cameras, t, solid(t), posed[t].keypoints[0][fit.pose.valid[t]])
         middle = poses[t, :3, 3] if given else hull.mean(axis=0)
-        if trains[t]:
-            radius = min(radius, float(np.linalg.norm(hull - middle, axis=1).max()) + MARGIN)
-        if given:
-            continue
-        wrists = posed[t].bone_transforms[0, :, 0, :3, :3].double().numpy()
-        if start is None:
-            distance = (posed[t].keypoints[0] - torch.from_numpy(middle).float()).norm(dim=-1).amin(dim=-1)
-            side = int(distance.argmin())
-            start = wrists[side]
-        # Where a hand is absent, and in frames without any, the object stays as it was in the last training frame.
-        there = np.s_[t:] if trains[t] else np.s_[t : t + 1]
-        poses[there, :3, :3] = wrists[side] @ start.T if fit.pose.valid[t, side] else poses[t, :3, :3]
-        poses[there, :3, 3] = middle
-    return replace(capture, object_poses=poses, object_radius=radius)
+        if not given:
+            wrists = posed[t].bone_transforms[0, :, 0, :3, :3].double().numpy()
+            if start is None:
+                distance = (posed[t].keypoints[0] - torch.from_numpy(middle).float()).norm(dim=-1).amin(dim=-1)
+                side = int(distance.argmin())
+                start = wrists[side]
+            # Where a hand is absent, and in frames without any, the object stays as it was in the last training frame.
+            there = np.s_[t:] if trains[t] else np.s_[t : t + 1]
+            poses[there, :3, :3] = wrists[side] @ start.T if fit.pose.valid[t, side] else poses[t, :3, :3]
+            poses[there, :3, 3] = middle
+        reach = float(np.linalg.norm(hull - middle, axis=1).max())
+        if trains[t] and reach < smallest:
+            smallest, points = reach, ((hull - middle) @ poses[t, :3, :3]).astype(np.float32)
+    radius = min(REACH, smallest + MARGIN)
+    return replace(capture, object_poses=poses, object_radius=radius, object_hull=points)
 
 
 def _check_place(capture: Capture, t: int, middle: Float[np.ndarray, "3"], hands: Surfaces) -> None:

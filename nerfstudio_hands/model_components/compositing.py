@@ -99,8 +99,8 @@ def empty_outputs(beyond: Float[Tensor, "R 1"]) -> dict[str, Tensor]:
     return {"rgb": black, "radiance": black, "accumulation": none, "depth": beyond, "normals": black + 0.5}
 
 
-def with_parts(outputs: dict[str, Tensor], of_object: Float[Tensor, "R 1"]) -> dict[str, Tensor]:
-    """Outputs of R rays, with the object's part of their opacity as `object_accumulation`, and `parts` [R, 3]: hand
-    red, object blue."""
+def with_parts(outputs: dict[str, Tensor], of_object: Float[Tensor, "*R 1"]) -> dict[str, Tensor]:
+    """Outputs of rays [R], or of a picture, with the object's part of their opacity as `object_accumulation`, and
+    `parts` [R, 3]: hand red, object blue."""
     parts = torch.cat([outputs["accumulation"] - of_object, torch.zeros_like(of_object), of_object], dim=-1)
     return {**outputs, "object_accumulation": of_object, "parts": parts}

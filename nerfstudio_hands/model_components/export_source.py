@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -71,6 +72,14 @@ class SplatCloud:
     constant: Float[Tensor, "N 3"]
     linear: Float[Tensor, "N 3 3"]
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them, in this order."""
+        return self.means, self.axes, self.opacities, self.constant, self.linear
+
+    def beside(self, other: SplatCloud) -> SplatCloud:
+        """These and other Gaussians of the same world."""
+        return SplatCloud(*(torch.cat(parts) for parts in zip(self.tensors(), other.tensors(), strict=True)))
+
 
 @dataclass(frozen=True)
 class SplatRig:
@@ -100,8 +109,9 @@ class ExportSource:
         lit: Whether colors are an albedo, which a viewer lights.
         detailed: The hands once more, where rigs are to have the vertices of the hand model, and a normal map the rest.
         distance: Whose isosurface is the surface; None for the hands' own.
-        held: What the hands hold; None for nothing.
+        held: What the hands hold, as a signed distance; None for nothing.
         splats: From poses [1, H, ...] in the capture's world to the Gaussians that the avatar is; None if it is none.
+        held_splats: What the hands of one posed surface hold, as Gaussians; None for nothing.
         splat_rig: The same before they are posed.
     """
 
@@ -112,4 +122,5 @@ class ExportSource:
     distance: DistanceSource | None = None
     held: HeldObjectSource | None = None
     splats: Callable[[HandPose], SplatCloud] | None = None
+    held_splats: Callable[[PosedSurfaces], SplatCloud] | None = None
     splat_rig: SplatRig | None = None

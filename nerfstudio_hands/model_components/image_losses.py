@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nerfstudio_hands.labels import PixelLabel
-from nerfstudio_hands.model_components.losses import patch_loss
+from nerfstudio_hands.model_components.losses import patch_loss, supervised_mask
 
 WINDOW_SIZE = 64
 """Side in pixels of the square that LPIPS looks at in a step."""
@@ -18,18 +18,32 @@ def coverage_loss(
     label: Int[Tensor, "H W 1"],
     on_boundary: Bool[Tensor, "H W 1"],
     in_mask: Bool[Tensor, "H W 1"],
+    labels: tuple[int, ...] = (PixelLabel.HAND,),
 ) -> Float[Tensor, ""]:
     """Mean squared difference between coverage and mask, over pixels of which it is known.
 
     Args:
-        accumulation: fraction of each pixel that the hand covers.
+        accumulation: fraction of each pixel that what is modeled covers.
         label: what each pixel shows.
         on_boundary: where the mask itself says what labels leave open.
         in_mask: the mask.
+        labels: of what is modeled.
     """
-    hand, background = label == PixelLabel.HAND, label == PixelLabel.BACKGROUND
-    target, known = hand | (on_boundary & in_mask), hand | background | on_boundary
+    modeled, background = supervised_mask(label, labels), label == PixelLabel.BACKGROUND
+    target, known = modeled | (on_boundary & in_mask), modeled | background | on_boundary
     return (accumulation - target.to(accumulation.dtype))[known.nonzero(as_tuple=True)].square().mean()
+
+
+def part_loss(of_object: Float[Tensor, "H W 1"], label: Int[Tensor, "H W 1"]) -> Float[Tensor, ""]:
+    """Mean squared difference between the object's part of coverage and its mask, over pixels of which it is known:
+    hand before the object, or the other way round.
+
+    Args:
+        of_object: fraction of each pixel that shows the object.
+        label: what each pixel shows.
+    """
+    known = (label != PixelLabel.IGNORE).nonzero(as_tuple=True)
+    return (of_object - (label == PixelLabel.OBJECT).to(of_object.dtype))[known].square().mean()
 
 
 def random_window(pixels: Bool[Tensor, "H W"], size: int) -> tuple[slice, slice]:

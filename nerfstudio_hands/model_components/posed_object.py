@@ -1,13 +1,12 @@
-"""What hands hold: where it is in every frame, and its field."""
+"""What hands hold, as a field that is posed in every frame."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from nerfstudio.cameras.rays import RayBundle
-from torch import Tensor, nn
+from torch import Tensor
 
 from nerfstudio_hands.dataparsers.avatar_data import AvatarData
 from nerfstudio_hands.fields.hand_field import Radiance
@@ -15,11 +14,12 @@ from nerfstudio_hands.fields.held_object_field import HeldObjectField
 from nerfstudio_hands.fields.kinematic_features import in_frames, object_features
 from nerfstudio_hands.fields.surface_samples import ObjectSamples
 from nerfstudio_hands.geometry import ShellSamples
+from nerfstudio_hands.model_components.object_poses import ObjectPoses
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 
 
-class PosedObject(nn.Module):
-    """A rigid object with a pose a frame. In poses of no frame the wrist of the hand that holds it takes it along.
+class PosedObject(ObjectPoses):
+    """A rigid object with a pose a frame, and its field.
 
     Args:
         avatar: first guesses of the poses, and how large the object may be.
@@ -28,37 +28,9 @@ class PosedObject(nn.Module):
         kinematic: whether the field is told where points are seen from hand and world.
     """
 
-    first_poses: Tensor
-    moves: Tensor
-    in_wrist: Tensor
-
     def __init__(self, avatar: AvatarData, hands: PosedHands, field: HeldObjectField, *, kinematic: bool):
-        super().__init__()
+        super().__init__(avatar, hands)
         self.field, self.kinematic = field, kinematic
-        self.register_buffer("first_poses", hands.to_world @ avatar.object_pose.to(hands.to_world))
-        reference = int(hands.train_frames[0])
-        # The first frame that is seen says where the object's frame is; otherwise shape and poses turn together.
-        moves = avatar.train_frames.clone()
-        moves[reference] = False
-        self.register_buffer("moves", moves[:, None], persistent=False)
-        self.deltas = nn.Parameter(torch.zeros(len(moves), 6), requires_grad=bool(moves.any()))
-        with torch.no_grad():
-            posed = hands.at_frame(reference)
-            wrist = posed.bones[0, :, 0]
-            middle = self.first_poses[reference, :3, 3]
-            parts = [posed.surfaces.vertices[0, part] for part in hands.surface.vertex_slices]
-            self.hand = int(torch.stack([(part - middle).norm(dim=-1).amin() for part in parts]).argmin())
-            self.register_buffer("in_wrist", torch.linalg.inv(wrist[self.hand]) @ self.first_poses[reference])
-
-    def poses(self, posed: PosedSurfaces) -> Float[Tensor, "S 4 4"]:
-        """Transforms from the object's frame to nerfstudio's world, of each posed surface."""
-        if posed.frames is None:
-            return posed.bones[:, self.hand, 0] @ self.in_wrist
-        first = self.first_poses[posed.frames]
-        move = exp_map_SO3xR3(self.deltas * self.moves)[posed.frames]
-        turned = move[:, :, :3] @ first[:, :3, :3]
-        shifted = first[:, :3, 3:] + move[:, :, 3:]
-        return torch.cat([torch.cat([turned, shifted], dim=2), first[:, 3:]], dim=1)
 
     def forward(
         self, points: Float[Tensor, "N 3"], surface: Int[Tensor, "N"], posed: PosedSurfaces

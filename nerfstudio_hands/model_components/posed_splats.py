@@ -31,15 +31,27 @@ class PosedSplats:
 
     Attributes:
         splats: Gaussians, nerfstudio's world.
-        normals: unit normals of the surface below them, nerfstudio's world [N, 3].
+        normals: unit normals of the surface below them, of free ones third axes, nerfstudio's world [N, 3].
         diffuse: color that is the same from everywhere, in the pose's light [N, 3].
         view: what is added to it over the mirrored view, see `SurfaceSplats` [N, 3, 3].
+        num_held: how many of the last of them are of what hands hold.
     """
 
     splats: Splats
     normals: Float[Tensor, "N 3"]
     diffuse: Float[Tensor, "N 3"]
     view: Float[Tensor, "N L 3"]
+    num_held: int = 0
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Means, axes, opacities, normals, diffuse colors, and what is added to these over the view."""
+        splats = self.splats
+        return splats.means, splats.axes, splats.opacities, self.normals, self.diffuse, self.view
+
+    def of_held(self) -> Float[Tensor, "N 1"]:
+        """One for the splats of what hands hold, zero for their own."""
+        count = len(self.normals)
+        return (torch.arange(count, device=self.normals.device) >= count - self.num_held).to(self.normals)[:, None]
 
     def colors(self, origin: Float[Tensor, "3"]) -> Float[Tensor, "N 3"]:
         """Colors seen from a place in nerfstudio's world.
@@ -58,6 +70,13 @@ class PosedSplats:
         vectors, normal = self.view[:, [2, 0, 1]], self.normals[:, :, None]
         mirrored = vectors - 2 * normal * (normal * vectors).sum(dim=1, keepdim=True)
         return mirrored[:, [1, 2, 0]]
+
+
+def with_held(hands: PosedSplats, held: PosedSplats) -> PosedSplats:
+    """The splats of hands, and after them those of what they hold: sorted by depth together, each hides the other."""
+    joined = (torch.cat(parts) for parts in zip(hands.tensors(), held.tensors(), strict=True))
+    means, axes, opacities, normals, diffuse, view = joined
+    return PosedSplats(Splats(means, axes, opacities), normals, diffuse, view, num_held=len(held.normals))
 
 
 def splat_colors(shown: PosedSplats, reach: float, exposure: Callable[[Tensor], Tensor]) -> ColorFn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, List, Tuple, Type
 
 import torch
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.viewer.viewer_elements import ViewerCheckbox
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -28,11 +29,13 @@ from nerfstudio_hands.geometry.splats.surface import see_splats
 from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.labels import PixelLabel
+from nerfstudio_hands.model_components.compositing import with_parts
 from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource, SplatCloud, SplatRig
-from nerfstudio_hands.model_components.image_losses import coverage_loss, perceptual_window_loss
-from nerfstudio_hands.model_components.losses import color_loss
+from nerfstudio_hands.model_components.held_splats import HeldSplats
+from nerfstudio_hands.model_components.image_losses import coverage_loss, part_loss, perceptual_window_loss
+from nerfstudio_hands.model_components.losses import color_loss, supervised_mask
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
-from nerfstudio_hands.model_components.posed_splats import PosedSplats, pose_splats, splat_colors
+from nerfstudio_hands.model_components.posed_splats import PosedSplats, pose_splats, splat_colors, with_held
 from nerfstudio_hands.model_components.rasterization import Window, bends, image_rays, pinhole_rays, window_round
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.memory import explain_out_of_memory, now
@@ -47,6 +50,8 @@ class HandSplatModelConfig(PosedHandModelConfig):
     """target class to instantiate"""
     splats_per_hand: bounded(int, 16, 10**6) = 20_000
     """Gaussians a hand."""
+    object_splats: bounded(int, 16, 10**6) = 10_000
+    """Gaussians of what the hands hold, where the capture has masks or poses of it."""
     shell: bounded(float, 0.0005, 0.05) = 0.005
     """Half width in meters of the shell round the fitted surface that no Gaussian leaves."""
     pose_code: bool = True
@@ -57,9 +62,11 @@ class HandSplatModelConfig(PosedHandModelConfig):
     """What lays Gaussians over each other: the project's own kernels, everywhere, or gsplat's, on CUDA alone (untried).
     Checkpoints are the same."""
     color_loss_weight: Weight = 2.0
-    """Weight of the color of hand pixels (Huber; one-sided where a picture is saturated)."""
+    """Weight of the color of pixels of hand and object (Huber; one-sided where a picture is saturated)."""
     mask_loss_weight: Weight = 0.1
     """Weight of the squared difference between coverage and mask."""
+    part_loss_weight: Weight = 0.1
+    """Weight of the squared difference between the object's part of coverage and its mask."""
     view_loss_weight: Weight = 1e-2
     """Weight of the squared view-dependent part of the color."""
     offset_loss_weight: Weight = 1e-2
@@ -86,10 +93,13 @@ class HandSplatModelConfig(PosedHandModelConfig):
 
 
 class HandSplatModel(PosedHandModel):
-    """Gaussians on the faces of the hand model, carried by its skinning; whole pictures are drawn."""
+    """Gaussians on the faces of the hand model, carried by its skinning, and free ones of what the hands hold, carried
+    by its pose; whole pictures are drawn."""
 
     config: HandSplatModelConfig
     edges: Tensor
+    held: HeldSplats | None
+    """What the hands hold."""
 
     def make_hands(self, avatar: AvatarData) -> PosedHands:
         return PosedHands(
@@ -115,6 +125,15 @@ class HandSplatModel(PosedHandModel):
         )
         self.register_buffer("edges", edges(surface.faces)[0], persistent=False)
         self.look = VertexLook(len(rest), light_dim=self.hands.light_dim, code_dim=self.hands.code_dim)
+        if self.avatar.object_pose is None:
+            self.held = None
+            return
+        self.held = HeldSplats(self.avatar, self.hands, config.object_splats)
+        self.show_hand, self.show_object = ViewerCheckbox("Show hand", True), ViewerCheckbox("Show object", True)
+
+    @property
+    def learned_labels(self) -> Tuple[int, ...]:
+        return (PixelLabel.HAND,) if self.held is None else (PixelLabel.HAND, PixelLabel.OBJECT)
 
     def get_param_groups(self) -> Dict[str, List[Parameter]]:
         splats = self.splats
@@ -130,6 +149,14 @@ class HandSplatModel(PosedHandModel):
             groups["light"] = [self.look.light]
         if len(self.look.correctives):
             groups["correctives"] = [self.look.correctives]
+        if self.held is not None:
+            free = self.held.splats
+            groups["object_places"] = [free.mean]
+            groups["object_poses"] = [self.held.deltas]
+            groups["splat_shapes"] += [free.log_half_axes, free.quaternion]
+            groups["splat_opacities"] += [free.opacity]
+            groups["splat_colors"] += [free.color]
+            groups["splat_views"] += [free.view]
         return {**groups, **super().get_param_groups()}
 
     # Rendering ------------------------------------------------------------------------------------------------------
@@ -140,7 +167,8 @@ class HandSplatModel(PosedHandModel):
         Returns:
             `rgb` over black, outside training held in [0, 1]; `radiance`, the same unbounded above; `accumulation`; in
             training the scalar `penalty`. Else `depth` along the unit ray in meters, beyond the scene where more is
-            seen through than met, and `normals` in [0, 1].
+            seen through than met, and `normals` in [0, 1]. Where an object is held also `object_accumulation` and
+            `parts`, hand red, object blue.
 
         Raises:
             HandsError: The rays are single ones.
@@ -155,12 +183,14 @@ class HandSplatModel(PosedHandModel):
         pinhole = pinhole_rays(rays)
         # A picture shows one moment, which its first ray knows.
         posed = self.hands.for_rays(rays[:1, :1].flatten())
-        shown = self.show(posed, posed.first_surface())
+        shown = self.show_all(posed, posed.first_surface())
         # A picture is of one camera.
         camera = None if camera is None else camera[0, :1]
         found, accumulation = self.draw(shown, *pinhole, camera)
         radiance = found[..., :3]
         result = {"rgb": radiance, "radiance": radiance, "accumulation": accumulation}
+        if self.held is not None:
+            result = with_parts(result, found[..., -1:])
         if self.training:
             return {**result, "penalty": self.common_penalty() + self.splat_penalty()}
         met = accumulation > 0.5
@@ -179,19 +209,24 @@ class HandSplatModel(PosedHandModel):
         directions: Float[Tensor, "H W 3"],
         camera: Int[Tensor, "1"] | None,
     ) -> Tuple[Float[Tensor, "H W C"], Float[Tensor, "H W 1"]]:
-        """Colors as a camera records them, outside training also distances and normals, weighted by coverage; and this.
+        """Colors as a camera records them, outside training also distances and normals, where an object is held last of
+        all one for what is of it, weighted by coverage; and this.
 
         What a camera makes of light is linear: the same of each Gaussian as of their sum.
         """
         if not torch.is_grad_enabled():
             lit = (shown.normals, shown.diffuse, shown.view, torch.cat(self.exposure(camera)))
             projected, features = see_splats(shown.splats, *lit, origins, directions)
+            if self.held is not None:
+                features[:, -1:] = shown.of_held()
             height, width = directions.shape[:2]
             return composite(projected, features, width, height, rasterizer=self.config.rasterizer)
         opaque = torch.ones_like(shown.diffuse[:, :1])
         features = [self.cameras.respond(shown.colors(origins[0, 0]), opaque, camera)]
         if not self.training:
             features += [(shown.splats.means - origins[0, 0]).norm(dim=-1, keepdim=True), shown.normals]
+        if self.held is not None:
+            features.append(shown.of_held())
         rasterizer = self.config.rasterizer
         return draw_splats(shown.splats, torch.cat(features, dim=-1), origins, directions, rasterizer=rasterizer)
 
@@ -205,8 +240,11 @@ class HandSplatModel(PosedHandModel):
                 return self.get_outputs(image_rays(camera))
             # One ray knows the moment.
             posed = self.hands.for_rays(image_rays(camera, Window(0, 1, 0, 1)).flatten())
-            vertices = posed.surfaces.vertices[posed.first_surface()]
-            window = window_round(vertices, self.config.shell + self.splats.farthest(), camera)
+            shown, reach = posed.surfaces.vertices[posed.first_surface()], self.config.shell + self.splats.farthest()
+            if self.held is not None:
+                shown = torch.cat([shown, self.held.show(posed, posed.first_surface()).splats.means])
+                reach = max(reach, self.held.splats.farthest())
+            window = window_round(shown, reach, camera)
             found = self(image_rays(camera, window))
             height, width = int(camera.height), int(camera.width)
             beyond = {"depth": self.beyond_scene(camera.camera_to_worlds.reshape(3, 4)[:, 3]), "normals": 0.5}
@@ -222,11 +260,28 @@ class HandSplatModel(PosedHandModel):
         """The Gaussians on one of the posed surfaces."""
         return pose_splats(self.splats, self.look, self.frames, posed, surface)
 
+    def show_all(self, posed: PosedSurfaces, surface: int) -> PosedSplats:
+        """These, and those of what the hands hold; outside training without what the viewer's switches hide."""
+        shown = self.show(posed, surface)
+        if self.held is None:
+            return shown
+        parts = (shown, self.held.show(posed, surface))
+        switches = () if self.training else (self.show_hand, self.show_object)
+        for part, switch in zip(parts, switches, strict=False):
+            if not switch.value:
+                part.splats = replace(part.splats, opacities=torch.zeros_like(part.splats.opacities))
+        return with_held(*parts)
+
     @torch.no_grad()
     def export_source(self) -> ExportSource:
         gain, bias = self.exposure(None)
-        rig = SplatRig(self.splats, self.look, gain[0], bias[0])
-        return ExportSource(self.hands, self.surface_colors, splats=self.splat_cloud, splat_rig=rig)
+        return ExportSource(
+            self.hands,
+            self.surface_colors,
+            splats=self.splat_cloud,
+            held_splats=None if self.held is None else self.held_cloud,
+            splat_rig=SplatRig(self.splats, self.look, gain[0], bias[0]),
+        )
 
     def exposure(self, camera: Int[Tensor, "1"] | None) -> Tuple[Float[Tensor, "1 3"], Float[Tensor, "1 3"]]:
         """Gain and bias of a camera, or of the mean one: what it makes of light is linear in it."""
@@ -243,12 +298,24 @@ class HandSplatModel(PosedHandModel):
     def splat_cloud(self, pose: HandPose) -> SplatCloud:
         """The Gaussians in a pose [1, H, ...] of the capture's world, in the colors of the mean camera; those of hands
         that are not valid are left out."""
-        shown = self.show(self.hands.at_pose(pose))
         there = self.hands.surface.vertex_valid(pose.valid)[0][self.frames.faces[self.splats.face, 0]]
+        return SplatCloud(*(part[there] for part in self._cloud(self.show(self.hands.at_pose(pose))).tensors()))
+
+    @torch.no_grad()
+    def held_cloud(self, posed: PosedSurfaces) -> SplatCloud:
+        """The Gaussians of what the hands of a posed surface hold, likewise.
+
+        Raises:
+            ValueError: They hold nothing.
+        """
+        if self.held is None:
+            raise ValueError("expected hands that hold something")
+        return self._cloud(self.held.show(posed, 0))
+
+    def _cloud(self, shown: PosedSplats) -> SplatCloud:
         gain, bias = self.exposure(None)
         splats, linear = shown.splats, shown.linear() * gain
-        parts = (splats.means, splats.axes, splats.opacities, shown.diffuse * gain + bias, linear)
-        return SplatCloud(*(part[there] for part in parts))
+        return SplatCloud(splats.means, splats.axes, splats.opacities, shown.diffuse * gain + bias, linear)
 
     # Learning -------------------------------------------------------------------------------------------------------
 
@@ -265,6 +332,8 @@ class HandSplatModel(PosedHandModel):
         )
         if len(look.correctives):
             found = found + config.corrective_loss_weight * look.correctives.square().mean()
+        if self.held is not None:
+            found = found + config.view_loss_weight * self.held.splats.view.square().mean()
         return found
 
     def get_metrics_dict(self, outputs, batch) -> Dict[str, Tensor]:
@@ -273,16 +342,18 @@ class HandSplatModel(PosedHandModel):
 
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
-        hand = (label == PixelLabel.HAND)[..., 0].nonzero(as_tuple=True)
+        shown = supervised_mask(label, self.learned_labels)[..., 0].nonzero(as_tuple=True)
         told = (batch[key].to(self.device) for key in ("on_boundary", "in_mask"))
-        coverage = coverage_loss(outputs["accumulation"], label, *told)
+        coverage = coverage_loss(outputs["accumulation"], label, *told, self.learned_labels)
         loss = {
-            "color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta),
+            "color": config.color_loss_weight * color_loss(outputs["rgb"][shown], image[shown], config.huber_delta),
             "mask": config.mask_loss_weight * coverage,
         }
         if self.perceptual is not None:
             found = perceptual_window_loss(self.perceptual, outputs["rgb"], image, label, self.learned_labels)
             loss["perceptual"] = config.perceptual_loss_weight * found
+        if self.held is not None:
+            loss["part"] = config.part_loss_weight * part_loss(outputs["object_accumulation"], label)
         if "penalty" in outputs:
             loss["penalty"] = outputs["penalty"]
         return loss

@@ -56,6 +56,11 @@ def matrix_quaternion(rotation: Float[Tensor, "*B 3 3"]) -> Float[Tensor, "*B 4"
     return roma.rotmat_to_unitquat(rotation)
 
 
+def quaternion_matrix(quaternion: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 3 3"]:
+    """Rotation matrices of unit quaternions (x, y, z, w)."""
+    return roma.unitquat_to_rotmat(quaternion)
+
+
 def composed(*rotvecs: Float[Tensor, "*B 3"]) -> Float[Tensor, "*B 3"]:
     """The rotation vector of a product of rotations; the last one acts first."""
     return roma.rotvec_composition(rotvecs, normalize=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from nerfstudio_hands.captures.layouts import read_capture
@@ -101,6 +102,23 @@ def test_held_out_masks_carve_nothing(capture, true_fit, tmp_path):
     found = with_object_poses(replace(capture, object_masks=spoilt), true_fit, names[:-3], "default")
     np.testing.assert_array_equal(found.object_poses, expected.object_poses)
     assert found.object_radius == expected.object_radius
+    np.testing.assert_array_equal(found.object_hull, expected.object_hull)
+
+
+def test_its_hull_lies_in_its_frame(capture, true_fit, middle):
+    """As poses that are given turn and shift it; a ball before the palm is in the hull of its masks."""
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_rotvec([0.3, -0.5, 0.2]).as_matrix()
+    turned[:3, 3] = middle
+    names = capture.camera_names
+    plain = with_object_poses(capture, true_fit, names, "default")
+    found = with_object_poses(replace(capture, object_poses=turned[None]), true_fit, names, "default")
+    hulls = [one.object_hull @ one.object_poses[0, :3, :3].T + one.object_poses[0, :3, 3] for one in (plain, found)]
+    np.testing.assert_allclose(*hulls, atol=1e-6)
+    assert np.linalg.norm(found.object_hull, axis=1).max() < found.object_radius
+    # Most of the ball is in it.
+    inside = middle + RADIUS * np.random.default_rng(0).uniform(-0.5, 0.5, (50, 3))
+    assert (cKDTree(hulls[1]).query(inside)[0] < 4e-3).mean() > 0.9
 
 
 def test_cameras_are_those_that_the_fit_turned(capture, true_fit):

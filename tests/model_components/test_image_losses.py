@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nerfstudio_hands.labels import PixelLabel
-from nerfstudio_hands.model_components.image_losses import coverage_loss, random_window
+from nerfstudio_hands.model_components.image_losses import coverage_loss, part_loss, random_window
 
 
 def test_coverage_counts_where_the_mask_is_known():
@@ -24,6 +24,18 @@ def test_coverage_counts_where_the_mask_is_known():
     assert coverage_loss(accumulation, label, boundary, in_mask) == pytest.approx((4 * 0.25 + 1) / 11)
     in_mask[:, 4] = True
     assert coverage_loss(accumulation, label, boundary, in_mask) == pytest.approx(4 * 0.25 / 11)
+
+
+def test_coverage_and_parts_of_a_hand_with_an_object():
+    label = torch.tensor([PixelLabel.BACKGROUND, PixelLabel.HAND, PixelLabel.OBJECT, PixelLabel.IGNORE]).view(1, 4, 1)
+    of_object = torch.tensor([0.5, 0.25, 0.75, 1.0]).view(1, 4, 1)
+    assert part_loss(of_object, label) == pytest.approx((0.5**2 + 0.25**2 + 0.25**2) / 3)
+    nowhere = torch.zeros(1, 4, 1, dtype=torch.bool)
+    covered = torch.tensor([0.5, 1.0, 0.75, 1.0]).view(1, 4, 1)
+    told = (covered, label, nowhere, nowhere)
+    assert coverage_loss(*told, (PixelLabel.HAND, PixelLabel.OBJECT)) == pytest.approx((0.5**2 + 0.25**2) / 3)
+    # To who models hands alone, an object is neither hand nor background.
+    assert coverage_loss(*told) == pytest.approx(0.5**2 / 2)
 
 
 def test_a_window_holds_its_pixel_and_stays_in_the_image():

@@ -13,6 +13,7 @@ from nerfstudio_hands.export.isosurface import isosurface_part
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.method_configs.hand_canonical import hand_canonical
 from nerfstudio_hands.method_configs.hand_sdf import hand_sdf
+from nerfstudio_hands.method_configs.hand_splat import hand_splat
 from nerfstudio_hands.method_configs.hand_uvnerf import hand_uvnerf
 from nerfstudio_hands.models.hand_sdf import HandSDFModelConfig
 
@@ -198,9 +199,9 @@ def test_the_hand_s_mesh_ends_where_the_object_begins(middle):
     assert model.field.distance(rim) <= 1e-6 < 0.005 < model.field.distance(rim + torch.tensor([0, 0.006, 0]))
 
 
-def test_the_method_that_learns_the_object_draws_its_pixels():
+def test_methods_that_learn_the_object_draw_its_pixels():
     samplers = {
         spec.config.method_name: spec.config.pipeline.datamanager.pixel_sampler
-        for spec in (hand_sdf, hand_uvnerf, hand_canonical)
+        for spec in (hand_sdf, hand_splat, hand_uvnerf, hand_canonical)
     }
-    assert [name for name, sampler in samplers.items() if sampler.draws_objects] == ["hand-sdf"]
+    assert [name for name, sampler in samplers.items() if sampler.draws_objects] == ["hand-sdf", "hand-splat"]
