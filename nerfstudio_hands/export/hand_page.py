@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from nerfstudio_hands.fields.surface_splats import THICKNESS
 from nerfstudio_hands.geometry.face_frames import FaceFrames
 from nerfstudio_hands.geometry.light.transfer import NUM_DIRECTIONS
 from nerfstudio_hands.hand_model import FINGERS, HandModel, HandPose, mirror_rotations
@@ -142,6 +141,7 @@ def _splats(rig: SplatRig) -> dict[str, Any]:
         "barycentric": splats.barycentric(),
         "height": splats.height,
         "halfAxes": splats.half_axes(),
+        "thickness": splats.thickness(),
         "turn": splats.turn.remainder(2 * math.pi),
         "opacity": splats.opacities(),
         "color": splats.color,
@@ -150,7 +150,6 @@ def _splats(rig: SplatRig) -> dict[str, Any]:
     return {
         "face": _array(splats.face, "uint32"),
         "shell": splats.shell,
-        "thickness": THICKNESS * float(splats.spacing),
         **{name: _array(value, "float16") for name, value in values.items()},
     }
 

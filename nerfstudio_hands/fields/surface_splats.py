@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import KDTree
 from torch import Tensor, nn
 
 from nerfstudio_hands.geometry.splats.surface import SplatLayout
@@ -28,6 +30,12 @@ MIN_OPACITY = 0.7
 
 START_OPACITY = 0.9
 
+DENSEST = 2.0
+"""How many times as dense as on average splats lie at most where they are dealt out anew."""
+
+SPARSEST = 0.5
+"""How many times at least."""
+
 
 class SurfaceSplats(nn.Module):
     """N flat splats, each on a face of a surface at rest: nothing here depends on a pose.
@@ -44,6 +52,8 @@ class SurfaceSplats(nn.Module):
 
     Attributes:
         face: the face of each splat [N].
+        spacing: mean distance from it to the next ones, meters [N].
+        error: what each face has of :meth:`watch` since splats were dealt out [F].
         place: logarithms of its barycentric coordinates, up to a constant [N, 3].
         height: its distance from the face along the normal, as a part of the shell, before it is held in it [N].
         size: its half axes along the surface, before they are held in `WIDTHS` [N, 2].
@@ -55,6 +65,9 @@ class SurfaceSplats(nn.Module):
 
     face: Tensor
     spacing: Tensor
+    error: Tensor
+    area: Tensor
+    corners: Tensor
 
     def __init__(
         self,
@@ -72,7 +85,10 @@ class SurfaceSplats(nn.Module):
         area = area * allowed
         face, barycentric = evenly_spread(area, count)
         self.register_buffer("face", face)
-        self.register_buffer("spacing", (area.sum() / count).sqrt())
+        self.register_buffer("spacing", (area.sum() / count).sqrt().repeat(count))
+        self.register_buffer("error", torch.zeros_like(area))
+        self.register_buffer("area", area, persistent=False)
+        self.register_buffer("corners", corners, persistent=False)
         self.place = nn.Parameter(barycentric.log())
         self.height = nn.Parameter(torch.zeros(count))
         share = (START_WIDTH - WIDTHS[0]) / (WIDTHS[1] - WIDTHS[0])
@@ -92,12 +108,16 @@ class SurfaceSplats(nn.Module):
     def half_axes(self) -> Float[Tensor, "N 2"]:
         """How long the half axes along the surface are, meters."""
         low, high = WIDTHS
-        return self.spacing * (low + (high - low) * self.size.sigmoid())
+        return self.spacing[:, None] * (low + (high - low) * self.size.sigmoid())
+
+    def thickness(self) -> Float[Tensor, " N"]:
+        """How long the half axis along the normal is, meters."""
+        return THICKNESS * self.spacing
 
     def farthest(self) -> float:
         """Meters from its middle at which no splat is seen any more, also on a face that a pose makes half as long
         again: there it has 1/255 of the largest opacity."""
-        return 1.5 * WIDTHS[1] * float(self.spacing) * math.sqrt(2 * math.log(255))
+        return 1.5 * WIDTHS[1] * float(self.spacing.max()) * math.sqrt(2 * math.log(255))
 
     def opacities(self) -> Float[Tensor, " N"]:
         """How much each hides in its middle."""
@@ -111,7 +131,7 @@ class SurfaceSplats(nn.Module):
             place=self.place,
             half_axes=self.half_axes(),
             turn=self.turn,
-            thickness=THICKNESS * float(self.spacing),
+            thickness=self.thickness(),
             opacities=self.opacities(),
             height=self.height,
             color=self.color,
@@ -129,7 +149,61 @@ class SurfaceSplats(nn.Module):
         cosine, sine = self.turn.cos()[:, None], self.turn.sin()[:, None]
         long, wide = self.half_axes()[..., None].unbind(1)
         first, second = cosine * along + sine * across, cosine * across - sine * along
-        return torch.stack([long * first, wide * second, THICKNESS * self.spacing * normal], dim=1)
+        return torch.stack([long * first, wide * second, self.thickness()[:, None] * normal], dim=1)
+
+    # Density ---------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def watch(self, pull: Float[Tensor, " N"]) -> None:
+        """Remembers by how much a step of the training would move each splat: where pulls are large, one step after the
+        other, there is more in the pictures than splats of this size show (Kerbl et al. 2023, section 5.2).
+
+        Args:
+            pull: Length of the loss's gradient by the middle of each.
+        """
+        self.error.index_add_(0, self.face, pull)
+
+    @torch.no_grad()
+    def deal_out(self, faces: Int[Tensor, "F 3"]) -> Int[Tensor, " N"]:
+        """Deals splats out anew over the faces, as many as before and the denser the larger errors round a face are;
+        each takes over what the nearest one has learned.
+
+        Args:
+            faces: Of the surface.
+
+        Returns:
+            Which that is.
+        """
+        count = torch.bincount(self.face, minlength=len(self.area)).to(self.error)
+        # Of all faces round a corner, for some have no splat.
+        at_corners = self.error.new_zeros(int(faces.max()) + 1)
+        error, splats = (
+            at_corners.index_add(0, faces.flatten(), values.repeat_interleave(3))[faces].sum(dim=1)
+            for values in (self.error, count)
+        )
+        mean = self.error.sum() / len(self)
+        density = (error / (splats * mean)).sqrt().nan_to_num(1.0).clamp(SPARSEST, DENSEST)
+        face, barycentric = evenly_spread(self.area * density, len(self))
+        old, new = (
+            (self.corners[at] * where[..., None]).sum(dim=1).cpu().numpy()
+            for at, where in ((self.face, self.barycentric()), (face, barycentric))
+        )
+        nearest = torch.from_numpy(KDTree(old).query(new)[1]).to(face)
+        for values in self.parameters():
+            values.copy_(values[nearest].clone())
+        self.place.copy_(barycentric.log())
+        self.face.copy_(face)
+        self.spacing.copy_(((self.area * density).sum() / (len(self) * density[face])).sqrt())
+        self.error.zero_()
+        return nearest
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Earlier files have splats that are equally dense everywhere."""
+        spacing = state_dict.get(f"{prefix}spacing")
+        if spacing is not None and not spacing.ndim:
+            state_dict[f"{prefix}spacing"] = spacing.repeat(len(self))
+            state_dict[f"{prefix}error"] = torch.zeros_like(self.error)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def evenly_spread(area: Float[Tensor, " F"], count: int) -> tuple[Int[Tensor, " N"], Float[Tensor, "N 3"]]:

@@ -16,21 +16,24 @@ WINDOW_SIZE = 64
 def coverage_loss(
     accumulation: Float[Tensor, "H W 1"],
     label: Int[Tensor, "H W 1"],
-    on_boundary: Bool[Tensor, "H W 1"],
-    in_mask: Bool[Tensor, "H W 1"],
     labels: tuple[int, ...] = (PixelLabel.HAND,),
+    *,
+    on_boundary: Bool[Tensor, "H W 1"] | None = None,
+    in_mask: Bool[Tensor, "H W 1"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean squared difference between coverage and mask, over pixels of which it is known.
 
     Args:
         accumulation: fraction of each pixel that what is modeled covers.
         label: what each pixel shows.
-        on_boundary: where the mask itself says what labels leave open.
-        in_mask: the mask.
         labels: of what is modeled.
+        on_boundary: where the mask itself says what labels leave open; nowhere by default.
+        in_mask: the mask, for these.
     """
-    modeled, background = supervised_mask(label, labels), label == PixelLabel.BACKGROUND
-    target, known = modeled | (on_boundary & in_mask), modeled | background | on_boundary
+    target = supervised_mask(label, labels)
+    known = target | (label == PixelLabel.BACKGROUND)
+    if on_boundary is not None and in_mask is not None:
+        target, known = target | (on_boundary & in_mask), known | on_boundary
     return (accumulation - target.to(accumulation.dtype))[known.nonzero(as_tuple=True)].square().mean()
 
 

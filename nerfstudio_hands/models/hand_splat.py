@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Dict, List, Tuple, Type
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import OrientedBox
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.viewer.viewer_elements import ViewerCheckbox
 from torch import Tensor
 from torch.nn import Parameter
@@ -34,12 +36,13 @@ from nerfstudio_hands.model_components.export_source import ColorFn, ExportSourc
 from nerfstudio_hands.model_components.held_splats import HeldSplats
 from nerfstudio_hands.model_components.image_losses import coverage_loss, part_loss, perceptual_window_loss
 from nerfstudio_hands.model_components.losses import color_loss, supervised_mask
+from nerfstudio_hands.model_components.optimizer_state import follow_rows
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 from nerfstudio_hands.model_components.posed_splats import PosedSplats, pose_splats, splat_colors, with_held
 from nerfstudio_hands.model_components.rasterization import Window, bends, image_rays, pinhole_rays, window_round
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.memory import explain_out_of_memory, now
-from nerfstudio_hands.program.option_range import Weight, bounded
+from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
 
 
 @dataclass
@@ -52,6 +55,9 @@ class HandSplatModelConfig(PosedHandModelConfig):
     """Gaussians a hand."""
     object_splats: bounded(int, 16, 10**6) = 10_000
     """Gaussians of what the hands hold, where the capture has masks or poses of it."""
+    densify_at: Tuple[Fraction, ...] = (0.25, 0.5)
+    """Parts of the training after which Gaussians are dealt out anew over the hand, denser where pictures show more
+    than they do and thinner elsewhere."""
     shell: bounded(float, 0.0005, 0.05) = 0.005
     """Half width in meters of the shell round the fitted surface that no Gaussian leaves."""
     pose_code: bool = True
@@ -63,7 +69,7 @@ class HandSplatModelConfig(PosedHandModelConfig):
     Checkpoints are the same."""
     color_loss_weight: Weight = 2.0
     """Weight of the color of pixels of hand and object (Huber; one-sided where a picture is saturated)."""
-    mask_loss_weight: Weight = 0.1
+    mask_loss_weight: Weight = 0.4
     """Weight of the squared difference between coverage and mask."""
     part_loss_weight: Weight = 0.1
     """Weight of the squared difference between the object's part of coverage and its mask."""
@@ -184,6 +190,8 @@ class HandSplatModel(PosedHandModel):
         # A picture shows one moment, which its first ray knows.
         posed = self.hands.for_rays(rays[:1, :1].flatten())
         shown = self.show_all(posed, posed.first_surface())
+        if self.training and shown.splats.means.requires_grad:
+            shown.splats.means.register_hook(self._watch)
         # A picture is of one camera.
         camera = None if camera is None else camera[0, :1]
         found, accumulation = self.draw(shown, *pinhole, camera)
@@ -292,7 +300,7 @@ class HandSplatModel(PosedHandModel):
     @torch.no_grad()
     def surface_colors(self, pose: HandPose) -> ColorFn:
         """Colors of the surface in a pose [1, H, ...] of the capture's world, see `ExportSource`."""
-        return splat_colors(self.show(self.hands.at_pose(pose)), float(self.splats.spacing), self.mean_exposure)
+        return splat_colors(self.show(self.hands.at_pose(pose)), float(self.splats.spacing.mean()), self.mean_exposure)
 
     @torch.no_grad()
     def splat_cloud(self, pose: HandPose) -> SplatCloud:
@@ -319,6 +327,21 @@ class HandSplatModel(PosedHandModel):
 
     # Learning -------------------------------------------------------------------------------------------------------
 
+    def _watch(self, pull: Float[Tensor, "N 3"]) -> None:
+        self.splats.watch(pull[: len(self.splats)].norm(dim=-1))
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> List[TrainingCallback]:
+        def densify(step: int) -> None:
+            if dist.is_available() and dist.is_initialized():
+                # Each process has seen other pictures.
+                dist.all_reduce(self.splats.error)
+            follow_rows(attributes.optimizers, self.splats.parameters(), self.splats.deal_out(self.frames.faces))
+
+        steps = attributes.trainer.config.max_num_iterations
+        at = tuple(round(part * steps) for part in self.config.densify_at)
+        callback = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], densify, iters=at)
+        return [*super().get_training_callbacks(attributes), callback]
+
     def splat_penalty(self) -> Float[Tensor, ""]:
         """The regularizers, summed with their weights; here so that DDP sees every parameter used."""
         config = self.config
@@ -343,8 +366,7 @@ class HandSplatModel(PosedHandModel):
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
         shown = supervised_mask(label, self.learned_labels)[..., 0].nonzero(as_tuple=True)
-        told = (batch[key].to(self.device) for key in ("on_boundary", "in_mask"))
-        coverage = coverage_loss(outputs["accumulation"], label, *told, self.learned_labels)
+        coverage = coverage_loss(outputs["accumulation"], label, self.learned_labels)
         loss = {
             "color": config.color_loss_weight * color_loss(outputs["rgb"][shown], image[shown], config.huber_delta),
             "mask": config.mask_loss_weight * coverage,

@@ -21,18 +21,20 @@ def test_coverage_counts_where_the_mask_is_known():
     in_mask, boundary = torch.zeros(2, 12, 12, 1, dtype=torch.bool)
     in_mask[:, :4] = boundary[:, 4] = True
     # Hand pixels miss a half; the mask says that the column beside them is background; the last one takes no part.
-    assert coverage_loss(accumulation, label, boundary, in_mask) == pytest.approx((4 * 0.25 + 1) / 11)
+    told = {"on_boundary": boundary, "in_mask": in_mask}
+    assert coverage_loss(accumulation, label, **told) == pytest.approx((4 * 0.25 + 1) / 11)
     in_mask[:, 4] = True
-    assert coverage_loss(accumulation, label, boundary, in_mask) == pytest.approx(4 * 0.25 / 11)
+    assert coverage_loss(accumulation, label, **told) == pytest.approx(4 * 0.25 / 11)
+    # Without the mask, nothing is known of what labels leave open.
+    assert coverage_loss(accumulation, label) == pytest.approx(4 * 0.25 / 10)
 
 
 def test_coverage_and_parts_of_a_hand_with_an_object():
     label = torch.tensor([PixelLabel.BACKGROUND, PixelLabel.HAND, PixelLabel.OBJECT, PixelLabel.IGNORE]).view(1, 4, 1)
     of_object = torch.tensor([0.5, 0.25, 0.75, 1.0]).view(1, 4, 1)
     assert part_loss(of_object, label) == pytest.approx((0.5**2 + 0.25**2 + 0.25**2) / 3)
-    nowhere = torch.zeros(1, 4, 1, dtype=torch.bool)
     covered = torch.tensor([0.5, 1.0, 0.75, 1.0]).view(1, 4, 1)
-    told = (covered, label, nowhere, nowhere)
+    told = (covered, label)
     assert coverage_loss(*told, (PixelLabel.HAND, PixelLabel.OBJECT)) == pytest.approx((0.5**2 + 0.25**2) / 3)
     # To who models hands alone, an object is neither hand nor background.
     assert coverage_loss(*told) == pytest.approx(0.5**2 / 2)

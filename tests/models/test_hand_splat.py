@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers.avatars import make_model, ray_batch, rays_to, vertices
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.optimizers import AdamOptimizerConfig, Optimizers
 
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.geometry import rasterize_rays
@@ -103,7 +106,39 @@ def test_nothing_leaves_the_shell():
     assert posed.surfaces.closest(shown.means.detach()).signed_distance.abs().max() <= 0.004 + 1e-6
     rest = model.hands.at_pose(model.hands.pose_of(torch.tensor([0])))
     lengths = model.show(rest).splats.axes.norm(dim=-1)
-    assert lengths.max() < 3 * model.splats.spacing
+    assert lengths.max() < 3 * model.splats.spacing.max()
+
+
+def test_gaussians_are_dealt_out_anew_in_mid_training():
+    """The picture stays, there are more where errors were, and the optimizer goes on with what it knew."""
+    model = splat_model(6000, densify_at=(0.5,))
+    splats, view = model.splats, rays(model, 0.4)
+    with torch.no_grad():
+        splats.color.copy_(0.2 * torch.sin(60 * model.show(model.hands.at_frame(0)).splats.means))
+    config = {"splat_colors": {"optimizer": AdamOptimizerConfig(lr=1e-9), "scheduler": None}}
+    optimizers = Optimizers(config, {"splat_colors": [splats.color]})
+    trainer = SimpleNamespace(config=SimpleNamespace(max_num_iterations=10))
+    callbacks = model.get_training_callbacks(TrainingCallbackAttributes(optimizers, None, None, trainer))
+
+    def call(step: int) -> None:
+        for callback in callbacks:
+            callback.run_callback_at_location(step, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION)
+
+    model.train()(view)["rgb"].square().sum().backward()
+    optimizers.optimizer_step_all()
+    state = optimizers.optimizers["splat_colors"].state[splats.color]["exp_avg"]
+    before, color, face, known = model.eval()(view), splats.color.clone(), splats.face.clone(), state.clone()
+    pulled = splats.error > splats.error.median()
+    call(4)
+    assert torch.equal(splats.face, face)
+    call(5)
+    assert pulled[splats.face].sum() > 1.1 * pulled[face].sum()
+    same = torch.cdist(splats.color, color).argmin(dim=1)
+    assert torch.equal(splats.color, color[same]) and torch.equal(state, known[same])
+    after = model(view)
+    covered = before["accumulation"] > 0.9
+    assert (after["accumulation"] - before["accumulation"])[covered].abs().mean() < 0.01
+    assert (after["rgb"] - before["rgb"])[covered[..., 0]].abs().mean() < 0.02
 
 
 def test_single_rays_are_refused_in_one_sentence():

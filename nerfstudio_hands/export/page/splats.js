@@ -84,7 +84,7 @@ function halfAxes(splats, splat, [length, along, across], corners, vertices) {
     const start = first[k] / length, side = (second[k] - along * start) / across;
     axes[0].push(long * (cosine * start + sine * side));
     axes[1].push(wide * (cosine * side - sine * start));
-    axes[2].push(splats.thickness * normal[k]);
+    axes[2].push(splats.thickness[splat] * normal[k]);
   }
   return axes;
 }

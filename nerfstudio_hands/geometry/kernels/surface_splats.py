@@ -46,11 +46,11 @@ def carry_kernel(
     place: wp.array(dtype=wp.vec3),
     half_axes: wp.array(dtype=wp.vec2),
     turn: wp.array(dtype=float),
+    thickness: wp.array(dtype=float),
     height: wp.array(dtype=float),
     color: wp.array(dtype=wp.vec3),
     view: wp.array(dtype=wp.mat33),
     shell: float,
-    thickness: float,
     out_mean: wp.array(dtype=wp.vec3),
     out_axes: wp.array(dtype=wp.mat33),
     out_normal: wp.array(dtype=wp.vec3),
@@ -77,7 +77,7 @@ def carry_kernel(
     sine = wp.sin(turn[splat])
     long = half_axes[splat][0] * (cosine * along + sine * across)
     wide = half_axes[splat][1] * (cosine * across - sine * along)
-    out_axes[splat] = wp.matrix_from_rows(long, wide, thickness * frame[2])
+    out_axes[splat] = wp.matrix_from_rows(long, wide, thickness[splat] * frame[2])
 
 
 @wp.kernel(enable_backward=False)

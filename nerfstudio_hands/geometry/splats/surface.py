@@ -40,7 +40,7 @@ class SplatLayout:
     place: Float[Tensor, "N 3"]
     half_axes: Float[Tensor, "N 2"]
     turn: Float[Tensor, " N"]
-    thickness: float
+    thickness: Float[Tensor, " N"]
     opacities: Float[Tensor, " N"]
     height: Float[Tensor, " N"]
     color: Float[Tensor, "N 3"]
@@ -86,11 +86,11 @@ def carry_splats(
         as_array(contiguous_float32(layout.place), wp.vec3),
         as_array(contiguous_float32(layout.half_axes), wp.vec2),
         as_array(contiguous_float32(layout.turn), wp.float32),
+        as_array(contiguous_float32(layout.thickness), wp.float32),
         as_array(contiguous_float32(layout.height), wp.float32),
         as_array(contiguous_float32(layout.color), wp.vec3),
         as_array(contiguous_float32(layout.view), wp.mat33),
         layout.shell,
-        layout.thickness,
     ]
     found = [as_array(mean, wp.vec3), as_array(axes, wp.mat33), as_array(normal, wp.vec3)]
     found += [as_array(diffuse, wp.vec3), as_array(view, wp.mat33)]
