@@ -59,11 +59,6 @@ def bake(
     source, parser = pipeline.model.export_source(), pipeline.datamanager.dataparser
     if source.splats is not None:
         raise HandsError(f"{load_config}: expected an avatar that is not of Gaussians yet, found one: use it as it is.")
-    if source.held is not None:
-        raise HandsError(
-            f"{load_config}: expected an avatar of hands alone, found one that holds an object, which is not drawn "
-            "apart: use `ns-hands export`, or train `hand-splat` on the capture itself."
-        )
     prepare_output_folder(output_dir, keep_out_of=Path(config.pipeline.source.data))
     draw_capture(pipeline.model, parser.record, drawings, DrawingOptions(views, poses, size))  # pyright: ignore[reportArgumentType]
     _train_on(drawings, parser.config.hand_model, steps, splats_per_hand)

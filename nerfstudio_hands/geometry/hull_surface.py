@@ -18,12 +18,15 @@ HULL_MARGIN, HULL_VOXEL = 0.9, 0.65
 """Of a cell: how far beyond its points a hull ends, which is further than the middle of eight of them, and the edge of
 the voxels in which this is meshed."""
 
+INSET = 1.5
+"""Cells by which it is then drawn in: what silhouettes leave is larger than what they show, never smaller."""
+
 SMOOTHINGS = 10
 """Rounds in which each vertex goes halfway to the mean of its neighbours: cells are not to be seen."""
 
 
 def hull_surface(points: Float[Tensor, "N 3"]) -> trimesh.Trimesh:
-    """The closed surface round what `visual_hull.carve` left of a grid, less than a cell beyond the outermost points.
+    """A closed smooth surface about a cell inside of what `visual_hull.carve` left of a grid.
 
     Args:
         points: Centres of cells, metres; there is one at least.
@@ -39,4 +42,6 @@ def hull_surface(points: Float[Tensor, "N 3"]) -> trimesh.Trimesh:
     low, high = points.amin(dim=0) - 2 * cell, points.amax(dim=0) + 2 * cell
     found = extract_isosurface(distance, low, high, voxel=HULL_VOXEL * cell)
     mesh = trimesh.Trimesh(found.vertices, found.faces, process=False)
-    return trimesh.smoothing.filter_laplacian(mesh, iterations=SMOOTHINGS)
+    mesh = trimesh.smoothing.filter_laplacian(mesh, iterations=SMOOTHINGS)
+    mesh.vertices -= INSET * cell * mesh.vertex_normals
+    return mesh

@@ -18,6 +18,8 @@ from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.geometry import Surfaces, rasterize
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.hand_model.side_image import NO_SIDE, side_image
+from nerfstudio_hands.model_components.export_source import HeldObjectSource
+from nerfstudio_hands.model_components.posed_hands import PosedHands
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel
 from nerfstudio_hands.program.progress import track
 from nerfstudio_hands.synthesis.image_files import write_image, write_mask
@@ -47,7 +49,8 @@ class DrawingOptions:
 @torch.no_grad()
 def draw_capture(model: PosedHandModel, record: RunRecord, output: Path, options: DrawingOptions) -> None:
     """Writes a capture-room capture of what a model draws in poses of its training, in the exposure of its mean camera,
-    and beside it the hands in these poses, so that nothing is fitted to the pictures.
+    and beside it the hands in these poses, so that nothing is fitted to the pictures. What the hands hold is drawn
+    where the wrist takes it, with masks of its own.
 
     Every seventh camera is held out, to see how near another method comes.
 
@@ -61,9 +64,11 @@ def draw_capture(model: PosedHandModel, record: RunRecord, output: Path, options
         HandsError: The folder exists or cannot be written.
     """
     frames = _some_training_frames(model, options.poses)
-    cameras = _cameras_round(model, options)
+    cameras, held = _cameras_round(model, options), model.export_source().held
     with whole_folder(output) as folder:
         drawn = _drawn_record(model, record, frames, cameras, folder)
+        if held is not None:
+            drawn = replace(drawn, capture=_with_object(drawn.capture, record, model.hands, held, frames))
         keys = list(drawn.capture.images)
         for number, (frame, name) in enumerate(track(keys, "Drawing the avatar")):
             pose, camera = model.hands.pose_of(frames[number // len(cameras)][None]), drawn.capture.camera(name)
@@ -72,6 +77,10 @@ def draw_capture(model: PosedHandModel, record: RunRecord, output: Path, options
             picture = (outputs["rgb"].clamp(0, 1) * 255).round().byte().cpu().numpy()
             write_image(drawn.capture.images[frame, name], picture)
             coverage = outputs["accumulation"][..., 0].cpu().numpy()
+            if held is not None:
+                of_object = outputs["object_accumulation"][..., 0].cpu().numpy()
+                write_mask(drawn.capture.object_masks[frame, name], of_object)
+                coverage = coverage - of_object
             write_mask(drawn.capture.masks[frame, name], np.maximum(coverage, _wrist_ends(model, pose, camera)))
         model.hands.set_override(None)
         for frame in drawn.capture.frames:
@@ -172,6 +181,23 @@ def _drawn_record(
     training = [camera.name for camera in cameras if camera.name not in held_out]
     split = Split(training, held_out, np.ones(len(names), dtype=bool))
     return RunRecord(capture, fit, split, fit_key="drawn", world=record.world)
+
+
+def _with_object(
+    capture: Capture, record: RunRecord, hands: PosedHands, held: HeldObjectSource, frames: Int[Tensor, " S"]
+) -> Capture:
+    """The capture with masks and poses of what the hands hold, where the wrist takes it in these frames."""
+    posed = (hands.at_pose(hands.pose_of(frame[None])) for frame in frames)
+    poses = torch.linalg.inv(hands.to_world) @ torch.cat([held.poses(one) for one in posed])
+    return replace(
+        capture,
+        object_masks={
+            (frame, camera): capture.root / frame / "obj_mask" / f"{camera}.png" for frame, camera in capture.images
+        },
+        object_poses=poses.cpu().double().numpy(),
+        object_radius=held.radius,
+        object_hull=record.capture.object_hull,
+    )
 
 
 def _write_calibration(path: Path, cameras: list[CaptureCamera]) -> None:
