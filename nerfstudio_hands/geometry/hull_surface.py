@@ -34,7 +34,7 @@ def hull_surface(points: Float[Tensor, "N 3"]) -> trimesh.Trimesh:
     at = points.cpu().numpy()
     tree = KDTree(at)
     # Across the six sides of a cell lie its nearest neighbours.
-    cell = max(float(np.median(tree.query(at, [min(7, len(at))])[0])), LEAST_CELL)
+    cell = max(float(np.median(tree.query(at, [min(7, len(at))])[0])), LEAST_CELL)  # pyright: ignore[reportArgumentType]
 
     def distance(places: Float[Tensor, "P 3"]) -> Float[Tensor, " P"]:
         return torch.from_numpy(tree.query(places.cpu().numpy())[0]).to(places) - HULL_MARGIN * cell

@@ -48,7 +48,7 @@ def first_surface(avatar: AvatarData) -> tuple[Float[Tensor, "V 3"], Int[Tensor,
     from nerfstudio_hands.geometry.hull_surface import hull_surface
 
     if avatar.object_hull is None:
-        found = trimesh.creation.icosphere(subdivisions=3, radius=avatar.object_radius)
+        found = trimesh.creation.icosphere(subdivisions=3, radius=avatar.object_radius)  # pyright: ignore[reportArgumentType]
     else:
         found = hull_surface(avatar.object_hull)
     return torch.tensor(found.vertices).float(), torch.tensor(found.faces).long()
