@@ -55,7 +55,7 @@ class HandSplatModelConfig(PosedHandModelConfig):
     """Gaussians a hand."""
     object_splats: bounded(int, 16, 10**6) = 10_000
     """Gaussians of what the hands hold, where the capture has masks or poses of it."""
-    densify_at: Tuple[Fraction, ...] = (0.25, 0.5)
+    densify_at: Tuple[Fraction, ...] = (0.1, 0.3)
     """Parts of the training after which Gaussians are dealt out anew over the hand, denser where pictures show more
     than they do and thinner elsewhere."""
     shell: bounded(float, 0.0005, 0.05) = 0.005
@@ -70,7 +70,7 @@ class HandSplatModelConfig(PosedHandModelConfig):
     color_loss_weight: Weight = 2.0
     """Weight of the color of pixels of hand and object (Huber; one-sided where a picture is saturated)."""
     mask_loss_weight: Weight = 0.4
-    """Weight of the squared difference between coverage and mask."""
+    """Weight of the squared difference between coverage and mask, but for the pixels along its boundary."""
     part_loss_weight: Weight = 0.1
     """Weight of the squared difference between the object's part of coverage and its mask."""
     view_loss_weight: Weight = 1e-2
