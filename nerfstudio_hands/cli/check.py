@@ -14,7 +14,22 @@ from nerfstudio_hands.cli.output_folder import check_can_be_made
 from nerfstudio_hands.program.option_range import check_ranges, require_range
 from nerfstudio_hands.program.progress import say
 
-HEADINGS = ("camera", "role", "turned", "left px", "right px", "fit px", "mask", "outline px", "hand", "gain")
+COLUMNS = {
+    "camera": "",
+    "role": "",
+    "turned": "",
+    "left px": "left, right: triangulated joints against detections (median), as calibrated > with the camera turned",
+    "right px": "",
+    "fit px": "fit: joints of the fitted hands against detections, left/right",
+    "mask": "mask: share of the projected hands that it covers",
+    "outline px": "outline: of the projected hands, from the one that the picture shows, mask or not (share found)",
+    "hand": "hand: median brightness, saturated share",
+    "gain": "gain: relative exposure in linear light",
+}
+"""Columns of the table, and what its caption says of them."""
+
+OF_A_RIG = ("left px", "right px", "gain")
+"""What says nothing of a single camera: its rays meet no others, and nobody else shows the same skin."""
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +47,7 @@ if TYPE_CHECKING:
 def check(
     data: Annotated[Path, tyro.conf.Positional],
     *,
-    frames: int = 3,
+    frames: Optional[int] = None,
     output: Optional[Path] = None,
     options: tyro.conf.OmitArgPrefixes[InterHandOptions] = InterHandOptions(layout="auto"),  # noqa: B008
 ) -> None:
@@ -45,12 +60,14 @@ def check(
 
     Args:
         data: Folder of the capture.
-        frames: How many frames are measured and drawn, evenly spread over those with a hand, 1 to 10000; joints are
-            compared in all of them.
+        frames: How many frames are measured and drawn, evenly spread over those with a hand, 1 to 10000; by default as
+            many as have 48 pictures, at least 3. Joints are compared in all frames, and those whose fingers lie
+            farthest from their landmarks are drawn, too.
         output: Folder for the pictures; by default outputs/check/<folder above the capture>-<name of the capture>.
         options: What is read and what is held out.
     """
-    require_range("--frames", frames, 1, 10000)
+    if frames is not None:
+        require_range("--frames", frames, 1, 10000)
     check_ranges(options)
     check_capture_folder(data)
     check_hand_model(options.hand_model)
@@ -73,8 +90,8 @@ def check(
     report = _measure_and_draw(capture, fit, surface, split, frames, folder)
 
     CONSOLE.print(camera_table(report))
-    if report.joints.grade != "unknown":
-        CONSOLE.print(f"Fitted joints: {report.joints.distance_mm:.1f} mm off ({report.joints.meaning}).")
+    if report.joints.grade == "good":
+        CONSOLE.print(report.joints.sentence, soft_wrap=True)
     for finding in report.findings:
         CONSOLE.print(f"- {finding}", markup=False, highlight=False)
     CONSOLE.print(report.verdict, markup=False, highlight=False)
@@ -90,41 +107,42 @@ def capture_name(data: Path) -> str:
 
 
 def camera_table(report: CaptureReport) -> Table:
-    """The report as a table, one row a camera; pixels at full resolution."""
+    """The report as a table, one row a camera; pixels at full resolution. A single camera is compared with no other."""
     from rich import box
     from rich.table import Table
 
+    shown = [heading for heading in COLUMNS if len(report.cameras) > 1 or heading not in OF_A_RIG]
     table = Table(title="Cameras (px at full resolution)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in HEADINGS:
+    for heading in shown:
         table.add_column(heading, justify="left" if heading in ("camera", "role") else "right", no_wrap=True)
     table.add_column("verdict", min_width=24)
     for camera in report.cameras:
-        table.add_row(*_row(camera), camera.verdict, style=None if camera.exposure else "dim")
-    table.caption = (
-        "left, right: triangulated joints against detections (median), as calibrated > with the camera turned; "
-        "fit: joints of the fitted hands, left/right; mask: share of the projected hands that it covers; "
-        "outline: of the projected hands, from the one that the picture shows, mask or not (share found); "
-        "hand: median brightness, saturated share; "
-        "gain: relative exposure in linear light"
-    )
+        row = _row(camera)
+        table.add_row(*(row[heading] for heading in shown), camera.verdict, style=None if camera.exposure else "dim")
+    table.caption = "; ".join(COLUMNS[heading] for heading in shown if COLUMNS[heading])
     return table
 
 
-def _row(camera: CameraReport) -> list[str]:
+def _row(camera: CameraReport) -> dict[str, str]:
+    """The cells of a camera by `COLUMNS`."""
     left, right = camera.errors["left"], camera.errors["right"]
     exposure, mask, outline = camera.exposure, camera.mask, camera.outline
     shown = exposure is not None and not math.isnan(exposure.median)
-    return [
-        camera.name,
-        camera.role,
-        _number(camera.rotation_degrees, "{:.1f}°"),
-        *("-" if math.isnan(e.corrected) else f"{e.as_calibrated:.0f}>{e.corrected:.0f}" for e in (left, right)),
-        f"{_number(left.fitted)}/{_number(right.fitted)}",
-        "-" if mask is None else f"{mask.coverage:.0%}",
-        "-" if outline is None else f"{_number(outline.distance, '{:.1f}')} ({outline.matched:.0%})",
-        f"{exposure.median:.0f} {exposure.saturated:.0%}" if shown else "-",
-        _number(exposure.gain, "{:.2f}") if shown else "-",
+    found = [
+        "-" if math.isnan(e.corrected) else f"{e.as_calibrated:.0f}>{e.corrected:.0f}" for e in (left, right)
     ]
+    return {
+        "camera": camera.name,
+        "role": camera.role,
+        "turned": _number(camera.rotation_degrees, "{:.1f}°"),
+        "left px": found[0],
+        "right px": found[1],
+        "fit px": f"{_number(left.fitted)}/{_number(right.fitted)}",
+        "mask": "-" if mask is None else f"{mask.coverage:.0%}",
+        "outline px": "-" if outline is None else f"{_number(outline.distance, '{:.1f}')} ({outline.matched:.0%})",
+        "hand": f"{exposure.median:.0f} {exposure.saturated:.0%}" if shown else "-",
+        "gain": _number(exposure.gain, "{:.2f}") if shown else "-",
+    }
 
 
 def _number(value: float, form: str = "{:.0f}") -> str:
@@ -136,7 +154,7 @@ def _measure_and_draw(
     fit: HandFit,
     surface: HandSurface,
     split: Split,
-    frames: int,
+    frames: int | None,
     folder: Path,
 ) -> CaptureReport:
     """Look at each view once, judge the cameras, then write the pictures with the verdicts on them."""
@@ -162,13 +180,14 @@ def _measure_and_draw(
 
 
 def _caption(camera: CameraReport, frame: str, measures: ViewMeasures) -> list[str]:
-    """The frame's own outline, and the verdict on its camera."""
-    row = dict(zip(HEADINGS, _row(camera), strict=True))
+    """The frame's own outline and fingers, and the verdict on its camera."""
+    row = _row(camera)
     quality = measures.outline and measures.outline.quality
     outline = "no outline seen" if quality is None else f"outline {quality.distance:.1f} px off"
     joints = f"joints {row['fit px']} px off"
+    fingers = [f"{one.part} {one.pixels:.0f} px off its landmarks" for one in camera.fingers if one.frame == frame]
     mask = [] if camera.mask is None else [f"mask covers {row['mask']}"]
     return [
-        f"{camera.name} ({camera.role}), frame {frame}: {outline}",
+        f"{camera.name} ({camera.role}), frame {frame}: {'; '.join([outline, *fingers])}",
         f"camera: {'; '.join([joints, *mask, camera.verdict])}",
     ]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.fitting.doubts import doubts, misfits
+from nerfstudio_hands.fitting.doubts import doubts, exchanged_sides
 from nerfstudio_hands.fitting.fit import mask_coverages, require_size_of_hands, turns_of_cameras
 from nerfstudio_hands.fitting.joints.joint_track import fit_joint_track
 from nerfstudio_hands.fitting.joints.keypoint_chain import joint_distances
@@ -82,7 +82,7 @@ def fit_capture_landmarks(
         if wrong_side.any():
             # Fitted again: smoothing has drawn their neighbours along.
             fit = fit_capture_landmarks(_without(capture, sides, wrong_side), options, progress=progress)
-            said = misfits(torch.where(wrong_side, error, torch.nan), wrong_side, capture.frames, sides)
+            said = exchanged_sides(error, wrong_side, capture.frames, sides)
             fit.report["doubts"] = [*said, *fit.report["doubts"]]
             return fit
         if options.refine_masks:

@@ -104,6 +104,39 @@ def frames_out_of_sight(seen: Capture, joints: Float[Tensor, "T H 21 3"]) -> lis
     ]
 
 
+def exchanged_sides(
+    error: Float[Tensor, "T H"], wrong_side: Bool[Tensor, "T H"], frames: Sequence[str], sides: Sequence[str]
+) -> list[str]:
+    """A sentence for each hand whose joints are, in some frames, those of the other hand.
+
+    What to do is said where all its frames together speak for the other side. A few that do are no proof: a hand that
+    is blurred or leaves its pictures looks so, too.
+
+    Args:
+        error: Mean distance of the joints from those of the fitted hand, metres, NaN where there is none.
+        wrong_side: Where the joints are those of the other hand.
+        frames: Names of the frames.
+        sides: Of the hands.
+    """
+    sentences = []
+    for h, (side, other) in enumerate((side, {"left": "right", "right": "left"}[side]) for side in sides):
+        exchanged = list(compress(frames, wrong_side[:, h].tolist()))
+        if not exchanged:
+            continue
+        where = f"in {_counted(exchanged, frames)}"
+        if 2 * len(exchanged) > int(error[:, h].isfinite().sum()):
+            sentences.append(
+                f"Joints of the {side} hand are those of a {other} one {where} and not trusted there: name them "
+                f"{other}, or exchange them with the other hand's."
+            )
+        else:
+            sentences.append(
+                f"Joints of the {side} hand look like those of a {other} one {where} and are not trusted there, while "
+                f"the other frames say {side}: mostly a hand that is blurred, hidden or leaves its pictures."
+            )
+    return sentences
+
+
 def misfits(
     error: Float[Tensor, "T H"], wrong_side: Bool[Tensor, "T H"], frames: Sequence[str], sides: Sequence[str]
 ) -> list[str]:
@@ -115,15 +148,9 @@ def misfits(
         frames: Names of the frames.
         sides: Of the hands.
     """
-    sentences = []
+    sentences = exchanged_sides(error, wrong_side, frames, sides)
     usual = error[~wrong_side & error.isfinite()]
-    for h, (side, other) in enumerate((side, {"left": "right", "right": "left"}[side]) for side in sides):
-        exchanged = list(compress(frames, wrong_side[:, h].tolist()))
-        if exchanged:
-            sentences.append(
-                f"Joints of the {side} hand are those of a {other} one in {_counted(exchanged, frames)} and not "
-                f"trusted there: name them {other}, or exchange them with the other hand's."
-            )
+    for h, side in enumerate(sides):
         far = (error[:, h] > FAR_JOINTS_MM / 1000) & ~wrong_side[:, h]
         named = list(compress(frames, far.tolist()))
         # Where it is most of them, the mean says so.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from nerfstudio_hands.inspection.finger_distances import FingerOff
 from nerfstudio_hands.inspection.image_outline import OutlineQuality
+from nerfstudio_hands.inspection.joint_verdict import JointVerdict
 from nerfstudio_hands.inspection.view_measures import MaskQuality
 
 TURNED_DEGREES = 0.3
@@ -80,6 +83,7 @@ class CameraReport:
         mask: None without masks.
         outline: The fitted hands against the outline that the pictures show; None where they show none.
         exposure: None without pictures.
+        fingers: That lie beside their landmarks, the worst first; none of a side whose detections are outliers.
         miscalibrated: Whether it is turned, has another focal length, or misses every hand.
         outliers: Sides whose detections disagree with the other cameras.
         faults: What to know of this camera, in a few words each; empty for a good one.
@@ -93,6 +97,7 @@ class CameraReport:
     mask: MaskQuality | None = None
     outline: OutlineQuality | None = None
     exposure: Exposure | None = None
+    fingers: list[FingerOff] = field(default_factory=list)
     miscalibrated: bool = False
     outliers: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -104,11 +109,11 @@ class CameraReport:
 
     @property
     def verdict(self) -> str:
-        """The faults; a camera is good only where its pictures confirm the hands."""
+        """The faults; a camera is good only where its pictures confirm the hands, and the joints are good."""
         return "; ".join(self.faults) or ("good" if self.outline is not None else "no outline seen")
 
 
-def judge(report: CameraReport, *, expects_masks: bool) -> None:
+def judge(report: CameraReport, joints: JointVerdict, *, expects_masks: bool) -> None:
     """Fill in the verdict from the figures."""
     if report.role in ("no pictures", "left out"):
         report.faults = [report.role]
@@ -142,5 +147,16 @@ def judge(report: CameraReport, *, expects_masks: bool) -> None:
         report.faults.append(report.mask.fault)
     if report.outline is not None and report.outline.fault is not None:
         report.faults.append(report.outline.fault)
+    report.fingers = [one for one in report.fingers if one.part.split()[0] not in report.outliers]
+    if report.fingers:
+        report.faults.append(_fingers_fault(report.fingers))
     if report.is_overexposed:
         report.faults.append("overexposed")
+    if not report.faults and joints.fault is not None:
+        report.faults.append(joints.fault)
+
+
+def _fingers_fault(fingers: Sequence[FingerOff]) -> str:
+    worst = fingers[0]
+    others = f" ({len(fingers) - 1} more)" if len(fingers) > 1 else ""
+    return f"{worst.part} {worst.pixels:.0f} px off its landmarks in frame {worst.frame}{others}"

@@ -23,10 +23,11 @@ from nerfstudio_hands.inspection.camera_report import (
     judge,
 )
 from nerfstudio_hands.inspection.findings import findings_on
-from nerfstudio_hands.inspection.hand_view import PosedCapture, observed_joints, project_points
+from nerfstudio_hands.inspection.finger_distances import FingerOff
+from nerfstudio_hands.inspection.hand_view import observed_joints, project_points
 from nerfstudio_hands.inspection.image_outline import OutlineQuality
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
-from nerfstudio_hands.inspection.pictures_verdict import pictures_verdict
+from nerfstudio_hands.inspection.pictures_verdict import LookedAt, pictures_verdict
 from nerfstudio_hands.inspection.view_measures import (
     MaskQuality,
     ViewMeasures,
@@ -49,6 +50,7 @@ class CaptureReport:
         findings: Sentences for the user: miscalibrated cameras, unusable masks, outliers, stale joints, exposure.
         frames_beside: Frames that most cameras show elsewhere than the hands lie, while most are well; cameras are
             judged without them.
+        looked_at: How much of the capture was looked at.
     """
 
     cameras: list[CameraReport]
@@ -56,11 +58,19 @@ class CaptureReport:
     stored_keypoints_pixels: float
     findings: list[str]
     frames_beside: list[str]
+    looked_at: LookedAt
+
+    @property
+    def fingers(self) -> list[FingerOff]:
+        """Those of all cameras that lie beside their landmarks, the worst first."""
+        return sorted((one for camera in self.cameras for one in camera.fingers), key=lambda one: -one.share)
 
     @property
     def verdict(self) -> str:
-        """Whether the hands lie on their pictures, and where not, in one sentence."""
-        return pictures_verdict(self.cameras, self.frames_beside)
+        """Whether the hands lie on their pictures, and where not, and how much was looked at."""
+        said = pictures_verdict(self.cameras, self.frames_beside, self.fingers, self.looked_at)
+        joints = f" Their joints are {self.joints.grade}: {self.joints.distance_mm:.1f} mm from the given ones."
+        return said if self.joints.fault is None else said + joints
 
     def to_json(self) -> str:
         """All figures, NaN as null."""
@@ -70,9 +80,10 @@ class CaptureReport:
 def report_capture(
     capture: Capture,
     fit: HandFit,
-    posed: PosedCapture,
+    keypoints: Float[np.ndarray, "T 2 21 3"],
     measures: dict[tuple[int, str], ViewMeasures],
     fit_cameras: Sequence[str],
+    off: Sequence[FingerOff],
     left_out: Sequence[str] = (),
 ) -> CaptureReport:
     """Judge every camera of a capture.
@@ -80,9 +91,10 @@ def report_capture(
     Args:
         capture: All cameras, also those without pictures.
         fit: The hands.
-        posed: The posed fit (`pose_capture`).
+        keypoints: Joints of the fitted hands in all frames (`fitted_joints`).
         measures: Measured views by (index of the frame, camera).
         fit_cameras: Cameras that took part in the fit.
+        off: Fingers that lie beside their landmarks (`fingers_off`).
         left_out: Cameras that neither train nor are held out.
     """
 
@@ -94,7 +106,7 @@ def report_capture(
     cameras, beside = [], _frames_beside(measures)
     for name in capture.camera_names:
         role = role_of(name)
-        degrees, errors = _hand_errors(capture, fit, posed, name)
+        degrees, errors = _hand_errors(capture, fit, keypoints, name)
         own = {t: view for (t, camera), view in measures.items() if camera == name}
         views = [view for t, view in own.items() if t not in beside] or list(own.values())
         report = CameraReport(name, role, degrees, errors, math.expm1(fit.camera_zoom.get(name, 0.0)))
@@ -106,13 +118,25 @@ def report_capture(
             )
         cameras.append(report)
     _fill_gains(cameras, measures)
+    shown = [report for report in cameras if report.exposure is not None]
     for report in cameras:
-        judge(report, expects_masks=bool(capture.masks))
+        report.fingers = [one for one in off if one.camera == report.name]
+    joints = JointVerdict(
+        float(fit.report.get("joint_distance_mm", "nan")), confirmed=_confirmed(shown) and not beside and not off
+    )
+    for report in cameras:
+        judge(report, joints, expects_masks=bool(capture.masks))
     stored_pixels, stored_meters = _stored_disagreement(capture, fit)
-    joints = JointVerdict(float(fit.report.get("joint_distance_mm", "nan")))
     frames = [capture.frames[t] for t in beside]
     findings = findings_on(capture, fit, cameras, joints, stored_pixels, stored_meters, frames)
-    return CaptureReport(cameras, joints, stored_pixels, findings, frames)
+    looked_at = LookedAt(len({t for t, _ in measures}), int(fit.pose.valid.any(dim=1).sum()))
+    return CaptureReport(cameras, joints, stored_pixels, findings, frames, looked_at)
+
+
+def _confirmed(cameras: Sequence[CameraReport]) -> bool:
+    """Whether pictures show the hands where they lie, and none elsewhere."""
+    outlines = [camera.outline for camera in cameras if camera.outline is not None]
+    return bool(outlines) and all(outline.fault is None for outline in outlines)
 
 
 def _frames_beside(measures: dict[tuple[int, str], ViewMeasures]) -> list[int]:
@@ -133,7 +157,9 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str) -> tuple[float, dict[str, HandErrors]]:
+def _hand_errors(
+    capture: Capture, fit: HandFit, keypoints: Float[np.ndarray, "T 2 21 3"], name: str
+) -> tuple[float, dict[str, HandErrors]]:
     """Degrees by which a camera is turned (NaN where unknown), and the errors of each hand in it."""
     camera = capture.camera(name)
     corrected = fit.corrected(camera)
@@ -145,7 +171,7 @@ def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str)
             side: HandErrors(
                 as_calibrated=unknown,
                 corrected=unknown,
-                fitted=_median_length(project_points(corrected, posed.keypoints[:, index]) - detections[:, index]),
+                fitted=_median_length(project_points(corrected, keypoints[:, index]) - detections[:, index]),
                 as_calibrated_meters=unknown,
                 residual_meters=unknown,
             )
@@ -170,7 +196,7 @@ def _hand_errors(capture: Capture, fit: HandFit, posed: PosedCapture, name: str)
         errors[side] = HandErrors(
             as_calibrated=as_calibrated,
             corrected=_median_length(offsets[:, index]),
-            fitted=_median_length(project_points(corrected, posed.keypoints[:, index]) - seen),
+            fitted=_median_length(project_points(corrected, keypoints[:, index]) - seen),
             as_calibrated_meters=as_calibrated * meters_per_pixel,
             residual_meters=_median_length(offsets[:, index] - shift) * meters_per_pixel,
         )

@@ -7,6 +7,7 @@ import numpy as np
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.inspection.camera_report import CameraReport
+from nerfstudio_hands.inspection.finger_distances import listed
 from nerfstudio_hands.inspection.joint_verdict import JointVerdict
 
 STALE_METERS = 0.015
@@ -35,8 +36,8 @@ def findings_on(
     """
     doubts = fit.report.get("doubts", [])
     findings = [*capture.problems, *doubts]
-    if joints.grade in ("doubtful", "wrong") and not any("joints are" in doubt for doubt in doubts):
-        findings.append(f"Fitted joints lie {joints.distance_mm:.1f} mm from the given ones: {joints.meaning}.")
+    if joints.fault is not None and not any("joints are" in doubt for doubt in doubts):
+        findings.append(joints.sentence)
     turned = [f"{c.name} ({_worst_error(c)})" for c in cameras if c.miscalibrated]
     if turned:
         findings.append(f"Miscalibrated cameras (median pixels as calibrated -> corrected): {', '.join(turned)}.")
@@ -67,6 +68,12 @@ def findings_on(
         findings.append(
             f"Frames in which most pictures show the hands elsewhere: {', '.join(frames_beside)}; joints or pictures "
             "may be of another frame or hand, and cameras are judged without them. Look at the overlays."
+        )
+    fingers = sorted((one for c in cameras for one in c.fingers), key=lambda one: -one.share)
+    if fingers:
+        findings.append(
+            f"Fingers that are not where their landmarks are: {listed(fingers)}. The fit or the landmarks are wrong "
+            "there; look at the overlays."
         )
     unseen = [c.name for c in cameras if c.exposure is not None and c.outline is None]
     if unseen:

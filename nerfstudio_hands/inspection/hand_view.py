@@ -82,26 +82,41 @@ class HandView:
     hidden: Bool[np.ndarray, "H W"] | None = None
 
 
-def pose_capture(fit: HandFit, surface: HandSurface, frames: Sequence[int]) -> PosedCapture:
+def fitted_joints(fit: HandFit, surface: HandSurface) -> Float[np.ndarray, "T 2 21 3"]:
+    """Joints of the fitted hands in all frames, world metres, sides in the order left, right; NaN where there is none.
+
+    Args:
+        fit: The fit.
+        surface: The hand model over `fit.sides`.
+    """
+    keypoints = np.full((len(fit.frames), 2, 21, 3), np.nan)
+    rows = [SIDES.index(side) for side in fit.sides]
+    for start in range(0, len(fit.frames), POSED_AT_ONCE):
+        part = range(start, min(start + POSED_AT_ONCE, len(fit.frames)))
+        valid = fit.pose.valid[list(part)].numpy()[..., None, None]
+        keypoints[start : part.stop, rows] = np.where(
+            valid, _posed(fit, surface, part).keypoints.double().numpy(), np.nan
+        )
+    return keypoints
+
+
+def _posed(fit: HandFit, surface: HandSurface, frames: Sequence[int]) -> SurfacePose:
+    with torch.no_grad():
+        return surface.pose(fit.pose[list(frames)], fit.shape, fit.displacement)
+
+
+def pose_capture(
+    fit: HandFit, surface: HandSurface, frames: Sequence[int], keypoints: Float[np.ndarray, "T 2 21 3"]
+) -> PosedCapture:
     """Pose the fitted hands.
 
     Args:
         fit: The fit.
         surface: The hand model over `fit.sides`.
         frames: Indices of the frames to look at.
+        keypoints: Of all frames (`fitted_joints`).
     """
-
-    def posed(chosen: Sequence[int]) -> SurfacePose:
-        with torch.no_grad():
-            return surface.pose(fit.pose[list(chosen)], fit.shape, fit.displacement)
-
-    keypoints = np.full((len(fit.frames), 2, 21, 3), np.nan)
-    rows = [SIDES.index(side) for side in fit.sides]
-    for start in range(0, len(fit.frames), POSED_AT_ONCE):
-        part = range(start, min(start + POSED_AT_ONCE, len(fit.frames)))
-        valid = fit.pose.valid[list(part)].numpy()[..., None, None]
-        keypoints[start : part.stop, rows] = np.where(valid, posed(part).keypoints.double().numpy(), np.nan)
-    vertices = posed(frames).vertices.float()
+    vertices = _posed(fit, surface, frames).vertices.float()
     return PosedCapture(
         surface=surface,
         frames=list(frames),

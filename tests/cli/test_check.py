@@ -15,11 +15,15 @@ from helpers.make_scan import make_scan
 from PIL import Image
 
 from nerfstudio_hands.captures.capture_options import InterHandOptions
-from nerfstudio_hands.cli.check import capture_name, check
+from nerfstudio_hands.cli.check import camera_table, capture_name, check
 from nerfstudio_hands.cli.commands import run_command
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
+from nerfstudio_hands.inspection.camera_report import CameraReport, HandErrors
+from nerfstudio_hands.inspection.capture_report import CaptureReport
+from nerfstudio_hands.inspection.joint_verdict import JointVerdict
+from nerfstudio_hands.inspection.pictures_verdict import LookedAt
 
 WIDTH, HEIGHT, FOCAL = 320, 256, 700.0
 DARK = "01"
@@ -126,6 +130,16 @@ def test_reports_and_draws_what_is_wrong(scan_and_fit, tmp_path, monkeypatch, ca
     # The report says the doubts, so that reading the fit must not.
     assert asked == [{"say_doubts": False}] and printed.count("Two of three.") == 1
     assert "Miscalibrated cameras" in printed and f"{TURNED} (12 -> 0)" in printed
+
+
+def test_a_single_camera_is_compared_with_no_other() -> None:
+    unknown = HandErrors(*[float("nan")] * 5)
+    cameras = [CameraReport(name, "fit", 0.0, {"left": unknown, "right": unknown}) for name in ("a", "b")]
+    for count, there in ((1, False), (2, True)):
+        table = camera_table(CaptureReport(cameras[:count], JointVerdict(1.0), float("nan"), [], [], LookedAt(1, 1)))
+        headings = {str(column.header) for column in table.columns}
+        assert ({"left px", "right px", "gain"} <= headings) == there and {"fit px", "verdict"} <= headings
+        assert ("triangulated" in str(table.caption)) == there
 
 
 def test_never_writes_into_the_capture(scan_and_fit) -> None:

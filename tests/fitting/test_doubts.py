@@ -7,7 +7,7 @@ import torch
 from helpers.made_up_rig import detect, made_up_joints, ring_of_cameras
 from scipy.spatial.transform import Rotation
 
-from nerfstudio_hands.fitting.doubts import doubts, outlying_cameras
+from nerfstudio_hands.fitting.doubts import doubts, exchanged_sides, outlying_cameras
 from nerfstudio_hands.fitting.joints.triangulate import Triangulation, triangulate
 
 
@@ -54,3 +54,18 @@ def test_joints_that_are_no_hand_are_said_with_their_cameras() -> None:
 def test_a_camera_that_is_turned_far_is_said() -> None:
     found, names = seen_by(8, degrees=2.0)
     assert any("03" not in sentence and "07 (" in sentence for sentence in doubts(found, names, 3.0))
+
+
+def test_a_side_is_advised_where_most_frames_of_the_hand_say_so_and_not_of_a_doubtful_one() -> None:
+    frames = [f"{t:02d}" for t in range(30)]
+    error = torch.full((30, 1), 0.005)
+    few, most = torch.zeros(2, 30, 1, dtype=torch.bool)
+    few[0], most[:20] = True, True
+    (said,) = exchanged_sides(error, few, frames, ["right"])
+    assert "look like those of a left one in 1 of 30 frames (00)" in said and "the other frames say right" in said
+    assert "name them" not in said and "exchange" not in said
+    (said,) = exchanged_sides(error, most, frames, ["right"])
+    assert "are those of a left one in 20 of 30 frames" in said and "name them left, or exchange them" in said
+    # Of a hand that is nowhere else, its frames are all that there is.
+    error[1:] = torch.nan
+    assert "name them left" in exchanged_sides(error, few, frames, ["right"])[0]

@@ -118,7 +118,7 @@ def test_landmarks_under_the_wrong_name_are_named_and_left_out(joints: np.ndarra
     mirrored, middle = joints.copy(), joints[9:11].mean(1, keepdims=True)
     mirrored[9:11] = middle + [-1.0, 1.0, 1.0] * (joints[9:11] - middle)
     fit = fit_capture_landmarks(filmed(mirrored, 2), replace(OPTIONS, cameras=("0", "1")))
-    said = "Joints of the right hand are those of a left one in 2 of 24 frames (09, 10)"
+    said = "Joints of the right hand look like those of a left one in 2 of 24 frames (09, 10)"
     assert fit.report["doubts"][0].startswith(said)
     beside = posed_joints(fit)[[8, 11]] - joints[[8, 11]]
     assert np.linalg.norm(beside, axis=-1).mean() < 0.005

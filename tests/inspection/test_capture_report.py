@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +15,9 @@ from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.fitting.silhouettes.contours import MaskBoundary
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.inspection.capture_report import CaptureReport, report_capture
+from nerfstudio_hands.inspection.finger_distances import FingerOff, fingers_off
 from nerfstudio_hands.inspection.image_outline import ImageOutline, OutlineQuality
+from nerfstudio_hands.inspection.pictures_verdict import LookedAt, pictures_verdict
 from nerfstudio_hands.inspection.view_measures import MaskQuality, ViewMeasures
 
 FOCAL, DEPTH = 1000.0, 1.0
@@ -30,6 +31,7 @@ def make_report(
     joint_distance_mm: float = 1.5,
     saturated: float = 0.0,
     left_out: Sequence[str] = (),
+    fingers: Sequence[FingerOff] = (),
 ) -> CaptureReport:
     """Six cameras one metre from two hands, in pictures without outlines but for the distances given, one a frame.
 
@@ -78,7 +80,6 @@ def make_report(
         keypoints_3d=joints,
         report={"joint_distance_mm": joint_distance_mm},
     )
-    posed = SimpleNamespace(keypoints=joints)
     places = rng.uniform(0.05, 0.4, size=100)
     measures = {
         (0, f"{index:02d}"): ViewMeasures(
@@ -91,7 +92,8 @@ def make_report(
             quality = OutlineQuality(distance, distance * DEPTH / FOCAL, matched=0.9, shown=0.8)
             outline = ImageOutline(MaskBoundary(np.zeros((0, 2)), np.zeros((0, 2))), quality)
             measures[frame, name] = replace(measures[0, name], outline=outline)
-    return report_capture(capture, fit, posed, measures, ["00", "01", "03", "04"], left_out)
+    off = fingers_off(capture, fit, joints, [f"{index:02d}" for index in range(5)])
+    return report_capture(capture, fit, joints, measures, ["00", "01", "03", "04"], [*off, *fingers], left_out)
 
 
 def test_names_the_faults_of_each_camera() -> None:
@@ -162,7 +164,10 @@ def test_a_frame_beside_its_pictures_is_named_and_its_cameras_are_not() -> None:
 def test_the_verdict_says_whether_hands_lie_on_their_pictures() -> None:
     good = {"00": [1.0], "01": [1.0], "03": [1.6]}
     said = make_report(outlines=good).verdict
-    assert said == "The hands lie on their pictures in 3 cameras (1.2 px off on average). No outline is seen in 02, 04."
+    assert said == (
+        "The hands lie on their pictures in 3 cameras (1.2 px off on average). Looked at: outlines and joints of the "
+        "only frame. No outline is seen in 02, 04."
+    )
     one_off = make_report(outlines=good | {"03": [9.0]}).verdict
     assert one_off.startswith("The hands lie on their pictures in 2 of 3 cameras, but not in 03 (hand 9 px (9 mm)")
     assert "--exclude-cameras" in one_off
@@ -190,3 +195,36 @@ def test_joints_that_lie_far_from_the_given_ones_are_said(millimetres, said) -> 
     report = make_report(joint_distance_mm=millimetres)
     found = [finding for finding in report.findings if finding.startswith("Fitted joints lie")]
     assert bool(found) == said and report.joints.distance_mm == millimetres
+
+
+def test_the_verdict_says_how_much_was_looked_at() -> None:
+    cameras = make_report(outlines={"00": [1.0]}).cameras
+    assert str(LookedAt(3, 30)) in pictures_verdict(cameras, [], [], LookedAt(3, 30))
+    assert str(LookedAt(3, 30)).startswith("outlines of 3 of 30 frames") and "joints of all" in str(LookedAt(3, 30))
+    assert str(LookedAt(30, 30)) == "outlines and joints of all 30 frames"
+
+
+THUMB = FingerOff("00", "1", "right thumb", 57.0, 0.22)
+
+
+def test_a_finger_off_its_landmarks_is_named_where_outlines_agree() -> None:
+    report = make_report(outlines={"00": [1.0], "01": [1.0]}, fingers=[THUMB])
+    said = "right thumb 57 px off its landmarks in "
+    assert report.cameras[0].verdict == f"{said}frame 1"
+    assert f"but {said}camera 00, frame 1" in report.verdict.replace("not in 03 (right detections off); ", "")
+    assert any(f"{said}camera 00, frame 1" in finding for finding in report.findings)
+    assert report.fingers == [THUMB]
+
+
+@pytest.mark.parametrize("millimetres", [6.0, 11.0, 16.0])
+@pytest.mark.parametrize("outlines", [{"00": [1.0], "01": [1.1]}, {"00": [1.0], "01": [9.0]}, {}])
+def test_no_verdict_is_good_beside_one_that_is_not(millimetres: float, outlines: dict[str, list[float]]) -> None:
+    report = make_report(joint_distance_mm=millimetres, outlines=outlines)
+    if any(camera.verdict == "good" for camera in report.cameras):
+        assert report.joints.grade == "good"
+        assert "doubtful" not in report.verdict + "".join(report.findings)
+    if report.joints.grade != "good":
+        assert f"joints are {report.joints.grade}" in report.verdict
+    confirmed = outlines == {"00": [1.0], "01": [1.1]}
+    expected = {6.0: "good", 11.0: "good" if confirmed else "doubtful", 16.0: "doubtful" if confirmed else "wrong"}
+    assert report.joints.grade == expected[millimetres]

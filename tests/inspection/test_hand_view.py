@@ -8,7 +8,7 @@ import torch
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.fitting.record import HandFit
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
-from nerfstudio_hands.inspection.hand_view import pose_capture, project_points
+from nerfstudio_hands.inspection.hand_view import fitted_joints, pose_capture, project_points
 
 
 def test_points_before_and_behind_a_camera():
@@ -34,7 +34,7 @@ def test_hands_that_are_absent_have_no_joints_and_one_of_two_keeps_its_side():
         camera_rotation={},
         keypoints_3d=np.full((3, 2, 21, 3), np.nan),
     )
-    posed = pose_capture(fit, HandSurface([right]), [2])
+    posed = pose_capture(fit, HandSurface([right]), [2], fitted_joints(fit, HandSurface([right])))
     assert np.isnan(posed.keypoints[:, 0]).all() and np.isnan(posed.keypoints[1]).all()
     np.testing.assert_allclose(posed.keypoints[2, 1], posed.keypoints[0, 1] + (0, 0.25, 0), atol=1e-6)
     wrist = (right.joint_regressor @ right.template)[0]

@@ -43,7 +43,8 @@ def test_a_hand_with_the_other_hand_s_joints_is_named_and_left_out(joints: np.nd
     assert fit.sides == ("right",)
     assert fit.pose.valid[:, 0].tolist() == [t != WRONG for t in range(len(given))]
     exchanged, out_of_sight = fit.report["doubts"]
-    assert exchanged.startswith(f"Joints of the right hand are those of a left one in 1 of 12 frames ({WRONG})")
+    assert exchanged.startswith(f"Joints of the right hand look like those of a left one in 1 of 12 frames ({WRONG})")
+    assert "the other frames say right" in exchanged and "name them" not in exchanged
     assert f"joints of 1 of 12 frames ({OUT}) lie outside of all pictures" in out_of_sight
     assert fit.report["joint_error_mm"]["mean"] < 4
 
