@@ -71,7 +71,9 @@ def pictures_verdict(
         pixels = finite_mean([outline.distance for _, outline in shown])
         return f"The hands lie on their pictures in {_counted(judged)} ({pixels:.1f} px off on average).{end}"
     where = f"{judged - len(beside)} of {_counted(judged)}" if beside else _counted(judged)
-    remedy = "calibrate such a camera again or leave it out with --exclude-cameras" if beside else "correct their joints"
+    remedy = "correct their joints"
+    if beside:
+        remedy = "calibrate such a camera again or leave it out with --exclude-cameras"
     return (
         f"The hands lie on their pictures in {where}, but {but}: see the overlays of `ns-hands check`, and "
         f"{remedy}.{end}"

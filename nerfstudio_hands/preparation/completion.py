@@ -12,12 +12,14 @@ from nerfstudio_hands.calibration.hand_scale import ADULT_HAND_MM, sized
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.captures.misread import convention_of_capture
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
+from nerfstudio_hands.estimators.hand_detector import DetectedHand
 from nerfstudio_hands.files.cache_folder import cache_folder
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_npz
 from nerfstudio_hands.files.image_reading import read_image
 from nerfstudio_hands.files.npz_writing import write_npz
+from nerfstudio_hands.preparation.kept_hands import found_hands
 from nerfstudio_hands.preparation.sides import decide_sides, no_hand
+from nerfstudio_hands.preparation.sources import Source
 from nerfstudio_hands.program.progress import track
 
 FIELDS = ("pixels", "metric")
@@ -78,10 +80,10 @@ def _detected(capture: Capture) -> list[list[list[DetectedHand]]]:
     """Hands of each frame and camera, each picture by itself."""
     hands = [[[] for _ in capture.cameras] for _ in capture.frames]
     keys = sorted(capture.images, key=lambda key: (key[1], key[0]))
-    detector = HandDetector()
-    for frame, name in track(keys, "Finding hands"):
-        found = detector.detect(read_image(capture.images[frame, name]))
-        hands[capture.frames.index(frame)][capture.camera_index(name)] = found
+    files = tuple(capture.images[key] for key in keys)
+    found = found_hands(Source(str(capture.root), files), map(read_image, files))
+    for (frame, name), seen in zip(track(keys, "Finding hands"), found, strict=True):
+        hands[capture.frames.index(frame)][capture.camera_index(name)] = seen
     return hands
 
 

@@ -16,6 +16,7 @@ from nerfstudio_hands.captures.landmark_files import write_landmarks
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
 from nerfstudio_hands.files.guarded_files import UnreadableFile, read_text
+from nerfstudio_hands.preparation.kept_hands import hand_of, plain
 from nerfstudio_hands.preparation.landmark_sheet import landmark_tile
 from nerfstudio_hands.preparation.sides import SidedHands, decide_sides
 from nerfstudio_hands.preparation.sources import Source, SourceImage
@@ -72,7 +73,7 @@ def detect_landmarks(source: Source, folder: Path, detector: HandDetector) -> Fo
             kept.write("" if (folder / KEPT).stat().st_size else json.dumps(about) + "\n")
             for name, found in _search(source, set(hands), detector):
                 hands[name] = found
-                kept.write(json.dumps([name, [_plain(hand) for hand in found]]) + "\n")
+                kept.write(json.dumps([name, [plain(hand) for hand in found]]) + "\n")
                 kept.flush()
     except OSError as error:
         raise HandsError(
@@ -131,7 +132,7 @@ def _kept(path: Path, about: dict[str, Any]) -> dict[str, list[DetectedHand]]:
     try:
         lines = read_text(path).splitlines(keepends=True)
         known = [json.loads(line) for line in lines if line.endswith("\n")]
-        hands = {name: [_hand(values) for values in found] for name, found in known[1:]}
+        hands = {name: [hand_of(values) for values in found] for name, found in known[1:]}
     except (UnreadableFile, ValueError, TypeError, KeyError) as error:
         raise HandsError(
             f"{path}: expected what an earlier search found, found '{error}': delete the file or give another --output."
@@ -144,18 +145,6 @@ def _kept(path: Path, about: dict[str, Any]) -> dict[str, list[DetectedHand]]:
     if lines and not lines[-1].endswith("\n"):
         path.write_text("".join(lines[:-1]), encoding="utf8")
     return hands
-
-
-def _plain(hand: DetectedHand) -> dict[str, Any]:
-    arrays = {"pixels": hand.pixels, "depth": hand.depth, "metric": hand.metric}
-    return {"score": hand.score, "right": hand.right} | {name: values.tolist() for name, values in arrays.items()}
-
-
-def _hand(values: dict[str, Any]) -> DetectedHand:
-    pixels, depth, metric = (np.array(values[name], dtype=float) for name in ("pixels", "depth", "metric"))
-    if (pixels.shape, depth.shape, metric.shape) != ((21, 2), (21,), (21, 3)):
-        raise ValueError(f"landmarks of shape {pixels.shape}")
-    return DetectedHand(pixels, depth, float(values["score"]), float(values["right"]), metric)
 
 
 def landmark_tiles(source: Source, found: FoundLandmarks) -> list[UInt8[np.ndarray, "S S 3"]]:

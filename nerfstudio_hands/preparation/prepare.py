@@ -18,11 +18,12 @@ from nerfstudio_hands.calibration.record import CalibratedCamera, Calibration
 from nerfstudio_hands.captures.capture import CaptureCamera
 from nerfstudio_hands.captures.misread import as_calibrated
 from nerfstudio_hands.errors import HandsError
-from nerfstudio_hands.estimators.hand_detector import DetectedHand, HandDetector
+from nerfstudio_hands.estimators.hand_detector import DetectedHand
 from nerfstudio_hands.files.image_reading import read_mask
 from nerfstudio_hands.files.whole_folder import whole_folder
 from nerfstudio_hands.hand_model import SIDES
 from nerfstudio_hands.preparation.frames import Film, choose_frames, find_offsets, sharpness
+from nerfstudio_hands.preparation.kept_hands import found_hands
 from nerfstudio_hands.preparation.layout_writing import CaptureWriter
 from nerfstudio_hands.preparation.options import PrepareOptions
 from nerfstudio_hands.preparation.seen_forms import SeenForms
@@ -189,11 +190,10 @@ def _watch(sources: Sequence[Source], options: PrepareOptions) -> list[_Watched]
 
 def _watched(source: Source, options: PrepareOptions, report: Callable[[float], None]) -> _Watched:
     """Looks through the pictures of a camera, one at a time."""
-    detector = HandDetector(options.detector_weights)
     times, sharp, hands = [], [], []
     pictures, again = tee(source.pictures())
     images = (picture.image for picture in again)
-    found = detector.detect_video(images) if source.is_video else map(detector.detect, images)
+    found = found_hands(source, images, options.detector_weights)
     size, count = None, source.count or options.max_frames
     for index, (picture, seen) in enumerate(zip(pictures, found, strict=False)):
         height, width = picture.image.shape[:2]

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,11 +18,17 @@ import pytest
 from nerfstudio_hands.captures.capture_options import CaptureOptions
 from nerfstudio_hands.captures.layouts import read_capture
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.estimators.hand_detector import HandDetector
+from nerfstudio_hands.estimators.hand_detector.weights import weights_folder
 from nerfstudio_hands.files.video_reading import read_video
+from nerfstudio_hands.preparation import kept_hands
 from nerfstudio_hands.preparation.chosen_capture import read_and_split
+from nerfstudio_hands.preparation.kept_hands import found_hands
 from nerfstudio_hands.preparation.options import PrepareOptions
 from nerfstudio_hands.preparation.overview import overview
 from nerfstudio_hands.preparation.prepare import Preparation, prepare
+from nerfstudio_hands.preparation.sides import decide_sides
+from nerfstudio_hands.preparation.sources import Source
 
 CAMERAS = ("00", "03", "06", "07", "08")
 
@@ -115,6 +122,50 @@ def test_a_film_of_one_camera(signing: Path, tmp_path: Path, monkeypatch: pytest
     assert told["Finding hands"] == pytest.approx([*np.arange(1, 13) / 12, 1])
     sheet = overview(tmp_path / "made")
     assert sheet.shape[1] == 4 * 360 and sheet.any()
+
+
+def test_what_was_found_is_kept_whatever_ends_the_command(
+    signing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = weights_folder()
+    options = PrepareOptions(videos=(signing,), max_frames=6, fov=60.0, detector_weights=networks)
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "undisturbed"))
+    whole = prepare(options, tmp_path / "whole")
+    monkeypatch.setenv("NERFSTUDIO_HANDS_CACHE", str(tmp_path / "cache"))
+    looked, real = [], HandDetector._found
+
+    def counted(self: HandDetector, image: np.ndarray, before: list) -> list:
+        if len(looked) == 7:
+            looked.clear()
+            raise KeyboardInterrupt
+        looked.append(image)
+        return real(self, image, before)
+
+    monkeypatch.setattr(HandDetector, "_found", counted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(options, tmp_path / "made")
+    (kept,) = (tmp_path / "cache" / "hands").iterdir()
+    with kept.open("a") as file:
+        file.write('[7, [{"sco')
+    # The five that are left; and what comes after them fails.
+    monkeypatch.setattr("nerfstudio_hands.preparation.prepare.decide_sides", fail)
+    with pytest.raises(HandsError, match="later"):
+        prepare(options, tmp_path / "made")
+    assert len(looked) == 5
+    monkeypatch.setattr("nerfstudio_hands.preparation.prepare.decide_sides", decide_sides)
+    other = tmp_path / "renamed.mp4"
+    shutil.copy(signing, other)
+    made = prepare(replace(options, videos=(other,)), tmp_path / "made")
+    assert len(looked) == 5 and made.found == whole.found
+    one, same = (read_capture(of.output) for of in (whole, made))
+    np.testing.assert_array_equal(one.detections, same.detections)
+    monkeypatch.setattr(kept_hands, "SEARCH", -1)
+    next(found_hands(Source("phone", (signing,)), (picture.image for picture in read_video(signing)), networks))
+    assert len(looked) == 6
+
+
+def fail(*args: object) -> None:
+    raise HandsError("later: expected, found: mend it.")
 
 
 def test_what_is_wrong_is_one_sentence(signing: Path, tmp_path: Path) -> None:

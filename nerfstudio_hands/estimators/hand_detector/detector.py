@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,13 +65,19 @@ class HandDetector:
         """Hands in one RGB picture, the surest first."""
         return self._found(image, [])
 
-    def detect_video(self, images: Iterable[UInt8[np.ndarray, "H W 3"]]) -> Iterator[list[DetectedHand]]:
+    def detect_video(
+        self, images: Iterable[UInt8[np.ndarray, "H W 3"]], before: Sequence[DetectedHand] = ()
+    ) -> Iterator[list[DetectedHand]]:
         """Hands in each of the RGB pictures of a video, as these come.
 
         A hand is looked for where it was in the picture before; palms are looked for where that leaves fewer hands than
         there may be.
+
+        Args:
+            images: The pictures.
+            before: Hands in the picture before the first of these.
         """
-        hands: list[DetectedHand] = []
+        hands = list(before)
         for image in images:
             hands = self._found(image, hands)
             yield hands
