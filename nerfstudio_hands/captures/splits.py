@@ -71,6 +71,20 @@ def split_capture(
     return Split(train, held_out, frames)
 
 
+def nothing_held_out(capture: Capture, split: Split) -> str | None:
+    """A sentence where all pictures train, so that none is left to judge an avatar by; None where some are held out."""
+    if split.eval_cameras or not split.train_frames.all():
+        return None
+    frames, cameras = len(capture.frames), len(split.train_cameras)
+    remedy = "hold some out with --eval-cameras or --eval-frame-every"
+    if frames == cameras == 1:
+        remedy = "take more frames, or a second camera"
+    return (
+        f"No picture is held out of {frames} frame{'s' * (frames != 1)} and {cameras} camera{'s' * (cameras != 1)}: an "
+        f"avatar is trained, but `ns-eval` cannot say how good it is; {remedy}."
+    )
+
+
 def choose_frames(
     capture: Capture, *, held_out: Sequence[str] = (), fraction: float | None = None, every: int | None = None
 ) -> np.ndarray:

@@ -77,6 +77,7 @@ def check(
 
     from nerfstudio.utils.rich_utils import CONSOLE
 
+    from nerfstudio_hands.captures.splits import nothing_held_out
     from nerfstudio_hands.cli.output_folder import prepare_output_folder, write_bytes
     from nerfstudio_hands.dataparsers.fit_options import fit_options
     from nerfstudio_hands.fitting import fit_or_load
@@ -92,7 +93,8 @@ def check(
     CONSOLE.print(camera_table(report))
     if report.joints.grade == "good":
         CONSOLE.print(report.joints.sentence, soft_wrap=True)
-    for finding in report.findings:
+    unjudged = nothing_held_out(capture, split)
+    for finding in (*report.findings, *([unjudged] if unjudged else [])):
         CONSOLE.print(f"- {finding}", markup=False, highlight=False)
     CONSOLE.print(report.verdict, markup=False, highlight=False)
     write_bytes(folder / "report.json", report.to_json().encode())

@@ -37,17 +37,26 @@ def prepare(
 
     from nerfstudio.utils.rich_utils import CONSOLE
 
+    from nerfstudio_hands.captures.capture_options import CaptureOptions
+    from nerfstudio_hands.captures.splits import nothing_held_out
+    from nerfstudio_hands.preparation.chosen_capture import read_and_split
     from nerfstudio_hands.preparation.overview import overview
     from nerfstudio_hands.preparation.prepare import prepare as make
 
     made = make(options, output)
-    for sentence in made.sentences:
+    unjudged = nothing_held_out(*read_and_split(output, CaptureOptions()))
+    for sentence in (*made.sentences, *([unjudged] if unjudged else [])):
         CONSOLE.print(f"- {sentence}", markup=False, highlight=False, soft_wrap=True)
     write_image(output / "landmarks.png", overview(output))
     found = ", ".join(f"{side} hand in {count}" for side, count in made.found.items() if count)
     CONSOLE.print(
-        f"{output}: {made.frames} frames, {len(made.cameras)} cameras, {made.pictures} pictures; {found}. "
+        f"{output}: {_counted(made.frames, 'frame')}, {_counted(len(made.cameras), 'camera')}, "
+        f"{_counted(made.pictures, 'picture')}; {found}. "
         f"Look at {output / 'landmarks.png'}.",
         soft_wrap=True,
     )
     CONSOLE.print(f"Next: ns-hands check {output}; ns-train hand-uvnerf --data {output}", soft_wrap=True)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -83,9 +83,12 @@ class HandsDataParser(DataParser):
         Raises:
             HandsError: the earlier run held out other cameras or frames, or a fault of the capture.
         """
+        from nerfstudio_hands.captures.splits import nothing_held_out
         from nerfstudio_hands.dataparsers.run_record import RUN_FILE, RunRecord
 
         self.record, earlier = self._from_capture(), self.config.goes_on_from
+        if unjudged := nothing_held_out(self.record.capture, self.record.split):
+            _say(f"- {unjudged}")
         if earlier is not None and (earlier / RUN_FILE).is_file():
             self.record = _going_on(RunRecord.load(earlier / RUN_FILE), self.record, earlier)
         if self.config.run is not None:

@@ -51,7 +51,7 @@ class JointVerdict:
     @property
     def meaning(self) -> str:
         """The grade in words, with what to do."""
-        seen = ", and the pictures show the hands where they are" if self.confirmed else ""
+        seen = ", and the pictures show the hands where they are" if self.distance_mm > USUAL_MM else ""
         return {
             "good": f"good; rendered captures give 1 to 2 mm, a detector on photographs 6 to 10{seen}",
             "doubtful": "doubtful, a detector on photographs gives 6 to 10; look whether joints lie on the hand",

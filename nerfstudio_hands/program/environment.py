@@ -126,8 +126,8 @@ def require_run_config(load_config: Path) -> None:
 def quieten_imports() -> None:
     """Leaves out what torch and nerfstudio tell their own developers while they are imported and when nerfstudio's
     cameras are indexed."""
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", message="Using a non-tuple sequence for multidimensional indexing")
+    for message in (r"`torch\.jit\.", r"`torch\.cuda\.amp\.", "Using a non-tuple sequence for multidimensional"):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def option_value(words: Sequence[str], name: str) -> str | None:
@@ -151,6 +151,7 @@ def look_at_run(arguments: list[str]) -> None:
     program, *given = arguments
     if Path(program).stem not in READING_RUNS or multiprocessing.parent_process() is not None:
         return
+    quieten_imports()
     named = option_value(given, "--load-config")
     if named is None:
         return
@@ -178,8 +179,11 @@ def announce_training(arguments: list[str]) -> None:
     """
     program, *given = arguments
     wants_help = "-h" in given or "--help" in given
-    trains = Path(program).stem == "ns-train" and given and given[0].startswith("hand-") and not wants_help
+    trains = Path(program).stem == "ns-train" and given and given[0].startswith("hand-")
     if not trains or multiprocessing.parent_process() is not None:
+        return
+    quieten_imports()
+    if wants_help:
         return
     data = option_value(given, "--data")
     try:
@@ -188,7 +192,6 @@ def announce_training(arguments: list[str]) -> None:
             require_capture_folder(Path(data))
     except HandsError as error:
         raise SystemExit(f"error: {error}") from error
-    quieten_imports()
     print(f"ns-train {given[0]}: loading PyTorch and nerfstudio's methods ..", file=sys.stderr, flush=True)
 
 

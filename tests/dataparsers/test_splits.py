@@ -15,6 +15,7 @@ from nerfstudio_hands.captures.splits import (
     choose_cameras,
     choose_frames,
     evaluation_rows,
+    nothing_held_out,
     split_capture,
     training_rows,
 )
@@ -172,3 +173,13 @@ def test_one_training_camera_and_others_to_evaluate(motion):
     split = split_capture(motion, cameras=("01",), eval_cameras=("04", "05"))
     assert split.train_cameras == ["01"] and split.eval_cameras == ["04", "05"]
     assert split_capture(motion, cameras=("01",)).eval_cameras == []
+
+
+def test_a_capture_of_which_nothing_is_held_out_is_said_before_anybody_trains(capture: Capture) -> None:
+    one = replace(capture, cameras=capture.cameras[:1], detections=capture.detections[:, :1])
+    said = nothing_held_out(one, split_capture(one))
+    assert said is not None and said.startswith("No picture is held out of 1 frame and 1 camera")
+    assert "ns-eval" in said and "take more frames, or a second camera" in said
+    assert nothing_held_out(capture, split_capture(capture)) is None
+    several = nothing_held_out(capture, split_capture(capture, eval_cameras=()))
+    assert several is not None and "--eval-cameras" in several and "second camera" not in several

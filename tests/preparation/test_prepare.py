@@ -17,6 +17,7 @@ import pytest
 
 from nerfstudio_hands.captures.capture_options import CaptureOptions
 from nerfstudio_hands.captures.layouts import read_capture
+from nerfstudio_hands.cli.prepare import prepare as command
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.estimators.hand_detector import HandDetector
 from nerfstudio_hands.estimators.hand_detector.weights import weights_folder
@@ -162,6 +163,17 @@ def test_what_was_found_is_kept_whatever_ends_the_command(
     monkeypatch.setattr(kept_hands, "SEARCH", -1)
     next(found_hands(Source("phone", (signing,)), (picture.image for picture in read_video(signing)), networks))
     assert len(looked) == 6
+
+
+def test_one_picture_is_said_to_leave_none_to_evaluate(
+    signing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "phone").mkdir()
+    (picture,) = islice(read_video(signing), 1)
+    cv2.imwrite(str(tmp_path / "phone" / "0.png"), picture.image[..., ::-1])
+    command(output=tmp_path / "made", options=PrepareOptions(images=(tmp_path / "phone",), fov=60.0))
+    printed = capsys.readouterr().out
+    assert "No picture is held out of 1 frame and 1 camera" in printed and "1 frame, 1 camera, 1 picture;" in printed
 
 
 def fail(*args: object) -> None:

@@ -143,8 +143,23 @@ def test_only_warnings_that_concern_no_user_are_left_out():
         quieten_imports()
         warnings.warn("`torch.jit.script` is deprecated.", FutureWarning, stacklevel=1)
         warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated", stacklevel=1)
+        warnings.warn("`torch.cuda.amp.custom_fwd(args...)` is deprecated.", FutureWarning, stacklevel=1)
+        warnings.warn("This option goes with the next version.", FutureWarning, stacklevel=1)
         warnings.warn("The disk is nearly full.", stacklevel=1)
-    assert [str(warning.message) for warning in heard] == ["The disk is nearly full."]
+    assert [str(warning.message) for warning in heard] == [
+        "This option goes with the next version.",
+        "The disk is nearly full.",
+    ]
+
+
+@pytest.mark.parametrize("words", [["ns-train", "hand-uvnerf", "--help"], ["ns-eval", "--help"], ["ns-viewer", "-h"]])
+def test_nerfstudios_commands_are_quiet_too(words: list[str]) -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        announce_training(words)
+        look_at_run(words)
+        warnings.warn("`torch.cuda.amp.custom_fwd(args...)` is deprecated.", FutureWarning, stacklevel=1)
+    assert not heard
 
 
 def test_a_run_that_is_not_there_is_named_before_nerfstudio_opens_it(tmp_path: Path):
