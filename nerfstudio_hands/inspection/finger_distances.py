@@ -70,7 +70,7 @@ def fingers_off(
         parts = {FINGERS[finger]: [finger] for finger in fingers} if len(fingers) < WHOLE_HAND else {"hand": fingers}
         for part, of in parts.items():
             means = [float(values[c, t, side, of].mean()) for values in (pixels, shares)]
-            found.append(FingerOff(names[c], capture.frames[t], f"{SIDES[side]} {part}", *means))
+            found.append(FingerOff(names[int(c)], capture.frames[t], f"{SIDES[side]} {part}", *means))
     return sorted(found, key=lambda one: -one.share)
 
 

@@ -58,7 +58,7 @@ def pictures_verdict(
     beside, judged = [*beside, *lost], len(shown) + len(lost)
     silent = [camera.name for camera in unseen if not camera.outliers]
     end = f" Looked at: {looked}." + (f" No outline is seen in {', '.join(silent)}." if silent else "")
-    frames = [f"not in frames {', '.join(frames_beside)}"] if frames_beside else []
+    frames = [f"not in frame{'s' * (len(frames_beside) > 1)} {', '.join(frames_beside)}"] if frames_beside else []
     if 2 * len(beside) >= judged:
         where = "; ".join([", ".join(beside), *frames])
         return (

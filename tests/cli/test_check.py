@@ -129,6 +129,7 @@ def test_reports_and_draws_what_is_wrong(scan_and_fit, tmp_path, monkeypatch, ca
     printed = capsys.readouterr().out
     # The report says the doubts, so that reading the fit must not.
     assert asked == [{"say_doubts": False}] and printed.count("Two of three.") == 1
+    assert "No picture is held out of 1 frame and 4 cameras" in printed
     assert "Miscalibrated cameras" in printed and f"{TURNED} (12 -> 0)" in printed
 
 

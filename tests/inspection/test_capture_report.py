@@ -158,7 +158,7 @@ def test_a_frame_beside_its_pictures_is_named_and_its_cameras_are_not() -> None:
     assert report.frames_beside == ["1"]
     assert report.cameras[0].verdict == "good" and report.cameras[0].outline.distance == pytest.approx(1.0)
     assert "Frames in which most pictures show the hands elsewhere: 1;" in "\n".join(report.findings)
-    assert "not in frames 1: " in report.verdict
+    assert "not in frame 1: " in report.verdict
 
 
 def test_the_verdict_says_whether_hands_lie_on_their_pictures() -> None:
