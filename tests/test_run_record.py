@@ -91,7 +91,7 @@ def test_a_capture_that_changed_moves_nothing_and_is_said(scan: Path, true_fit, 
     assert "hands fitted now would differ" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_training_of_which_nothing_is_held_out_says_so_as_it_begins(scan: Path, true_fit: HandFit, tmp_path: Path, capsys):
+def test_a_training_that_holds_nothing_out_says_so_as_it_begins(scan: Path, true_fit: HandFit, tmp_path: Path, capsys):
     keep(true_fit, scan, held_out=())
     parser_of(scan, tmp_path / "run", eval_cameras=()).begin_run()
     assert "No picture is held out of 1 frame" in " ".join(capsys.readouterr().out.split())

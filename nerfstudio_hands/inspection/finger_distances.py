@@ -50,15 +50,16 @@ def fingers_off(
     """The fingers that are off in any frame, the worst first.
 
     Where several cameras show a finger, most of them have to agree that it is off: a landmark that one of them sees in
-    a wrong place says nothing of the hand.
+    a wrong place says nothing of the hand. Of a capture that came with joints in space there are no landmarks in
+    pictures, and none is said to be off: where a data set has its joints in a hand is its own, and the fit knows.
 
     Args:
-        capture: Landmarks, or joints in space.
+        capture: With landmarks.
         fit: The hands.
         keypoints: Their joints in all frames (`fitted_joints`).
         names: Cameras that are looked at.
     """
-    if not names:
+    if not names or capture.detections is None:
         return []
     apart = [_distances(capture, fit, keypoints, name) for name in names]
     pixels, shares = (np.stack(values) for values in zip(*apart, strict=True))

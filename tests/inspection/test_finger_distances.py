@@ -23,10 +23,10 @@ def joints() -> np.ndarray:
     return moving_joints(FRAMES, reach=0.03)
 
 
-def looked_at(joints: np.ndarray, detections: np.ndarray, cameras: int) -> list[FingerOff]:
+def looked_at(joints: np.ndarray, detections: np.ndarray | None, cameras: int) -> list[FingerOff]:
     rig = [CaptureCamera(c.name, c.intrinsics, c.world_to_camera, *c.size) for c in made_up_rig(cameras)]
     frames = [f"{t:02d}" for t in range(FRAMES)]
-    capture = Capture(Path("made-up"), rig, frames, {}, {}, detections, [])
+    capture = Capture(Path("made-up"), rig, frames, {}, {}, detections, [], stored_keypoints=joints + 0.03)
     fit = HandFit(
         sides=("right",),
         frames=frames,
@@ -68,6 +68,10 @@ def test_a_landmark_that_one_of_three_cameras_misses_says_nothing_of_the_hand(jo
         ("0", "right index"),
         ("1", "right index"),
     }
+
+
+def test_joints_in_space_are_no_landmarks_of_a_picture(joints: np.ndarray) -> None:
+    assert looked_at(joints, None, 2) == []
 
 
 def test_the_list_says_how_many_there_are_beside() -> None:
