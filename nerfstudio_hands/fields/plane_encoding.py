@@ -6,12 +6,13 @@ after K-Planes, arXiv 2301.10241). It needs no compiled kernel and trains well o
 
 from __future__ import annotations
 
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from nerfstudio_hands.transforms.products import product
 
@@ -55,5 +56,26 @@ class PlaneEncoding(nn.Module):
 
 def total_variation(levels: Iterable[Float[Tensor, "*B H W"]]) -> Float[Tensor, ""]:
     """Mean squared difference of neighboring texels, summed over pictures."""
-    terms = [level.diff(dim=-1).square().mean() + level.diff(dim=-2).square().mean() for level in levels]
-    return torch.stack(terms).sum()
+    return torch.stack([_MeanSquaredStep.apply(level, dim) for level in levels for dim in (-1, -2)]).sum()
+
+
+class _MeanSquaredStep(torch.autograd.Function):
+    """Mean square of `diff`, whose own gradient makes and adds up as many whole pictures as there are slices."""
+
+    @staticmethod
+    def forward(context: Any, level: Float[Tensor, "*B H W"], dim: int) -> Float[Tensor, ""]:
+        step = level.diff(dim=dim)
+        context.save_for_backward(step)
+        context.dim = dim
+        return step.square().mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, of_mean: Float[Tensor, ""]) -> tuple[Float[Tensor, "*B H W"], None]:
+        (step,), dim = context.saved_tensors, context.dim
+        count = step.shape[dim]
+        pull = step * (2 / step.numel() * of_mean)
+        padding = (0, 1) if dim == -1 else (0, 0, 0, 1)
+        found = F.pad(-pull, padding)
+        found.narrow(dim, 1, count).add_(pull)
+        return found, None

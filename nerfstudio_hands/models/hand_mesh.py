@@ -281,8 +281,8 @@ class HandMeshModel(PosedHandModel):
         hand = (label == PixelLabel.HAND)[..., 0].nonzero(as_tuple=True)
         loss = {"color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta)}
         if not self.mesh_is_fixed:
-            told = {key: batch[key].to(self.device) for key in ("on_boundary", "in_mask")}
-            coverage = coverage_loss(outputs["accumulation"], label, **told)
+            boundary, mask = (batch[key].to(self.device) for key in ("on_boundary", "in_mask"))
+            coverage = coverage_loss(outputs["accumulation"], label, on_boundary=boundary, in_mask=mask)
             loss["mask"] = config.mask_loss_weight * coverage
         if self.has_own_color and not self.mesh_is_fixed:
             shaded = color_loss(outputs["shaded"][hand], image[hand], config.huber_delta)

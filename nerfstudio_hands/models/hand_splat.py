@@ -335,7 +335,8 @@ class HandSplatModel(PosedHandModel):
             if dist.is_available() and dist.is_initialized():
                 # Each process has seen other pictures.
                 dist.all_reduce(self.splats.error)
-            follow_rows(attributes.optimizers, self.splats.parameters(), self.splats.deal_out(self.frames.faces))
+            source = self.splats.deal_out(self.frames.faces)
+            follow_rows(attributes.optimizers, self.splats.parameters(), source)  # pyright: ignore[reportArgumentType]
 
         steps = attributes.trainer.config.max_num_iterations
         at = tuple(round(part * steps) for part in self.config.densify_at)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from nerfstudio_hands.fields.plane_encoding import PlaneEncoding
+from nerfstudio_hands.fields.plane_encoding import PlaneEncoding, total_variation
 from nerfstudio_hands.fields.warps import surface_warp, uv_warp
 from nerfstudio_hands.hand_model import HandPose, HandSurface, default_hand
 
@@ -55,3 +56,15 @@ def test_total_variation_is_zero_on_constant_planes_only():
         for level in encoding.levels:
             level.fill_(0.3)
     assert encoding.total_variation() == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 4, 7, 6)])
+def test_the_gradient_of_total_variation_is_that_of_its_formula(shape: tuple[int, ...]):
+    generator = torch.Generator().manual_seed(0)
+    levels = [torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2)]
+    plain = sum(level.diff(dim=dim).square().mean() for level in levels for dim in (-1, -2))
+    found = total_variation(levels)
+    assert torch.allclose(found, plain)
+    wanted = torch.autograd.grad(3 * plain, levels)
+    for one, other in zip(torch.autograd.grad(3 * found, levels), wanted, strict=True):
+        assert torch.allclose(one, other)
