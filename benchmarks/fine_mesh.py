@@ -5,7 +5,7 @@ that was rendered, which has creases, veins and knuckles that the template lacks
 and light agree with the truth up to scale. Only the hand counts, not the forearm.
 
     ns-hands synthesize capture-room --output room --num-cameras 10 --resolution 512
-    ns-train hand-mesh --data room/1 hands-data --eval-cameras 3 7
+    ns-train hand-mesh --data room/1 hands-data --eval-cameras 03 07
     python benchmarks/fine_mesh.py --load-config outputs/.../config.yml --truth room/truth
 """
 
