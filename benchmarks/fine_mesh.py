@@ -30,9 +30,10 @@ from nerfstudio_hands.fields.warps import uv_warp
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.mesh import vertex_normals
 from nerfstudio_hands.geometry.self_intersection import intersecting_faces
-from nerfstudio_hands.models.hand_mesh import GAMMA, HandMeshModel
+from nerfstudio_hands.models.hand_mesh import HandMeshModel
 from nerfstudio_hands.synthesis.capture_room import room_around
 from nerfstudio_hands.synthesis.light import Room, box_irradiance
+from nerfstudio_hands.transforms.color import GAMMA
 from nerfstudio_hands.transforms.spherical_harmonics import irradiance
 
 

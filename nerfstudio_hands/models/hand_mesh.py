@@ -69,6 +69,9 @@ class HandMeshModelConfig(PosedHandModelConfig):
     """Weight of the color of hand pixels (Huber; one-sided where a picture is saturated)."""
     mask_loss_weight: Weight = 1.0
     """Weight of the squared difference between coverage and mask."""
+    mask_boundary: bool = False
+    """Let the pixels along a mask's boundary count, too: the surface is finer where masks of all cameras are right to
+    the pixel, as rendered ones are, and lies inside of the skin where they are not."""
     laplacian_loss_weight: Weight = 0.03
     """Weight of the squared bending of the displacement: keeps noise of the pictures out of the surface."""
     normal_loss_weight: Weight = 0.003
@@ -281,7 +284,9 @@ class HandMeshModel(PosedHandModel):
         hand = (label == PixelLabel.HAND)[..., 0].nonzero(as_tuple=True)
         loss = {"color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta)}
         if not self.mesh_is_fixed:
-            boundary, mask = (batch[key].to(self.device) for key in ("on_boundary", "in_mask"))
+            boundary, mask = (
+                batch[key].to(self.device) if config.mask_boundary else None for key in ("on_boundary", "in_mask")
+            )
             coverage = coverage_loss(outputs["accumulation"], label, on_boundary=boundary, in_mask=mask)
             loss["mask"] = config.mask_loss_weight * coverage
         if self.has_own_color and not self.mesh_is_fixed:
