@@ -143,11 +143,12 @@ def what_training_learns(layout: str, root: Path, method: str) -> dict[str, np.n
     config.model = replace(config.model, **options)
     torch.manual_seed(0)
     pipeline = config.setup(device="cpu", test_mode="val")
-    trainer = SimpleNamespace(config=SimpleNamespace(max_num_iterations=2))
-    callbacks = pipeline.get_training_callbacks(
-        TrainingCallbackAttributes(optimizers=None, grad_scaler=None, pipeline=pipeline, trainer=trainer)
-    )
     optimizer = torch.optim.Adam(value for value in pipeline.parameters() if value.requires_grad)
+    trainer = SimpleNamespace(config=SimpleNamespace(max_num_iterations=2))
+    optimizers: Any = SimpleNamespace(optimizers={"all": optimizer})
+    callbacks = pipeline.get_training_callbacks(
+        TrainingCallbackAttributes(optimizers=optimizers, grad_scaler=None, pipeline=pipeline, trainer=trainer)
+    )
     learned = {}
     for step in range(2):
         for callback in callbacks:

@@ -72,6 +72,7 @@ def _train_on(drawings: Path, hand_model: str, steps: int, splats_per_hand: int)
     sys.argv = [
         "ns-train", "hand-splat", "--data", str(drawings), "--output-dir", str(drawings.parent),
         "--experiment-name", "baked", "--vis", "tensorboard", "--max-num-iterations", str(steps),
+        "--pipeline.model.mask-boundary", "True",
         "--pipeline.model.splats-per-hand", str(splats_per_hand),
         # All pictures are of one exposure.
         "--pipeline.model.camera-colors", "False",

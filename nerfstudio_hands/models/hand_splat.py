@@ -42,7 +42,7 @@ from nerfstudio_hands.model_components.posed_splats import PosedSplats, pose_spl
 from nerfstudio_hands.model_components.rasterization import Window, bends, image_rays, pinhole_rays, window_round
 from nerfstudio_hands.models.posed_hand_model import PosedHandModel, PosedHandModelConfig
 from nerfstudio_hands.program.memory import explain_out_of_memory, now
-from nerfstudio_hands.program.option_range import Fraction, Weight, bounded
+from nerfstudio_hands.program.option_range import Weight, bounded
 
 
 @dataclass
@@ -55,7 +55,7 @@ class HandSplatModelConfig(PosedHandModelConfig):
     """Gaussians a hand."""
     object_splats: bounded(int, 16, 10**6) = 10_000
     """Gaussians of what the hands hold, where the capture has masks or poses of it."""
-    densify_at: Tuple[Fraction, ...] = (0.1, 0.3)
+    densify_at: bounded(Tuple[float, ...], 0, 1) = (0.1, 0.3)
     """Parts of the training after which Gaussians are dealt out anew over the hand, denser where pictures show more
     than they do and thinner elsewhere."""
     shell: bounded(float, 0.0005, 0.05) = 0.005
@@ -70,7 +70,10 @@ class HandSplatModelConfig(PosedHandModelConfig):
     color_loss_weight: Weight = 2.0
     """Weight of the color of pixels of hand and object (Huber; one-sided where a picture is saturated)."""
     mask_loss_weight: Weight = 0.4
-    """Weight of the squared difference between coverage and mask, but for the pixels along its boundary."""
+    """Weight of the squared difference between coverage and mask."""
+    mask_boundary: bool = False
+    """Let the pixels along a mask's boundary count, too: for masks that are right to the pixel in all cameras, as drawn
+    ones are. Where they are not the surface then lies inside of the skin."""
     part_loss_weight: Weight = 0.1
     """Weight of the squared difference between the object's part of coverage and its mask."""
     view_loss_weight: Weight = 1e-2
@@ -367,7 +370,12 @@ class HandSplatModel(PosedHandModel):
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
         shown = supervised_mask(label, self.learned_labels)[..., 0].nonzero(as_tuple=True)
-        coverage = coverage_loss(outputs["accumulation"], label, self.learned_labels)
+        boundary, mask = (
+            batch[key].to(self.device) if config.mask_boundary else None for key in ("on_boundary", "in_mask")
+        )
+        coverage = coverage_loss(
+            outputs["accumulation"], label, self.learned_labels, on_boundary=boundary, in_mask=mask
+        )
         loss = {
             "color": config.color_loss_weight * color_loss(outputs["rgb"][shown], image[shown], config.huber_delta),
             "mask": config.mask_loss_weight * coverage,
