@@ -12,6 +12,7 @@ from jaxtyping import Bool
 
 from nerfstudio_hands.captures.capture import Capture
 from nerfstudio_hands.errors import HandsError
+from nerfstudio_hands.program.wording import counted
 
 HELD_OUT_EVERY = 7
 """Without names, every seventh camera is held out: two of a rig of fourteen."""
@@ -80,7 +81,7 @@ def nothing_held_out(capture: Capture, split: Split) -> str | None:
     if frames == cameras == 1:
         remedy = "take more frames, or a second camera"
     return (
-        f"No picture is held out of {frames} frame{'s' * (frames != 1)} and {cameras} camera{'s' * (cameras != 1)}: an "
+        f"No picture is held out of {counted(frames, 'frame')} and {counted(cameras, 'camera')}: an "
         f"avatar is trained, but `ns-eval` cannot say how good it is; {remedy}."
     )
 

@@ -10,6 +10,7 @@ from nerfstudio_hands.cli.output_folder import check_can_be_made, write_image
 from nerfstudio_hands.preparation.options import PrepareOptions
 from nerfstudio_hands.program.option_range import check_ranges
 from nerfstudio_hands.program.progress import say
+from nerfstudio_hands.program.wording import counted
 
 
 def prepare(
@@ -50,13 +51,9 @@ def prepare(
     write_image(output / "landmarks.png", overview(output))
     found = ", ".join(f"{side} hand in {count}" for side, count in made.found.items() if count)
     CONSOLE.print(
-        f"{output}: {_counted(made.frames, 'frame')}, {_counted(len(made.cameras), 'camera')}, "
-        f"{_counted(made.pictures, 'picture')}; {found}. "
+        f"{output}: {counted(made.frames, 'frame')}, {counted(len(made.cameras), 'camera')}, "
+        f"{counted(made.pictures, 'picture')}; {found}. "
         f"Look at {output / 'landmarks.png'}.",
         soft_wrap=True,
     )
     CONSOLE.print(f"Next: ns-hands check {output}; ns-train hand-uvnerf --data {output}", soft_wrap=True)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -12,7 +12,7 @@ from torch import Tensor
 from nerfstudio_hands.errors import HandsError
 from nerfstudio_hands.geometry import Surfaces
 from nerfstudio_hands.geometry.barycentric import blend_corners
-from nerfstudio_hands.geometry.mesh import vertex_normals
+from nerfstudio_hands.geometry.mesh import face_areas, vertex_normals
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,7 @@ def sample_surface(mesh: Mesh, count: int, *, seed: int) -> SurfaceSamples:
 
 def region_areas(mesh: Mesh) -> Float[Tensor, " F"]:
     """Area of each face in square metres, zero outside of the region."""
-    a, b, c = mesh.vertices.detach().double()[mesh.faces].unbind(1)
-    area = 0.5 * torch.linalg.cross(b - a, c - a).norm(dim=-1)
+    area = face_areas(mesh.vertices.detach().double(), mesh.faces)
     return area if mesh.region is None else area * mesh.region.to(area)
 
 

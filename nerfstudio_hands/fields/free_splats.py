@@ -9,10 +9,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nerfstudio_hands.fields.surface_splats import START_OPACITY, START_WIDTH, THICKNESS, VIEW_LEVELS, evenly_spread
+from nerfstudio_hands.fields.surface_splats import (
+    START_OPACITY,
+    START_WIDTH,
+    THICKNESS,
+    VIEW_LEVELS,
+    evenly_spread,
+    logit,
+)
+from nerfstudio_hands.fields.vertex_look import START_COLOR
+from nerfstudio_hands.geometry.barycentric import blend_corners
+from nerfstudio_hands.geometry.mesh import face_areas, face_normals
 from nerfstudio_hands.transforms.rotations import matrix_quaternion, quaternion_matrix
-
-START_COLOR = 0.5
 
 
 class FreeSplats(nn.Module):
@@ -35,19 +43,17 @@ class FreeSplats(nn.Module):
 
     def __init__(self, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], *, count: int):
         super().__init__()
-        corners = vertices[faces]
-        edge, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        doubled = torch.linalg.cross(edge, other)
-        area = doubled.norm(dim=-1) / 2
+        area = face_areas(vertices, faces)
         face, barycentric = evenly_spread(area, count)
         spacing = (area.sum() / count).sqrt()
-        along, normal = (F.normalize(values[face], dim=-1) for values in (edge, doubled))
+        corners, normal = vertices[faces[face]], face_normals(vertices, faces)[face]
+        along = F.normalize(corners[:, 1] - corners[:, 0], dim=-1)
         turn = torch.stack([along, torch.linalg.cross(normal, along), normal], dim=-1)
         half_axes = spacing * torch.tensor([START_WIDTH, START_WIDTH, THICKNESS]).to(spacing)
-        self.mean = nn.Parameter((corners[face] * barycentric[..., None]).sum(dim=1))
+        self.mean = nn.Parameter(blend_corners(corners, barycentric))
         self.log_half_axes = nn.Parameter(half_axes.log().repeat(count, 1))
         self.quaternion = nn.Parameter(matrix_quaternion(turn))
-        self.opacity = nn.Parameter(torch.full((count,), math.log(START_OPACITY / (1 - START_OPACITY))))
+        self.opacity = nn.Parameter(torch.full((count,), logit(START_OPACITY)))
         self.color = nn.Parameter(torch.full((count, 3), START_COLOR))
         self.view = nn.Parameter(torch.zeros(count, VIEW_LEVELS**2 - 1, 3))
 

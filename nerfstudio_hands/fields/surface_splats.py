@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 from torch import Tensor, nn
 
+from nerfstudio_hands.geometry.barycentric import blend_corners
+from nerfstudio_hands.geometry.mesh import face_areas
 from nerfstudio_hands.geometry.splats.surface import SplatLayout
 
 VIEW_LEVELS = 2
@@ -80,21 +82,19 @@ class SurfaceSplats(nn.Module):
     ):
         super().__init__()
         self.shell = shell
-        corners = vertices[faces]
-        area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=-1) / 2
-        area = area * allowed
+        area = face_areas(vertices, faces) * allowed
         face, barycentric = evenly_spread(area, count)
         self.register_buffer("face", face)
         self.register_buffer("spacing", (area.sum() / count).sqrt().repeat(count))
         self.register_buffer("error", torch.zeros_like(area))
         self.register_buffer("area", area, persistent=False)
-        self.register_buffer("corners", corners, persistent=False)
+        self.register_buffer("corners", vertices[faces], persistent=False)
         self.place = nn.Parameter(barycentric.log())
         self.height = nn.Parameter(torch.zeros(count))
         share = (START_WIDTH - WIDTHS[0]) / (WIDTHS[1] - WIDTHS[0])
-        self.size = nn.Parameter(torch.full((count, 2), _logit(share)))
+        self.size = nn.Parameter(torch.full((count, 2), logit(share)))
         self.turn = nn.Parameter(torch.zeros(count))
-        self.opacity = nn.Parameter(torch.full((count,), _logit((START_OPACITY - MIN_OPACITY) / (1 - MIN_OPACITY))))
+        self.opacity = nn.Parameter(torch.full((count,), logit((START_OPACITY - MIN_OPACITY) / (1 - MIN_OPACITY))))
         self.color = nn.Parameter(torch.zeros(count, 3))
         self.view = nn.Parameter(torch.zeros(count, VIEW_LEVELS**2 - 1, 3))
 
@@ -185,12 +185,12 @@ class SurfaceSplats(nn.Module):
         density = (error / (splats * mean)).sqrt().nan_to_num(1.0).clamp(SPARSEST, DENSEST)
         face, barycentric = evenly_spread(self.area * density, len(self))
         old, new = (
-            (self.corners[at] * where[..., None]).sum(dim=1).cpu().numpy()
+            blend_corners(self.corners[at], where).cpu().numpy()
             for at, where in ((self.face, self.barycentric()), (face, barycentric))
         )
         nearest = torch.from_numpy(KDTree(old).query(new)[1]).to(face)
         for values in self.parameters():
-            values.copy_(values[nearest].clone())
+            values.copy_(values[nearest])
         self.place.copy_(barycentric.log())
         self.face.copy_(face)
         self.spacing.copy_(((self.area * density).sum() / (len(self) * density[face])).sqrt())
@@ -241,5 +241,6 @@ def evenly_spread(area: Float[Tensor, " F"], count: int) -> tuple[Int[Tensor, " 
     return face, corners.mean(dim=1)
 
 
-def _logit(share: float) -> float:
+def logit(share: float) -> float:
+    """What the sigmoid makes a share of."""
     return math.log(share / (1 - share))

@@ -1,4 +1,4 @@
-"""Normals and the Laplacian of triangle meshes as tensors."""
+"""Normals, areas and the Laplacian of triangle meshes as tensors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from torch import Tensor
 
 def face_normals(vertices: Float[Tensor, "*batch V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*batch F 3"]:
     """Unit normals of the faces, outward for counter-clockwise winding; zero for a face without area."""
+    return _unit(_doubled_normals(vertices, faces))
+
+
+def face_areas(vertices: Float[Tensor, "*batch V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*batch F"]:
+    """Areas of the faces, in the square of the vertices' unit."""
+    return 0.5 * _doubled_normals(vertices, faces).norm(dim=-1)
+
+
+def _doubled_normals(vertices: Float[Tensor, "*batch V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*batch F 3"]:
+    """Normals of the faces, twice as long as these have area."""
     a, b, c = vertices[..., faces[:, 0], :], vertices[..., faces[:, 1], :], vertices[..., faces[:, 2], :]
-    return _unit(torch.linalg.cross(b - a, c - a))
+    return torch.linalg.cross(b - a, c - a)
 
 
 def vertex_normals(vertices: Float[Tensor, "*batch V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "*batch V 3"]:

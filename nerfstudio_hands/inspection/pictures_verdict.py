@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nerfstudio_hands.inspection.camera_report import CameraReport
 from nerfstudio_hands.inspection.finger_distances import FingerOff, listed
 from nerfstudio_hands.inspection.view_measures import finite_mean
+from nerfstudio_hands.program.wording import counted
 
 
 @dataclass(frozen=True)
@@ -56,21 +57,22 @@ def pictures_verdict(
     # Where no outline is seen, detections that lie elsewhere tell as much.
     lost = [f"{camera.name} ({' and '.join(camera.outliers)} detections off)" for camera in unseen if camera.outliers]
     beside, judged = [*beside, *lost], len(shown) + len(lost)
+    in_all = counted(judged, "camera")
     silent = [camera.name for camera in unseen if not camera.outliers]
     end = f" Looked at: {looked}." + (f" No outline is seen in {', '.join(silent)}." if silent else "")
     frames = [f"not in frame{'s' * (len(frames_beside) > 1)} {', '.join(frames_beside)}"] if frames_beside else []
     if 2 * len(beside) >= judged:
         where = "; ".join([", ".join(beside), *frames])
         return (
-            f"The hands do not lie on their pictures in {len(beside)} of {_counted(judged)}: {where}: joints, masks or "
+            f"The hands do not lie on their pictures in {len(beside)} of {in_all}: {where}: joints, masks or "
             f"cameras may be of another take; look at the overlays of `ns-hands check`.{end}"
         )
     cameras_beside = [f"not in {', '.join(beside)}"] if beside else []
     but = "; ".join([*cameras_beside, *frames, *([listed(fingers)] if fingers else [])])
     if not but:
         pixels = finite_mean([outline.distance for _, outline in shown])
-        return f"The hands lie on their pictures in {_counted(judged)} ({pixels:.1f} px off on average).{end}"
-    where = f"{judged - len(beside)} of {_counted(judged)}" if beside else _counted(judged)
+        return f"The hands lie on their pictures in {in_all} ({pixels:.1f} px off on average).{end}"
+    where = f"{judged - len(beside)} of {in_all}" if beside else in_all
     remedy = "correct their joints"
     if beside:
         remedy = "calibrate such a camera again or leave it out with --exclude-cameras"
@@ -78,7 +80,3 @@ def pictures_verdict(
         f"The hands lie on their pictures in {where}, but {but}: see the overlays of `ns-hands check`, and "
         f"{remedy}.{end}"
     )
-
-
-def _counted(cameras: int) -> str:
-    return f"{cameras} camera{'s' * (cameras != 1)}"

@@ -28,12 +28,15 @@ class HeldSplats(ObjectPoses):
         super().__init__(avatar, hands)
         self.splats = FreeSplats(*first_surface(avatar), count=count)
 
+    def means(self, posed: PosedSurfaces, surface: int) -> Float[Tensor, "N 3"]:
+        """Middles of the Gaussians beside one of the posed surfaces, nerfstudio's world."""
+        return apply_rigid(self.poses(posed)[surface, :3], self.splats.mean)
+
     def show(self, posed: PosedSurfaces, surface: int) -> PosedSplats:
         """The Gaussians beside one of the posed surfaces."""
-        splats, pose = self.splats, self.poses(posed)[surface]
-        back = pose[:3, :3].T
+        splats, back = self.splats, self.poses(posed)[surface, :3, :3].T
         return PosedSplats(
-            splats=Splats(apply_rigid(pose[:3], splats.mean), splats.axes() @ back, splats.opacities()),
+            splats=Splats(self.means(posed, surface), splats.axes() @ back, splats.opacities()),
             normals=splats.normals() @ back,
             diffuse=splats.color,
             view=splats.view,

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from nerfstudio_hands.datamanagers.batch import RayBatch
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.losses import patch_loss, supervised_mask
 
@@ -35,6 +36,11 @@ def coverage_loss(
     if on_boundary is not None and in_mask is not None:
         target, known = target | (on_boundary & in_mask), known | on_boundary
     return (accumulation - target.to(accumulation.dtype))[known.nonzero(as_tuple=True)].square().mean()
+
+
+def on_boundary_of(batch: RayBatch, device: torch.device) -> dict[str, Bool[Tensor, "H W 1"]]:
+    """What masks say of the pixels along their boundaries, as `coverage_loss` takes it."""
+    return {key: batch[key].to(device) for key in ("on_boundary", "in_mask")}
 
 
 def part_loss(of_object: Float[Tensor, "H W 1"], label: Int[Tensor, "H W 1"]) -> Float[Tensor, ""]:

@@ -29,7 +29,7 @@ from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.albedo_colors import albedo_colors
 from nerfstudio_hands.model_components.displaced_mesh import DisplacedMesh
 from nerfstudio_hands.model_components.export_source import ExportSource
-from nerfstudio_hands.model_components.image_losses import coverage_loss, perceptual_window_loss
+from nerfstudio_hands.model_components.image_losses import coverage_loss, on_boundary_of, perceptual_window_loss
 from nerfstudio_hands.model_components.lighting import Lighting
 from nerfstudio_hands.model_components.losses import color_loss
 from nerfstudio_hands.model_components.mesh_drawing import (
@@ -284,10 +284,8 @@ class HandMeshModel(PosedHandModel):
         hand = (label == PixelLabel.HAND)[..., 0].nonzero(as_tuple=True)
         loss = {"color": config.color_loss_weight * color_loss(outputs["rgb"][hand], image[hand], config.huber_delta)}
         if not self.mesh_is_fixed:
-            boundary, mask = (
-                batch[key].to(self.device) if config.mask_boundary else None for key in ("on_boundary", "in_mask")
-            )
-            coverage = coverage_loss(outputs["accumulation"], label, on_boundary=boundary, in_mask=mask)
+            boundary = on_boundary_of(batch, self.device) if config.mask_boundary else {}
+            coverage = coverage_loss(outputs["accumulation"], label, self.learned_labels, **boundary)
             loss["mask"] = config.mask_loss_weight * coverage
         if self.has_own_color and not self.mesh_is_fixed:
             shaded = color_loss(outputs["shaded"][hand], image[hand], config.huber_delta)

@@ -34,7 +34,12 @@ from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.compositing import with_parts
 from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource, SplatCloud, SplatRig
 from nerfstudio_hands.model_components.held_splats import HeldSplats
-from nerfstudio_hands.model_components.image_losses import coverage_loss, part_loss, perceptual_window_loss
+from nerfstudio_hands.model_components.image_losses import (
+    coverage_loss,
+    on_boundary_of,
+    part_loss,
+    perceptual_window_loss,
+)
 from nerfstudio_hands.model_components.losses import color_loss, supervised_mask
 from nerfstudio_hands.model_components.optimizer_state import follow_rows
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
@@ -253,7 +258,7 @@ class HandSplatModel(PosedHandModel):
             posed = self.hands.for_rays(image_rays(camera, Window(0, 1, 0, 1)).flatten())
             shown, reach = posed.surfaces.vertices[posed.first_surface()], self.config.shell + self.splats.farthest()
             if self.held is not None:
-                shown = torch.cat([shown, self.held.show(posed, posed.first_surface()).splats.means])
+                shown = torch.cat([shown, self.held.means(posed, posed.first_surface())])
                 reach = max(reach, self.held.splats.farthest())
             window = window_round(shown, reach, camera)
             found = self(image_rays(camera, window))
@@ -370,12 +375,8 @@ class HandSplatModel(PosedHandModel):
     def get_loss_dict(self, outputs: Dict[str, Tensor], batch: RayBatch, metrics_dict=None) -> Dict[str, Tensor]:
         config, label, image = self.config, batch["hand_label"].to(self.device), batch["image"].to(self.device)
         shown = supervised_mask(label, self.learned_labels)[..., 0].nonzero(as_tuple=True)
-        boundary, mask = (
-            batch[key].to(self.device) if config.mask_boundary else None for key in ("on_boundary", "in_mask")
-        )
-        coverage = coverage_loss(
-            outputs["accumulation"], label, self.learned_labels, on_boundary=boundary, in_mask=mask
-        )
+        boundary = on_boundary_of(batch, self.device) if config.mask_boundary else {}
+        coverage = coverage_loss(outputs["accumulation"], label, self.learned_labels, **boundary)
         loss = {
             "color": config.color_loss_weight * color_loss(outputs["rgb"][shown], image[shown], config.huber_delta),
             "mask": config.mask_loss_weight * coverage,
