@@ -125,9 +125,17 @@ class Page:
         return int(found[1]) if found else 0
 
     def first_image(self) -> np.ndarray:
-        """The picture as the page comes, once the hand is in it."""
+        """The picture as the page comes, once the hand is in it and a second changes nothing: it is coarse at first."""
         wait_for(lambda: 0.03 < shown(self.picture()).mean() < 0.9, "a picture with a hand and its background")
-        return self.picture()
+        pictures = [self.picture()]
+
+        def stays() -> bool:
+            self.page.wait_for_timeout(1000)
+            pictures.append(self.picture())
+            return changed(*pictures[-2:]) == 0
+
+        wait_for(stays, "a picture that stays")
+        return pictures[-1]
 
     def drag_slider(self, label: str, pixels: int) -> None:
         """Drags the thumb of the first slider of this label to the right; again where it slipped out of the hand, as
