@@ -1,11 +1,11 @@
 """`hand-from-joints`: 21 joints in space to one hand."""
 
 from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from nerfstudio_hands.method_configs.shared import DEVICE, decaying
 from nerfstudio_hands.training.hand_joints_pipeline import HandJointsPipelineConfig
+from nerfstudio_hands.training.optimizers import FusedAdamConfig
 from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig
 
 hand_from_joints = MethodSpecification(
@@ -21,7 +21,7 @@ hand_from_joints = MethodSpecification(
         logging=LoggingConfig(steps_per_log=100, profiler="none"),
         pipeline=HandJointsPipelineConfig(),
         optimizers={
-            "network": decaying(AdamOptimizerConfig(lr=4e-3, eps=1e-8, max_norm=1.0), final_fraction=0.02),
+            "network": decaying(FusedAdamConfig(lr=4e-3, eps=1e-8, max_norm=1.0), final_fraction=0.02),
         },
         viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=64),
         vis="viewer+tensorboard",

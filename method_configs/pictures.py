@@ -1,10 +1,10 @@
 """What trainings of methods that look at pictures have in common."""
 
 from nerfstudio.configs.base_config import LoggingConfig, ViewerConfig
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 
 from nerfstudio_hands.method_configs.shared import DEVICE, decaying
 from nerfstudio_hands.training.image_pipeline import ImagePipelineConfig
+from nerfstudio_hands.training.optimizers import FusedAdamConfig
 from nerfstudio_hands.training.trainer import HandMachineConfig, HandTrainerConfig
 
 
@@ -22,7 +22,7 @@ def image_training(name: str, pipeline: ImagePipelineConfig, steps: int, **rates
         logging=LoggingConfig(steps_per_log=20, profiler="none"),
         pipeline=pipeline,
         optimizers={
-            group: decaying(AdamOptimizerConfig(lr=rate, eps=1e-8), final_fraction=0.02)
+            group: decaying(FusedAdamConfig(lr=rate, eps=1e-8), final_fraction=0.02)
             for group, rate in {"encoder": 5e-4, "heads": 1e-3, **rates}.items()
         },
         viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=64),

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from nerfstudio.engine.optimizers import AdamOptimizerConfig, OptimizerConfig
+from nerfstudio.engine.optimizers import OptimizerConfig
 
+from nerfstudio_hands.training.optimizers import FusedAdamConfig
 from nerfstudio_hands.training.schedules import CosineDecaySchedulerConfig
 from nerfstudio_hands.training.trainer import default_device
 
@@ -21,4 +22,4 @@ def decaying(optimizer: OptimizerConfig, **schedule: float) -> dict[str, Any]:
 
 def adam(rate: float, eps: float = 1e-10) -> dict[str, Any]:
     """Adam at such a rate in the beginning."""
-    return decaying(AdamOptimizerConfig(lr=rate, eps=eps))
+    return decaying(FusedAdamConfig(lr=rate, eps=eps))

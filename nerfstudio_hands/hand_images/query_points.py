@@ -84,12 +84,12 @@ class QueryPointDraw:
         which = torch.arange(len(labels)).repeat_interleave(self.count)
         points = torch.from_numpy(np.concatenate([points for points, _ in drawn]))
         # By the winding number: fingers may touch, and cross, each other.
-        from_hands = hands.solid_distance(points, which).numpy()
-        found = []
-        for one, (points, of_object), from_hand in zip(labels, drawn, np.split(from_hands, len(labels)), strict=True):
-            from_object = np.full(len(points), np.nan, np.float32) if one.held is None else self._to_object(one, points)
-            found.append(QueryPoints(points, np.stack([from_hand, from_object], 1), of_object))
-        return found
+        from_hands = hands.solid_distance(points, which).view(len(labels), self.count).numpy()
+        from_objects = self._to_objects(labels, [points for points, _ in drawn])
+        return [
+            QueryPoints(points, np.stack([from_hand, from_object], 1), of_object)
+            for (points, of_object), from_hand, from_object in zip(drawn, from_hands, from_objects, strict=True)
+        ]
 
     def _drawn(self, labels: HandLabels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Points of a picture, and whether each was drawn round the object."""
@@ -110,10 +110,24 @@ class QueryPointDraw:
         near_object = apply_rigid(to_camera, near_object.astype(np.float64)).astype(np.float32)
         return np.concatenate([near_hand, near_object]), of_object
 
-    def _to_object(self, labels: HandLabels, points: Float32[np.ndarray, "N 3"]) -> Float32[np.ndarray, " N"]:
-        assert labels.held is not None
-        to_own = np.linalg.inv(labels.held.to_camera)
-        return self._from_object.distances(labels.held.name, apply_rigid(to_own, points.astype(np.float64)))
+    def _to_objects(
+        self, labels: Sequence[HandLabels], points: Sequence[Float32[np.ndarray, "N 3"]]
+    ) -> list[Float32[np.ndarray, " N"]]:
+        """Distances of each picture's points from what it holds; a thing is asked once for all of its pictures."""
+        found = [np.full(len(own), np.nan, np.float32) for own in points]
+        pictures_of: dict[str, list[int]] = {}
+        for index, one in enumerate(labels):
+            if one.held is not None:
+                pictures_of.setdefault(one.held.name, []).append(index)
+        for name, pictures in pictures_of.items():
+            own = [
+                apply_rigid(np.linalg.inv(labels[index].held.to_camera), points[index].astype(np.float64))  # pyright: ignore[reportOptionalMemberAccess]
+                for index in pictures
+            ]
+            distances = self._from_object.distances(name, np.concatenate(own))
+            for index, part in zip(pictures, np.split(distances, len(pictures)), strict=True):
+                found[index] = part
+        return found
 
     @cached_property
     def _hand_faces(self) -> Int[Tensor, "F 3"]:

@@ -19,7 +19,7 @@ from nerfstudio_hands.evaluation.hand_pose_metrics import hand_pose_metrics
 from nerfstudio_hands.evaluation.mean_pose import mean_pose, turned_onto
 from nerfstudio_hands.files.atomic import written_whole
 from nerfstudio_hands.models.image_model import ImageModel, ImageModelConfig
-from nerfstudio_hands.program.memory import explain_out_of_memory
+from nerfstudio_hands.program.memory import explain_out_of_memory, keep_freed_memory
 from nerfstudio_hands.training.evaluation_files import evaluation_folder, write_account, write_png
 from nerfstudio_hands.training.sample_pipeline import SamplePipeline
 from nerfstudio_hands.training.sound_pipeline import SoundPipelineConfig
@@ -78,6 +78,7 @@ class ImagePipeline(SamplePipeline):
     def __init__(self, config: ImagePipelineConfig, device: str, **kwargs: Any) -> None:
         super().__init__(config, device, **kwargs)
         if self.test_mode == "val":
+            keep_freed_memory()
             self._begin()
 
     def export_remedy(self) -> str:
