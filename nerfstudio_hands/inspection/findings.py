@@ -66,8 +66,9 @@ def findings_on(
         )
     if frames_beside:
         findings.append(
-            f"Frames in which most pictures show the hands elsewhere: {', '.join(frames_beside)}; joints or pictures "
-            "may be of another frame or hand, and cameras are judged without them. Look at the overlays."
+            f"Frames in which most pictures show the hands elsewhere: {', '.join(frames_beside)}; a hand may leave its "
+            "pictures there, or joints and pictures are not of the same frame. Cameras are judged without them; look "
+            "at the overlays."
         )
     fingers = sorted((one for c in cameras for one in c.fingers), key=lambda one: -one.share)
     if fingers:
