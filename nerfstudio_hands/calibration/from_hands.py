@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import least_squares
 
+from nerfstudio_hands.calibration.bone_lengths import adjusted_by_bones, moved
 from nerfstudio_hands.calibration.hand_scale import ADULT_HAND_MM, hand_length
 from nerfstudio_hands.calibration.rays import meeting_points, stacked_rays
 from nerfstudio_hands.calibration.record import CalibratedCamera, transforms
@@ -36,6 +37,9 @@ MAX_MISS = 3.0
 
 MAX_OBSERVED = 3000
 """Landmarks in space that are adjusted; more frames bring little and take long."""
+
+MIN_WHOLE = 10
+"""Hands all of whose joints two cameras see, for the lengths of their bones to say something."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def calibrate_by_hands(
 
     Two cameras are placed by the essential matrix (MAGSAC++, Barath et al., CVPR 2020), the others by perspective from
     points, one after the other; then all cameras and points are adjusted (Triggs et al., "Bundle adjustment: a modern
-    synthesis", 1999) under a Cauchy loss. Scale comes from the hand's length.
+    synthesis", 1999) under a Cauchy loss, and once more with hands that keep the lengths of their bones
+    (`bone_lengths`). Scale comes from the hand's length.
 
     Args:
         cameras: With intrinsics; places are not looked at.
@@ -85,6 +90,7 @@ def calibrate_by_hands(
     scatter = _scatter(cameras, seen)
     placed = _placed(list(cameras), seen, scatter)
     placed = _adjusted(placed, seen, scatter, 1e-3 * hand_length_mm)
+    placed, length = _with_bones(placed, seen, scatter)
     points, angles = meeting_points(stacked_rays(placed, landmarks), transforms(placed), scatter=scatter.mean())
     focals = np.array([camera.intrinsics[0, 0] for camera in placed])
     pixels = np.nanmedian(angles, axis=1) * focals
@@ -97,7 +103,7 @@ def calibrate_by_hands(
             "instants (--offset) and its intrinsics are right."
         )
     joints = points.reshape(-1, 2, 21, 3)
-    scale = 1e-3 * hand_length_mm / hand_length(joints)
+    scale = 1e-3 * hand_length_mm / length
     placed = [replace(camera, world_to_camera=_scaled(camera.transform, scale)) for camera in placed]
     return HandCalibration(placed, joints * scale, pixels.tolist(), _sentence(placed, pixels, hand_length_mm))
 
@@ -229,7 +235,7 @@ def _adjusted(
     near = np.linalg.norm(start[:, :3, 3], axis=-1).max()
 
     def residuals(values: Float[np.ndarray, " P"]) -> Float[np.ndarray, " R"]:
-        placed = _moved(start, values)
+        placed = moved(start, values)
         points, _ = meeting_points(rays, placed, scatter=float(scatter.mean()))
         local = np.einsum("cij,nj->cni", placed[:, :3, :3], points) + placed[:, None, :3, 3]
         drawn = local[..., :2] / np.maximum(local[..., 2:], 1e-3 * near)
@@ -240,8 +246,25 @@ def _adjusted(
 
     unknown = np.zeros(6 * (len(cameras) - 1))
     found = least_squares(residuals, unknown, loss="cauchy", x_scale="jac", xtol=1e-6, ftol=1e-6, max_nfev=20)
-    placed = _moved(start, found.x)
+    placed = moved(start, found.x)
     return [replace(camera, world_to_camera=matrix) for camera, matrix in zip(cameras, placed, strict=True)]
+
+
+def _with_bones(
+    cameras: list[CalibratedCamera], landmarks: Float[np.ndarray, "T C 2 21 2"], scatter: Float[np.ndarray, " C"]
+) -> tuple[list[CalibratedCamera], float]:
+    """Cameras as hands of constant bones say, where there are enough, and how long these hands are."""
+    rays, placed = stacked_rays(cameras, landmarks), transforms(cameras)
+    points, _ = meeting_points(rays, placed, scatter=float(scatter.mean()))
+    hands = points.reshape(-1, 21, 3)
+    whole = np.isfinite(hands).all(axis=(1, 2))
+    if whole.sum() < MIN_WHOLE:
+        return cameras, hand_length(points.reshape(-1, 2, 21, 3))
+    flat = (rays[..., :2] / rays[..., 2:]).reshape(len(cameras), -1, 21, 2).swapaxes(0, 1)
+    sides = np.arange(len(hands)) % 2
+    placed, joints = adjusted_by_bones(placed, flat[whole], hands[whole], sides[whole], scatter)
+    cameras = [replace(camera, world_to_camera=matrix) for camera, matrix in zip(cameras, placed, strict=True)]
+    return cameras, hand_length(joints[:, None])
 
 
 def _length(
@@ -260,15 +283,6 @@ def _length(
             "frames."
         )
     return length
-
-
-def _moved(start: Float[np.ndarray, "C 4 4"], values: Float[np.ndarray, " P"]) -> Float[np.ndarray, "C 4 4"]:
-    """Transforms after a turn (axis times angle) and a shift of each camera but the first."""
-    placed = start.copy()
-    for matrix, move in zip(placed[1:], values.reshape(-1, 6), strict=True):
-        matrix[:3, :3] = cv2.Rodrigues(move[:3].copy())[0] @ matrix[:3, :3]
-        matrix[:3, 3] += move[3:]
-    return placed
 
 
 def _scaled(transform: Float[np.ndarray, "4 4"], factor: float) -> Float[np.ndarray, "4 4"]:

@@ -44,6 +44,16 @@ def test_cameras_are_placed():
     np.testing.assert_allclose(found.cameras[0].world_to_camera, np.eye(4), atol=1e-12)
 
 
+def test_two_cameras_are_placed_by_the_lengths_of_bones():
+    """Without them these are 1.2 degrees off."""
+    rig = made_up_rig(2)
+    blind = [replace(camera, world_to_camera=None) for camera in rig]
+    found = calibrate_by_hands(blind, seen(rig, JOINTS, noise=2.5, outliers=0.03), hand_length_mm=LENGTH)
+    degrees, off, scale = faults(found.cameras, rig)
+    assert degrees.max() < 0.3 and off.max() < 0.01
+    assert scale == pytest.approx(1, abs=0.02)
+
+
 def test_what_cannot_be_placed_is_said():
     rig = made_up_rig(3)
     landmarks = seen(rig, JOINTS[::6])
