@@ -131,7 +131,8 @@ def _descended(state: _State, seen: _Seen, tolerated: float) -> _State:
 
     values = misses(*at(state))
     for _ in range(ROUNDS):
-        equations = _Equations(*slopes(*at(state)), values, 1 / (1 + (values / tolerated) ** 2))
+        to_hands, to_all = slopes(*at(state))
+        equations = _Equations(to_hands, to_all, values, 1 / (1 + (values / tolerated) ** 2))
         loss = loss_of(values)
         while True:
             new = state.after(*equations.step(damping))
