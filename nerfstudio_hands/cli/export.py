@@ -48,8 +48,8 @@ def export(
     leaves them where the capture has them. PLY holds colours per vertex, OBJ and GLB a texture. The colours of a field
     have the capture's light in them; of a mesh (`hand-mesh`) they are the albedo, to be lit. A signed distance
     (`hand-sdf`) is written as its isosurface; what the hand holds lies in files of its own beside it, `object.ply` and
-    so on, with colours per vertex. What the hand of `hand-splat` holds is among the Gaussians of `splat` and
-    `splat-glb`, and in no other file.
+    so on, with colours per vertex. What the hand of `hand-splat` holds is among the Gaussians of `splat`, `splat-glb`
+    and `page`, and in no other file.
 
     Args:
         load_config: The run's config.yml.
@@ -137,10 +137,11 @@ def export(
         level=level / 1000,
     )
     source = pipeline.model.export_source()
-    if source.held_splats is not None and (rest or rigged or sequence or not set(format) <= {"splat", "splat-glb"}):
+    showing = {"page"} if rest else {"splat", "splat-glb", "page"}
+    if source.held_splats is not None and (rigged or sequence or not set(format) <= showing):
         say(
-            "What the hand holds is Gaussians without a surface: hands_splat.ply and hands_splat.glb show it, unless "
-            "the hands are at rest, and no other file does."
+            "What the hand holds is Gaussians without a surface: hands.html shows it, hands_splat.ply and "
+            "hands_splat.glb do unless the hands are at rest, and no other file does."
         )
     files = AvatarFiles(source, shown, options, frame if pose is None else None)
     for name, content in files.hands():
@@ -148,10 +149,8 @@ def export(
     for name, content in files.held_object():
         write(name, content)
     if "page" in format:
-        of_capture = hands.frames_track()
         eye = pipeline.datamanager.train_dataset.cameras.camera_to_worlds[0, :3, 3]
-        start_time = float(of_capture.times[frame]) if pose is None and not rest else 0.0
-        write("hands.html", files.page([of_capture, *filter(None, [played])], eye=eye, start_time=start_time))
+        write("hands.html", files.page([*filter(None, [played])], eye=eye))
     if rigged:
         write("rigged.glb", files.rig(played))
     if sequence is not None:

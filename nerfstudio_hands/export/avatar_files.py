@@ -116,12 +116,12 @@ class AvatarFiles:
         """Poses [1, H, ...] of the Gaussians, capture's world."""
         return rest_pose(self._source.hands.surface)[None] if self._options.at_rest else self._pose
 
-    def page(self, tracks: Sequence[PoseTrack], *, eye: Float[Tensor, "3"], start_time: float) -> bytes:
+    def page(self, tracks: Sequence[PoseTrack], *, eye: Float[Tensor, "3"]) -> bytes:
         """A web page that shows the hands and plays tracks, see `splat_page`."""
-        source = self._source
+        source, frame = self._source, None if self._options.at_rest else self._frame
         if source.splat_rig is None:
             raise _no_gaussians("page")
-        return splat_page(source.splat_rig, source.hands, self._shown_pose(), tracks, eye=eye, start_time=start_time)
+        return splat_page(source.splat_rig, source.hands, self._shown_pose(), tracks, eye=eye, frame=frame)
 
     @torch.no_grad()
     def held_object(self) -> Iterator[tuple[str, bytes]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -20,17 +21,19 @@ from nerfstudio_hands.hand_model import FINGERS, HandModel, HandPose, mirror_rot
 from nerfstudio_hands.hand_model.joint_limits import joint_axes, joint_limits
 from nerfstudio_hands.hand_model.joints import MANO_FINGERS
 from nerfstudio_hands.hand_model.model import rest_joints, shaped_template
-from nerfstudio_hands.model_components.export_source import SplatRig
+from nerfstudio_hands.model_components.export_source import HeldSplatRig, SplatRig
 from nerfstudio_hands.model_components.posed_hands import PosedHands
 from nerfstudio_hands.motion.pose_track import PoseTrack
+from nerfstudio_hands.transforms.rigid import apply_rigid
+from nerfstudio_hands.transforms.rotations import rotation_vector
 from nerfstudio_hands.transforms.spherical_harmonics import sphere_directions, spherical_harmonics
 from nerfstudio_hands.viewer.finger_angles import WRIST_AXES, angle_ranges, hand_angles
 
-SCRIPTS = ("arrays", "rotations", "poses", "rig", "light", "splats", "splat_picture", "orbit", "panel", "start")
+SCRIPTS = ("arrays", "rotations", "poses", "rig", "light", "splats", "held", "splat_picture", "orbit", "panel", "start")
 """Files of `export/page/`, each before those that use it."""
 
 ROOM = 1.15
-"""Width of the picture over that of the hands as the page opens, along the shorter side."""
+"""Width of the picture over that of what it shows as the page opens, along the shorter side."""
 
 FIELD_OF_VIEW = 35.0
 """Degrees along the shorter side of the picture, see `page/orbit.js`."""
@@ -44,18 +47,20 @@ def splat_page(
     tracks: Sequence[PoseTrack],
     *,
     eye: Float[Tensor, "3"],
-    start_time: float = 0.0,
+    frame: int | None = None,
 ) -> bytes:
-    """A page that shows the avatar, bends its fingers and plays tracks.
+    """A page that shows the avatar, bends its fingers and plays the frames of the capture and tracks.
 
     Args:
         rig: The Gaussians.
         hands: Their hands.
         pose: What the page shows first [1, H, ...], capture's world.
-        tracks: What it can play, of the same hands in the same world.
+        tracks: What else it can play, of the same hands in the same world.
         eye: From where it looks at them first, nerfstudio's world; how far away follows from their size.
-        start_time: Seconds at which the first track's slider stands before somebody moves it.
+        frame: That of the pose, at which the slider of the frames stands before somebody moves it; None for none.
     """
+    of_capture, frames = hands.frames_track(), [] if frame is None else [frame]
+    tracks = [of_capture, *tracks]
     poses = [pose, *(track.pose for track in tracks)]
     own_faces = hands.surface.faces
     data = {
@@ -72,11 +77,17 @@ def splat_page(
         "light": _light(rig),
         "gain": _array(rig.gain, "float32"),
         "bias": _array(rig.bias, "float32"),
-        "tracks": [_track(track) for track in tracks if track.num_keys > 1],
-        "start": _poses(pose),
-        "startTime": start_time,
-        "view": _view(hands, pose, eye),
+        "tracks": [
+            _track(track) | (_held_poses(rig, range(hands.num_frames)) if track is of_capture else {})
+            for track in tracks
+            if track.num_keys > 1
+        ],
+        "start": _poses(pose) | _held_poses(rig, frames),
+        "startTime": 0.0 if frame is None else float(of_capture.times[frame]),
+        "view": _view(_shown_points(rig, hands, pose, frames), eye),
     }
+    if rig.held is not None:
+        data["held"] = _held(rig.held)
     return _page(data).encode()
 
 
@@ -154,6 +165,37 @@ def _splats(rig: SplatRig) -> dict[str, Any]:
     }
 
 
+def _held(held: HeldSplatRig) -> dict[str, Any]:
+    splats, poses = held.splats, held.poses
+    values = {
+        "mean": splats.mean,
+        "halfAxes": splats.log_half_axes.exp(),
+        "quaternion": F.normalize(splats.quaternion, dim=-1),
+        "opacity": splats.opacities(),
+        "color": splats.color,
+        "view": splats.view,
+    }
+    return {
+        "hand": poses.hand,
+        "inWrist": _rigid(poses.in_wrist[None]),
+        **{name: _array(value, "float16") for name, value in values.items()},
+    }
+
+
+def _held_poses(rig: SplatRig, frames: Sequence[int]) -> dict[str, Any]:
+    """Where what is held is in frames, where there are any, and something is."""
+    if rig.held is None or not frames:
+        return {}
+    return {"held": _rigid(rig.held.poses.of_frames(torch.tensor(frames)))}
+
+
+def _rigid(transforms: Float[Tensor, "T 4 4"]) -> dict[str, Any]:
+    return {
+        "orient": _array(rotation_vector(transforms[:, :3, :3]), "float32"),
+        "translation": _array(transforms[:, :3, 3], "float32"),
+    }
+
+
 def _look(rig: SplatRig, hands: PosedHands) -> dict[str, Any]:
     moving = hands.code_scale > 0
     return {
@@ -192,12 +234,20 @@ def _track(track: PoseTrack) -> dict[str, Any]:
     return {"name": track.name or "motion", "times": _array(track.times, "float32"), **_poses(track.pose)}
 
 
-def _view(hands: PosedHands, pose: HandPose, eye: Float[Tensor, "3"]) -> dict[str, Any]:
-    """Degrees and meters of a camera that has the hands in the picture; the side of an eye above them is arbitrary."""
+def _shown_points(rig: SplatRig, hands: PosedHands, pose: HandPose, frames: list[int]) -> Float[Tensor, "P 3"]:
+    """Of the hands in a pose, of a frame or none, and the middles of what they hold that hide more than half."""
     seen = hands.vertices(pose)[0][hands.surface.vertex_valid(pose.valid)[0]]
+    if rig.held is None or not (frames or pose.valid[0, rig.held.poses.hand]):
+        return seen
+    splats, place = rig.held.splats, rig.held.poses.poses(hands.at_pose(pose, frames or None))[0]
+    return torch.cat([seen, apply_rigid(place[:3], splats.mean[splats.opacities() > 0.5])])
+
+
+def _view(seen: Float[Tensor, "P 3"], eye: Float[Tensor, "3"]) -> dict[str, Any]:
+    """Degrees and meters of a camera that has points in the picture; the side of an eye above them is arbitrary."""
     target = (seen.amin(dim=0) + seen.amax(dim=0)) / 2
     radius = float((seen - target).norm(dim=-1).max())
-    x, y, z = torch.nn.functional.normalize(eye.to(target) - target, dim=0).tolist()
+    x, y, z = F.normalize(eye.to(target) - target, dim=0).tolist()
     return {
         "target": target.tolist(),
         "distance": ROOM * radius / math.sin(math.radians(FIELD_OF_VIEW / 2)),

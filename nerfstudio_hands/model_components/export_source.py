@@ -10,9 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nerfstudio_hands.fields.canonical_warps import NearestSkinning
+from nerfstudio_hands.fields.free_splats import FreeSplats
 from nerfstudio_hands.fields.surface_splats import SurfaceSplats
 from nerfstudio_hands.fields.vertex_look import VertexLook
 from nerfstudio_hands.hand_model import HandPose
+from nerfstudio_hands.model_components.object_poses import ObjectPoses
 from nerfstudio_hands.model_components.posed_fine_hands import PosedFineHands
 from nerfstudio_hands.model_components.posed_hands import PosedHands, PosedSurfaces
 
@@ -82,6 +84,19 @@ class SplatCloud:
 
 
 @dataclass(frozen=True)
+class HeldSplatRig:
+    """Gaussians of what hands hold as they are learned.
+
+    Attributes:
+        splats: In the object's frame.
+        poses: Where it is.
+    """
+
+    splats: FreeSplats
+    poses: ObjectPoses
+
+
+@dataclass(frozen=True)
 class SplatRig:
     """Gaussians on the hands' surface as they are learned, for programs that pose them themselves.
 
@@ -90,12 +105,14 @@ class SplatRig:
         look: Of its vertices.
         gain: Of the mean camera.
         bias: Of the mean camera, on what is opaque.
+        held: What the hands hold; None for nothing.
     """
 
     splats: SurfaceSplats
     look: VertexLook
     gain: Float[Tensor, "3"]
     bias: Float[Tensor, "3"]
+    held: HeldSplatRig | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +129,7 @@ class ExportSource:
         held: What the hands hold, as a signed distance; None for nothing.
         splats: From poses [1, H, ...] in the capture's world to the Gaussians that the avatar is; None if it is none.
         held_splats: What the hands of one posed surface hold, as Gaussians; None for nothing.
-        splat_rig: The same before they are posed.
+        splat_rig: All these Gaussians before they are posed.
     """
 
     hands: PosedHands

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.lie_groups import exp_map_SO3xR3
 from torch import Tensor, nn
 
@@ -47,8 +47,12 @@ class ObjectPoses(nn.Module):
         """Transforms from the object's frame to nerfstudio's world, of each posed surface."""
         if posed.frames is None:
             return posed.bones[:, self.hand, 0] @ self.in_wrist
-        first = self.first_poses[posed.frames]
-        move = exp_map_SO3xR3(self.deltas * self.moves)[posed.frames]
+        return self.of_frames(posed.frames)
+
+    def of_frames(self, frames: Int[Tensor, " S"]) -> Float[Tensor, "S 4 4"]:
+        """Likewise of frames."""
+        first = self.first_poses[frames]
+        move = exp_map_SO3xR3(self.deltas * self.moves)[frames]
         turned = move[:, :, :3] @ first[:, :3, :3]
         shifted = first[:, :3, 3:] + move[:, :, 3:]
         return torch.cat([torch.cat([turned, shifted], dim=2), first[:, 3:]], dim=1)

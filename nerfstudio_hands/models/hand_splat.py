@@ -32,7 +32,7 @@ from nerfstudio_hands.geometry.topology import edges
 from nerfstudio_hands.hand_model import HandPose
 from nerfstudio_hands.labels import PixelLabel
 from nerfstudio_hands.model_components.compositing import with_parts
-from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource, SplatCloud, SplatRig
+from nerfstudio_hands.model_components.export_source import ColorFn, ExportSource, HeldSplatRig, SplatCloud, SplatRig
 from nerfstudio_hands.model_components.held_splats import HeldSplats
 from nerfstudio_hands.model_components.image_losses import (
     coverage_loss,
@@ -291,12 +291,13 @@ class HandSplatModel(PosedHandModel):
     @torch.no_grad()
     def export_source(self) -> ExportSource:
         gain, bias = self.exposure(None)
+        held = None if self.held is None else HeldSplatRig(self.held.splats, self.held)
         return ExportSource(
             self.hands,
             self.surface_colors,
             splats=self.splat_cloud,
             held_splats=None if self.held is None else self.held_cloud,
-            splat_rig=SplatRig(self.splats, self.look, gain[0], bias[0]),
+            splat_rig=SplatRig(self.splats, self.look, gain[0], bias[0], held),
         )
 
     def exposure(self, camera: Int[Tensor, "1"] | None) -> Tuple[Float[Tensor, "1 3"], Float[Tensor, "1 3"]]:

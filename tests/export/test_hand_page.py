@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from PIL import Image
 from nerfstudio_hands.export.hand_page import FIELD_OF_VIEW, splat_page
 from nerfstudio_hands.hand_model import HandPose, HandSurface
 from nerfstudio_hands.models.hand_splat import HandSplatModel, HandSplatModelConfig
+from nerfstudio_hands.transforms.rotations import rotation_matrix, rotation_vector, slerp
 from nerfstudio_hands.viewer.finger_angles import bend_hand
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -39,10 +41,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def model(surface: HandSurface) -> HandSplatModel:
+def made_up_model(surface: HandSurface, *, holding: bool = False) -> HandSplatModel:
     """Two hands in two poses, with colors, reflections, a light from one side, correctives and a camera's answer, in a
-    world that is not the capture's."""
+    world that is not the capture's; a ball in the second hand or none."""
     torch.manual_seed(0)
     pose = HandPose.rest(2, (2,))
     pose.local_rotations[1] = 0.25 * torch.randn(2, 15, 3)
@@ -50,11 +51,25 @@ def model(surface: HandSurface) -> HandSplatModel:
     pose.translation[:, 0, 2] = -0.12
     turned = torch.tensor([[1.0, 0, 0, 0.02], [0, 0, -1, 0.01], [0, 1, 0, -0.03]])
     avatar = made_up_avatar(surface, pose, frame_names=["a", "b"], camera_names=["00", "01"], world_transform=turned)
+    if holding:
+        skin = surface.pose(pose, avatar.shape).vertices[:, surface.vertex_slices[1]]
+        ball = torch.eye(4).repeat(2, 1, 1)
+        ball[:, :3, 3] = skin.mean(dim=1) + torch.tensor([[0.03, 0.03, -0.03], [0.05, -0.02, -0.04]])
+        ball[1, :3, :3] = rotation_matrix(torch.tensor([0.5, -0.3, 1.0]))
+        avatar = replace(avatar, object_pose=ball, object_radius=0.035)
     box = SceneBox(torch.tensor([[-0.3] * 3, [0.3] * 3]))
-    model = HandSplatModelConfig(splats_per_hand=4000).setup(
+    model = HandSplatModelConfig(splats_per_hand=4000, object_splats=1500).setup(
         scene_box=box, num_train_data=4, metadata={"hands": avatar}
     )
     with torch.no_grad():
+        if model.held is not None:
+            free = model.held.splats
+            model.held.deltas.copy_(torch.tensor([0.01, 0.0, 0.005, 0.2, 0.1, -0.3]))
+            free.color.copy_(0.5 + 0.4 * torch.sin(150 * free.mean))
+            free.view.normal_(std=0.4)
+            free.log_half_axes.add_(0.3 * torch.randn_like(free.mean))
+            free.quaternion.mul_(3).add_(0.3 * torch.randn_like(free.quaternion))
+            free.opacity.normal_(mean=2.0)
         place = model.splats.barycentric() @ torch.rand(3, 3)
         model.splats.color.copy_(0.15 * torch.sin(9 * place))
         model.splats.view.copy_(0.1 * torch.randn_like(model.splats.view))
@@ -70,16 +85,24 @@ def model(surface: HandSurface) -> HandSplatModel:
     return model.eval()
 
 
-@pytest.fixture(scope="module")
-def page_file(model: HandSplatModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(model: HandSplatModel, folder: Path) -> Path:
+    """The page of the first frame."""
     source = model.export_source()
     hands = source.hands
-    content = splat_page(
-        source.splat_rig, hands, hands.pose_of(torch.tensor([0])), [hands.frames_track()], eye=torch.ones(3)
-    )
-    path = tmp_path_factory.mktemp("page") / "hands.html"
-    path.write_bytes(content)
+    path = folder / "hands.html"
+    pose = hands.pose_of(torch.tensor([0]))
+    path.write_bytes(splat_page(source.splat_rig, hands, pose, [], eye=torch.ones(3), frame=0))
     return path
+
+
+@pytest.fixture(scope="module")
+def model(surface: HandSurface) -> HandSplatModel:
+    return made_up_model(surface)
+
+
+@pytest.fixture(scope="module")
+def page_file(model: HandSplatModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(model, tmp_path_factory.mktemp("page"))
 
 
 @contextmanager
@@ -140,6 +163,7 @@ def test_the_page_shows_what_the_model_shows(model: HandSplatModel, page_file: P
     with opened(page_file, "drawn") as page:
         first = picture(page)
         assert psnr(first, drawn(model, page, rest, first.shape[:2])) > LIKE
+        assert page.get_by_role("checkbox").count() == 0
 
         page.get_by_role("slider", name="Middle flexion").first.fill("110")
         page.get_by_role("slider", name="Wrist twist").first.fill("40")
@@ -164,6 +188,59 @@ def test_the_page_shows_what_the_model_shows(model: HandSplatModel, page_file: P
         page.wait_for_function(f"handPage.playing && Math.abs(handPage.time - {0.6 * track.duration}) > 0.01")
         page.get_by_role("button", name="Pause").click()
         reach(page, "drawn")
+
+
+@torch.no_grad()
+def test_what_is_held_is_where_the_model_has_it(
+    surface: HandSurface, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In frames and between them by what was learned, with a turned wrist taken along by it, and not while hidden."""
+    model = made_up_model(surface, holding=True)
+    hands, held, track = model.hands, model.held, model.hands.frames_track()
+    assert held.hand == 1
+    first, last = (hands.pose_of(torch.tensor([frame])) for frame in (0, 1))
+    of_frames = held.of_frames(torch.tensor([0, 1]))
+
+    def beside(place: torch.Tensor, pose: HandPose, size: tuple[int, int]) -> np.ndarray:
+        with monkeypatch.context() as patch:
+            patch.setattr(held, "poses", lambda posed: place[None])
+            return drawn(model, page, pose, size)
+
+    with opened(written(model, tmp_path), "drawn") as page:
+        shown = picture(page)
+        size = shown.shape[:2]
+        assert psnr(shown, beside(of_frames[0], first, size)) > LIKE
+
+        page.get_by_role("checkbox", name="Object").uncheck()
+        hidden = picture(page)
+        model.show_object.value = False
+        assert psnr(hidden, drawn(model, page, first, size)) > LIKE
+        # The bar tells apart an object from none.
+        assert psnr(hidden, shown) < LIKE - 10
+        model.show_object.value = True
+        page.get_by_role("checkbox", name="Object").check()
+
+        time = page.get_by_role("slider", name="Time")
+        time.fill(str(track.duration))
+        moved = picture(page)
+        assert psnr(moved, beside(of_frames[1], last, size)) > LIKE
+        # And from one that the wrist has taken along.
+        assert psnr(moved, drawn(model, page, last, size)) < LIKE - 10
+
+        time.fill(str(0.4 * track.duration))
+        between = torch.lerp(of_frames[0], of_frames[1], 0.4)
+        turns = rotation_vector(of_frames[:, :3, :3])
+        between[:3, :3] = rotation_matrix(slerp(turns[0], turns[1], torch.tensor(0.4)))
+        pose = track.at(torch.tensor([0.4 * track.duration]))
+        assert psnr(picture(page), beside(between, pose, size)) > LIKE
+
+        time.fill(str(track.duration))
+        page.get_by_text("Right hand").click()
+        page.get_by_role("slider", name="Wrist twist").last.fill("40")
+        bent = picture(page)
+        pose = bend_hand(surface.hands[1], last, 1, {"Wrist twist": 40.0})
+        assert psnr(bent, drawn(model, page, pose, size)) > LIKE
+        assert psnr(bent, beside(of_frames[1], pose, size)) < LIKE - 10
 
 
 def test_without_webgl_the_page_says_so(page_file: Path) -> None:

@@ -22,7 +22,7 @@ function slider(name, {low, high, step, unit, digits}, moved) {
 }
 
 class Panel {
-  constructor(folder, hands, tracks, actions) {
+  constructor(folder, {rig: {hands}, held, tracks}, actions) {
     this.hands = hands;
     this.sliders = hands.map((hand, number) => new Map(hand.sliders.map((one) => [
       one.name,
@@ -40,11 +40,14 @@ class Panel {
     moving.hidden = tracks.length === 0;
     const reset = element("button", {textContent: "Reset pose", onclick: actions.reset});
     const view = element("button", {textContent: "Reset view", onclick: actions.home});
+    const object = element("input", {type: "checkbox", checked: true});
+    object.addEventListener("change", () => actions.showHeld(object.checked));
+    const holding = element("label", {hidden: !held}, "Object", object);
     const folders = hands.map((hand, number) => element(
       "details", {open: number === 0},
       element("summary", {textContent: `${hand.side === "left" ? "Left" : "Right"} hand`}),
       ...[...this.sliders[number].values()].map((one) => one.row)));
-    folder.append(moving, reset, view, ...folders);
+    folder.append(moving, reset, view, holding, ...folders);
   }
 
   /** Puts the sliders where a pose is, but for those that a person has moved. */

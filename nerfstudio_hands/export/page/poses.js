@@ -1,5 +1,6 @@
 // Poses of H hands: orient [H, 3], local [H, 15, 3], translation [H, 3], valid [H], in the world of the capture; tracks
-// of them over time, and the angles that the sliders show and change.
+// of them over time, and the angles that the sliders show and change. Those of a frame say where it has what the hands
+// hold: held {orient [3], translation [3]}, nerfstudio's world.
 
 const FLEXION = 0, SPREAD = 1;
 
@@ -15,10 +16,15 @@ function keyPose(table, key, numHands) {
     local: rows(table.local, 45),
     translation: rows(table.translation, 3),
     valid: rows(table.valid, 1),
+    held: table.held && {
+      orient: three(table.held.orient, key).slice(),
+      translation: three(table.held.translation, key).slice(),
+    },
   };
 }
 
-/** The pose of a track at a time in seconds: joints by slerp, wrists on straight lines, as `PoseTrack.at` has it. */
+/** The pose of a track at a time in seconds: joints by slerp, wrists on straight lines, as `PoseTrack.at` has it; and
+ * so does what is held. */
 function trackPose(track, time, numHands) {
   const last = track.times.length - 1;
   let after = track.times.findIndex((value) => value > time);
@@ -28,6 +34,7 @@ function trackPose(track, time, numHands) {
   const place = Math.min(Math.max((time - track.times[before]) / span, 0), 1);
   const first = keyPose(track, before, numHands), second = keyPose(track, after, numHands);
   for (let hand = 0; hand < numHands; hand++) mixHand(first, second, hand, place);
+  if (first.held) mixRow(first.held, second.held, 0, place);
   return first;
 }
 
@@ -36,11 +43,16 @@ function mixHand(first, second, hand, place) {
   const inFirst = first.valid[hand] && place < 1, inSecond = second.valid[hand] && place > 0;
   const fraction = inFirst ? (inSecond ? place : 0) : 1;
   first.valid[hand] = inFirst || inSecond ? 1 : 0;
-  three(first.orient, hand).set(slerp(three(first.orient, hand), three(second.orient, hand), fraction));
+  mixRow(first, second, hand, fraction);
   for (let joint = 15 * hand; joint < 15 * hand + 15; joint++) {
     three(first.local, joint).set(slerp(three(first.local, joint), three(second.local, joint), fraction));
   }
-  for (let axis = 3 * hand; axis < 3 * hand + 3; axis++) {
+}
+
+/** Turns and shifts one row of a table towards that of another. */
+function mixRow(first, second, row, fraction) {
+  three(first.orient, row).set(slerp(three(first.orient, row), three(second.orient, row), fraction));
+  for (let axis = 3 * row; axis < 3 * row + 3; axis++) {
     first.translation[axis] += fraction * (second.translation[axis] - first.translation[axis]);
   }
 }

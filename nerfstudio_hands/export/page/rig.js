@@ -10,7 +10,7 @@ function boneTransforms(hand, pose, number, world) {
   const bones = turns.map((m, joint) => {
     const at = three(hand.joints, joint), parent = hand.parents[joint];
     const from = parent < 0 ? [0, 0, 0] : three(hand.joints, parent);
-    const local = [0, 1, 2].flatMap((k) => [m[3 * k], m[3 * k + 1], m[3 * k + 2], at[k] - from[k]]);
+    const local = rigid(m, minus(at, from));
     chained.push(rigidProduct(parent < 0 ? place : chained[parent], local));
     return rigidProduct(chained[joint], [1, 0, 0, -at[0], 0, 1, 0, -at[1], 0, 0, 1, -at[2]]);
   });

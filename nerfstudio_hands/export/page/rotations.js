@@ -36,13 +36,21 @@ function composed(...turns) {
   return rotationVector(turns.map(quaternion).reduce(quaternionProduct));
 }
 
-function rotationMatrix(turn) {
-  const [x, y, z, w] = quaternion(turn);
+function quaternionMatrix([x, y, z, w]) {
   return [
     1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
     2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
     2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
   ];
+}
+
+function rotationMatrix(turn) {
+  return quaternionMatrix(quaternion(turn));
+}
+
+/** A rigid transform, 12 numbers, of a matrix and a shift. */
+function rigid(m, shift) {
+  return [0, 1, 2].flatMap((k) => [m[3 * k], m[3 * k + 1], m[3 * k + 2], shift[k]]);
 }
 
 /** Product of two rigid transforms, of which the last row is left out: 12 numbers each. */

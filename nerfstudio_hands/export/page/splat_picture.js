@@ -88,9 +88,11 @@ class SplatPicture {
   constructor(gl, data) {
     this.gl = gl;
     this.data = data;
-    this.count = data.splats.face.length;
+    this.numOfHands = data.splats.face.length;
+    this.total = this.numOfHands + (data.held ? data.held.opacity.length : 0);
+    this.showHeld = true;
     this.program = compiled(gl, SPLAT_VERTEX, SPLAT_FRAGMENT);
-    this.rows = Math.ceil(this.count / SPLATS_A_ROW);
+    this.rows = Math.ceil(this.total / SPLATS_A_ROW);
     this.texture = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
@@ -107,18 +109,20 @@ class SplatPicture {
 
   /** Takes over a pose. */
   pose(pose, posed) {
-    const {gl} = this;
-    this.values = poseSplats(this.data, pose, posed);
-    const padded = new Float32Array(this.rows * SPLATS_A_ROW * SPLAT_FLOATS);
-    padded.set(this.values);
+    const {gl, data} = this;
+    this.values = new Float32Array(this.rows * SPLATS_A_ROW * SPLAT_FLOATS);
+    poseSplats(data, pose, posed, this.values);
+    if (data.held) poseHeld(data, pose, this.values.subarray(SPLAT_FLOATS * this.numOfHands));
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
     const width = SPLATS_A_ROW * SPLAT_TEXELS;
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32F, width, this.rows, 0, gl.RGBA, gl.FLOAT, padded);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32F, width, this.rows, 0, gl.RGBA, gl.FLOAT, this.values);
   }
 
   /** Draws what a camera sees, see `Orbit.camera`. */
   draw({eye, toImage, forward, width, height}) {
     const {gl, program} = this;
+    // What is held comes last.
+    const count = this.showHeld ? this.total : this.numOfHands;
     const set = (name) => gl.getUniformLocation(program, name);
     gl.useProgram(program);
     gl.disable(gl.DEPTH_TEST);
@@ -132,12 +136,12 @@ class SplatPicture {
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
     gl.bindVertexArray(this.array);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.bufferData(gl.ARRAY_BUFFER, farthestFirst(this.values, this.count, forward), gl.DYNAMIC_DRAW);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.count);
+    gl.bufferData(gl.ARRAY_BUFFER, farthestFirst(this.values, count, forward), gl.DYNAMIC_DRAW);
+    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, count);
   }
 }
 
-/** Numbers of the splats from the farthest to the nearest along a direction, counted out into bins of depth. */
+/** Numbers of the first splats from the farthest to the nearest along a direction, counted out into bins of depth. */
 function farthestFirst(values, count, forward) {
   const depths = new Float32Array(count), order = new Uint32Array(count), starts = new Uint32Array(65537);
   let low = Infinity, high = -Infinity;

@@ -41,10 +41,9 @@ function vertexValues(data, pose, posed) {
   return found;
 }
 
-/** Numbers of all splats in a pose, `SPLAT_FLOATS` each; splats of absent hands are transparent. */
-function poseSplats(data, pose, posed) {
+/** Writes the numbers of all splats in a pose, `SPLAT_FLOATS` each; those of absent hands stay zero: transparent. */
+function poseSplats(data, pose, posed, out) {
   const {splats} = data, values = vertexValues(data, pose, posed), there = new Float32Array(13);
-  const out = new Float32Array(splats.face.length * SPLAT_FLOATS);
   for (let splat = 0; splat < splats.face.length; splat++) {
     const corners = three(data.rig.faces, splats.face[splat]);
     if (!posed.valid[data.vertexHand[corners[0]]]) continue;
@@ -55,7 +54,6 @@ function poseSplats(data, pose, posed) {
     const row = out.subarray(SPLAT_FLOATS * splat, SPLAT_FLOATS * (splat + 1));
     placeSplat(data, splat, corners, posed.vertices, there, row);
   }
-  return out;
 }
 
 /** One splat's numbers, from what its vertices say at its place. */

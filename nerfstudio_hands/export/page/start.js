@@ -8,13 +8,14 @@ class HandPage {
     this.moved = data.rig.hands.map(() => ({}));
     this.picture = new SplatPicture(gl, data);
     this.orbit = new Orbit(canvas, data.view, () => this.change());
-    this.panel = new Panel(document.getElementById("panel"), data.rig.hands, data.tracks, {
+    this.panel = new Panel(document.getElementById("panel"), data, {
       bend: (hand, name, value) => this.bend(hand, name, value),
       seek: (time) => this.seek(time),
       choose: (track) => this.choose(track),
       play: () => this.play(!this.playing),
       reset: () => this.depart({}),
       home: () => this.orbit.reset(),
+      showHeld: (shown) => this.showHeld(shown),
     });
     new ResizeObserver(() => this.change()).observe(canvas);
     this.depart({});
@@ -44,6 +45,11 @@ class HandPage {
   play(playing) {
     this.last = undefined;
     this.depart({playing, fromTrack: true});
+  }
+
+  showHeld(shown) {
+    this.picture.showHeld = shown;
+    this.change();
   }
 
   /** Goes on from another pose; what the sliders have changed is gone unless it is given. */
@@ -78,6 +84,8 @@ class HandPage {
     const {data} = this, base = this.basePose();
     const pose = {...base, orient: base.orient.slice(), local: base.local.slice()};
     data.rig.hands.forEach((hand, number) => bendHand(hand, pose, number, this.moved[number]));
+    // A pose that a slider has changed is that of no frame.
+    if (this.moved.some((sliders) => Object.keys(sliders).length)) pose.held = undefined;
     this.posed = poseRig(data.rig, pose);
     this.picture.pose(pose, this.posed);
     this.panel.show(base, this.moved);
