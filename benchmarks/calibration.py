@@ -1,15 +1,19 @@
 """How well a moving hand places the cameras that see it: synthetic rigs, intrinsics known.
 
     python benchmarks/calibration.py
+    python benchmarks/calibration.py --videos cam0.mp4 cam1.mp4 --landmarks landmarks --calibration calib.toml --name stereo
 
 Joints are those of a synthetic hand that plays a range of motion while it is carried about; cameras stand on an arc at
-0.7 to 1.1 m. Places are compared after similarity alignment. Figures do not depend on the machine's load.
+0.7 to 1.1 m. Places are compared after similarity alignment. The second line compares places by landmarks (`ns-hands detect`) of real films of two
+cameras with those of a calibration. Figures do not depend on the machine's load.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from pathlib import Path
+from typing import Optional, Tuple
+from unittest import mock
 
 import numpy as np
 import torch
@@ -18,11 +22,15 @@ from recording import Recorded, record
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
+from nerfstudio_hands.calibration import from_hands
 from nerfstudio_hands.calibration.from_hands import calibrate_by_hands
-from nerfstudio_hands.calibration.hand_scale import hand_length
+from nerfstudio_hands.calibration.hand_scale import ADULT_HAND_MM, hand_length
+from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import CalibratedCamera, transforms
 from nerfstudio_hands.hand_model import pose_hand
 from nerfstudio_hands.hand_model.load import default_hand
+from nerfstudio_hands.preparation.calibrate import by_hands, first_sizes, known_cameras
+from nerfstudio_hands.preparation.sources import video_sources
 from nerfstudio_hands.synthesis.range_of_motion import SEQUENCES, play
 from nerfstudio_hands.synthesis.rig import look_at, pinhole
 from nerfstudio_hands.transforms.projection import project
@@ -44,9 +52,18 @@ class CalibrationByHands(Recorded):
     """Share of landmarks that lie 150 pixels off (standard deviation)."""
     rigs: int = 5
     """Random rigs and takes of each number of cameras."""
+    videos: Tuple[Path, ...] = ()
+    """Films of a real pair of cameras, to be compared instead."""
+    landmarks: Optional[Path] = None
+    """Of the films, as `ns-hands detect` wrote them."""
+    calibration: Optional[Path] = None
+    """Of the films' cameras; its intrinsics are taken for granted."""
 
 
 def main(args: CalibrationByHands) -> None:
+    if args.videos:
+        compare(args)
+        return
     table = Table(title=f"Cameras placed by a moving hand, {args.frames} frames")
     for column in ("cameras", "degrees, median", "degrees, worst", "% of distance, median", "worst", "scale %, worst"):
         table.add_column(column, justify="right")
@@ -57,6 +74,26 @@ def main(args: CalibrationByHands) -> None:
         numbers = (np.median(degrees), degrees.max(), 100 * np.median(off), 100 * off.max(), 100 * scale)
         table.add_row(str(count), *(f"{number:.2f}" for number in numbers))
     record(__file__, args, [table], notes=["Synthetic: joints of the hand model, its own length given as the scale."])
+
+
+def compare(args: CalibrationByHands) -> None:
+    """Places of a real pair by its landmarks, with and without bones of one length, and those of a calibration."""
+    sources = video_sources(list(args.videos))
+    known = known_cameras(sources, first_sizes(sources), args.calibration, None)
+    given = read_calibration(args.calibration).cameras  # pyright: ignore[reportArgumentType]
+    first, second = (given[source.name].transform for source in sources)
+    table = Table(title="Two real cameras placed by a hand of 185 mm")
+    for column in ("bones of one length", "degrees from the calibration", "mm, its unit", "px, landmarks"):
+        table.add_column(column, justify="right")
+    for bones, least in (("yes", from_hands.MIN_WHOLE), ("no", 10**9)):
+        with mock.patch.object(from_hands, "MIN_WHOLE", least):
+            found = by_hands(sources, args.landmarks, known, ADULT_HAND_MM)  # pyright: ignore[reportArgumentType]
+        relative, wanted = found.cameras[1].transform, second @ np.linalg.inv(first)
+        off = Rotation.from_matrix(relative[:3, :3] @ wanted[:3, :3].T).magnitude()
+        unit = 1e3 * np.linalg.norm(relative[:3, 3]) / np.linalg.norm(wanted[:3, 3])
+        pixels = ", ".join(f"{value:.1f}" for value in found.pixels)
+        table.add_row(bones, f"{np.degrees(off):.1f}", f"{unit:.1f}", pixels)
+    record(__file__, args, [table], notes=["Real films; the calibration is somebody's own, its errors are not known."])
 
 
 def measure(args: CalibrationByHands, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:

@@ -51,10 +51,10 @@ def read_calibration(path: Path) -> Calibration:
         return _read_folder(path.parent)
     if begin.startswith(ZIP):
         return _room(path)
-    if begin.lstrip()[:1] in (b"{", b"<") or begin.startswith(YAML) or path.suffix.lower() in STORAGE_SUFFIXES:
-        return _read_storage(path)
     if path.suffix.lower() == ".toml" or TABLE.match(begin):
         return read_anipose(path)
+    if begin.lstrip()[:1] in (b"{", b"<") or begin.startswith(YAML) or path.suffix.lower() in STORAGE_SUFFIXES:
+        return _read_storage(path)
     raise HandsError(
         f"{path}: expected {EXPECTED}, found something else ('{begin[:24].decode('ascii', 'replace')}'): export the "
         "calibration in one of these formats."

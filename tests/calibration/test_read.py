@@ -60,6 +60,13 @@ def test_what_we_write_is_read_back(tmp_path: Path, lens: Lens | None):
     )
 
 
+@pytest.mark.parametrize("name", ["rig.json", "rig.yml", "rig"])
+def test_what_we_write_is_read_back_under_any_name(tmp_path: Path, name: str):
+    """As `ns-hands calibrate --output rig.json` writes it."""
+    (tmp_path / name).write_text(anipose_text(made_up_rig(), unit=1.0))
+    assert list(read_calibration(tmp_path / name).cameras) == [camera.name for camera in made_up_rig()]
+
+
 @pytest.mark.parametrize("lens", [None, FISHEYE, made_up_rig()[0].lens])
 def test_images_that_we_write_are_read_back(tmp_path: Path, lens: Lens | None):
     rig = {f"{camera.name}.png": camera for camera in made_up_rig(lens)}
