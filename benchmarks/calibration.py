@@ -1,11 +1,11 @@
 """How well a moving hand places the cameras that see it: synthetic rigs, intrinsics known.
 
     python benchmarks/calibration.py
-    python benchmarks/calibration.py --videos cam0.mp4 cam1.mp4 --landmarks landmarks --calibration calib.toml --name stereo
+    python benchmarks/calibration.py --videos cam0.mp4 cam1.mp4 --landmarks found --calibration calib.toml --name stereo
 
 Joints are those of a synthetic hand that plays a range of motion while it is carried about; cameras stand on an arc at
-0.7 to 1.1 m. Places are compared after similarity alignment. The second line compares places by landmarks (`ns-hands detect`) of real films of two
-cameras with those of a calibration. Figures do not depend on the machine's load.
+0.7 to 1.1 m. Places are compared after similarity alignment. The second line compares places by landmarks (`ns-hands
+detect`) of real films of two cameras with those of a calibration. Figures do not depend on the machine's load.
 """
 
 from __future__ import annotations
