@@ -1,15 +1,17 @@
 """How well a moving hand places the cameras that see it: synthetic rigs, intrinsics known.
 
     python benchmarks/calibration.py
+    python benchmarks/calibration.py --no-bones --name no-bones
     python benchmarks/calibration.py --videos cam0.mp4 cam1.mp4 --landmarks found --calibration calib.toml --name stereo
 
 Joints are those of a synthetic hand that plays a range of motion while it is carried about; cameras stand on an arc at
-0.7 to 1.1 m. Places are compared after similarity alignment. The second line compares places by landmarks (`ns-hands
+0.7 to 1.1 m. Places are compared after similarity alignment. The last line compares places by landmarks (`ns-hands
 detect`) of real films of two cameras with those of a calibration. Figures do not depend on the machine's load.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
@@ -28,6 +30,7 @@ from nerfstudio_hands.calibration.hand_scale import ADULT_HAND_MM, hand_length
 from nerfstudio_hands.calibration.read import read_calibration
 from nerfstudio_hands.calibration.record import CalibratedCamera, transforms
 from nerfstudio_hands.hand_model import pose_hand
+from nerfstudio_hands.hand_model.joints import BONES
 from nerfstudio_hands.hand_model.load import default_hand
 from nerfstudio_hands.preparation.calibrate import by_hands, first_sizes, known_cameras
 from nerfstudio_hands.preparation.sources import video_sources
@@ -52,6 +55,8 @@ class CalibrationByHands(Recorded):
     """Share of landmarks that lie 150 pixels off (standard deviation)."""
     rigs: int = 5
     """Random rigs and takes of each number of cameras."""
+    bones: bool = True
+    """Adjust cameras and hands with bones that keep their lengths."""
     videos: Tuple[Path, ...] = ()
     """Films of a real pair of cameras, to be compared instead."""
     landmarks: Optional[Path] = None
@@ -68,12 +73,18 @@ def main(args: CalibrationByHands) -> None:
     for column in ("cameras", "degrees, median", "degrees, worst", "% of distance, median", "worst", "scale %, worst"):
         table.add_column(column, justify="right")
     for count in args.cameras:
-        found = [measure(args, count, seed) for seed in range(args.rigs)]
+        with bones_kept(args.bones):
+            found = [measure(args, count, seed) for seed in range(args.rigs)]
         degrees, off = (np.concatenate([one[i] for one in found]) for i in range(2))
         scale = max(abs(one[2] - 1) for one in found)
         numbers = (np.median(degrees), degrees.max(), 100 * np.median(off), 100 * off.max(), 100 * scale)
         table.add_row(str(count), *(f"{number:.2f}" for number in numbers))
     record(__file__, args, [table], notes=["Synthetic: joints of the hand model, its own length given as the scale."])
+
+
+def bones_kept(kept: bool) -> AbstractContextManager:
+    """Whether the lengths of bones say something."""
+    return mock.patch.object(from_hands, "MIN_WHOLE", from_hands.MIN_WHOLE if kept else 10**9)
 
 
 def compare(args: CalibrationByHands) -> None:
@@ -83,16 +94,20 @@ def compare(args: CalibrationByHands) -> None:
     given = read_calibration(args.calibration).cameras  # pyright: ignore[reportArgumentType]
     first, second = (given[source.name].transform for source in sources)
     table = Table(title="Two real cameras placed by a hand of 185 mm")
-    for column in ("bones of one length", "degrees from the calibration", "mm, its unit", "px, landmarks"):
+    for column in ("bones of one length", "degrees from the calibration", "mm, its unit", "px, landmarks", "bones vary, %"):
         table.add_column(column, justify="right")
-    for bones, least in (("yes", from_hands.MIN_WHOLE), ("no", 10**9)):
-        with mock.patch.object(from_hands, "MIN_WHOLE", least):
+    for kept in (True, False):
+        with bones_kept(kept):
             found = by_hands(sources, args.landmarks, known, ADULT_HAND_MM)  # pyright: ignore[reportArgumentType]
         relative, wanted = found.cameras[1].transform, second @ np.linalg.inv(first)
         off = Rotation.from_matrix(relative[:3, :3] @ wanted[:3, :3].T).magnitude()
         unit = 1e3 * np.linalg.norm(relative[:3, 3]) / np.linalg.norm(wanted[:3, 3])
         pixels = ", ".join(f"{value:.1f}" for value in found.pixels)
-        table.add_row(bones, f"{np.degrees(off):.1f}", f"{unit:.1f}", pixels)
+        ends = found.joints.reshape(-1, 21, 3)[:, np.array(BONES)]
+        lengths = np.log(np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=-1))
+        varies = 148 * np.nanmedian(abs(lengths - np.nanmedian(lengths, axis=0)))
+        cells = (f"{np.degrees(off):.1f}", f"{unit:.1f}", pixels, f"{varies:.0f}")
+        table.add_row("yes" if kept else "no", *cells)
     record(__file__, args, [table], notes=["Real films; the calibration is somebody's own, its errors are not known."])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import least_squares
 
-from nerfstudio_hands.calibration.bone_lengths import adjusted_by_bones, moved
+from nerfstudio_hands.calibration.bone_lengths import NEAREST, adjusted_by_bones, moved
 from nerfstudio_hands.calibration.hand_scale import ADULT_HAND_MM, hand_length
 from nerfstudio_hands.calibration.rays import meeting_points, stacked_rays
 from nerfstudio_hands.calibration.record import CalibratedCamera, transforms
@@ -87,10 +87,10 @@ def calibrate_by_hands(
         )
     chosen = np.unique(np.linspace(0, len(landmarks) - 1, MAX_OBSERVED // 21).round().astype(int))
     seen = landmarks[chosen]
-    scatter = _scatter(cameras, seen)
-    placed = _placed(list(cameras), seen, scatter)
-    placed = _adjusted(placed, seen, scatter, 1e-3 * hand_length_mm)
-    placed, length = _with_bones(placed, seen, scatter)
+    rays, scatter = stacked_rays(cameras, seen), _scatter(cameras, seen)
+    placed = _placed(list(cameras), rays, scatter)
+    placed = _adjusted(placed, rays, scatter, 1e-3 * hand_length_mm)
+    placed, length = _with_bones(placed, rays, scatter)
     points, angles = meeting_points(stacked_rays(placed, landmarks), transforms(placed), scatter=scatter.mean())
     focals = np.array([camera.intrinsics[0, 0] for camera in placed])
     pixels = np.nanmedian(angles, axis=1) * focals
@@ -135,10 +135,9 @@ def _scatter(
 
 
 def _placed(
-    cameras: list[CalibratedCamera], landmarks: Float[np.ndarray, "T C 2 21 2"], scatter: Float[np.ndarray, " C"]
+    cameras: list[CalibratedCamera], rays: Float[np.ndarray, "C N 3"], scatter: Float[np.ndarray, " C"]
 ) -> list[CalibratedCamera]:
     """First places: the world is that of one of the best pair, its unit their distance."""
-    rays = stacked_rays(cameras, landmarks)
     flat = rays[..., :2] / rays[..., 2:]
     first, second, transform = _best_pair(cameras, flat, scatter)
     places: dict[int, Float[np.ndarray, "4 4"]] = {first: np.eye(4), second: transform}
@@ -216,7 +215,7 @@ def _by_points(
 
 def _adjusted(
     cameras: list[CalibratedCamera],
-    landmarks: Float[np.ndarray, "T C 2 21 2"],
+    rays: Float[np.ndarray, "C N 3"],
     scatter: Float[np.ndarray, " C"],
     length: float,
 ) -> list[CalibratedCamera]:
@@ -226,7 +225,6 @@ def _adjusted(
     Pereyra 2003), so that the problem stays as small as the number of cameras.
     """
     start = transforms(cameras) @ np.linalg.inv(cameras[0].transform)
-    rays = stacked_rays(cameras, landmarks)
     start[:, :3, 3] *= length / _length(rays, start, scatter)
     present = np.asarray(np.isfinite(rays).all(axis=-1))
     met = np.asarray(present.sum(axis=0) >= 2)
@@ -238,7 +236,7 @@ def _adjusted(
         placed = moved(start, values)
         points, _ = meeting_points(rays, placed, scatter=float(scatter.mean()))
         local = np.einsum("cij,nj->cni", placed[:, :3, :3], points) + placed[:, None, :3, 3]
-        drawn = local[..., :2] / np.maximum(local[..., 2:], 1e-3 * near)
+        drawn = local[..., :2] / np.maximum(local[..., 2:], NEAREST * near)
         misses = (drawn - flat) / scatter[:, None, None]
         # Nothing in pictures holds the scale.
         drift = np.log(np.linalg.norm(placed[1:, :3, 3]) / np.linalg.norm(start[1:, :3, 3])) / SCALE_SCATTER
@@ -251,10 +249,10 @@ def _adjusted(
 
 
 def _with_bones(
-    cameras: list[CalibratedCamera], landmarks: Float[np.ndarray, "T C 2 21 2"], scatter: Float[np.ndarray, " C"]
+    cameras: list[CalibratedCamera], rays: Float[np.ndarray, "C N 3"], scatter: Float[np.ndarray, " C"]
 ) -> tuple[list[CalibratedCamera], float]:
     """Cameras as hands of constant bones say, where there are enough, and how long these hands are."""
-    rays, placed = stacked_rays(cameras, landmarks), transforms(cameras)
+    placed = transforms(cameras)
     points, _ = meeting_points(rays, placed, scatter=float(scatter.mean()))
     hands = points.reshape(-1, 21, 3)
     whole = np.isfinite(hands).all(axis=(1, 2))
