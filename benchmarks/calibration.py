@@ -94,7 +94,8 @@ def compare(args: CalibrationByHands) -> None:
     given = read_calibration(args.calibration).cameras  # pyright: ignore[reportArgumentType]
     first, second = (given[source.name].transform for source in sources)
     table = Table(title="Two real cameras placed by a hand of 185 mm")
-    for column in ("bones of one length", "degrees from the calibration", "mm, its unit", "px, landmarks", "bones vary, %"):
+    columns = ("bones of one length", "degrees from the calibration", "mm, its unit", "px, landmarks", "bones vary, %")
+    for column in columns:
         table.add_column(column, justify="right")
     for kept in (True, False):
         with bones_kept(kept):
